@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dit_policy NAME ...`: every executable of the package under one console command.
+
+In a sourced ROS workspace the same names run as `ros2 run dit_policy_ros NAME`.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    module: str  # its main() takes the arguments from sys.argv
+    summary: str
+
+
+# Modules are imported when they are asked for: torch, mujoco and lerobot each take seconds.
+COMMANDS = {
+    "demo": Command("dit_policy_ros.cli.demo", "simulated robot, policy and a sequence of tasks, end to end"),
+    "train": Command("dit_policy_ros.cli.train", "train a policy on a LeRobotDataset"),
+    "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),
+    "recorder_node": Command("dit_policy_ros.ros.recorder_node", "demonstrations into a LeRobotDataset"),
+    "sim_node": Command("dit_policy_ros.ros.sim_node", "a MuJoCo robot with a ros2_control robot's interface"),
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    names = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    return (
+        "usage: dit_policy NAME [arguments]\n\n"
+        "From teleoperation to autonomy on a two-armed ROS 2 robot.\n\n"
+        f"{names}\n\n"
+        "dit_policy NAME --help explains one of them. Start with: dit_policy demo\n"
+        "The nodes take ROS arguments, for example\n"
+        "  dit_policy sim_node --ros-args --params-file config/bimanual.yaml -r __ns:=/cell_1"
+    )
+
+
+def load(name: str) -> Callable[[], int | None]:
+    return importlib.import_module(COMMANDS[name].module).main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code (2 for a name that does not exist)."""
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        print(f"dit_policy: no command named {name!r}{hint}\nvalid names: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    sys.argv = [f"dit_policy {name}", *rest]
+    return load(name)() or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pip door of this ROS package: it drives the same CMake build as colcon and packs its install tree.
+
+`pip install .` therefore needs what CMake needs (ament_cmake, rosidl) in the running interpreter's prefix or
+in AMENT_PREFIX_PATH; `make setup` arranges that.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from setuptools import Distribution, find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
+NAME = MANIFEST.findtext("name", "")
+
+
+def manifest(tag: str) -> str:
+    return " ".join(MANIFEST.findtext(tag, "").split())
+
+
+class ColconLikeBuild(build_py):
+    """build_py that takes the package from CMake's install tree: generated and hand-written modules as one."""
+
+    def run(self) -> None:
+        if self.editable_mode:  # the source tree is used in place, the interfaces come from a sourced workspace
+            super().run()
+            return
+        stage = self._install_tree()
+        package = next(stage.glob(f"**/*-packages/{NAME}"))
+        target = Path(self.build_lib) / NAME
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
+        self.distribution.data_files = self._data_files(stage, package.parent)
+
+    def _install_tree(self) -> Path:
+        """Configures, builds and installs with CMake; the build tree stays, so that a second run is quick."""
+        build_tree = ROOT / "build" / "pip"
+        stage = build_tree / "stage"
+        shutil.rmtree(stage, ignore_errors=True)
+        prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p] + [sys.prefix]
+        environment = dict(
+            os.environ,
+            AMENT_PREFIX_PATH=os.pathsep.join(prefixes),
+            CMAKE_PREFIX_PATH=os.pathsep.join(prefixes),
+            # pip's build isolation hides the packages that the generators are written in
+            PYTHONPATH=os.pathsep.join(p for p in [*site_packages(), *sys.path] if p),
+        )
+        configure = ["cmake", "-S", str(ROOT), "-B", str(build_tree), "-DBUILD_TESTING=OFF"]
+        configure += [f"-DPython3_EXECUTABLE={sys.executable}", f"-DCMAKE_INSTALL_PREFIX={stage}"]
+        if not (build_tree / "CMakeCache.txt").exists() and shutil.which("ninja"):
+            configure += ["-G", "Ninja"]
+        for command in (configure, ["cmake", "--build", str(build_tree), "--target", "install"]):
+            subprocess.run(command, check=True, env=environment)
+        return stage
+
+    def _data_files(self, stage: Path, modules: Path) -> list[tuple[str, list[str]]]:
+        """Everything outside the Python modules, by its folder relative to the prefix."""
+        folders: dict[str, list[str]] = {}
+        for file in sorted(p for p in stage.rglob("*") if p.is_file() and modules not in p.parents):
+            folder = str(file.parent.relative_to(stage))
+            folders.setdefault(folder, []).append(str(file.relative_to(ROOT)))
+        return list(folders.items())
+
+
+def site_packages() -> list[str]:
+    """Module folders of the interpreter's own environment, which pip's isolation takes off sys.path."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return [str(Path(sys.prefix) / "lib" / version / "site-packages")]
+
+
+class BinaryDistribution(Distribution):
+    """The generated type support is compiled, so the wheel belongs to one platform."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+setup(
+    name=NAME,
+    version=manifest("version"),
+    description=manifest("description"),
+    license=manifest("license"),
+    maintainer=manifest("maintainer"),
+    python_requires=">=3.12",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    data_files=[("share/ament_index/resource_index/packages", [f"resource/{NAME}"])],
+    entry_points={"console_scripts": [f"dit_policy = {NAME}.cli.main:main"]},
+    cmdclass={"build_py": ColconLikeBuild},
+    distclass=BinaryDistribution,
+)
