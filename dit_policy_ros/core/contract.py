@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot contract: which joints, controllers, cameras and limits both nodes agree on.
+
+It is read once, from ROS parameters or any nested mapping, and never changes while a node is configured.
+Positions are in rad (revolute) or m (prismatic); a gripper's position is its finger opening [m].
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from dit_policy_ros.core.problems import listing
+
+NANOSECONDS = 1_000_000_000
+
+
+class ControllerType(StrEnum):
+    """Kinds of ros2_control controllers that commands can be sent to."""
+
+    JOINT_TRAJECTORY = "joint_trajectory_controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One ros2_control controller and the joints it owns, in the contract's order of them."""
+
+    name: str
+    type: ControllerType
+    joints: tuple[str, ...]
+    gripper: bool = False
+
+    @property
+    def topic(self) -> str:
+        """Topic of the streamed commands, relative as ros2_control names it."""
+        return f"{self.name}/joint_trajectory"
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One image stream; `max_age` [s] is how old its newest frame may be."""
+
+    name: str
+    topic: str
+    height: int
+    width: int
+    max_age: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """Limits of every joint in the contract's joint order; arrays are made read-only.
+
+    position_min, position_max [rad] or [m]; velocity [rad/s] or [m/s]; acceleration [rad/s^2] or [m/s^2].
+    """
+
+    position_min: np.ndarray  # (A,)
+    position_max: np.ndarray  # (A,)
+    velocity: np.ndarray  # (A,)
+    acceleration: np.ndarray  # (A,)
+
+    def __post_init__(self) -> None:
+        for name in ("position_min", "position_max", "velocity", "acceleration"):
+            array = np.array(getattr(self, name), dtype=np.float64)  # (A,)
+            if array.ndim != 1 or array.shape != np.shape(self.position_min):
+                raise ValueError(f"Limits.{name} has shape {array.shape}; all four must be (A,)")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Everything about the robot that the policy and the recorder must agree on.
+
+    joints: order of the state and the action vector, (A,) each. fps [Hz]: rate of observations and actions.
+    """
+
+    robot_type: str
+    fps: float
+    joints: tuple[str, ...]
+    controllers: tuple[Controller, ...]
+    cameras: tuple[Camera, ...]
+    joint_states_topic: str
+    joint_states_max_age: float
+    limits: Limits
+
+    @property
+    def action_dim(self) -> int:
+        """Number of joints A; state and action have this length."""
+        return len(self.joints)
+
+    @property
+    def dt(self) -> float:
+        """Time between two actions [s]."""
+        return 1.0 / self.fps
+
+    @property
+    def dt_ns(self) -> int:
+        """Time between two actions, rounded [ns]."""
+        return round(NANOSECONDS / self.fps)
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Names of the cameras in the contract's order."""
+        return tuple(camera.name for camera in self.cameras)
+
+    def camera(self, name: str) -> Camera:
+        """The camera of that name; ValueError lists the valid ones."""
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise ValueError(f"no camera '{name}' in the contract; cameras: {listing(self.camera_names)}")
+
+    def controller(self, name: str) -> Controller:
+        """The controller of that name; ValueError lists the valid ones."""
+        for controller in self.controllers:
+            if controller.name == name:
+                return controller
+        names = listing(controller.name for controller in self.controllers)
+        raise ValueError(f"no controller '{name}' in the contract; controllers: {names}")
+
+    def indices(self, controller: Controller | str) -> np.ndarray:
+        """Where a controller's joints stand in the action vector, (A_c,) int."""
+        if isinstance(controller, str):
+            controller = self.controller(controller)
+        return np.array([self.joints.index(joint) for joint in controller.joints], dtype=np.intp)  # (A_c,)
+
+    @property
+    def gripper_mask(self) -> np.ndarray:
+        """True where a joint belongs to a gripper, (A,) bool."""
+        mask = np.zeros(self.action_dim, dtype=bool)  # (A,)
+        for controller in self.controllers:
+            if controller.gripper:
+                mask[self.indices(controller)] = True
+        return mask
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], source: str) -> "Contract":
+        """Reads a nested mapping strictly; `source` names where it was written, for the messages.
+
+        Raises ContractError that lists every mistake: unknown and missing keys, wrong types, NaN, bounds,
+        duplicate names, joints in no controller or in several, limits that contradict themselves.
+        """
+        from dit_policy_ros.core.contract_parser import parse_contract  # the parser needs the types above
+
+        return parse_contract(mapping, source)

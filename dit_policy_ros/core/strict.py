@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads one level of a nested mapping strictly: wrong types, NaN, bounds and unknown keys are all noted.
+
+A reader never raises: it notes the mistake in a `Problems` list and returns a stand-in, so that one pass finds
+everything. The caller raises at the end, before any stand-in is used.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dit_policy_ros.core.problems import Problems, show
+
+_TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+def is_topic(text: str) -> bool:
+    """Whether a text is a ROS topic name: absolute, relative or private."""
+    return _TOPIC.fullmatch(text) is not None
+
+
+class StrictReader:
+    """The keys of one mapping; each method takes one key and notes what is wrong with its value."""
+
+    def __init__(self, mapping: Mapping[str, Any], path: str, problems: Problems) -> None:
+        self._mapping = mapping
+        self._path = path
+        self._problems = problems
+        self._known: set[str] = set()
+
+    def key(self, name: str) -> str:
+        """Full dotted key of one of this mapping's names."""
+        return f"{self._path}.{name}" if self._path else name
+
+    def _take(self, name: str, expected: str) -> tuple[bool, Any]:
+        self._known.add(name)
+        if name not in self._mapping:
+            self._problems.add(self.key(name), expected, "nothing (the key is missing)")
+            return False, None
+        return True, self._mapping[name]
+
+    def number(self, name: str, expected: str, accept: Callable[[float], bool]) -> float:
+        """A finite float that `accept` takes; whole numbers count, booleans do not. NaN on a mistake."""
+        present, value = self._take(name, expected)
+        if not present:
+            return math.nan
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and math.isfinite(value) and accept(value)):
+            self._problems.add(self.key(name), expected, show(value))
+            return math.nan
+        return float(value)
+
+    def integer(self, name: str, low: int, high: int, unit: str) -> int:
+        """A whole number within [low, high]; -1 on a mistake."""
+        expected = f"a whole number from {low} to {high} [{unit}]"
+        present, value = self._take(name, expected)
+        if not present:
+            return -1
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self._problems.add(self.key(name), expected, show(value))
+            return -1
+        return value
+
+    def text(self, name: str, expected: str, accept: Callable[[str], bool]) -> str:
+        """A string that `accept` takes; empty on a mistake."""
+        present, value = self._take(name, expected)
+        if not present:
+            return ""
+        if not (isinstance(value, str) and accept(value)):
+            self._problems.add(self.key(name), expected, show(value))
+            return ""
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        """true or false; may be absent."""
+        self._known.add(name)
+        value = self._mapping.get(name, default)
+        if not isinstance(value, bool):
+            self._problems.add(self.key(name), "true or false", show(value))
+            return default
+        return value
+
+    def names(self, name: str, expected: str, accept: Callable[[str], bool]) -> tuple[str, ...]:
+        """A list of different names with at least one entry; the valid ones of them on a mistake."""
+        present, value = self._take(name, expected)
+        if not present:
+            return ()
+        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) == 0:
+            self._problems.add(self.key(name), expected, show(value))
+            return ()
+        kept: list[str] = []
+        for index, entry in enumerate(value):
+            key = f"{self.key(name)}[{index}]"
+            if not isinstance(entry, str) or not accept(entry):
+                self._problems.add(key, expected, show(entry))
+            elif entry in kept:
+                self._problems.add(key, "each name once", f"'{entry}' again")
+            else:
+                kept.append(entry)
+        return tuple(kept)
+
+    def child(self, name: str, expected: str) -> "StrictReader | None":
+        """The reader of a nested mapping, or nothing on a mistake."""
+        present, value = self._take(name, expected)
+        if not present:
+            return None
+        if not isinstance(value, Mapping):
+            self._problems.add(self.key(name), expected, show(value))
+            return None
+        return StrictReader(value, self.key(name), self._problems)
+
+    def finish(self) -> None:
+        """Notes every key that nobody asked for."""
+        for name in self._mapping:
+            if name not in self._known:
+                self._problems.add_unknown(self.key(str(name)), str(name), self._known)
