@@ -25,10 +25,10 @@ def manifest(tag: str) -> str:
 
 
 class ColconLikeBuild(build_py):
-    """build_py that takes the package from CMake's install tree: generated and hand-written modules as one."""
+    """build_py that takes the package from CMake's install tree, generated and hand-written modules as one."""
 
     def run(self) -> None:
-        if self.editable_mode:  # the source tree is used in place, the interfaces come from a sourced workspace
+        if self.editable_mode:  # the source tree is used in place, the interfaces come from elsewhere
             super().run()
             return
         stage = self._install_tree()

@@ -18,11 +18,11 @@ class Command(NamedTuple):
 
 # Modules are imported when they are asked for: torch, mujoco and lerobot each take seconds.
 COMMANDS = {
-    "demo": Command("dit_policy_ros.cli.demo", "simulated robot, policy and a sequence of tasks, end to end"),
+    "demo": Command("dit_policy_ros.cli.demo", "simulated robot, policy and several tasks, end to end"),
     "train": Command("dit_policy_ros.cli.train", "train a policy on a LeRobotDataset"),
     "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),
     "recorder_node": Command("dit_policy_ros.ros.recorder_node", "demonstrations into a LeRobotDataset"),
-    "sim_node": Command("dit_policy_ros.ros.sim_node", "a MuJoCo robot with a ros2_control robot's interface"),
+    "sim_node": Command("dit_policy_ros.ros.sim_node", "a MuJoCo robot that speaks like a ros2_control one"),
 }
 
 
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        print(f"dit_policy: no command named {name!r}{hint}\nvalid names: {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"dit_policy: no command named {name!r}{hint}", file=sys.stderr)
+        print(f"valid names: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     sys.argv = [f"dit_policy {name}", *rest]
     return load(name)() or 0

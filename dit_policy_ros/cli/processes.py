@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Child processes that never outlive their parent, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Runs in the child before the real program: the kernel shall kill it when the parent dies (PR_SET_PDEATHSIG
+# is 1). A program of its own rather than preexec_fn, which may deadlock in a parent that has threads.
+_GUARD = (
+    "import ctypes, os, sys;"
+    "ctypes.CDLL(None).prctl(1, 9, 0, 0, 0);"
+    "os.getppid() == int(sys.argv[1]) or os._exit(1);"  # it died before the line above
+    "os.execvpe(sys.argv[2], sys.argv[2:], os.environ)"
+)
+
+
+@dataclass(slots=True)
+class Child:
+    """A running program in its own process group, its output going to a file."""
+
+    name: str
+    process: subprocess.Popen
+    log: Path
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def output(self, last_lines: int | None = None) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(lines if last_lines is None else lines[-last_lines:])
+
+    def stop(self, grace: float = 5.0) -> int:
+        """Asks with SIGINT, waits for `grace` [s], then kills the whole group; returns the exit code."""
+        if self.alive:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.kill()
+        return self.process.wait()
+
+    def kill(self) -> None:
+        """Ends the program and whatever it started that is still there."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # the group is empty already
+
+
+def start(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
+    """Starts `command`; it dies with this process, even if this process is killed with SIGKILL.
+
+    Must be called from a thread that lives as long as the child is wanted: Linux binds the death signal to
+    the thread that forked.
+    """
+    guarded = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), *command]
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            guarded,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Child(name, process, log)
+
+
+def stop_all(children: Sequence[Child], grace: float = 5.0) -> None:
+    """Stops them in the given order, sharing one grace period [s]."""
+    deadline = time.monotonic() + grace
+    for child in children:
+        child.stop(max(0.2, deadline - time.monotonic()))

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that every test may use.
+
+`from waiting import wait_for` and `from ros_testing import spinning, call` (test/support/) are the plain
+functions beside them.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from waiting import wait_for as poll
+
+from dit_policy_ros.cli.domain import claimed_domain
+from dit_policy_ros.cli.processes import Child, start
+
+ROOT = Path(__file__).resolve().parents[1]
+CHILDREN = pytest.StashKey[list[Child]]()
+
+
+@pytest.fixture
+def wait_for():
+    return poll
+
+
+@pytest.fixture
+def ros_domain(monkeypatch) -> Iterator:
+    """A ROS domain of the test's own: rclpy is initialised in it, and child processes inherit it.
+
+    Yields a `ros_testing.RosDomain`. Nodes that a test leaves behind vanish with the context.
+    """
+    rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from ros_testing import RosDomain
+
+    with claimed_domain() as domain:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        rclpy.init(domain_id=domain, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+        try:
+            yield RosDomain(domain, rclpy.get_default_context())
+        finally:
+            rclpy.try_shutdown()
+
+
+@pytest.fixture
+def start_process(request, tmp_path) -> Iterator[Callable[..., Child]]:
+    """`start_process(name, *command, **environment)`: a child that is gone when the test ends.
+
+    A command that begins with a module name ("dit_policy_ros.ros.sim_node") runs with this interpreter from
+    the source tree. Its output is attached to the report if the test fails.
+    """
+    children = request.node.stash.setdefault(CHILDREN, [])
+
+    def begin(name: str, *command: str, **environment: str) -> Child:
+        if command[0].startswith("dit_policy_ros."):
+            command = (sys.executable, "-m", *command)
+        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
+        merged = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **environment}
+        child = start(name, command, merged, tmp_path / f"{name}.{len(children)}.log")
+        children.append(child)
+        return child
+
+    yield begin
+    for child in reversed(children):
+        child.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        for child in item.stash.get(CHILDREN, []):
+            state = "running" if child.alive else f"exit code {child.process.returncode}"
+            report.sections.append((f"output of {child.name} ({state})", child.output()))
+    return report

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for something to become true, instead of sleeping and hoping."""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+def wait_for[T](condition: Callable[[], T], timeout: float, message: str, interval: float = 0.01) -> T:
+    """Polls until `condition()` is truthy and returns its value; fails the test after `timeout` [s]."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {message}")
+        pause.wait(interval)
+    return value

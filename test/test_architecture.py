@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of CONTRIBUTING.md that a machine can check."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "dit_policy_ros"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LONGEST = 400  # lines
+LICENCE = "# SPDX-License-Identifier: Apache-2.0"
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_imports_point_one_way():
+    pytest.importorskip("importlinter", reason="import-linter is not installed")
+    linter = run(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
+    assert linter.returncode == 0, linter.stdout + linter.stderr
+
+
+@pytest.mark.parametrize("layer", ["core", "policy", "data"])
+def test_layers_below_ros_leave_rclpy_alone(layer):
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (PACKAGE / layer).rglob("*.py")
+        if path.stem != "__init__"
+    ]
+    names = ", ".join([f"dit_policy_ros.{layer}", *modules])
+    fresh = run(sys.executable, "-c", f"import {names}, sys; sys.exit('rclpy' in sys.modules)")
+    assert fresh.returncode == 0, fresh.stderr or f"importing {layer} pulled in rclpy"
+
+
+def test_core_needs_numpy_only():
+    names = ", ".join(f"dit_policy_ros.core.{path.stem}" for path in (PACKAGE / "core").glob("*.py"))
+    heavy = {"torch", "lerobot", "mujoco", "cv2", "av", "yaml", "scipy"}
+    fresh = run(sys.executable, "-c", f"import {names}, sys; print(*{heavy!r} & set(sys.modules))")
+    assert fresh.returncode == 0, fresh.stderr
+    assert fresh.stdout.strip() == ""
+
+
+def test_modules_stay_short():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_modules_name_their_licence():
+    assert [str(path) for path in MODULES if not path.read_text().startswith(LICENCE + "\n")] == []
+
+
+def test_every_executable_calls_an_existing_main():
+    for script in sorted((ROOT / "scripts").iterdir()):
+        imported = script.read_text().partition("\nfrom ")[2].split()[0]
+        module = ROOT / (imported.replace(".", "/") + ".py")
+        assert module.exists(), f"{script.name}: there is no {module}"
+        assert "\ndef main(" in module.read_text(), f"{script.name}: {module} has no main()"
+        assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
