@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From chunks to checked plans: the one place where it is decided what the robot is told.
+
+No clock, no thread and no message in here: every call is given the present time, so that tests and replays
+are exact. The caller serialises the calls.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit_policy_ros.core.brake import braking_plan
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.contract import Limits
+from dit_policy_ros.core.ensemble import Ensembler, EnsembleSettings
+from dit_policy_ros.core.errors import ContractError, PlanRejected
+from dit_policy_ros.core.grid import KnotGrid
+from dit_policy_ros.core.limits import Limiter
+from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.core.plan_check import check_plan
+from dit_policy_ros.core.soft_start import SoftStart
+from dit_policy_ros.core.splice import FROZEN_INTERVALS, Splicer
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MotionSettings:
+    """How chunks become motion.
+
+    Attributes:
+        ensemble: what is averaged.
+        max_blind_time: a plan reaches this far beyond now [s]: so long can the arm move after we die.
+        fade_knots: knots over which a new target is faded in.
+        soft_start: time over which the first motion is blended in [s].
+        max_tracking_error: (A,) where the measured pose lies further from the commanded one, HOLD starts
+            from the measured pose [rad or m]; inf never does.
+        hold_rest: how long a braking plan stands at its end [s].
+    """
+
+    ensemble: EnsembleSettings
+    max_blind_time: float
+    fade_knots: int
+    soft_start: float
+    max_tracking_error: Array
+    hold_rest: float = 0.5
+
+
+class MotionState(StrEnum):
+    """Where the motion stands."""
+
+    WAITING = "waiting"  # at rest, ready for a chunk
+    RUNNING = "running"  # a plan made from chunks is in force
+    HOLD = "hold"  # a braking plan is in force, latched
+
+
+class Pipeline:
+    """Chunks -> ensemble -> splice -> limits -> checked plan; and HOLD, which overrides them all."""
+
+    def __init__(
+        self, joints: tuple[str, ...], limits: Limits, period_ns: int, settings: MotionSettings
+    ) -> None:
+        """Prepare for one activation after the other.
+
+        Raises:
+            ContractError: where ``max_blind_time`` is too short for a joint to brake within a plan.
+        """
+        self.joints, self.limits, self.settings = joints, limits, settings
+        self.state = MotionState.WAITING
+        self.hold_reason = ""
+        self.plans = self.expired_chunks = self.limited_knots = self.holds = 0
+        self._period_ns = period_ns
+        self._limiter = Limiter(limits, period_ns * 1e-9)
+        self._ensembler = Ensembler(settings.ensemble)
+        self._splicer: Splicer | None = None
+        self._soft_start: SoftStart | None = None
+        self._require_room_to_brake()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan in force.
+
+        Raises:
+            ValueError: before ``start``.
+        """
+        return self._started.plan
+
+    @property
+    def live_chunks(self) -> int:
+        """Chunks that the ensemble holds."""
+        return len(self._ensembler)
+
+    @property
+    def disagreements(self) -> int:
+        """Times that the disagreement gate dropped older chunks."""
+        return self._ensembler.disagreements
+
+    def start(self, pose: Array, now_ns: int) -> None:
+        """Begin at rest at ``pose`` (A,): measured at activation, commanded after a HOLD."""
+        inside = np.clip(
+            pose, self.limits.position_min, self.limits.position_max
+        )  # (A,) sag of a hair's breadth
+        grid = KnotGrid(now_ns, self._period_ns)
+        self._ensembler.clear()
+        self._splicer = Splicer(self._limiter, grid, self.settings.fade_knots, inside, now_ns)
+        self._soft_start = None
+        self.state, self.hold_reason = MotionState.WAITING, ""
+
+    def add_chunk(self, chunk: Chunk, now_ns: int) -> Plan | None:
+        """Take in a chunk and make the next plan.
+
+        Returns:
+            The plan to send; None when the chunk came too late to matter, or while holding.
+
+        Raises:
+            PlanRejected: the chunk is not finite, or the plan would break a rule; nothing has changed, and
+                the caller is expected to ``hold``.
+        """
+        if self.state is MotionState.HOLD:
+            return None
+        if not np.isfinite(chunk.actions).all():
+            bad = ", ".join(self.joints[i] for i in np.flatnonzero(~np.isfinite(chunk.actions).all(axis=0)))
+            raise PlanRejected(f"the policy's chunk is not finite (NaN or infinite) for {bad}")
+        splicer = self._started
+        first = splicer.first_free_knot(now_ns)
+        end = splicer.grid.at_or_before(chunk.end_ns)
+        if end < first:
+            self.expired_chunks += 1
+            return None
+        times_ns = splicer.grid.times_ns(first, end)  # (M,)
+        self._ensembler.forget_before(int(times_ns[0]))
+        self._ensembler.add(chunk)
+        target = self._ensembler.blend(times_ns)  # (M, A)
+        soft_start = self._soft_start or SoftStart(
+            splicer.plan.positions[-1], int(times_ns[0]), self.settings.soft_start
+        )
+        target = soft_start.apply(times_ns, target)
+        last = splicer.grid.at_or_before(now_ns + round(self.settings.max_blind_time * 1e9))
+        candidate = splicer.splice(target, now_ns, last)
+        check_plan(candidate.plan, self.limits, self.joints, now_ns)
+        splicer.commit(candidate)
+        self._soft_start, self.state = soft_start, MotionState.RUNNING
+        self.limited_knots += candidate.limited_knots
+        self.plans += 1
+        return candidate.plan
+
+    def flush(self) -> None:
+        """Forget the live chunks; the plan in force stays. For a change of the task."""
+        self._ensembler.clear()
+
+    def hold(self, reason: str, now_ns: int, measured: Array | None = None) -> Plan | None:
+        """Brake to rest and stay there until ``resume``.
+
+        Args:
+            reason: why, for the operator.
+            now_ns: present time [ns].
+            measured: (A,) fresh measured pose, if there is one; only used where it is far from the commanded.
+
+        Returns:
+            The braking plan to send, once; None when already holding: the first reason stays.
+        """
+        if self.state is MotionState.HOLD:
+            return None
+        position, velocity = (row[0] for row in self._started.plan.sample(np.array([now_ns])))  # (A,) both
+        if measured is not None:
+            lost = np.abs(measured - position) > self.settings.max_tracking_error  # (A,)
+            inside = np.clip(measured, self.limits.position_min, self.limits.position_max)  # (A,)
+            position, velocity = np.where(lost, inside, position), np.where(lost, 0.0, velocity)
+        plan = braking_plan(position, velocity, now_ns, self.limits, self.settings.hold_rest)
+        self._ensembler.clear()
+        self._started.plan = plan
+        self.state, self.hold_reason = MotionState.HOLD, reason
+        self.holds += 1
+        return plan
+
+    def at_rest(self, now_ns: int) -> bool:
+        """Whether the plan in force has come to rest."""
+        _, velocities = self._started.plan.sample(np.array([now_ns]))  # (1, A)
+        return not velocities.any()
+
+    def resume(self, now_ns: int) -> bool:
+        """Leave HOLD, from the commanded pose and softly; False while the arms still brake."""
+        if self.state is not MotionState.HOLD:
+            return True
+        if not self.at_rest(now_ns):
+            return False
+        self.start(self._started.plan.positions[-1], now_ns)
+        return True
+
+    @property
+    def _started(self) -> Splicer:
+        if self._splicer is None:
+            raise ValueError("the pipeline has not been started")
+        return self._splicer
+
+    def _require_room_to_brake(self) -> None:
+        dt = self._period_ns * 1e-9
+        # Now may lie just behind a knot, the frozen knots are kept, and the first free one follows them.
+        free = int(self.settings.max_blind_time / dt + 1e-9) - FROZEN_INTERVALS - 2
+        braking = self.limits.velocity / self.limits.acceleration  # (A,) [s]
+        short = np.flatnonzero(braking > free * dt + 1e-9)
+        if len(short):
+            slowest = short[np.argmax(braking[short])]
+            needed = braking[slowest] + (FROZEN_INTERVALS + 2) * dt
+            raise ContractError(
+                f"max_blind_time is {self.settings.max_blind_time:g} s, but {self.joints[slowest]} needs "
+                f"{braking[slowest]:.3f} s to brake from its velocity limit {self.limits.velocity[slowest]:g} at its "
+                f"acceleration limit {self.limits.acceleration[slowest]:g}. Raise max_blind_time to {needed:.2f} s or "
+                f"more, or lower limits.{self.joints[slowest]}.velocity."
+            )

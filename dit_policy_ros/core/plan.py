@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan: what the controllers are told, as they will execute it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Knots of position and velocity; the controller runs the cubic Hermite through them.
+
+    Attributes:
+        times_ns: int64 (K,), strictly increasing [ns].
+        positions: float64 (K, A) [rad or m].
+        velocities: float64 (K, A) [rad/s or m/s].
+    """
+
+    times_ns: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    velocities: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        knots = len(self.times_ns)
+        if (
+            self.positions.ndim != 2
+            or self.positions.shape != self.velocities.shape
+            or len(self.positions) != knots
+        ):
+            raise ValueError(
+                f"a plan of {knots} knots needs positions and velocities of shape ({knots}, A), "
+                f"got {self.positions.shape} and {self.velocities.shape}"
+            )
+        if knots == 0:
+            raise ValueError("a plan needs at least one knot")
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last knot [ns]; from there on its position is held."""
+        return int(self.times_ns[-1])
+
+    def sample(self, times_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Commanded positions and velocities at ``times_ns`` (N,) -> (N, A), (N, A).
+
+        Before the first knot and after the last the end positions stand, at zero velocity.
+        """
+        last = len(self.times_ns) - 1
+        segment = np.clip(
+            np.searchsorted(self.times_ns, times_ns, side="right") - 1, 0, max(last - 1, 0)
+        )  # (N,)
+        following = np.minimum(segment + 1, last)  # (N,)
+        span = np.maximum((self.times_ns[following] - self.times_ns[segment]) * 1e-9, 1e-9)[
+            :, None
+        ]  # (N, 1) [s]
+        u = np.clip((times_ns - self.times_ns[segment])[:, None] * 1e-9 / span, 0.0, 1.0)  # (N, 1)
+        p0, p1 = self.positions[segment], self.positions[following]  # (N, A)
+        v0, v1 = self.velocities[segment] * span, self.velocities[following] * span  # (N, A) per segment
+        c2 = 3.0 * (p1 - p0) - 2.0 * v0 - v1  # (N, A)
+        c3 = 2.0 * (p0 - p1) + v0 + v1  # (N, A)
+        positions = p0 + u * (v0 + u * (c2 + u * c3))  # (N, A)
+        velocities = (v0 + u * (2.0 * c2 + u * 3.0 * c3)) / span  # (N, A)
+        outside = (times_ns < self.times_ns[0]) | (times_ns > self.times_ns[-1])  # (N,)
+        velocities[outside] = 0.0
+        return positions, velocities

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ROS nodes ask of a policy; nothing of torch crosses this line."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Policy(Protocol):
+    """A learned policy that turns one observation into a chunk of actions in robot units."""
+
+    @property
+    def description(self) -> str:
+        """One line for the log: architecture, size, objective, steps."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where inference runs, e.g. ``"cpu"`` or ``"cuda:0"``."""
+        ...
+
+    @property
+    def fps(self) -> float | None:
+        """Rate of the actions [Hz]; None where the checkpoint does not say."""
+        ...
+
+    @property
+    def joint_names(self) -> tuple[str, ...] | None:
+        """Names of the state's and the action's entries, in order; None where the checkpoint does not say."""
+        ...
+
+    @property
+    def known_tasks(self) -> tuple[str, ...]:
+        """The instructions that the checkpoint was trained on; empty where it does not say."""
+        ...
+
+    @property
+    def image_shapes(self) -> Mapping[str, tuple[int, int]]:
+        """Height and width [pixel] that the checkpoint expects of each camera."""
+        ...
+
+    @property
+    def state_dim(self) -> int:
+        """Entries of the state vector."""
+        ...
+
+    @property
+    def action_dim(self) -> int:
+        """Entries of the action vector."""
+        ...
+
+    @property
+    def n_obs_steps(self) -> int:
+        """Entries of the observation history, the newest included."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Steps that the network predicts; a chunk has ``horizon - n_obs_steps + 1`` rows."""
+        ...
+
+    def predict(
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        state: NDArray[np.float32],
+        task: str,
+        noise: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Infer one chunk.
+
+        Args:
+            images: per camera uint8 (n_obs, H, W, 3), RGB, oldest first.
+            state: float32 (n_obs, D), oldest first [rad or m].
+            task: the instruction.
+            noise: float32 (horizon, A) to start the sampling from; None draws it.
+
+        Returns:
+            float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
+        """
+        ...
+
+    def warm_up(self, n: int) -> NDArray[np.float64]:
+        """Run ``n`` inferences on made-up input and return their latencies (n,) [s]."""
+        ...

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from motion_helpers import DT, PERIOD_NS, assert_executable, motion_limits
+
+from dit_policy_ros.core.brake import braking_plan
+from dit_policy_ros.core.limits import Limiter, fastest_stoppable
+from dit_policy_ros.core.plan import Plan
+
+LIMITS = motion_limits()
+KNOTS = 20
+
+
+def as_plan(position, velocity, motion):
+    return Plan(
+        PERIOD_NS * np.arange(len(motion.positions) + 1, dtype=np.int64),
+        np.concatenate([position[None], motion.positions]),
+        np.concatenate([velocity[None], motion.velocities]),
+    )
+
+
+def stop_step_by_step(velocity: float, acceleration: float, dt: float) -> float:
+    """Slow reference: the distance of full braking knot by knot."""
+    distance = 0.0
+    while velocity > 0.0:
+        slower = max(velocity - acceleration * dt, 0.0)
+        distance += (velocity + slower) * dt / 2.0
+        velocity = slower
+    return distance
+
+
+@given(st.floats(0.0, 3.0), st.floats(0.5, 30.0), st.floats(0.005, 0.2))
+def test_fastest_stoppable_is_the_inverse_of_braking_step_by_step(distance, acceleration, dt):
+    speed = float(fastest_stoppable(np.array([distance]), np.array([acceleration]), dt)[0])
+    used = speed * dt / 2.0 + stop_step_by_step(speed, acceleration, dt)
+    assert used == pytest.approx(distance, abs=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)),
+    position=arrays(np.float64, 2, elements=st.floats(-0.9, 1.4)),
+)
+def test_any_target_becomes_a_motion_within_the_limits(target, position):
+    rest = np.zeros(2)
+    velocities = np.gradient(target, DT, axis=0)
+    motion = Limiter(LIMITS, DT).follow(position, rest, target, velocities)
+    assert_executable(as_plan(position, rest, motion), LIMITS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)))
+def test_limits_are_idempotent(target):
+    start, rest, limiter = np.zeros(2), np.zeros(2), Limiter(LIMITS, DT)
+    once = limiter.follow(start, rest, target, np.gradient(target, DT, axis=0))
+    twice = limiter.follow(start, rest, once.positions, once.velocities)
+    np.testing.assert_allclose(twice.positions, once.positions, atol=1e-12)
+    np.testing.assert_allclose(twice.velocities, once.velocities, atol=1e-10)
+    assert twice.limited_knots == 0
+
+
+def test_a_gentle_motion_is_followed_closely_and_not_counted_as_limited():
+    times = DT * np.arange(1, 61)
+    target = 0.5 * (1 - np.cos(2 * np.pi * 0.4 * times))[:, None] * np.ones((1, 2))  # (60, 2)
+    velocities = 0.5 * 2 * np.pi * 0.4 * np.sin(2 * np.pi * 0.4 * times)[:, None] * np.ones((1, 2))
+    motion = Limiter(LIMITS, DT).follow(np.zeros(2), np.zeros(2), target, velocities)
+    assert np.abs(motion.positions - target)[:-12].max() < 2e-3
+    assert motion.limited_knots == 0
+
+
+def test_an_error_is_corrected_without_overshoot():
+    target = np.full((60, 2), 0.2)
+    motion = Limiter(LIMITS, DT).follow(np.zeros(2), np.zeros(2), target, np.zeros((60, 2)))
+    assert motion.positions.max() <= 0.2 + 1e-9
+    assert motion.positions[-1] == pytest.approx([0.2, 0.2], abs=2e-3)
+
+
+def test_a_step_is_counted_as_limited_and_stays_inside():
+    target = np.full((KNOTS, 2), 9.0)
+    motion = Limiter(LIMITS, DT).follow(np.zeros(2), np.zeros(2), target, np.zeros((KNOTS, 2)))
+    assert motion.limited_knots == KNOTS
+    assert motion.positions.max() <= 1.5
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)),
+    when=st.floats(0.0, 1.0),
+)
+def test_braking_from_any_instant_of_a_limited_motion_stays_inside(target, when):
+    start, rest = np.zeros(2), np.zeros(2)
+    motion = Limiter(LIMITS, DT).follow(start, rest, target, np.gradient(target, DT, axis=0))
+    plan = as_plan(start, rest, motion)
+    now_ns = int(when * plan.end_ns)
+    position, velocity = (row[0] for row in plan.sample(np.array([now_ns])))
+    brake = braking_plan(position, velocity, now_ns, LIMITS, rest=0.5)
+    assert_executable(brake, LIMITS)
+    np.testing.assert_array_equal(brake.positions[0], position)
+    np.testing.assert_array_equal(brake.velocities[0], velocity)
+    assert brake.times_ns[0] == now_ns
+    assert brake.end_ns >= now_ns + 500_000_000
