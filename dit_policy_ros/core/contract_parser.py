@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from dit_policy_ros.core.contract import Camera, Contract, Controller, ControllerType, Limits
 from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.core.problems import Problems, listing, show
@@ -58,7 +60,7 @@ def parse_contract(mapping: Mapping[str, Any], source: str) -> Contract:
         cameras=cameras,
         joint_states_topic=topic,
         joint_states_max_age=max_age,
-        limits=Limits(**limits),
+        limits=Limits(**{name: np.array(column) for name, column in limits.items()}),
     )
 
 

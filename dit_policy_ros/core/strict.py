@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads one level of a nested mapping strictly: wrong types, NaN, bounds and unknown keys are all noted.
 
-A reader never raises: it notes the mistake in a `Problems` list and returns a stand-in, so that one pass finds
-everything. The caller raises at the end, before any stand-in is used.
+A reader never raises: it notes the mistake in a `Problems` list and returns a stand-in, so that one pass
+finds everything. The caller raises at the end, before any stand-in is used.
 """
 
 import math
