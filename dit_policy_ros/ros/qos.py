@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quality of service of every kind of topic, in one place."""
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _profile(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
+    return QoSProfile(
+        reliability=reliability,
+        durability=DurabilityPolicy.VOLATILE,
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+    )
+
+
+# Best effort subscriptions match reliable publishers too. Depths cover half a second of being busy elsewhere.
+IMAGES = _profile(ReliabilityPolicy.BEST_EFFORT, 15)
+JOINT_STATES = _profile(ReliabilityPolicy.BEST_EFFORT, 500)
+
+# A trajectory controller subscribes reliably; only the newest plan matters, so the queue stays short.
+TRAJECTORIES = _profile(ReliabilityPolicy.RELIABLE, 2)
+
+# What an observer of commands (the recorder) must see completely.
+COMMANDS = _profile(ReliabilityPolicy.RELIABLE, 100)
+
+STATUS = _profile(ReliabilityPolicy.RELIABLE, 1)
+DIAGNOSTICS = _profile(ReliabilityPolicy.RELIABLE, 10)
