@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes .venv: everything that `make demo` and `make test` need, inside the checkout.
+
+Run with Python 3.12, standard library only. Each step is done once and again only when what it depends on has
+changed (the hash of that is kept under .venv/.stamps), so a second run takes a moment. With ROS 2 sourced
+(ROS_DISTRO is set) .venv sees the system's packages and the ROS wheels are left out.
+
+The only thing ever installed outside the checkout is Debian's EGL renderer, when the simulator cannot render
+without it and apt-get may be used without a password.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMPS = VENV / ".stamps"
+LOG = VENV / "setup.log"
+ROS = os.environ.get("ROS_DISTRO", "")
+
+CONSTRAINTS = ROOT / "constraints" / "python3.12.txt"
+REQUIREMENTS = [
+    ROOT / "requirements" / f"{name}.txt" for name in ("robot", "train", "dev", *([] if ROS else ["ros"]))
+]
+PACKAGE_INPUTS = ["CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py"]
+PACKAGE_FOLDERS = [
+    *("msg", "srv", "dit_policy_ros", "scripts"),
+    *("launch", "config", "urdf", "mjcf", "checkpoints", "resource"),
+]
+RENDERER_PACKAGES = [
+    "libegl1",
+    "libgl1-mesa-dri",
+]  # the second is EGL's software driver, for machines without a GPU
+
+# The ROS wheels' CMake files name the folders of the machine that built them.
+BAKED_INCLUDE = "/opt/python/cp312-cp312/include/python3.12"
+BAKED_NUMPY = "/opt/python/cp312-cp312/lib/python3.12/site-packages/numpy/_core/include"
+
+RENDER_CHECK = (
+    "import mujoco; from dit_policy_ros.sim.renderer import Renderer;"
+    "Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 16, 16)"
+)
+
+
+class SetupError(Exception):
+    """What is missing and how to mend it."""
+
+
+class MissingRenderer(SetupError):
+    """Only what simulates cameras needs it, so the set-up warns and goes on."""
+
+
+def say(text: str) -> None:
+    print(f"[setup] {text}", flush=True)
+
+
+def digest(inputs: Iterable[Path | str]) -> str:
+    """Hash of texts and of files' paths, modes and contents."""
+    total = hashlib.sha256()
+    for each in inputs:
+        if isinstance(each, Path):
+            total.update(f"{each.relative_to(ROOT)} {each.stat().st_mode}\n".encode())
+            total.update(each.read_bytes())
+        else:
+            total.update(each.encode())
+        total.update(b"\0")
+    return total.hexdigest()
+
+
+def step(name: str, inputs: Iterable[Path | str], action: Callable[[], None]) -> None:
+    """Runs `action` unless it already succeeded with the same inputs."""
+    stamp, wanted = STAMPS / name, digest(inputs)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    say(f"{name} ...")
+    start = time.monotonic()
+    stamp.unlink(missing_ok=True)
+    action()
+    STAMPS.mkdir(exist_ok=True)
+    stamp.write_text(wanted)
+    say(f"{name}: done in {time.monotonic() - start:.0f} s")
+
+
+def run(*command: str | Path, progress: bool = False) -> None:
+    """Runs a command, its output going to the log; with `progress`, says now and then how far it is."""
+    with LOG.open("ab") as log:
+        log.write(f"\n$ {' '.join(map(str, command))}\n".encode())
+        begin = log.tell()
+        process = subprocess.Popen(
+            list(map(str, command)),
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        start = reported = time.monotonic()
+        while process.poll() is None:
+            time.sleep(0.1)
+            if progress and time.monotonic() - reported > 10:
+                reported = time.monotonic()
+                say(f"  {reported - start:4.0f} s  {last_line(begin)}")
+    if process.returncode:
+        tail = "\n".join(LOG.read_bytes()[begin:].decode(errors="replace").splitlines()[-30:])
+        raise SetupError(f"this command failed (all of its output is in {LOG}):\n  {command[0]} ...\n{tail}")
+
+
+def last_line(begin: int) -> str:
+    lines = LOG.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
+    return lines[-1].strip()[:90] if lines else ""
+
+
+def environment() -> dict[str, str]:
+    """The environment of .venv activated, as CMake and pip shall see it."""
+    prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p] if ROS else []
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", os.defpath)]),
+        "VIRTUAL_ENV": str(VENV),
+        "AMENT_PREFIX_PATH": os.pathsep.join([*prefixes, str(VENV)]),
+        "CMAKE_PREFIX_PATH": os.pathsep.join([*prefixes, str(VENV)]),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+    }
+
+
+def check_compiler() -> None:
+    if not shutil.which("c++") and not shutil.which("g++"):
+        raise SetupError(
+            "no C++ compiler: the ROS interfaces need one. Debian, Ubuntu: apt install build-essential"
+        )
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not header.exists():
+        raise SetupError(
+            f"{header} is missing: the ROS interfaces need it. Debian, Ubuntu: apt install python3.12-dev"
+        )
+
+
+def make_venv() -> None:
+    options = ["--system-site-packages"] if ROS else []
+    subprocess.run([sys.executable, "-m", "venv", *options, str(VENV)], check=True)
+
+
+def check_venv() -> None:
+    """Refuses a .venv that cannot work here.
+
+    ROS wheels mixed with an installed ROS crash at import; a .venv that was moved calls programs elsewhere.
+    """
+    settings = (VENV / "pyvenv.cfg").read_text()
+    sees_system = "include-system-site-packages = true" in settings
+    if sees_system != bool(ROS):
+        made, now = ("with", "is not") if sees_system else ("without", "is")
+        raise SetupError(
+            f".venv was made {made} ROS 2 sourced, and ROS 2 {now} sourced in this shell. "
+            "Use the same kind of shell as before, or remove .venv and run this again."
+        )
+    command = next((line for line in settings.splitlines() if line.startswith("command = ")), str(VENV))
+    if not command.endswith(str(VENV)):
+        made_at = command.split()[-1]
+        raise SetupError(f".venv was made at {made_at}, not here; remove it and run this again.")
+
+
+def install_requirements() -> None:
+    files = [argument for path in REQUIREMENTS for argument in ("-r", str(path))]
+    say("  downloads up to 3 GB the first time; all output goes to .venv/setup.log")
+    run(PYTHON, "-m", "pip", "install", "--progress-bar", "off", *files, "-c", CONSTRAINTS, progress=True)
+
+
+def repair_wheels() -> None:
+    include = sysconfig.get_paths()["include"]
+    numpy = subprocess.check_output(
+        [PYTHON, "-c", "import numpy; print(numpy.get_include())"], text=True
+    ).strip()
+    for path in (VENV / "share").glob("*/cmake/*.cmake"):
+        text = path.read_text()
+        repaired = text.replace(BAKED_INCLUDE, include).replace(BAKED_NUMPY, numpy)
+        if repaired != text:
+            path.write_text(repaired)
+
+
+def prefer_venv_packages() -> None:
+    """Lets .venv win over what ROS puts on PYTHONPATH, but not over workspaces sourced on top of ROS.
+
+    Ubuntu's cv_bridge is built against numpy 1 and fails beside the numpy 2 that LeRobot needs.
+    """
+    site = next((VENV / "lib").glob("python3.*/site-packages"))
+    where = "import pathlib, rclpy; print(pathlib.Path(rclpy.__file__).parents[1])"
+    underlay = subprocess.check_output([sys.executable, "-c", where], text=True).strip()
+    position = f"sys.path.index({underlay!r}) if {underlay!r} in sys.path else 0"
+    line = f"import sys; sys.path.insert({position}, {str(site)!r})\n"
+    (site / "dit_policy_ros_first.pth").write_text(line)
+
+
+def package_inputs() -> list[Path]:
+    files = [ROOT / name for name in PACKAGE_INPUTS]
+    for folder in PACKAGE_FOLDERS:
+        files += [p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    return sorted(files)
+
+
+def install_package() -> None:
+    run(PYTHON, "-m", "pip", "install", "--no-deps", "--no-build-isolation", ".", progress=True)
+
+
+def can_render() -> str:
+    """Empty when the simulator's cameras work, otherwise what went wrong."""
+    check = subprocess.run(
+        [PYTHON, "-c", RENDER_CHECK], cwd=ROOT, env=environment(), capture_output=True, text=True
+    )
+    return "" if check.returncode == 0 else (check.stderr.strip().splitlines() or ["no message"])[-1]
+
+
+def install_renderer() -> None:
+    problem = can_render()
+    if not problem:
+        return
+    names = " ".join(RENDERER_PACKAGES)
+    say(f"  the simulator cannot render here: {problem}")
+    prefix = apt_prefix()
+    if prefix is None:
+        raise MissingRenderer(
+            f"MuJoCo needs Debian's {names} to render without a display, and this user may not install\n"
+            f"them. Run: sudo apt-get install {names}\n"
+            "Until then whatever simulates cameras fails (make demo, some of make test); the rest works."
+        )
+    say(f"  installing {names} with apt-get")
+    apt_get = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    run(*apt_get, "update", progress=True)
+    run(*apt_get, "install", "-y", "--no-install-recommends", *RENDERER_PACKAGES, progress=True)
+    problem = can_render()
+    if problem:
+        raise MissingRenderer(f"{names} are installed, and the simulator still cannot render: {problem}")
+
+
+def apt_prefix() -> list[str] | None:
+    """How to run apt-get: [] as root, ["sudo", "-n"] if that asks for no password, None if neither works."""
+    if not shutil.which("apt-get"):
+        return None
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
+        return ["sudo", "-n"]
+    return None
+
+
+def complete() -> None:
+    if not PYTHON.exists():
+        check_compiler()
+        say(f"making .venv with {sys.executable}" + (f" for ROS {ROS}" if ROS else ""))
+        make_venv()
+    check_venv()
+    version = sys.version.split()[0]
+    step("python packages", [version, *REQUIREMENTS, CONSTRAINTS], install_requirements)
+    if ROS:
+        step("order of the packages", [ROS], prefer_venv_packages)
+    else:
+        step("ROS wheels' CMake files", [version, *REQUIREMENTS, CONSTRAINTS], repair_wheels)
+    step("this package", [version, ROS, *package_inputs()], install_package)
+    step("renderer", [os.environ.get("MUJOCO_GL", "")], install_renderer)
+
+
+def main() -> int:
+    start = time.monotonic()
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second make in another terminal waits here
+        try:
+            complete()
+        except MissingRenderer as error:
+            print(f"[setup] {error}", file=sys.stderr)
+        except SetupError as error:
+            print(f"[setup] {error}", file=sys.stderr)
+            return 1
+    if time.monotonic() - start > 2:
+        say(f"ready after {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
