@@ -130,7 +130,8 @@ def environment() -> dict[str, str]:
         "CMAKE_PREFIX_PATH": os.pathsep.join([*prefixes, str(VENV)]),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
-        **({} if "PIP_CACHE_DIR" in os.environ else {"PIP_NO_CACHE_DIR": "1"}),  # nothing outside the checkout
+        # nothing outside the checkout, unless the user keeps a cache on purpose
+        **({} if "PIP_CACHE_DIR" in os.environ else {"PIP_NO_CACHE_DIR": "1"}),
     }
 
 
