@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be a task instruction at all."""
+
+from collections.abc import Sequence
+
+from dit_policy_ros.core.errors import TaskError
+
+MAX_TASK_CHARACTERS = 1000
+"""Far above what CLIP's 77 tokens hold, far below what is a mistake of the caller."""
+
+
+def check_task(task: str, known: Sequence[str] = ()) -> None:
+    """Refuse an instruction that cannot be used.
+
+    Args:
+        task: the instruction.
+        known: instructions to name in the message.
+
+    Raises:
+        TaskError: for what is not a string, is blank, or is longer than MAX_TASK_CHARACTERS.
+    """
+    hint = f"; known tasks: {', '.join(map(repr, known))}" if known else ""
+    if not isinstance(task, str):
+        raise TaskError(f"task: expected a string, got {type(task).__name__}{hint}")
+    if not task.strip():
+        raise TaskError(
+            f"task: expected an instruction, got {'only blanks' if task else 'an empty string'}{hint}"
+        )
+    if len(task) > MAX_TASK_CHARACTERS:
+        raise TaskError(f"task: expected at most {MAX_TASK_CHARACTERS} characters, got {len(task)}{hint}")

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the control timer does: look whether everything that motion depends on is still there."""
+
+from collections.abc import Callable, Mapping
+
+from rclpy.publisher import Publisher
+
+from dit_policy_ros.core.observation import ObservationBuilder
+from dit_policy_ros.core.pipeline import MotionState
+from dit_policy_ros.core.statistics import RecentRate, RecentValues
+from dit_policy_ros.ros.motion import Motion
+
+
+class ControlWatch:
+    """Holds when a stream is stale, a controller is gone or the policy starves the arms; resumes afterwards.
+
+    Only these causes are recoverable: they are about data that comes back. Whatever questions the policy or
+    the operator's wish (a chunk that is not finite, an exception, an e-stop) needs ``~/resume``.
+    """
+
+    def __init__(
+        self,
+        motion: Motion,
+        streams: ObservationBuilder,
+        publishers: Mapping[str, Publisher],
+        now_ns: Callable[[], int],
+        steady_ns: Callable[[], int],
+        period: float,
+        recovery_time: float,
+    ) -> None:
+        """Prepare to be ticked.
+
+        Args:
+            publishers: per controller.
+            now_ns: the node's clock [ns].
+            steady_ns: a clock that never jumps, for the timer's own figures [ns].
+            period: wanted spacing of the ticks [s].
+            recovery_time: so long must everything be well before motion resumes [s].
+        """
+        self.intervals = RecentValues(500)  # [s]
+        self.rate = RecentRate()
+        self.missed_ticks = 0
+        self._motion, self._streams, self._publishers = motion, streams, publishers
+        self._now_ns, self._steady_ns = now_ns, steady_ns
+        self._period, self._recovery = period, recovery_time
+        self._previous_ns: int | None = None
+        self._well_since_ns: int | None = None
+
+    def tick(self, e_stop: bool) -> None:
+        """Look once."""
+        self._measure_itself()
+        trouble = self.trouble()
+        if self._motion.state is not MotionState.HOLD:
+            self._well_since_ns = None
+            if trouble:
+                self._motion.hold(trouble, recoverable=True)
+            return
+        if trouble or e_stop or not self._motion.recoverable:
+            self._well_since_ns = None
+            return
+        steady_ns = self._steady_ns()
+        self._well_since_ns = steady_ns if self._well_since_ns is None else self._well_since_ns
+        if steady_ns - self._well_since_ns >= self._recovery * 1e9:
+            self._motion.resume()
+
+    def trouble(self) -> str:
+        """What is missing right now; empty where nothing is."""
+        now_ns = self._now_ns()
+        stale = self._streams.stale(now_ns)
+        if stale:
+            return "stale observation: " + "; ".join(stale.values())
+        gone = [
+            name for name, publisher in self._publishers.items() if publisher.get_subscription_count() == 0
+        ]
+        if gone:
+            return f"no controller subscribes to the trajectories of {', '.join(gone)}"
+        if self._motion.state is MotionState.RUNNING:
+            overdue = (now_ns - self._motion.pipeline.plan.end_ns) * 1e-9 + self._period
+            if overdue >= 0.0:
+                return "starved: the plan in force ends and no new chunk has come"
+        return ""
+
+    def _measure_itself(self) -> None:
+        steady_ns = self._steady_ns()
+        if self._previous_ns is not None:
+            interval = (steady_ns - self._previous_ns) * 1e-9
+            self.intervals.add(interval)
+            self.missed_ticks += interval > 2.0 * self._period
+        self.rate.add(steady_ns)
+        self._previous_ns = steady_ns

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that turns observations into chunks, apart from every callback."""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.errors import DitPolicyError, StaleObservation
+from dit_policy_ros.core.observation import Observation, ObservationBuilder
+from dit_policy_ros.core.pipeline import MotionState
+from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.statistics import RecentRate, RecentValues
+from dit_policy_ros.ros.convert import image_to_rgb
+from dit_policy_ros.ros.motion import Motion
+
+# Without a new frame the worker looks this often whether it is due or wanted no more [s].
+_POLL = 0.02
+
+
+@dataclass(slots=True)
+class InferenceFigures:
+    """What the status says about inference."""
+
+    inference: RecentValues = field(default_factory=RecentValues)  # [s] the policy alone
+    pipeline: RecentValues = field(default_factory=RecentValues)  # [s] image stamp to publication, without it
+    observation_age: RecentValues = field(default_factory=RecentValues)  # [s] when inference began
+    chunk_rate: RecentRate = field(default_factory=RecentRate)
+    chunks: int = 0
+    newest_stamp_ns: int | None = None  # of the newest chunk's observation
+
+
+class InferenceWorker:
+    """Observes, infers and offers the chunk, at most once per replan interval."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        streams: ObservationBuilder,
+        motion: Motion,
+        task: Callable[[], str],
+        now_ns: Callable[[], int],
+        period_ns: int,
+        replan_interval: float,
+        on_chunk: Callable[[Chunk], None],
+        logger: RcutilsLogger,
+    ) -> None:
+        """Prepare; ``start`` begins.
+
+        Args:
+            task: the instruction in force.
+            now_ns: the node's clock [ns].
+            period_ns: spacing of the policy's actions [ns].
+            replan_interval: shortest time between the beginnings of two inferences [s].
+            on_chunk: told every chunk, for plots.
+        """
+        self.figures = InferenceFigures()
+        self._policy, self._streams, self._motion = policy, streams, motion
+        self._task, self._now_ns, self._on_chunk, self._logger = task, now_ns, on_chunk, logger
+        self._period_ns, self._interval = period_ns, replan_interval
+        self._wanted = threading.Event()  # new data may be there
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that a new sample has come."""
+        self._wanted.set()
+
+    def end(self) -> None:
+        """Ask the thread to stop after the inference under way, without waiting for it."""
+        self._ended.set()
+        self._wanted.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the thread [s at most]; False where it is still inferring."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        observed_ns, began = -1, -float("inf")
+        while not self._ended.is_set():
+            self._wanted.wait(_POLL)
+            self._wanted.clear()
+            if time.monotonic() - began < self._interval or self._motion.state is MotionState.HOLD:
+                continue
+            epoch = self._motion.epoch
+            try:
+                stamp_ns = self._streams.observation_stamp(self._now_ns())
+                if stamp_ns == observed_ns:
+                    continue  # nothing new to see
+                began = time.monotonic()
+                observed_ns = self._infer(epoch)
+            except StaleObservation:
+                continue  # the control timer holds, with the reason
+            except DitPolicyError as error:
+                self._motion.hold(f"inference refused its input: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever broke in the policy, the arms must stop
+                self._logger.error(f"unexpected error during inference:\n{traceback.format_exc()}")
+                self._motion.hold(f"inference failed: {type(error).__name__}: {error}")
+
+    def _infer(self, epoch: int) -> int:
+        task, figures = self._task(), self.figures
+        begin_ns = self._now_ns()
+        observation = self._streams.build(begin_ns)
+        images = self._decode(observation)
+        began = time.perf_counter()
+        actions = self._policy.predict(images, observation.state.astype(np.float32), task)  # (T, A)
+        inference = time.perf_counter() - began
+        chunk = Chunk(observation.stamp_ns, self._period_ns, actions.astype(np.float64))
+        plan = self._motion.offer(chunk, epoch)
+        if plan is not None:
+            figures.pipeline.add((self._now_ns() - observation.stamp_ns) * 1e-9 - inference)
+        self._on_chunk(chunk)
+        figures.inference.add(inference)
+        figures.observation_age.add((begin_ns - observation.stamp_ns) * 1e-9)
+        figures.chunk_rate.add(self._now_ns())
+        figures.chunks += 1
+        figures.newest_stamp_ns = observation.stamp_ns
+        return observation.stamp_ns
+
+    def _decode(self, observation: Observation) -> dict[str, np.ndarray]:
+        """Raw messages to uint8 (n_obs, H, W, 3) per camera; a frame that repeats is decoded once."""
+        images = {}
+        for name, messages in observation.images.items():
+            height, width = self._policy.image_shapes[name]
+            decoded: dict[int, np.ndarray] = {}
+            for stamp_ns, message in zip(observation.image_stamps_ns[name], messages, strict=True):
+                if stamp_ns not in decoded:
+                    decoded[stamp_ns] = image_to_rgb(message, height, width)  # (H, W, 3)
+            images[name] = np.stack([decoded[s] for s in observation.image_stamps_ns[name]])
+        return images

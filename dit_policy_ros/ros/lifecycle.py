@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lifecycle nodes that never swallow an exception, and a main function that stops them in order.
+
+rclpy turns an exception inside a transition into an error state without a word, and its default signal
+handlers end the context before a node could say goodbye. Here a user's mistake is logged as one message and
+fails the transition, anything else is logged with its traceback, and SIGINT and SIGTERM run the node's own
+way out before the context goes.
+"""
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from dit_policy_ros.core.errors import DitPolicyError
+
+
+class GuardedLifecycleNode(LifecycleNode):
+    """A lifecycle node written as five hooks, all of which may raise.
+
+    ========== ==================================================================================
+    configure  load, check and create everything; on failure ``teardown`` follows
+    preflight  check that activation is safe; nothing is published yet
+    start      begin to work; the lifecycle publishers are on
+    stop       end the work and leave the robot safe; the lifecycle publishers are still on
+    teardown   release whatever ``configure`` made, however far it came; must not fail if called twice
+    ========== ==================================================================================
+    """
+
+    def __init__(self, node_name: str, **kwargs: Any) -> None:
+        self.leaving = threading.Event()  # set when the process is asked to end: hooks that wait give up
+        self._transition = threading.RLock()
+        self._working = False
+        super().__init__(node_name, **kwargs)
+
+    def configure(self) -> None:
+        """See the class."""
+
+    def preflight(self) -> None:
+        """See the class."""
+
+    def start(self) -> None:
+        """See the class."""
+
+    def stop(self) -> None:
+        """See the class."""
+
+    def teardown(self) -> None:
+        """See the class."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run ``configure``."""
+        result = self._guard("configure", self.configure)
+        if result is TransitionCallbackReturn.FAILURE:
+            self._guard("tear down after a failed configure", self.teardown)
+        return self._then(result, super().on_configure, state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run ``preflight``, switch the publishers on, run ``start``."""
+        result = self._then(self._guard("activate", self.preflight), super().on_activate, state)
+        if result is not TransitionCallbackReturn.SUCCESS:
+            return result
+        self._working = True
+        result = self._guard("start", self.start)
+        if result is not TransitionCallbackReturn.SUCCESS:
+            self._finish_work()
+            super().on_deactivate(state)
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run ``stop``, then switch the publishers off."""
+        return self._then(self._finish_work(), super().on_deactivate, state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run ``teardown``."""
+        return self._then(self._guard("clean up", self.teardown), super().on_cleanup, state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run ``stop`` where it is due, and ``teardown``."""
+        stopped = self._finish_work()
+        torn_down = self._guard("shut down", self.teardown)
+        result = stopped if stopped is not TransitionCallbackReturn.SUCCESS else torn_down
+        return self._then(result, super().on_shutdown, state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and release everything; the node is unconfigured afterwards."""
+        self._finish_work()
+        self._guard("recover from an error", self.teardown)
+        super().on_error(state)
+        return TransitionCallbackReturn.SUCCESS
+
+    def shut_down(self) -> None:
+        """Walk the state machine to its end, waiting for a transition that is under way."""
+        self.leaving.set()
+        with self._transition:
+            if self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
+                self.trigger_shutdown()
+
+    def _finish_work(self) -> TransitionCallbackReturn:
+        if not self._working:
+            return TransitionCallbackReturn.SUCCESS
+        self._working = False
+        return self._guard("stop", self.stop)
+
+    def _guard(self, what: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+        with self._transition:
+            try:
+                hook()
+            except DitPolicyError as error:
+                self.get_logger().error(f"cannot {what}: {error}")
+                return TransitionCallbackReturn.FAILURE
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged whole and becomes an error state
+                self.get_logger().error(f"unexpected error while trying to {what}:\n{traceback.format_exc()}")
+                return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    @staticmethod
+    def _then(
+        result: TransitionCallbackReturn,
+        following: Callable[[LifecycleState], TransitionCallbackReturn],
+        state: LifecycleState,
+    ) -> TransitionCallbackReturn:
+        return following(state) if result is TransitionCallbackReturn.SUCCESS else result
+
+
+def run_node(make_node: Callable[[], Any], args: list[str] | None = None, threads: int = 4) -> int:
+    """Spin a node until SIGINT or SIGTERM, then let it shut down before the context does.
+
+    Args:
+        make_node: creates the node; a ``shut_down`` method, where it has one, is called at the end.
+        args: command line of the process, ROS arguments included.
+        threads: of the executor.
+
+    Returns:
+        An exit code: 0 after a signal, 1 where the node could not be made or a callback raised.
+    """
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    wanted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: wanted.set())
+    try:
+        node = make_node()
+    except DitPolicyError as error:
+        rclpy.logging.get_logger("dit_policy_ros").error(str(error))
+        rclpy.try_shutdown()
+        return 1
+    executor = MultiThreadedExecutor(num_threads=threads)
+    executor.add_node(node)
+    failed = threading.Event()
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            node.get_logger().warning("the ROS context was shut down from outside")
+        except Exception:  # noqa: BLE001 - a callback broke: say so, and leave by the same way as for a signal
+            node.get_logger().fatal(f"unexpected error in a callback:\n{traceback.format_exc()}")
+            failed.set()
+        finally:
+            wanted.set()
+
+    spinner = threading.Thread(target=spin, name="executor")
+    spinner.start()
+    wanted.wait()
+    if hasattr(node, "shut_down"):
+        node.shut_down()
+    executor.shutdown()
+    spinner.join()
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 1 if failed.is_set() else 0

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only way to the controllers: every message that moves the robot is published here, under one lock.
+
+The lock makes "HOLD, then silence" true: once a hold has been published, a chunk that was in the making
+cannot follow it, because whoever inferred it has to show the epoch that it began in, and the epoch has moved.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.duration import Duration
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.publisher import Publisher
+
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.errors import PlanRejected
+from dit_policy_ros.core.pipeline import MotionState, Pipeline
+from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.core.plan_check import check_plan
+from dit_policy_ros.ros.trajectory_messages import plan_messages
+
+Pose = NDArray[np.float64]
+
+
+class Motion:
+    """Owns the pipeline and the controllers' publishers while the node is configured."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        contract: Contract,
+        publishers: Mapping[str, Publisher],
+        now_ns: Callable[[], int],
+        measured: Callable[[], Pose | None],
+        logger: RcutilsLogger,
+    ) -> None:
+        """Prepare; nothing is published before ``begin``.
+
+        Args:
+            publishers: per controller, of JointTrajectory.
+            now_ns: the node's clock [ns].
+            measured: the fresh measured pose (A,), or None where there is none.
+        """
+        self.pipeline = pipeline
+        self.recoverable = False  # whether the present HOLD may end without an operator
+        self._contract, self._publishers = contract, publishers
+        self._now_ns, self._measured, self._logger = now_ns, measured, logger
+        self._lock = threading.RLock()
+        self._epoch = 0
+        self._open = False
+
+    @property
+    def state(self) -> MotionState:
+        """Where the motion stands."""
+        return self.pipeline.state
+
+    @property
+    def epoch(self) -> int:
+        """Changes whenever work that is under way must not reach the robot any more."""
+        return self._epoch
+
+    def begin(self, pose: Pose) -> None:
+        """Open the way to the controllers, at rest at the measured pose (A,)."""
+        with self._lock:
+            self.pipeline.start(pose, self._now_ns())
+            self._epoch += 1
+            self._open = True
+
+    def end(self, reason: str, acknowledged_within: float) -> None:
+        """HOLD, close the way, and wait until the controllers have the hold [s at most]."""
+        with self._lock:
+            self.hold(reason)
+            self._open = False
+        for name, publisher in self._publishers.items():
+            if not publisher.wait_for_all_acked(Duration(seconds=acknowledged_within)):
+                self._logger.error(f"{name} did not acknowledge the hold within {acknowledged_within} s")
+
+    def offer(self, chunk: Chunk, epoch: int) -> Plan | None:
+        """Send what a chunk makes of the plan; None where it was begun in another epoch or came late."""
+        with self._lock:
+            if not self._open or epoch != self._epoch:
+                return None
+            try:
+                plan = self.pipeline.add_chunk(chunk, self._now_ns())
+            except PlanRejected as error:
+                self.hold(f"plan rejected: {error}")
+                return None
+            if plan is not None:
+                self._publish(plan)
+            return plan
+
+    def hold(self, reason: str, recoverable: bool = False) -> None:
+        """Brake both arms and latch; a cause that needs an operator makes a recoverable hold need one."""
+        with self._lock:
+            if not self._open:
+                return
+            self._epoch += 1
+            now_ns = self._now_ns()
+            plan = self.pipeline.hold(reason, now_ns, self._measured())
+            if plan is None:
+                if self.recoverable and not recoverable:
+                    self.recoverable, self.pipeline.hold_reason = False, reason
+                return
+            self.recoverable = recoverable
+            try:
+                check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)
+            except PlanRejected as error:  # braking imperfectly beats not braking
+                self._logger.error(f"the braking plan is not perfect: {error}")
+            self._publish(plan)
+        way_out = "resumes by itself" if recoverable else "call ~/resume when the cause is gone"
+        self._logger.error(f"HOLD: {reason} ({way_out})")
+
+    def resume(self) -> bool:
+        """Leave HOLD; False while the arms still brake."""
+        with self._lock:
+            resumed = self.pipeline.resume(self._now_ns())
+            if resumed:
+                self._epoch += 1
+            return resumed
+
+    def change_task(self) -> None:
+        """Forget what was predicted for the former task; what is under way for it comes to nothing."""
+        with self._lock:
+            self._epoch += 1
+            self.pipeline.flush()
+
+    def _publish(self, plan: Plan) -> None:
+        messages = plan_messages(plan, self._contract)  # all are built before the first goes out
+        for name, message in messages.items():
+            self._publishers[name].publish(message)

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node: cameras and joint states in, checked trajectories out, a task by service."""
+
+import functools
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.compatibility import check_policy
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.errors import DitPolicyError, StreamError, TaskError
+from dit_policy_ros.core.observation import ObservationBuilder
+from dit_policy_ros.core.pacing import check_pacing
+from dit_policy_ros.core.pipeline import MotionState, Pipeline
+from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.task import check_task
+from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.policy import load_policy
+from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.control_watch import ControlWatch
+from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
+from dit_policy_ros.ros.inference_worker import InferenceWorker
+from dit_policy_ros.ros.lifecycle import GuardedLifecycleNode, run_node
+from dit_policy_ros.ros.motion import Motion
+from dit_policy_ros.ros.parameters import declare_parameters, read_parameters
+from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings, policy_overrides
+from dit_policy_ros.ros.policy_status import policy_status
+from dit_policy_ros.ros.preflight import activation_problems
+from dit_policy_ros.ros.trajectory_messages import chunk_message
+from dit_policy_ros.srv import SetTask
+
+STATUS_RATE = 10.0  # [Hz]
+ACKNOWLEDGED_WITHIN = 0.5  # [s] that a controller has for acknowledging the last hold
+
+
+@dataclass(slots=True)
+class Configured:
+    """What exists between configure and cleanup."""
+
+    contract: Contract
+    settings: dict[str, Any]
+    policy: Policy
+    streams: ObservationBuilder
+    motion: Motion
+    controllers: dict[str, Publisher]
+    chunk_publisher: Publisher
+
+
+@dataclass(slots=True)
+class Active:
+    """What exists between activation and deactivation."""
+
+    worker: InferenceWorker
+    watch: ControlWatch
+    timer: Any
+
+
+class PolicyNode(GuardedLifecycleNode):
+    """Lifecycle node ``policy``; its interfaces are listed in the README."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("policy", automatically_declare_parameters_from_overrides=True, **kwargs)
+        self._task = ""
+        self._e_stop = False
+        self._configured: Configured | None = None
+        self._active: Active | None = None
+        self._subscriptions_made: list[Any] = []
+        self._reported: set[str] = set()
+        declare_parameters(self, POLICY_PARAMETERS)
+        self._stream_group = ReentrantCallbackGroup()
+        self._control_group = MutuallyExclusiveCallbackGroup()
+        self._service_group = MutuallyExclusiveCallbackGroup()
+        for kind, name, callback in (
+            (SetTask, "set_task", self._on_set_task),
+            (SetBool, "e_stop", self._on_e_stop),
+            (Trigger, "resume", self._on_resume),
+        ):
+            self.create_service(kind, f"~/{name}", callback, callback_group=self._service_group)
+        self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
+        self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=self._service_group)
+
+    # --- lifecycle -----------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Load and check everything; nothing is published to the controllers yet."""
+        contract, settings = read_parameters(self, POLICY_PARAMETERS)
+        pipeline = Pipeline(
+            contract.joints, contract.limits, contract.dt_ns, motion_settings(settings, contract)
+        )
+        policy = load_policy(settings["checkpoint"], device=settings["device"], **policy_overrides(settings))
+        check_policy(policy, contract)
+        self._check_pace(policy, contract, settings)
+        if settings["task"]:
+            check_task(settings["task"], policy.known_tasks)
+            self._task = settings["task"]
+        streams = ObservationBuilder(contract, policy.n_obs_steps, tuple(policy.image_shapes))
+        controllers = {
+            controller.name: self.create_lifecycle_publisher(
+                JointTrajectory, controller.topic, qos.TRAJECTORIES
+            )
+            for controller in contract.controllers
+        }
+        motion = Motion(
+            pipeline,
+            contract,
+            controllers,
+            self._now_ns,
+            functools.partial(self._measured, streams),
+            self.get_logger(),
+        )
+        chunk_publisher = self.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS)
+        self._configured = Configured(
+            contract, settings, policy, streams, motion, controllers, chunk_publisher
+        )
+        self._subscribe(contract, streams)
+        self.get_logger().info(f"configured: {policy.description}")
+
+    def preflight(self) -> None:
+        """Refuse with everything that is wrong at once."""
+        configured = self._require_configured()
+        if not self._task:
+            raise TaskError(
+                "no task: set the parameter 'task' or call ~/set_task first"
+                + self._known_hint(configured.policy.known_tasks)
+            )
+        problems = activation_problems(
+            configured.streams,
+            configured.contract,
+            configured.controllers,
+            self._now_ns,
+            configured.settings["stream_timeout"],
+            self.leaving,
+        )
+        if self._e_stop:
+            problems.append("the e-stop is latched: call ~/e_stop with data: false first")
+        if problems:
+            raise DitPolicyError("not safe to start:\n  - " + "\n  - ".join(problems))
+
+    def start(self) -> None:
+        """Begin to infer; the first plan follows the first chunk."""
+        configured = self._require_configured()
+        settings, streams, motion = configured.settings, configured.streams, configured.motion
+        pose = self._measured(streams)
+        if pose is None:
+            raise DitPolicyError("the joint states became stale between preflight and start; activate again")
+        motion.begin(pose)
+        watch = ControlWatch(
+            motion,
+            streams,
+            configured.controllers,
+            self._now_ns,
+            time.monotonic_ns,
+            1.0 / settings["control_rate"],
+            settings["recovery_time"],
+        )
+        worker = InferenceWorker(
+            configured.policy,
+            streams,
+            motion,
+            lambda: self._task,
+            self._now_ns,
+            configured.contract.dt_ns,
+            settings["replan_interval"],
+            self._publish_chunk,
+            self.get_logger(),
+        )
+        timer = self.create_timer(
+            1.0 / settings["control_rate"], self._on_control_tick, callback_group=self._control_group
+        )
+        self._active = Active(worker, watch, timer)
+        worker.start()
+        self.get_logger().info(f"active: {self._task!r}")
+
+    def stop(self) -> None:
+        """HOLD first, so that no inference under way delays it; then wait for the worker."""
+        configured, active = self._require_configured(), self._active
+        if active is not None:
+            active.worker.end()
+            self.destroy_timer(active.timer)
+        configured.motion.end("deactivated", ACKNOWLEDGED_WITHIN)
+        self._active = None
+        if active is not None and not active.worker.join(timeout=10.0):
+            self.get_logger().error("the inference is still running 10 s after its end was asked for")
+
+    def teardown(self) -> None:
+        """Release the policy and every subscription and publisher of configure."""
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        self._subscriptions_made.clear()
+        if self._configured is not None:
+            for publisher in (*self._configured.controllers.values(), self._configured.chunk_publisher):
+                self.destroy_lifecycle_publisher(publisher)
+        self._configured = None
+        self._reported.clear()
+
+    # --- streams -------------------------------------------------------------------------------------------
+
+    def _subscribe(self, contract: Contract, streams: ObservationBuilder) -> None:
+        convert = JointStateConverter(contract.joints)
+        subscribe = functools.partial(self.create_subscription, callback_group=self._stream_group)
+        self._subscriptions_made.append(
+            subscribe(
+                JointState,
+                contract.joint_states_topic,
+                functools.partial(self._on_joint_states, streams, convert),
+                qos.JOINT_STATES,
+            )
+        )
+        for name in streams.images:
+            self._subscriptions_made.append(
+                subscribe(
+                    Image,
+                    contract.camera(name).topic,
+                    functools.partial(self._on_image, streams, name),
+                    qos.IMAGES,
+                )
+            )
+
+    def _on_joint_states(
+        self, streams: ObservationBuilder, convert: JointStateConverter, message: JointState
+    ) -> None:
+        try:
+            streams.joints.push(stamp_ns(message.header.stamp), convert(message), self._now_ns())
+        except StreamError as error:  # the stream goes stale, and HOLD follows, unless good ones come too
+            self._report_once(f"joint states cannot be used: {error}")
+
+    def _on_image(self, streams: ObservationBuilder, name: str, message: Image) -> None:
+        streams.images[name].push(stamp_ns(message.header.stamp), message, self._now_ns())
+        if (active := self._active) is not None:
+            active.worker.wake()
+
+    def _measured(self, streams: ObservationBuilder) -> np.ndarray | None:
+        """The measured pose (A,) in contract order, where it is fresh."""
+        now_ns = self._now_ns()
+        sample = streams.joints.latest_at(now_ns)
+        if sample is None or now_ns - sample.stamp_ns > streams.joints.max_age * 1e9:
+            return None
+        return np.asarray(sample.value, dtype=np.float64)
+
+    # --- services and timers -------------------------------------------------------------------------------
+
+    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        if (configured := self._configured) is None:
+            response.message = "the policy node is not configured: no checkpoint is loaded yet"
+            return response
+        known = configured.policy.known_tasks
+        response.known_tasks = list(known)
+        try:
+            check_task(request.task, known)
+        except TaskError as error:
+            response.message = f"{error}; the task stays {self._task!r}"
+            return response
+        self._task = request.task
+        configured.motion.change_task()
+        response.success, response.message = True, f"task: {request.task!r}"
+        if known and request.task not in known:
+            response.message += " (the checkpoint was not trained on it" + self._known_hint(known) + ")"
+            self.get_logger().warning(response.message)
+        else:
+            self.get_logger().info(response.message)
+        return response
+
+    def _on_e_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._e_stop = request.data
+        response.success = True
+        if request.data:
+            if (configured := self._configured) is not None:
+                configured.motion.hold("e-stop")
+            response.message = "e-stop latched; clear it with data: false, then call ~/resume"
+        else:
+            response.message = "e-stop cleared; motion needs ~/resume"
+        return response
+
+    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        configured, active = self._configured, self._active
+        if configured is None or active is None:
+            response.message = "the policy node is not active"
+        elif configured.motion.state is not MotionState.HOLD:
+            response.success, response.message = True, "not holding"
+        elif self._e_stop:
+            response.message = "the e-stop is latched: call ~/e_stop with data: false first"
+        elif trouble := active.watch.trouble():
+            response.message = f"still in trouble: {trouble}"
+        elif not configured.motion.resume():
+            response.message = "the arms are still braking; try again"
+        else:
+            response.success, response.message = True, "resumed, softly, from the commanded pose"
+        return response
+
+    def _on_control_tick(self) -> None:
+        if (active := self._active) is not None:
+            active.watch.tick(self._e_stop)
+
+    def _publish_chunk(self, chunk: Chunk) -> None:
+        if (configured := self._configured) is not None and self._active is not None:
+            configured.chunk_publisher.publish(chunk_message(chunk, configured.contract.joints))
+
+    def _publish_status(self) -> None:
+        configured, active = self._configured, self._active
+        self._status.publish(
+            policy_status(
+                self._now_ns(),
+                time.monotonic_ns(),
+                self._task,
+                self._e_stop,
+                configured.policy.device if configured else None,
+                configured.motion if configured and active else None,
+                active.worker.figures if active else None,
+                active.watch if active else None,
+            )
+        )
+
+    # --- small things --------------------------------------------------------------------------------------
+
+    def _check_pace(self, policy: Policy, contract: Contract, settings: dict[str, Any]) -> None:
+        latencies = policy.warm_up(settings["warm_up_chunks"])  # (n,) [s]
+        p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # the first ones pay for allocation
+        rows = policy.horizon - policy.n_obs_steps + 1
+        check_pacing(
+            p95,
+            (rows - 1) * contract.dt,
+            contract.dt,
+            settings["fade_knots"],
+            settings["replan_interval"],
+            settings["max_blind_time"],
+        )
+        self.get_logger().info(
+            f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device})"
+        )
+
+    def _require_configured(self) -> Configured:
+        if self._configured is None:
+            raise ValueError("the node is not configured")
+        return self._configured
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _report_once(self, text: str) -> None:
+        if text not in self._reported:
+            self._reported.add(text)
+            self.get_logger().error(text)
+
+    @staticmethod
+    def _known_hint(known: tuple[str, ...]) -> str:
+        return f"; it knows: {', '.join(map(repr, known))}" if known else ""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    return run_node(PolicyNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The status message of the policy node."""
+
+import math
+
+from dit_policy_ros.core.pipeline import MotionState
+from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.ros.control_watch import ControlWatch
+from dit_policy_ros.ros.convert import to_stamp
+from dit_policy_ros.ros.inference_worker import InferenceFigures
+from dit_policy_ros.ros.motion import Motion
+
+_ACTIVE = {
+    MotionState.WAITING: PolicyStatus.WAITING,
+    MotionState.RUNNING: PolicyStatus.RUNNING,
+    MotionState.HOLD: PolicyStatus.HOLD,
+}
+_NAMES = {
+    PolicyStatus.UNCONFIGURED: "unconfigured",
+    PolicyStatus.INACTIVE: "inactive",
+    PolicyStatus.WAITING: "waiting",
+    PolicyStatus.RUNNING: "running",
+    PolicyStatus.HOLD: "hold",
+}
+
+
+def policy_status(
+    now_ns: int,
+    steady_ns: int,
+    task: str,
+    e_stop: bool,
+    device: str | None,
+    motion: Motion | None,
+    figures: InferenceFigures | None,
+    watch: ControlWatch | None,
+) -> PolicyStatus:
+    """What to publish on ~/status.
+
+    Args:
+        device: of the policy; None while unconfigured.
+        motion, figures, watch: None while inactive.
+    """
+    message = PolicyStatus(stamp=to_stamp(now_ns), task=task, e_stop=e_stop, device=device or "")
+    message.state = PolicyStatus.UNCONFIGURED if device is None else PolicyStatus.INACTIVE
+    message.chunk_age = math.nan
+    if motion is not None and figures is not None and watch is not None:
+        pipeline = motion.pipeline
+        message.state = _ACTIVE[pipeline.state]
+        message.hold_reason = pipeline.hold_reason
+        message.live_chunks = pipeline.live_chunks
+        message.plans, message.holds = pipeline.plans, pipeline.holds
+        message.expired_chunks, message.disagreements = pipeline.expired_chunks, pipeline.disagreements
+        message.limited_knots = pipeline.limited_knots
+        message.chunks = figures.chunks
+        message.inference_latency_p50 = figures.inference.percentile(50)
+        message.inference_latency_p95 = figures.inference.percentile(95)
+        message.pipeline_latency_p50 = figures.pipeline.percentile(50)
+        message.pipeline_latency_p95 = figures.pipeline.percentile(95)
+        message.observation_age = figures.observation_age.newest
+        message.chunk_rate = figures.chunk_rate.rate(now_ns)
+        if figures.newest_stamp_ns is not None:
+            message.chunk_age = (now_ns - figures.newest_stamp_ns) * 1e-9
+        message.control_rate = watch.rate.rate(steady_ns)
+        message.missed_ticks = watch.missed_ticks
+    message.state_name = _NAMES[message.state]
+    return message

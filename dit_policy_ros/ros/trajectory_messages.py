@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans as the messages that joint_trajectory_controller takes."""
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.ros.convert import to_stamp
+
+
+def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
+    """One message per controller, by its name; all with the plan's first knot as stamp."""
+    stamp, offsets = to_stamp(int(plan.times_ns[0])), _durations(plan.times_ns - plan.times_ns[0])
+    messages = {}
+    for controller in contract.controllers:
+        columns = contract.indices(controller)  # (A_c,)
+        positions = plan.positions[:, columns].tolist()  # (K, A_c)
+        velocities = plan.velocities[:, columns].tolist()  # (K, A_c)
+        message = JointTrajectory(joint_names=list(controller.joints))
+        message.header.stamp = stamp
+        message.points = [
+            JointTrajectoryPoint(positions=p, velocities=v, time_from_start=offset)
+            for p, v, offset in zip(positions, velocities, offsets, strict=True)
+        ]
+        messages[controller.name] = message
+    return messages
+
+
+def chunk_message(chunk: Chunk, joints: tuple[str, ...]) -> JointTrajectory:
+    """A raw chunk, for plots: all joints in one message, stamped with its observation."""
+    message = JointTrajectory(joint_names=list(joints))
+    message.header.stamp = to_stamp(chunk.stamp_ns)
+    offsets = _durations(np.arange(len(chunk.actions), dtype=np.int64) * chunk.period_ns)
+    message.points = [
+        JointTrajectoryPoint(positions=row, time_from_start=offset)
+        for row, offset in zip(chunk.actions.tolist(), offsets, strict=True)
+    ]
+    return message
+
+
+def _durations(offsets_ns: np.ndarray) -> list[Duration]:
+    seconds, nanoseconds = np.divmod(offsets_ns, 1_000_000_000)
+    return [Duration(sec=int(s), nanosec=int(n)) for s, n in zip(seconds, nanoseconds, strict=True)]

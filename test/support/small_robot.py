@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A robot of four joints and one small camera, which stands in for hardware behind the same topics."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from dit_policy_ros.policy.checkpoint import CheckpointFacts
+from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.tasks import TaskTokenizer, TokenizerOptions
+from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.convert import to_stamp
+from dit_policy_ros.training.tiny_clip import tiny_text_config, tiny_vision_config, train_tokenizer
+
+JOINTS = ("left_joint_1", "left_gripper", "right_joint_1", "right_gripper")
+CONTROLLERS = {
+    "left_arm_controller": "left_joint_1",
+    "left_gripper_controller": "left_gripper",
+    "right_arm_controller": "right_joint_1",
+    "right_gripper_controller": "right_gripper",
+}
+TASKS = ("touch the red cube with the left arm", "touch the blue cube with the right arm")
+HEIGHT, WIDTH = 30, 40
+
+
+def parameters(**changes: Any) -> list[Parameter]:
+    """The robot's contract and quick settings as overrides; a change to None removes the parameter."""
+    values: dict[str, Any] = {
+        "robot_type": "small",
+        "fps": 30.0,
+        "joints": list(JOINTS),
+        "joint_states.topic": "joint_states",
+        "joint_states.max_age": 0.6,
+        "cameras.names": ["top"],
+        "cameras.top.topic": "top/image_raw",
+        "cameras.top.height": HEIGHT,
+        "cameras.top.width": WIDTH,
+        "cameras.top.max_age": 0.6,
+        "controllers.names": list(CONTROLLERS),
+        "device": "cpu",
+        "stream_timeout": 3.0,
+        "max_blind_time": 0.6,
+        "recovery_time": 0.2,
+        "soft_start": 0.2,
+        "task": TASKS[0],
+    }
+    for controller, joint in CONTROLLERS.items():
+        values[f"controllers.{controller}.type"] = "joint_trajectory_controller"
+        values[f"controllers.{controller}.joints"] = [joint]
+        values[f"controllers.{controller}.gripper"] = "gripper" in joint
+    for joint in JOINTS:
+        gripper = "gripper" in joint
+        values[f"limits.{joint}.position_min"] = 0.0 if gripper else -1.5
+        values[f"limits.{joint}.position_max"] = 0.04 if gripper else 1.5
+        values[f"limits.{joint}.velocity"] = 0.2 if gripper else 2.0
+        values[f"limits.{joint}.acceleration"] = 2.0 if gripper else 8.0
+    changed = values | {name.replace("__", "."): value for name, value in changes.items()}
+    return [Parameter(name, value=value) for name, value in changed.items() if value is not None]
+
+
+def tiny_checkpoint(
+    folder: Path, joints: tuple[str, ...] = JOINTS, camera: str = "top", fps: float = 30.0
+) -> Path:
+    """A checkpoint of random weights that fits the small robot; it infers in milliseconds."""
+    tokenizer = TaskTokenizer(train_tokenizer(TASKS, vocabulary=600), TokenizerOptions(max_length=16))
+    config = PolicyConfig(
+        input_features={
+            f"observation.images.{camera}": Feature(FeatureType.VISUAL, (3, HEIGHT, WIDTH)),
+            "observation.state": Feature(FeatureType.STATE, (len(joints),)),
+        },
+        output_features={"action": Feature(FeatureType.ACTION, (len(joints),))},
+        horizon=32,
+        hidden_dim=32,
+        num_layers=2,
+        num_heads=2,
+        timestep_embed_dim=16,
+        objective="flow_matching",
+        num_integration_steps=2,
+        image_resize_shape=(24, 24),
+        image_crop_shape=None,
+        tokenizer_max_length=16,
+        vision_encoder_name="clip",
+        text_encoder_name="clip",
+        device="cpu",
+    )
+    low = torch.tensor([0.0 if "gripper" in joint else -0.5 for joint in joints])
+    high = torch.tensor([0.04 if "gripper" in joint else 0.5 for joint in joints])
+    flat = {"min": low, "max": high, "mean": (low + high) / 2, "std": (high - low) / 4}
+    pixel = {
+        name: torch.full((3, 1, 1), value)
+        for name, value in (("min", 0.0), ("max", 1.0), ("mean", 0.5), ("std", 0.25))
+    }
+    stats = {"observation.state": flat, "action": flat, f"observation.images.{camera}": pixel}
+    torch.manual_seed(0)
+    vision = tiny_vision_config(hidden=16, layers=1, heads=2, image=24, patch=12)
+    policy = DiTPolicy(
+        config, vision, tiny_text_config(tokenizer.tokenizer, hidden=16, layers=1, positions=16)
+    )
+    facts = CheckpointFacts(fps=fps, joint_names=joints, known_tasks=TASKS)
+    return write_checkpoint(folder, policy.eval(), stats, facts, tokenizer)
+
+
+class SmallRobot(Node):
+    """Publishes joint states (100 Hz) and an image (30 Hz), and keeps every trajectory it is sent."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("small_robot", **kwargs)
+        self.positions = dict.fromkeys(JOINTS, 0.02)
+        self.camera_on = self.joints_on = True
+        self.received: list[tuple[str, JointTrajectory]] = []
+        self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
+        self._images = self.create_publisher(Image, "top/image_raw", qos.IMAGES)
+        self.create_timer(0.01, self._publish_joints)
+        self.create_timer(1.0 / 30.0, self._publish_image)
+        self.controllers = {}
+        for name in CONTROLLERS:
+            self.connect(name)
+
+    def connect(self, name: str) -> None:
+        """Have a controller listen."""
+        self.controllers[name] = self.create_subscription(
+            JointTrajectory, f"{name}/joint_trajectory", lambda m, n=name: self.received.append((n, m)), 50
+        )
+
+    def disconnect(self, name: str) -> None:
+        """Take a controller away."""
+        self.destroy_subscription(self.controllers.pop(name))
+
+    def of(self, controller: str) -> list[JointTrajectory]:
+        """The trajectories that one controller got."""
+        return [message for name, message in list(self.received) if name == controller]
+
+    def _publish_joints(self) -> None:
+        if self.joints_on:
+            message = JointState(
+                name=sorted(JOINTS), position=[self.positions[name] for name in sorted(JOINTS)]
+            )
+            message.header.stamp = to_stamp(self.get_clock().now().nanoseconds)
+            self._joint_states.publish(message)
+
+    def _publish_image(self) -> None:
+        if self.camera_on:
+            pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            message = Image(
+                height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=pixels.tobytes()
+            )
+            message.header.stamp = to_stamp(self.get_clock().now().nanoseconds)
+            self._images.publish(message)
+
+
+@contextlib.contextmanager
+def spinning_together(*nodes: Node, threads: int = 6) -> Iterator[None]:
+    """Spin nodes whose transitions wait for each other's messages; shut down and destroy them at the end."""
+    executor = MultiThreadedExecutor(num_threads=threads)
+    for node in nodes:
+        executor.add_node(node)
+
+    def spin() -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        for node in nodes:
+            if hasattr(node, "shut_down"):
+                node.shut_down()
+        executor.shutdown()
+        thread.join(5.0)
+        for node in nodes:
+            node.destroy_node()
