@@ -37,7 +37,7 @@ class Chunk:
         return (times_ns >= self.stamp_ns) & (times_ns <= self.end_ns)
 
     def at(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The actions at ``times_ns`` (K,), linear between steps -> (K, A); NaN outside: never extrapolated."""
+        """The actions at ``times_ns`` (K,), linear between steps -> (K, A); NaN outside the support."""
         offset_ns = times_ns - self.stamp_ns  # (K,) exact: the large stamps cancel as integers
         step = np.clip(offset_ns // self.period_ns, 0, max(len(self.actions) - 2, 0))  # (K,)
         following = np.minimum(step + 1, len(self.actions) - 1)  # (K,)

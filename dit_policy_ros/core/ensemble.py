@@ -31,7 +31,7 @@ class EnsembleSettings:
         mode: see EnsembleMode.
         m: decay of the weights with the rank; 0 weighs all alike, larger trusts the oldest more.
         newest_wins: bool (A,), joints that are never averaged (grippers: half-closed is no compromise).
-        disagreement: float64 (A,) spread [rad or m] beyond which averaging across modes is refused; inf: never.
+        disagreement: float64 (A,) spread [rad or m] beyond which nothing is averaged; inf: no gate.
         group: int (A,), joints of one number are coupled: one offending joint drops the old chunks for all.
     """
 

@@ -51,7 +51,7 @@ def fastest_stoppable(distance: Array, acceleration: Array, dt: float) -> Array:
     In units of a*dt and a*dt^2 it is piecewise linear, with the inverse below (derived in docs/motion.md).
 
     Args:
-        distance: (A,) room that is left [rad or m]; negative gives the velocity that returns within one interval.
+        distance: (A,) room left [rad or m]; negative gives the velocity that returns in one interval.
         acceleration: (A,) [/s^2].
         dt: interval [s].
     """

@@ -31,17 +31,17 @@ def check_pacing(
     if not needed <= chunk_duration:
         raise DitPolicyError(
             f"a chunk would be over before it can be used: inference takes {measured}, which with "
-            f"{FROZEN_INTERVALS} frozen and {fade_knots} fading intervals of {dt:.3f} s is {needed:.3f} s, but "
-            f"a chunk lasts {chunk_duration:.3f} s. Use fewer denoising steps (inference_steps), a smaller "
-            f"model or a GPU."
+            f"{FROZEN_INTERVALS} frozen and {fade_knots} fading intervals of {dt:.3f} s is {needed:.3f} s, "
+            f"but a chunk lasts {chunk_duration:.3f} s. Use fewer denoising steps (inference_steps), a "
+            f"smaller model or a GPU."
         )
     interval = max(replan_interval, latency_p95)
     gap = interval + latency_p95 + FROZEN_INTERVALS * dt
     if not gap <= max_blind_time:
         raise DitPolicyError(
             f"a plan would end before the next one comes: plans come every {interval:.3f} s with a latency "
-            f"of {measured} and {FROZEN_INTERVALS} frozen intervals, {gap:.3f} s together, but max_blind_time "
-            f"is {max_blind_time:g} s. Use fewer denoising steps (inference_steps), a shorter "
+            f"of {measured} and {FROZEN_INTERVALS} frozen intervals, {gap:.3f} s together, but "
+            f"max_blind_time is {max_blind_time:g} s. Use fewer denoising steps (inference_steps), a shorter "
             f"replan_interval, or raise max_blind_time, knowing that the arms can move so long after this "
             f"node has died."
         )

@@ -204,9 +204,10 @@ class Pipeline:
         if len(short):
             slowest = short[np.argmax(braking[short])]
             needed = braking[slowest] + (FROZEN_INTERVALS + 2) * dt
+            joint, limits = self.joints[slowest], self.limits
             raise ContractError(
-                f"max_blind_time is {self.settings.max_blind_time:g} s, but {self.joints[slowest]} needs "
-                f"{braking[slowest]:.3f} s to brake from its velocity limit {self.limits.velocity[slowest]:g} at its "
-                f"acceleration limit {self.limits.acceleration[slowest]:g}. Raise max_blind_time to {needed:.2f} s or "
-                f"more, or lower limits.{self.joints[slowest]}.velocity."
+                f"max_blind_time is {self.settings.max_blind_time:g} s, but {joint} needs "
+                f"{braking[slowest]:.3f} s to brake from its velocity limit {limits.velocity[slowest]:g} at its "
+                f"acceleration limit {limits.acceleration[slowest]:g}. Raise max_blind_time to {needed:.2f} s "
+                f"or more, or lower limits.{joint}.velocity."
             )

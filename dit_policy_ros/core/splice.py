@@ -100,7 +100,7 @@ class Splicer:
 
 
 def _central_velocities(before: Array, target: Array, dt: float) -> Array:
-    """Velocities of a target (M, A) that follows the position ``before`` (A,) -> (M, A); the last is one-sided."""
+    """Velocities of a target (M, A) that follows ``before`` (A,) -> (M, A); the last is one-sided."""
     padded = np.concatenate([before[None, :], target, target[-1:]])  # (M + 2, A)
     velocities = (padded[2:] - padded[:-2]) / (2.0 * dt)  # (M, A)
     velocities[-1] *= 2.0  # the padding repeated the last knot
