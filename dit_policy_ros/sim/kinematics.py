@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# pyright: reportAttributeAccessIssue=false
+# (mujoco has no stubs for its compiled part)
 """Inverse kinematics of one arm with its gripper pointing down, by mink."""
 
 import mink

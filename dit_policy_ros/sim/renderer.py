@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# pyright: reportAttributeAccessIssue=false
+# (mujoco has no stubs for its compiled part)
 """Off-screen rendering of the scene's cameras, without a display and without a GPU."""
 
 import ctypes.util

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# pyright: reportAttributeAccessIssue=false
+# (mujoco has no stubs for its compiled part)
 """The simulated two-armed robot: 500 Hz physics under four joint trajectory controllers."""
 
 import mujoco

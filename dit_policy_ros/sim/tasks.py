@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# pyright: reportAttributeAccessIssue=false
+# (mujoco has no stubs for its compiled part)
 """What the robot may be asked to do, and whether it did, judged on the physics state alone."""
 
 from dataclasses import dataclass

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the simulator node."""
+
+from dit_policy_ros.ros.parameter_table import Parameter
+
+SIM_PARAMETERS = (
+    Parameter("seed", int, 0, "decides all scenes from the next reset on", low=0, high=2**31 - 1),
+    Parameter(
+        "cameras", tuple, ("top", "left_wrist", "right_wrist"),
+        "cameras of the scene to publish, each as <name>/image_raw and <name>/camera_info", read_only=True,
+    ),
+    Parameter("camera_rate", float, 30.0, "frames a second of each camera", "Hz", 1.0, 60.0, read_only=True),
+    Parameter("image_width", int, 320, "width of the images", "pixel", 16, 1280, read_only=True),
+    Parameter("image_height", int, 240, "height of the images", "pixel", 16, 960, read_only=True),
+    Parameter(
+        "joint_state_rate", float, 125.0,
+        "rate of joint_states; rounded so that whole physics steps (2 ms) lie between messages", "Hz",
+        10.0, 500.0, read_only=True,
+    ),
+    Parameter("referee_rate", float, 10.0, "rate of ~/referee", "Hz", 1.0, 50.0, read_only=True),
+)  # fmt: skip

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watches a running simulation and says for every task how far it is and whether it is done."""
+
+from dataclasses import dataclass
+
+from dit_policy_ros.sim.robot import BimanualSim
+from dit_policy_ros.sim.tasks import Task, distance, tasks, touching
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """distance: gap between the named gripper and the named cube [m]. success: they touched since the last
+    report. touches: how often they came into contact since the scene began."""
+
+    task: Task
+    distance: float
+    success: bool
+    touches: int
+
+
+class Referee:
+    """Remembers contacts between reports, so that a short touch is not missed."""
+
+    def __init__(self, sim: BimanualSim) -> None:
+        self._sim = sim
+        self._tasks = tasks()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets what happened: a new scene begins."""
+        self._touched: set[tuple[str, str]] = set()
+        self._now: set[tuple[str, str]] = set()
+        self._touches = dict.fromkeys(self._tasks, 0)
+
+    def observe(self) -> None:
+        """Looks at the contacts of this instant; call it often."""
+        before, self._now = self._now, touching(self._sim)
+        self._touched |= self._now
+        for task in self._tasks:
+            pair = (task.side, task.colour)
+            if pair in self._now and pair not in before:
+                self._touches[task] += 1
+
+    def report(self) -> tuple[Verdict, ...]:
+        """Returns a verdict per task and begins a new period."""
+        touched, self._touched = self._touched, set()
+        return tuple(
+            Verdict(task, distance(self._sim, task), (task.side, task.colour) in touched, self._touches[task])
+            for task in self._tasks
+        )
