@@ -56,7 +56,7 @@ def test_the_profile_keeps_udp_and_fits_into_a_container():
 
 
 def test_images_of_a_sender_with_the_profile_reach_a_plain_process(ros_domain, start_process):
-    """Neither this process nor its service client has a profile: the transports must understand each other."""
+    """Neither this process nor its service client has a profile; the transports understand each other."""
     camera = start_process("camera", sys.executable, "-c", CAMERA, **profile_environment(os.environ))
     node = rclpy.create_node("plain")
     received = []
