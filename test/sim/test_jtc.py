@@ -257,7 +257,7 @@ def messages(draw) -> Trajectory:
     return Trajectory(stamp, JOINTS, tuple(points))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(messages(), pair)
 def test_commands_equal_a_slow_reference(message, state):
     c = controller()
@@ -271,7 +271,7 @@ def test_commands_equal_a_slow_reference(message, state):
         np.testing.assert_allclose(command, wanted, atol=1e-7)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(pair, min_size=8, max_size=8), st.integers(0, 5))
 def test_resending_the_same_plan_later_changes_nothing(positions, index):
     """The way we stream: the same absolute plan, cut to what remains, executes as if sent once."""
