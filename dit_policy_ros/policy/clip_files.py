@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a checkpoint's encoder architectures and tokenizer come from.
+
+A self-contained checkpoint carries them in ``clip/`` (and ``clip_text/`` where the text encoder is another
+model). LeRobot's own checkpoints only name a model of the hub, which must then be in the local cache or
+reachable.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoTokenizer, CLIPConfig, CLIPTextConfig, CLIPVisionConfig
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.tasks import TaskTokenizer, TokenizerOptions
+
+CLIP_FOLDER = "clip"
+CLIP_TEXT_FOLDER = "clip_text"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFiles:
+    """What the weights of a checkpoint do not say about its encoders."""
+
+    vision: CLIPVisionConfig
+    text: CLIPTextConfig
+    tokenizer: TaskTokenizer
+
+
+def read_clip_files(folder: Path, config: PolicyConfig, options: TokenizerOptions) -> ClipFiles:
+    """Find and read the architectures and the tokenizer of a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        config: its options, which name the encoders.
+        options: how the tokenizer is called.
+
+    Raises:
+        CheckpointError: they are neither in the checkpoint nor at hand otherwise, or contradict each other.
+    """
+    vision_at = _local(folder, CLIP_FOLDER, config.vision_encoder_name)
+    text_folder = CLIP_TEXT_FOLDER if (folder / CLIP_TEXT_FOLDER).is_dir() else CLIP_FOLDER
+    text_at = _local(folder, text_folder, config.text_encoder_name)
+    vision = _read(CLIPVisionConfig.from_pretrained, folder, vision_at, "the vision encoder's config.json")
+    text = _read(CLIPTextConfig.from_pretrained, folder, text_at, "the text encoder's config.json")
+    tokenizer = _read(AutoTokenizer.from_pretrained, folder, text_at, "the tokenizer's files")
+    _check(folder, config, vision, text, tokenizer, options)
+    return ClipFiles(vision, text, TaskTokenizer(tokenizer, options))
+
+
+def write_clip_files(folder: Path, policy: DiTPolicy, tokenizer: TaskTokenizer) -> None:
+    """Write architectures, weights and tokenizer so that ``from_pretrained(folder)`` of transformers works.
+
+    Args:
+        folder: ``<checkpoint>/clip``; it must exist.
+        policy: whose encoders are written; of separate vision encoders the first.
+        tokenizer: the text tokenizer.
+    """
+    encoder = policy.observation_encoder
+    text = encoder.text_encoder.text_encoder
+    tensors = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
+    vision_config = CLIPVisionConfig()
+    vision = encoder.vision_encoder or (encoder.vision_encoders[0] if encoder.vision_encoders else None)
+    if vision is not None:
+        vision_config = vision.model.config
+        tensors |= {f"vision_model.{name}": tensor for name, tensor in vision.model.state_dict().items()}
+    both = CLIPConfig(text_config=text.config.to_dict(), vision_config=vision_config.to_dict())
+    both.architectures = ["CLIPModel"]
+    both.save_pretrained(folder)
+    contiguous = {
+        name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()
+    }
+    save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer.tokenizer.save_pretrained(folder)
+
+
+def _local(folder: Path, sub_folder: str, name: str) -> str:
+    """The folder to read from, or the hub name where there is none."""
+    inside = folder / sub_folder
+    return str(inside) if inside.is_dir() else name
+
+
+def _read(read: Callable[..., Any], folder: Path, place: str, what: str) -> Any:
+    failures = []
+    # The cache first: a robot that has the files must not wait for a network that it lacks.
+    for local_files_only in (True, False):
+        try:
+            return read(place, local_files_only=local_files_only)
+        except (OSError, ValueError, KeyError) as error:
+            failures.append(str(error).splitlines()[0])
+        if Path(place).is_dir():
+            break
+    raise CheckpointError(
+        f"{folder}: cannot load {what} from {place!r}: {failures[-1]}. A self-contained checkpoint has "
+        f"{CLIP_FOLDER}/config.json, {', '.join(f'{CLIP_FOLDER}/{name}' for name in TOKENIZER_FILES)}. "
+        f"Looked in {folder / CLIP_FOLDER}, in the local cache and on the hub. Copy the files of {place!r} "
+        f"there, or load the checkpoint once while online"
+    )
+
+
+def _check(
+    folder: Path,
+    config: PolicyConfig,
+    vision: CLIPVisionConfig,
+    text: CLIPTextConfig,
+    tokenizer: Any,
+    options: TokenizerOptions,
+) -> None:
+    if options.max_length > text.max_position_embeddings:
+        raise CheckpointError(
+            f"{folder}: tokenizer max_length: expected at most {text.max_position_embeddings} (what the text "
+            f"encoder reads), got {options.max_length}"
+        )
+    if len(tokenizer) > text.vocab_size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens but the text encoder only {text.vocab_size}"
+        )
+    side = vision.image_size
+    for key, feature in config.image_features.items():
+        size = config.crop_shape or config.image_resize_shape or feature.shape[1:]
+        if tuple(size) != (side, side):
+            raise CheckpointError(
+                f"{folder}: {key} reaches the vision encoder as {size[0]}x{size[1]} pixels, but it reads "
+                f"{side}x{side}: set image_resize_shape or image_crop_shape in config.json"
+            )

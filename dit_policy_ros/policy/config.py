@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a Multitask DiT policy: those of LeRobot's ``multi_task_dit`` (0.6) ``config.json``."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.strict_json import decode, decode_dataclass
+
+POLICY_TYPE = "multi_task_dit"
+STATE_KEY = "observation.state"
+ACTION_KEY = "action"
+IMAGE_PREFIX = "observation.images."
+
+logger = logging.getLogger(__name__)
+
+
+class FeatureType(StrEnum):
+    """What a feature is, as LeRobot writes it."""
+
+    STATE = "STATE"
+    VISUAL = "VISUAL"
+    ENV = "ENV"
+    ACTION = "ACTION"
+    REWARD = "REWARD"
+    LANGUAGE = "LANGUAGE"
+
+
+class NormalizationMode(StrEnum):
+    """How a feature is scaled, as LeRobot writes it."""
+
+    MIN_MAX = "MIN_MAX"
+    MEAN_STD = "MEAN_STD"
+    IDENTITY = "IDENTITY"
+    QUANTILES = "QUANTILES"
+    QUANTILE10 = "QUANTILE10"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Type and shape of one input or output; images are (C, H, W)."""
+
+    type: FeatureType
+    shape: tuple[int, ...]
+
+
+def _default_normalization() -> dict[str, NormalizationMode]:
+    return {
+        "VISUAL": NormalizationMode.MEAN_STD,
+        "STATE": NormalizationMode.MIN_MAX,
+        "ACTION": NormalizationMode.MIN_MAX,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """All options, with LeRobot's names and defaults.
+
+    The training options (``optimizer_*``, ``scheduler_*``) and the bookkeeping of the hub are kept so that a
+    checkpoint survives a round trip; inference does not read them.
+    """
+
+    input_features: dict[str, Feature]
+    output_features: dict[str, Feature]
+    # time [steps of 1/fps]
+    n_obs_steps: int = 2
+    horizon: int = 32
+    n_action_steps: int = 24
+    # objective
+    objective: Literal["diffusion", "flow_matching"] = "diffusion"
+    noise_scheduler_type: Literal["DDPM", "DDIM"] = "DDPM"
+    num_train_timesteps: int = 100
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace"] = (
+        "squaredcos_cap_v2"
+    )
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    prediction_type: Literal["epsilon", "sample"] = "epsilon"
+    clip_sample: bool = True
+    clip_sample_range: float = 1.0
+    num_inference_steps: int | None = None
+    sigma_min: float = 0.0
+    num_integration_steps: int = 100
+    integration_method: Literal["euler", "rk4"] = "euler"
+    timestep_sampling_strategy: Literal["uniform", "beta"] = "beta"
+    timestep_sampling_s: float = 0.999
+    timestep_sampling_alpha: float = 1.5
+    timestep_sampling_beta: float = 1.0
+    # transformer
+    hidden_dim: int = 512
+    num_layers: int = 6
+    num_heads: int = 8
+    dropout: float = 0.1
+    use_positional_encoding: bool = False
+    timestep_embed_dim: int = 256
+    use_rope: bool = True
+    rope_base: float = 10000.0
+    # vision; shapes are (height, width) [pixel]
+    vision_encoder_name: str = "openai/clip-vit-base-patch16"
+    use_separate_rgb_encoder_per_camera: bool = False
+    vision_encoder_lr_multiplier: float = 0.1
+    image_resize_shape: tuple[int, int] | None = None
+    image_crop_shape: tuple[int, int] | None = (224, 224)
+    image_crop_is_random: bool = True
+    # text
+    text_encoder_name: str = "openai/clip-vit-base-patch16"
+    tokenizer_max_length: int = 77
+    tokenizer_padding: Literal["max_length", "longest"] = "max_length"
+    tokenizer_padding_side: Literal["left", "right"] = "right"
+    tokenizer_truncation: bool = True
+    # normalisation and training
+    normalization_mapping: dict[str, NormalizationMode] = field(default_factory=_default_normalization)
+    optimizer_lr: float = 2e-5
+    optimizer_betas: tuple[float, float] = (0.95, 0.999)
+    optimizer_eps: float = 1e-8
+    optimizer_weight_decay: float = 0.0
+    scheduler_name: str = "cosine"
+    scheduler_warmup_steps: int = 0
+    do_mask_loss_for_padding: bool = False
+    drop_n_last_frames: int | None = None
+    # bookkeeping
+    device: str | None = None
+    use_amp: bool = False
+    use_peft: bool = False
+    push_to_hub: bool = False
+    repo_id: str | None = None
+    private: bool | None = None
+    tags: tuple[str, ...] | None = None
+    license: str | None = None
+    pretrained_path: str | None = None
+    pretrained_revision: str | None = None
+
+    @property
+    def image_features(self) -> dict[str, Feature]:
+        """The cameras, keyed ``observation.images.<name>``, in the order that the network reads them."""
+        return {key: value for key, value in self.input_features.items() if value.type is FeatureType.VISUAL}
+
+    @property
+    def state_dim(self) -> int:
+        """Entries of the state vector."""
+        return self.input_features[STATE_KEY].shape[0]
+
+    @property
+    def action_dim(self) -> int:
+        """Entries of the action vector."""
+        return self.output_features[ACTION_KEY].shape[0]
+
+    @property
+    def crop_shape(self) -> tuple[int, int] | None:
+        """The crop (height, width) that takes place; none where it would not fit, as in LeRobot."""
+        crop = self.image_crop_shape
+        if crop is None:
+            return None
+        for feature in self.image_features.values():
+            height, width = self.image_resize_shape or feature.shape[1:]
+            if crop[0] > height or crop[1] > width:
+                return None
+        return crop
+
+    @property
+    def sampling_steps(self) -> int:
+        """Network evaluations or integration steps of one inference."""
+        if self.objective == "flow_matching":
+            return self.num_integration_steps
+        return self.num_inference_steps or self.num_train_timesteps
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], source: str) -> "PolicyConfig":
+        """Read LeRobot's config.json.
+
+        Args:
+            mapping: the JSON object.
+            source: the file's name for messages.
+
+        Raises:
+            CheckpointError: another policy type, an unknown option, a wrong type or an impossible value.
+        """
+        options = dict(mapping)
+        kind = options.pop("type", None)
+        if kind != POLICY_TYPE:
+            raise CheckpointError(
+                f"{source}: type: expected {POLICY_TYPE!r}, got {kind!r}; no other policy can be loaded"
+            )
+        config = decode_dataclass(cls, options, source)
+        config.check(source)
+        return config
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The JSON object that LeRobot reads."""
+        drop = self.drop_n_last_frames
+        if drop is None:
+            drop = self.horizon - self.n_action_steps - self.n_obs_steps + 1
+        return {"type": POLICY_TYPE, **dataclasses.asdict(self), "drop_n_last_frames": drop}
+
+    def check(self, source: str) -> None:
+        """Raise CheckpointError for values that fit their type but make no policy."""
+        for name, is_good, rule in self._rules():
+            if not is_good:
+                raise CheckpointError(f"{source}: {name}: expected {rule}, got {getattr(self, name)!r}")
+        if self.image_crop_shape is not None and self.crop_shape is None:
+            logger.warning(
+                "%s: image_crop_shape %s is larger than the images; not cropping, as LeRobot does",
+                source,
+                self.image_crop_shape,
+            )
+
+    def _rules(self) -> list[tuple[str, bool, str]]:
+        state, action = self.input_features.get(STATE_KEY), self.output_features.get(ACTION_KEY)
+        images = list(self.image_features.items())
+        head_dim = self.hidden_dim // max(self.num_heads, 1)
+        longest_plan = self.horizon - self.n_obs_steps + 1
+        flow, diffusion = self.objective == "flow_matching", self.objective == "diffusion"
+        return [
+            ("input_features", state is not None and len(state.shape) == 1, f"a vector {STATE_KEY!r}"),
+            ("output_features", action is not None and len(action.shape) == 1, f"a vector {ACTION_KEY!r}"),
+            (
+                "input_features",
+                all(k.startswith(IMAGE_PREFIX) for k, _ in images),
+                f"images named {IMAGE_PREFIX}<name>",
+            ),
+            (
+                "input_features",
+                all(len(f.shape) == 3 and f.shape[0] == 3 for _, f in images),
+                "images shaped (3, H, W)",
+            ),
+            ("input_features", len({f.shape for _, f in images}) <= 1, "images of one shape"),
+            ("n_obs_steps", self.n_obs_steps >= 1, "at least 1"),
+            ("horizon", self.horizon >= 1, "at least 1"),
+            ("n_obs_steps", self.n_obs_steps <= self.horizon, f"at most the horizon {self.horizon}"),
+            ("n_action_steps", 1 <= self.n_action_steps <= longest_plan, f"1 to {longest_plan}"),
+            ("hidden_dim", self.hidden_dim >= 1, "at least 1"),
+            ("num_layers", self.num_layers >= 1, "at least 1"),
+            (
+                "num_heads",
+                self.num_heads >= 1 and self.hidden_dim % self.num_heads == 0,
+                "a divisor of hidden_dim",
+            ),
+            ("num_heads", not self.use_rope or head_dim % 2 == 0, "hidden_dim / num_heads even, for RoPE"),
+            ("dropout", 0.0 <= self.dropout <= 1.0, "0 to 1"),
+            ("rope_base", self.rope_base > 0.0, "more than 0"),
+            (
+                "timestep_embed_dim",
+                self.timestep_embed_dim >= 4 and self.timestep_embed_dim % 2 == 0,
+                "even, 4 or more",
+            ),
+            ("vision_encoder_name", "clip" in self.vision_encoder_name.lower(), "a name containing 'clip'"),
+            ("text_encoder_name", "clip" in self.text_encoder_name.lower(), "a name containing 'clip'"),
+            ("tokenizer_max_length", self.tokenizer_max_length >= 3, "at least 3"),
+            ("use_peft", not self.use_peft, "false: merge the adapter into the weights first"),
+            ("num_train_timesteps", self.num_train_timesteps >= 1, "at least 1"),
+            (
+                "beta_start",
+                not diffusion or 0.0 <= self.beta_start <= self.beta_end <= 1.0,
+                "0 <= start <= end <= 1",
+            ),
+            ("clip_sample_range", self.clip_sample_range > 0.0, "more than 0"),
+            (
+                "num_inference_steps",
+                self.num_inference_steps is None or 1 <= self.num_inference_steps <= self.num_train_timesteps,
+                f"1 to num_train_timesteps ({self.num_train_timesteps}), or null for all of them",
+            ),
+            ("sigma_min", not flow or 0.0 <= self.sigma_min <= 1.0, "0 to 1"),
+            ("num_integration_steps", self.num_integration_steps >= 1, "at least 1"),
+            (
+                "timestep_sampling_s",
+                not flow or 0.0 < self.timestep_sampling_s <= 1.0,
+                "more than 0, at most 1",
+            ),
+            ("timestep_sampling_alpha", self.timestep_sampling_alpha > 0.0, "more than 0"),
+            ("timestep_sampling_beta", self.timestep_sampling_beta > 0.0, "more than 0"),
+        ]
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> "PolicyConfig":
+        """A copy with other sampling options; names that do not act on this objective are refused.
+
+        Raises:
+            CheckpointError: an unknown name (the valid ones are listed), a wrong type or an impossible value.
+        """
+        valid = SAMPLING_OPTIONS[self.objective]
+        unknown = sorted(set(overrides) - set(valid))
+        if unknown:
+            raise CheckpointError(
+                f"load_policy: unknown option {', '.join(map(repr, unknown))} for a {self.objective} "
+                f"checkpoint; valid options: {', '.join(valid)}"
+            )
+        hints = {f.name: f.type for f in dataclasses.fields(self)}
+        values = {
+            name: decode(value, hints[name], f"load_policy: {name}") for name, value in overrides.items()
+        }
+        changed = dataclasses.replace(self, **values)
+        changed.check("load_policy")
+        return changed
+
+
+SAMPLING_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "diffusion": ("noise_scheduler_type", "num_inference_steps", "clip_sample", "clip_sample_range"),
+    "flow_matching": ("num_integration_steps", "integration_method"),
+}
+"""What ``load_policy`` lets a user change without retraining, by objective."""

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Multitask DiT network as a whole: encoders, transformer and objective.
+
+Shapes: B batch, S observation steps, N cameras, T horizon, D state and A action entries, E text feature.
+The names of all parameters equal those of LeRobot's ``multi_task_dit``.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPVisionConfig
+
+from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.diffusion import DiffusionObjective
+from dit_policy_ros.policy.encoders import ObservationEncoder
+from dit_policy_ros.policy.flow_matching import FlowMatchingObjective
+from dit_policy_ros.policy.transformer import DiffusionTransformer
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Normalised training data; ``image_features`` stand in for ``images`` while the encoder is frozen."""
+
+    state: Tensor  # (B, S, D)
+    pooled_text: Tensor  # (B, E)
+    action: Tensor  # (B, T, A)
+    action_is_pad: Tensor | None = None  # bool (B, T)
+    images: Tensor | None = None  # (B, S, N, 3, H, W)
+    image_features: Tensor | None = None  # (B, S, N * F)
+
+
+class DiTPolicy(nn.Module):
+    """Loss and sampling in normalised units."""
+
+    def __init__(self, config: PolicyConfig, vision: CLIPVisionConfig, text: CLIPTextConfig) -> None:
+        """Build the network with random weights.
+
+        Args:
+            config: the policy's options.
+            vision: architecture of the vision encoder(s).
+            text: architecture of the text encoder.
+        """
+        super().__init__()
+        self.config = config
+        self.observation_encoder = ObservationEncoder(config, vision, text)
+        self.noise_predictor = DiffusionTransformer(config, self.observation_encoder.output_dim)
+        self.objective = (
+            FlowMatchingObjective(config)
+            if config.objective == "flow_matching"
+            else DiffusionObjective(config)
+        )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The training loss of a batch, a scalar."""
+        features = batch.image_features
+        if features is None and batch.images is not None:
+            features = self.observation_encoder.encode_images(batch.images)
+        observation = self.observation_encoder.join(features, batch.state, batch.pooled_text)
+        return self.objective.loss(self.noise_predictor, batch.action, batch.action_is_pad, observation)
+
+    @torch.no_grad()
+    def sample(self, observation: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Draw action sequences.
+
+        Args:
+            observation: (B, C) from ``observation_encoder``.
+            noise: (B, T, A) to start from; None draws it from torch's global generator.
+
+        Returns:
+            (B, T, A) in normalised units; row n_obs_steps - 1 is the action at the newest observation.
+        """
+        if noise is None:
+            shape = (observation.shape[0], self.config.horizon, self.config.action_dim)
+            noise = torch.randn(shape, dtype=observation.dtype, device=observation.device)
+        return self.objective.sample(self.noise_predictor, noise, observation)
+
+    def vision_parameters(self) -> list[nn.Parameter]:
+        """What is trained at the vision encoder's own learning rate."""
+        return [p for name, p in self.named_parameters() if ".vision_encoder" in name and p.requires_grad]
+
+    def other_parameters(self) -> list[nn.Parameter]:
+        """What is trained at the full learning rate; the frozen text encoder is in neither list."""
+        return [p for name, p in self.named_parameters() if ".vision_encoder" not in name and p.requires_grad]

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From images, state and instruction to the one vector that conditions the transformer.
+
+Shapes: B batch, S observation steps, N cameras, F image feature, E text feature, L tokens, H hidden.
+Parameter names are those of LeRobot's ``multi_task_dit``.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
+
+from dit_policy_ros.policy.config import PolicyConfig
+
+
+class VisionEncoder(nn.Module):
+    """A CLIP vision transformer of which only the class token is used."""
+
+    def __init__(self, architecture: CLIPVisionConfig) -> None:
+        super().__init__()
+        self.model = CLIPVisionModel(architecture)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, F)."""
+        return self.model(pixel_values=images).last_hidden_state[:, 0]
+
+
+class TextEncoder(nn.Module):
+    """A frozen CLIP text transformer and the trained projection of its pooled output."""
+
+    def __init__(self, architecture: CLIPTextConfig, hidden: int) -> None:
+        super().__init__()
+        self.text_encoder = CLIPTextModel(architecture).requires_grad_(False)
+        self.projection = nn.Linear(architecture.hidden_size, hidden)
+
+    @torch.no_grad()
+    def pool(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
+        """The frozen part: (B, L) ids, (B, L) bool mask -> (B, E)."""
+        return self.text_encoder(input_ids=token_ids, attention_mask=token_mask).pooler_output
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """The trained part: (B, E) -> (B, H)."""
+        return self.projection(pooled)
+
+
+class ObservationEncoder(nn.Module):
+    """Concatenates state, image and text features of every observation step."""
+
+    def __init__(self, config: PolicyConfig, vision: CLIPVisionConfig, text: CLIPTextConfig) -> None:
+        super().__init__()
+        self.config = config
+        cameras = len(config.image_features)
+        self.vision_encoder = None
+        self.vision_encoders = None
+        if cameras and config.use_separate_rgb_encoder_per_camera:
+            self.vision_encoders = nn.ModuleList(VisionEncoder(vision) for _ in range(cameras))
+        elif cameras:
+            self.vision_encoder = VisionEncoder(vision)
+        self.text_encoder = TextEncoder(text, config.hidden_dim)
+        per_step = config.state_dim + cameras * vision.hidden_size + config.hidden_dim
+        self.output_dim = config.n_obs_steps * per_step
+
+    def forward(self, images: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
+        """Encode a batch of observations.
+
+        Args:
+            images: normalised (B, S, N, 3, H, W) in the checkpoint's camera order; None without cameras.
+            state: normalised (B, S, D).
+            pooled_text: (B, E) from ``TextEncoder.pool``.
+
+        Returns:
+            (B, S * (D + N * F + H)).
+        """
+        return self.join(None if images is None else self.encode_images(images), state, pooled_text)
+
+    def join(self, image_features: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
+        """Concatenate what is known of each step: (B, S, N * F), (B, S, D), (B, E) -> (B, C)."""
+        text = self.text_encoder(pooled_text).unsqueeze(1).expand(-1, state.shape[1], -1)  # (B, S, H)
+        parts = [state, text] if image_features is None else [state, image_features, text]
+        return torch.cat(parts, dim=-1).flatten(1)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Class tokens of every frame: (B, S, N, 3, H, W) -> (B, S, N * F)."""
+        batch, steps = images.shape[:2]
+        if self.vision_encoders is None:
+            flat = self.vision_encoder(self.resize_and_crop(images.flatten(0, 2)))  # (B S N, F)
+            return flat.reshape(batch, steps, -1)
+        per_camera = [
+            encoder(self.resize_and_crop(images[:, :, camera].flatten(0, 1))).reshape(batch, steps, -1)
+            for camera, encoder in enumerate(self.vision_encoders)
+        ]
+        return torch.cat(per_camera, dim=-1)
+
+    def resize_and_crop(self, images: Tensor) -> Tensor:
+        """(M, 3, H, W) -> (M, 3, h, w): resized, then cropped; at random in training, else centrally."""
+        size = self.config.image_resize_shape
+        if size is not None and tuple(images.shape[-2:]) != size:
+            images = functional.interpolate(
+                images, size, mode="bilinear", align_corners=False, antialias=True
+            )
+        crop = self.config.crop_shape
+        if crop is None:
+            return images
+        spare = (images.shape[-2] - crop[0], images.shape[-1] - crop[1])
+        if self.training and self.config.image_crop_is_random:
+            # One place for the whole batch, and no draw without spare room: LeRobot's use of the generator.
+            top, left = (int(torch.randint(0, s + 1, (1,))) for s in spare) if any(spare) else (0, 0)
+        else:
+            top, left = (round(s / 2.0) for s in spare)
+        return images[..., top : top + crop[0], left : left + crop[1]]

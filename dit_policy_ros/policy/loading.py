@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one call by which everything outside ``policy/`` gets a policy."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.checkpoint import read_checkpoint
+from dit_policy_ros.policy.device import resolve_device
+from dit_policy_ros.policy.runtime import DiTRuntime
+
+
+def load_policy(
+    checkpoint: str | Path, device: str = "cpu", *, num_threads: int | None = None, **overrides: Any
+) -> DiTRuntime:
+    """Load a checkpoint for inference.
+
+    Args:
+        checkpoint: a folder in LeRobot's ``multi_task_dit`` format.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
+        num_threads: CPU threads of torch, for the whole process; None leaves torch's choice.
+        **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,
+            ``num_inference_steps``, ``clip_sample``, ``clip_sample_range``; for flow matching
+            ``num_integration_steps``, ``integration_method``.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used, the device is not there, or an override is unknown
+            (the valid ones are listed).
+    """
+    target = resolve_device(device)
+    if num_threads is not None:
+        if not isinstance(num_threads, int) or num_threads < 1:
+            raise CheckpointError(f"load_policy: num_threads: expected at least 1, got {num_threads!r}")
+        torch.set_num_threads(num_threads)
+    return DiTRuntime(read_checkpoint(checkpoint, overrides), target)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A loaded checkpoint that turns observations in robot units into chunks of actions in robot units."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.policy.checkpoint import Checkpoint
+from dit_policy_ros.policy.config import IMAGE_PREFIX
+from dit_policy_ros.policy.tasks import check_task
+
+MAX_CACHED_TASKS = 64
+
+logger = logging.getLogger(__name__)
+
+
+class DiTRuntime:
+    """Implements ``dit_policy_ros.core.policy_protocol.Policy``; one inference at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        """Move a checkpoint to its device.
+
+        Args:
+            checkpoint: from ``read_checkpoint``; its network is used, not copied.
+            device: where inference runs.
+        """
+        self.checkpoint = checkpoint
+        self.module = checkpoint.policy.to(device).eval().requires_grad_(False)
+        self._device = device
+        config, processors = checkpoint.config, checkpoint.processors
+        self._config = config
+        self._state_scale = processors.state.to(device)
+        self._action_scale = processors.action.to(device)
+        self._image_scales = {
+            key.removeprefix(IMAGE_PREFIX): processors.images[key].to(device) for key in config.image_features
+        }
+        self._shapes = {
+            key.removeprefix(IMAGE_PREFIX): (feature.shape[1], feature.shape[2])
+            for key, feature in config.image_features.items()
+        }
+        self._pooled: OrderedDict[str, Tensor] = OrderedDict()  # by instruction, each (1, E)
+        self._lock = threading.Lock()
+
+    @property
+    def description(self) -> str:
+        """One line for the log: architecture, size, objective, steps."""
+        config = self._config
+        millions = sum(p.numel() for p in self.module.parameters()) / 1e6
+        method = (
+            config.integration_method if config.objective == "flow_matching" else config.noise_scheduler_type
+        )
+        return (
+            f"Multitask DiT, {millions:.1f}M parameters, {config.objective} ({method}, "
+            f"{config.sampling_steps} steps), horizon {config.horizon}, {config.n_obs_steps} observation steps, "
+            f"cameras: {', '.join(self._shapes) or 'none'}"
+        )
+
+    @property
+    def device(self) -> str:
+        """Where inference runs, e.g. ``"cpu"`` or ``"cuda:0"``."""
+        return str(self._device)
+
+    @property
+    def fps(self) -> float | None:
+        """Rate of the actions [Hz]; None where the checkpoint does not say."""
+        return self.checkpoint.facts.fps
+
+    @property
+    def joint_names(self) -> tuple[str, ...] | None:
+        """Names of the state's and the action's entries, in order; None where the checkpoint does not say."""
+        return self.checkpoint.facts.joint_names
+
+    @property
+    def known_tasks(self) -> tuple[str, ...]:
+        """The instructions that the checkpoint was trained on; empty where it does not say."""
+        return self.checkpoint.facts.known_tasks
+
+    @property
+    def image_shapes(self) -> Mapping[str, tuple[int, int]]:
+        """Height and width [pixel] that the checkpoint expects of each camera."""
+        return dict(self._shapes)
+
+    @property
+    def state_dim(self) -> int:
+        """Entries of the state vector."""
+        return self._config.state_dim
+
+    @property
+    def action_dim(self) -> int:
+        """Entries of the action vector."""
+        return self._config.action_dim
+
+    @property
+    def n_obs_steps(self) -> int:
+        """Entries of the observation history, the newest included."""
+        return self._config.n_obs_steps
+
+    @property
+    def horizon(self) -> int:
+        """Steps that the network predicts; a chunk has ``horizon - n_obs_steps + 1`` rows."""
+        return self._config.horizon
+
+    def predict(
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        state: NDArray[np.float32],
+        task: str,
+        noise: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Infer one chunk.
+
+        Args:
+            images: per camera uint8 (n_obs, H, W, 3), RGB, oldest first.
+            state: float32 (n_obs, D), oldest first [rad or m].
+            task: the instruction.
+            noise: float32 (horizon, A) in normalised units to start the sampling from; None draws it from
+                torch's global generator.
+
+        Returns:
+            float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
+
+        Raises:
+            StreamError: a camera is missing or unknown, or an array has another shape or type or is not finite.
+            TaskError: the instruction is empty or too long.
+        """
+        self._check_images(images)
+        self._check_array("state", state, (self.n_obs_steps, self.state_dim))
+        check_task(task, self.known_tasks)
+        if noise is not None:
+            self._check_array("noise", noise, (self.horizon, self.action_dim))
+        with self._lock, torch.inference_mode():
+            observation = self.observe(images, state, task)
+            start = None if noise is None else self._tensor(noise)[None]
+            actions = self._action_scale.unnormalize(self.module.sample(observation, start))  # (1, T, A)
+            return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
+
+    def warm_up(self, n: int) -> NDArray[np.float64]:
+        """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before."""
+        images = {
+            name: np.zeros((self.n_obs_steps, *shape, 3), np.uint8) for name, shape in self._shapes.items()
+        }
+        state = np.zeros((self.n_obs_steps, self.state_dim), np.float32)
+        task = self.known_tasks[0] if self.known_tasks else "warm up"
+        latencies = np.empty(n)
+        with torch.random.fork_rng():
+            for i in range(n):
+                start = time.perf_counter()
+                self.predict(images, state, task)
+                latencies[i] = time.perf_counter() - start
+        return latencies
+
+    def observe(
+        self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.float32], task: str
+    ) -> Tensor:
+        """Encode one observation (arguments as for ``predict``, already checked) to (1, C)."""
+        encoder = self.module.observation_encoder
+        states = self._state_scale.normalize(self._tensor(state))[None]  # (1, S, D)
+        stack = None
+        if self._shapes:
+            cameras = [self._normalized_images(name, images[name]) for name in self._shapes]
+            stack = torch.stack(cameras, dim=1)[None]  # (1, S, N, 3, H, W)
+        return encoder(stack, states, self._pooled_text(task))
+
+    def _normalized_images(self, name: str, images: NDArray[np.uint8]) -> Tensor:
+        pixels = self._tensor(images).permute(0, 3, 1, 2).to(torch.float32) / 255  # (S, 3, H, W)
+        return self._image_scales[name].normalize(pixels.contiguous())
+
+    def _pooled_text(self, task: str) -> Tensor:
+        if task in self._pooled:
+            self._pooled.move_to_end(task)
+            return self._pooled[task]
+        tokenizer = self.checkpoint.clip.tokenizer
+        if tokenizer.is_truncated(task):
+            logger.warning(
+                "the text encoder reads only the first %d tokens of %r", tokenizer.options.max_length, task
+            )
+        ids, mask = (tensor.to(self._device) for tensor in tokenizer([task]))
+        self._pooled[task] = self.module.observation_encoder.text_encoder.pool(ids, mask)
+        if len(self._pooled) > MAX_CACHED_TASKS:
+            self._pooled.popitem(last=False)
+        return self._pooled[task]
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def _check_images(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        if set(images) != set(self._shapes):
+            raise StreamError(
+                f"images: expected the checkpoint's cameras {sorted(self._shapes)}, got {sorted(images)}; a "
+                f"camera is called as in its config.json, without '{IMAGE_PREFIX}'"
+            )
+        for name, (height, width) in self._shapes.items():
+            image, expected = images[name], (self.n_obs_steps, height, width, 3)
+            if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != expected:
+                raise StreamError(
+                    f"images[{name!r}]: expected uint8 {expected} (n_obs, height, width, RGB), "
+                    f"got {_describe(image)}"
+                )
+
+    def _check_array(self, name: str, array: NDArray[np.float32], expected: tuple[int, ...]) -> None:
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != expected:
+            raise StreamError(f"{name}: expected float32 {expected}, got {_describe(array)}")
+        if not np.isfinite(array).all():
+            step, entry = np.argwhere(~np.isfinite(array))[0]
+            joint = f" ({self.joint_names[entry]})" if self.joint_names and name == "state" else ""
+            raise StreamError(
+                f"{name}: expected finite numbers, got {array[step, entry]} at [{step}, {entry}]{joint}"
+            )
+
+
+def _describe(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turning JSON into typed values without guessing: a wrong type is an error that names its place."""
+
+import json
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from dit_policy_ros.core.errors import CheckpointError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object from ``path``; anything else raises CheckpointError naming the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"file not found: {path}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def decode_dataclass[T](cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
+    """Build ``cls`` from a JSON object.
+
+    Args:
+        cls: a dataclass whose annotations say what is allowed.
+        mapping: the JSON object.
+        where: file and key path for messages.
+
+    Raises:
+        CheckpointError: an unknown key, a missing one without default, or a value of another type.
+    """
+    hints = get_type_hints(cls)
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]  # cls is a dataclass
+    unknown = sorted(set(mapping) - set(known))
+    if unknown:
+        raise CheckpointError(
+            f"{where}: unknown option {', '.join(map(repr, unknown))}; "
+            f"valid options: {', '.join(sorted(known))}"
+        )
+    values: dict[str, Any] = {}
+    for name, field in known.items():
+        if name in mapping:
+            values[name] = decode(mapping[name], hints[name], f"{where}: {name}")
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise CheckpointError(f"{where}: option {name!r} is missing")
+    return cls(**values)
+
+
+def decode(value: Any, hint: Any, where: str) -> Any:
+    """Check one JSON value against a type annotation and return it in that type.
+
+    Understands bool, int, float (finite), str, StrEnum, Literal, ``X | None``, tuples, ``dict[str, X]`` and
+    dataclasses. Raises CheckpointError with the expected type, the value and ``where``.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = [argument for argument in arguments if argument is not type(None)]
+        return decode(value, inner, where)
+    if origin is Literal:
+        if value not in arguments or isinstance(value, bool):
+            raise _mismatch(" or ".join(map(repr, arguments)), value, where)
+        return value
+    if origin is tuple:
+        return _decode_tuple(value, arguments, where)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _mismatch("an object", value, where)
+        return {key: decode(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+    if hint is Any:
+        return value
+    if is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise _mismatch("an object", value, where)
+        return decode_dataclass(hint, value, where)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        if not isinstance(value, str) or value not in set(hint):
+            raise _mismatch(" or ".join(repr(str(member)) for member in hint), value, where)
+        return hint(value)
+    return _decode_scalar(value, hint, where)
+
+
+def _decode_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _mismatch("a list", value, where)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(decode(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(arguments):
+        raise _mismatch(f"a list of {len(arguments)}", value, where)
+    return tuple(
+        decode(item, hint, f"{where}[{i}]")
+        for i, (item, hint) in enumerate(zip(value, arguments, strict=True))
+    )
+
+
+def _decode_scalar(value: Any, hint: Any, where: str) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float:
+        if not is_number or not math.isfinite(value):
+            raise _mismatch("a finite number", value, where)
+        return float(value)
+    if hint is int:
+        if not is_number or value != int(value):
+            raise _mismatch("an integer", value, where)
+        return int(value)
+    if not isinstance(value, hint):
+        raise _mismatch({str: "a string", bool: "true or false"}.get(hint, hint.__name__), value, where)
+    return value
+
+
+def _mismatch(expected: str, value: Any, where: str) -> CheckpointError:
+    return CheckpointError(f"{where}: expected {expected}, got {value!r}")
