@@ -37,7 +37,8 @@ class MotionSettings:
         soft_start: time over which the first motion is blended in [s].
         max_tracking_error: (A,) where the measured pose lies further from the commanded one, HOLD starts
             from the measured pose [rad or m]; inf never does.
-        hold_rest: how long a braking plan stands at its end [s].
+        hold_rest: how long a braking plan stands at its end [s]; so late may it arrive, on a machine that
+            stalls, and still be taken.
     """
 
     ensemble: EnsembleSettings
@@ -45,7 +46,7 @@ class MotionSettings:
     fade_knots: int
     soft_start: float
     max_tracking_error: Array
-    hold_rest: float = 0.5
+    hold_rest: float = 10.0
 
 
 class MotionState(StrEnum):

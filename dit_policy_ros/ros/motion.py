@@ -72,7 +72,8 @@ class Motion:
     def end(self, reason: str, acknowledged_within: float) -> None:
         """HOLD, close the way, and wait until the controllers have the hold [s at most]."""
         with self._lock:
-            self.hold(reason)
+            if self._hold(reason, recoverable=False):
+                self._logger.info(f"the arms hold: {reason}")
             self._open = False
         for name, publisher in self._publishers.items():
             if not publisher.wait_for_all_acked(Duration(seconds=acknowledged_within)):
@@ -94,24 +95,9 @@ class Motion:
 
     def hold(self, reason: str, recoverable: bool = False) -> None:
         """Brake both arms and latch; a cause that needs an operator makes a recoverable hold need one."""
-        with self._lock:
-            if not self._open:
-                return
-            self._epoch += 1
-            now_ns = self._now_ns()
-            plan = self.pipeline.hold(reason, now_ns, self._measured())
-            if plan is None:
-                if self.recoverable and not recoverable:
-                    self.recoverable, self.pipeline.hold_reason = False, reason
-                return
-            self.recoverable = recoverable
-            try:
-                check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)
-            except PlanRejected as error:  # braking imperfectly beats not braking
-                self._logger.error(f"the braking plan is not perfect: {error}")
-            self._publish(plan)
-        way_out = "resumes by itself" if recoverable else "call ~/resume when the cause is gone"
-        self._logger.error(f"HOLD: {reason} ({way_out})")
+        if self._hold(reason, recoverable):
+            way_out = "resumes by itself" if recoverable else "call ~/resume when the cause is gone"
+            self._logger.error(f"HOLD: {reason} ({way_out})")
 
     def resume(self) -> bool:
         """Leave HOLD; False while the arms still brake."""
@@ -126,6 +112,27 @@ class Motion:
         with self._lock:
             self._epoch += 1
             self.pipeline.flush()
+
+    def _hold(self, reason: str, recoverable: bool) -> bool:
+        """Publish the braking plan; False where the way is closed or a hold is already in force."""
+        with self._lock:
+            if not self._open:
+                return False
+            self._epoch += 1
+            now_ns = self._now_ns()
+            plan = self.pipeline.hold(reason, now_ns, self._measured())
+            if plan is None:
+                if self.recoverable and not recoverable:
+                    self.recoverable, self.pipeline.hold_reason = False, reason
+                    return True
+                return False
+            self.recoverable = recoverable
+            try:
+                check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)
+            except PlanRejected as error:  # braking imperfectly beats not braking
+                self._logger.error(f"the braking plan is not perfect: {error}")
+            self._publish(plan)
+            return True
 
     def _publish(self, plan: Plan) -> None:
         messages = plan_messages(plan, self._contract)  # all are built before the first goes out

@@ -53,6 +53,7 @@ class Configured:
     motion: Motion
     controllers: dict[str, Publisher]
     chunk_publisher: Publisher
+    control_timer: Any  # cancelled while inactive: destroying one that is due makes rclpy complain
 
 
 @dataclass(slots=True)
@@ -61,7 +62,6 @@ class Active:
 
     worker: InferenceWorker
     watch: ControlWatch
-    timer: Any
 
 
 class PolicyNode(GuardedLifecycleNode):
@@ -118,8 +118,12 @@ class PolicyNode(GuardedLifecycleNode):
             self.get_logger(),
         )
         chunk_publisher = self.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS)
+        control_timer = self.create_timer(
+            1.0 / settings["control_rate"], self._on_control_tick, callback_group=self._control_group
+        )
+        control_timer.cancel()
         self._configured = Configured(
-            contract, settings, policy, streams, motion, controllers, chunk_publisher
+            contract, settings, policy, streams, motion, controllers, chunk_publisher, control_timer
         )
         self._subscribe(contract, streams)
         self.get_logger().info(f"configured: {policy.description}")
@@ -173,19 +177,17 @@ class PolicyNode(GuardedLifecycleNode):
             self._publish_chunk,
             self.get_logger(),
         )
-        timer = self.create_timer(
-            1.0 / settings["control_rate"], self._on_control_tick, callback_group=self._control_group
-        )
-        self._active = Active(worker, watch, timer)
+        self._active = Active(worker, watch)
+        configured.control_timer.reset()
         worker.start()
         self.get_logger().info(f"active: {self._task!r}")
 
     def stop(self) -> None:
         """HOLD first, so that no inference under way delays it; then wait for the worker."""
         configured, active = self._require_configured(), self._active
+        configured.control_timer.cancel()
         if active is not None:
             active.worker.end()
-            self.destroy_timer(active.timer)
         configured.motion.end("deactivated", ACKNOWLEDGED_WITHIN)
         self._active = None
         if active is not None and not active.worker.join(timeout=10.0):
@@ -197,6 +199,7 @@ class PolicyNode(GuardedLifecycleNode):
             self.destroy_subscription(subscription)
         self._subscriptions_made.clear()
         if self._configured is not None:
+            self.destroy_timer(self._configured.control_timer)
             for publisher in (*self._configured.controllers.values(), self._configured.chunk_publisher):
                 self.destroy_lifecycle_publisher(publisher)
         self._configured = None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
-from motion_helpers import assert_executable
+from motion_helpers import PERIOD_NS, assert_executable
 from ros_testing import call
 from small_robot import CONTROLLERS, JOINTS, TASKS, SmallRobot, parameters, spinning_together, tiny_checkpoint
 from std_srvs.srv import SetBool, Trigger
@@ -109,7 +109,14 @@ def test_consecutive_plans_agree_on_what_is_being_executed(ros_domain, checkpoin
     with running(checkpoint) as watch:
         wait_for(lambda: watch.status.plans >= 10, 10.0, "ten plans")
         plans = list(watch.plans())
-    for old, new in itertools.pairwise(plans):
+    # A hold, should a loaded machine cause one, starts off the grid and may change what is executed.
+    pairs = [
+        (old, new)
+        for old, new in itertools.pairwise(plans)
+        if (new.times_ns[0] - old.times_ns[0]) % PERIOD_NS == 0
+    ]
+    assert len(pairs) >= 5
+    for old, new in pairs:
         times_ns = np.linspace(new.times_ns[0], new.times_ns[0] + 66_000_000, 20).astype(np.int64)
         np.testing.assert_allclose(new.sample(times_ns)[0], old.sample(times_ns)[0], atol=1e-7)
 
