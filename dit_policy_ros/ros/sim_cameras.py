@@ -49,6 +49,11 @@ class CameraThread:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def alive(self) -> bool:
+        """Whether frames are still rendered."""
+        return self._thread.is_alive()
+
     def offer(self, time_ns: int, qpos: np.ndarray) -> None:
         """Hands over a snapshot: the instant [ns] and all coordinates of the scene (nq,)."""
         with self._change:

@@ -29,6 +29,7 @@ from dit_policy_ros.sim.pacing import RealTimeFactor, advance
 from dit_policy_ros.sim.referee import Referee
 from dit_policy_ros.sim.robot import JOINTS, STEP_NS, BimanualSim
 
+_CHECK_PERIOD = 0.5  # [s]
 _TICK = 0.004  # [s] between looks at the clock: two physics steps
 # joint_state_broadcaster's order is its own (alphabetical, as a rule); readers must go by name.
 _PUBLISHED_ORDER = sorted(range(len(JOINTS)), key=lambda i: JOINTS[i])
@@ -73,6 +74,7 @@ class SimNode(Node):
         self._leaving = threading.Event()
         self._physics = threading.Thread(target=self._run, name="physics", daemon=True)
         self._physics.start()
+        self.create_timer(_CHECK_PERIOD, self._check_threads)
         self.get_logger().info(f"the robot is up: cameras {list(settings['cameras'])}, seed {self._seed}")
 
     def shut_down(self) -> None:
@@ -105,6 +107,11 @@ class SimNode(Node):
         response.message = f"arms at home, cubes anew: scene {self._resets} of seed {seed}"
         self.get_logger().info(response.message)
         return response
+
+    def _check_threads(self) -> None:
+        """Ends the process, by raising, when half of the robot has died; the reason was logged there."""
+        if not self._leaving.is_set() and not (self._physics.is_alive() and self._cameras.alive):
+            raise RuntimeError("the simulation cannot go on without its physics and its cameras")
 
     # -- physics thread -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from rcl_interfaces.msg import Parameter, ParameterValue  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from ros_testing import call, spinning  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
@@ -190,6 +191,7 @@ def test_reset_brings_the_arms_home_and_the_cubes_anew(running, wait_for):
         (("-p", "camera_rate:=0.0"), ("camera_rate", "from 1 to 60")),
         (("-p", "image_widht:=320"), ("image_widht", "image_width")),
         (("-p", "cameras:=[top, side]"), ("side", "left_wrist")),
+        (("-p", "use_sim_time:=true"), ("use_sim_time", "false")),
     ],
 )
 def test_a_wrong_parameter_is_one_clear_error(ros_domain, start_process, arguments, words):
@@ -204,3 +206,23 @@ def test_without_a_renderer_it_says_what_to_install(ros_domain, start_process):
     assert process.process.wait(START) == 1
     assert "Traceback" not in process.output()
     assert "MUJOCO_GL" in process.output()
+
+
+def test_it_does_not_outlive_its_physics(ros_domain):
+    from dit_policy_ros.ros.sim_node import SimNode
+
+    class Breaking(SimNode):
+        def _publish_joints(self) -> None:
+            raise ArithmeticError("a bug")
+
+    node = Breaking()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with pytest.raises(RuntimeError, match="physics"):
+            for _ in range(1000):
+                executor.spin_once(timeout_sec=0.1)
+    finally:
+        node.shut_down()
+        executor.shutdown()
+        node.destroy_node()
