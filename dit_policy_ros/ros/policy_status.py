@@ -61,6 +61,8 @@ def policy_status(
         if figures.newest_stamp_ns is not None:
             message.chunk_age = (now_ns - figures.newest_stamp_ns) * 1e-9
         message.control_rate = watch.rate.rate(steady_ns)
+        message.control_interval_p50 = watch.intervals.percentile(50)
+        message.control_interval_p99 = watch.intervals.percentile(99)
         message.missed_ticks = watch.missed_ticks
     message.state_name = _NAMES[message.state]
     return message
