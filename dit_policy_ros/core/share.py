@@ -23,3 +23,8 @@ def share_directory(module_file: str | Path = __file__) -> Path:
         f"the data of {PACKAGE} (config/, launch/, mjcf/) lie nowhere above {module_file}; "
         "install the package with `pip install .` or `colcon build`, or run it from a checkout"
     )
+
+
+def default_checkpoint() -> Path:
+    """The checkpoint that ships with the package: reaching, for the simulated robot."""
+    return share_directory() / "checkpoints" / "demo"

@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from waiting import wait_for
 
-from dit_policy_ros.ros.transport import PROFILE_VARIABLES, USERS_CHOICE, profile_environment
+from dit_policy_ros.ros.transport import OLD_PROFILE, PROFILE, USERS_CHOICE, profile_environment
 
 FRAMES = 60
 # 640x480 rgb8 is larger than a default segment of shared memory
@@ -39,16 +39,17 @@ rclpy.spin(node)
 
 def test_the_profile_is_chosen_unless_the_user_chose():
     chosen = profile_environment({})
-    assert set(chosen) == set(PROFILE_VARIABLES)
-    assert all(Path(path).is_file() for path in chosen.values())
+    assert set(chosen) == {PROFILE}
+    assert Path(chosen[PROFILE]).is_file()
+    assert set(profile_environment({"ROS_DISTRO": "jazzy"})) == {OLD_PROFILE}
     for name in USERS_CHOICE:
         assert profile_environment({name: "mine"}) == {}
-    assert profile_environment({USERS_CHOICE[0]: ""}) == chosen
+    assert profile_environment({PROFILE: ""}) == chosen
 
 
 def test_the_profile_keeps_udp_and_fits_into_a_container():
     name = "{http://www.eprosima.com}"
-    root = ElementTree.parse(profile_environment({})[PROFILE_VARIABLES[0]]).getroot()
+    root = ElementTree.parse(profile_environment({})[PROFILE]).getroot()
     types = [element.text for element in root.iter(f"{name}type")]
     assert types == ["SHM", "UDPv4"]
     (segment,) = root.iter(f"{name}segment_size")
