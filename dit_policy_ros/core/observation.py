@@ -46,13 +46,13 @@ class Observation:
 class Frame:
     """One instant: the sample of each camera and the joint positions.
 
-    joints_age [s]: from the joint sample at or before the instant to it; infinite if there is none that old.
+    joints_distance [s]: from the instant to the nearest joint sample.
     """
 
     stamp_ns: int
     images: dict[str, Sample[Any]]
     state: np.ndarray  # (D,) float64
-    joints_age: float
+    joints_distance: float
 
 
 class ObservationBuilder:
@@ -134,8 +134,8 @@ class ObservationBuilder:
         Raises StaleObservation if a stream holds nothing at all.
         """
         images = {name: self._image_at(name, stamp_ns) for name in self.images}
-        state, age = self._state_at(stamp_ns)
-        return Frame(stamp_ns, images, state, age)
+        state, distance = self._state_at(stamp_ns)
+        return Frame(stamp_ns, images, state, distance)
 
     def is_settled(self, stamp_ns: int, now_ns: int) -> bool:
         """Whether `sample_at(stamp_ns)` is final: every stream went past it or is too late to count."""
@@ -162,15 +162,16 @@ class ObservationBuilder:
         return sample
 
     def _state_at(self, stamp_ns: int) -> tuple[np.ndarray, float]:
+        """The joint positions (D,) and how far away the nearest sample is [s]."""
         before, after = self.joints.bracket(stamp_ns)
-        if before is None:
-            if after is None:
-                raise StaleObservation(never_received(self.joints))
-            return np.array(after.value, dtype=np.float64), math.inf  # (D,)
-        age = (stamp_ns - before.stamp_ns) / NANOSECONDS
-        if after is None:
-            return np.array(before.value, dtype=np.float64), age  # (D,)
-        return interpolate(before, after, stamp_ns), age
+        nearest = [abs(stamp_ns - sample.stamp_ns) for sample in (before, after) if sample is not None]
+        distance = min(nearest, default=0) / NANOSECONDS  # [s]
+        if before is not None and after is not None:
+            return interpolate(before, after, stamp_ns), distance
+        only = before or after
+        if only is None:
+            raise StaleObservation(never_received(self.joints))
+        return np.array(only.value, dtype=np.float64), distance  # (D,)
 
 
 def interpolate(before: Sample[np.ndarray], after: Sample[np.ndarray], stamp_ns: int) -> np.ndarray:

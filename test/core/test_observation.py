@@ -44,7 +44,7 @@ def test_interpolation_is_exact_for_linear_motion(offset: int) -> None:
     fill(builder)
     frame = builder.sample_at(START + offset)
     np.testing.assert_allclose(frame.state, line(START + offset), atol=1e-12)
-    assert 0.0 <= frame.joints_age < 0.01
+    assert 0.0 <= frame.joints_distance <= 0.005
 
 
 @given(st.integers(0, 2 * SECOND))

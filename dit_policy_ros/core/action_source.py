@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the action of a frame comes from: the controllers' commands, or the joints of a leader arm."""
+
+from typing import Protocol
+
+import numpy as np
+
+from dit_policy_ros.core.command_stream import CommandStream
+from dit_policy_ros.core.contract import NANOSECONDS, Contract
+from dit_policy_ros.core.observation import stale_reason
+from dit_policy_ros.core.streams import StreamBuffer
+
+
+class ActionSource(Protocol):
+    """Answers for any time of the recent past. Actions are (A,) in the contract's joint order [rad or m]."""
+
+    def at(self, time_ns: int) -> np.ndarray | None:
+        """The command in force at a time [ns]; None if there is none."""
+        ...
+
+    def is_settled(self, time_ns: int, now_ns: int) -> bool:
+        """Whether `at(time_ns)` cannot change any more."""
+        ...
+
+    def is_fresh(self, time_ns: int) -> bool:
+        """Whether the command in force is recent enough to be one."""
+        ...
+
+    def missing(self, now_ns: int) -> dict[str, str]:
+        """What keeps it from giving an action now, by the name of the stream; empty when it can."""
+        ...
+
+    def clear(self) -> None:
+        """Forgets all commands."""
+        ...
+
+
+class CommandedActions:
+    """What the controllers of the contract were told, sampled from the trajectories they accepted."""
+
+    def __init__(self, contract: Contract, keep: float) -> None:
+        self.streams = {
+            controller.name: CommandStream(controller, keep) for controller in contract.controllers
+        }
+        self._indices = {controller.name: contract.indices(controller) for controller in contract.controllers}
+        self._action_dim = contract.action_dim
+
+    def at(self, time_ns: int) -> np.ndarray | None:
+        """See ActionSource."""
+        action = np.empty(self._action_dim)  # (A,)
+        for name, stream in self.streams.items():
+            command = stream.at(time_ns)
+            if command is None:
+                return None
+            action[self._indices[name]] = command
+        return action
+
+    def is_settled(self, time_ns: int, now_ns: int) -> bool:
+        """Always: a command counts from its arrival, and what arrives from now on is later than the past."""
+        return time_ns <= now_ns
+
+    def is_fresh(self, time_ns: int) -> bool:
+        """Always: a controller obeys its last command until there is another."""
+        return True
+
+    def missing(self, now_ns: int) -> dict[str, str]:
+        """See ActionSource."""
+        return {
+            name: f"'{stream.controller.topic}': nothing commanded yet; start the teleoperation, or move once"
+            for name, stream in self.streams.items()
+            if stream.at(now_ns) is None
+        }
+
+    def clear(self) -> None:
+        """See ActionSource."""
+        for stream in self.streams.values():
+            stream.clear()
+
+
+class LeaderActions:
+    """The newest joint positions of a leader arm at or before a time; `stream` is fed with (A,) arrays."""
+
+    def __init__(self, contract: Contract, topic: str, keep: float) -> None:
+        self._fresh_ns = 2 * contract.dt_ns
+        self.stream: StreamBuffer[np.ndarray] = StreamBuffer(
+            "leader",
+            contract.joint_states_max_age,
+            capacity=100_000,
+            keep=keep,
+            topic=topic,
+            config_key="joint_states.max_age",
+        )
+
+    def at(self, time_ns: int) -> np.ndarray | None:
+        """See ActionSource."""
+        sample = self.stream.latest_at(time_ns)
+        return None if sample is None else np.array(sample.value, dtype=np.float64)  # (A,)
+
+    def is_settled(self, time_ns: int, now_ns: int) -> bool:
+        """Once the leader was heard of after that time, or too long ago."""
+        newest = self.stream.newest_stamp_ns
+        passed = newest is not None and newest >= time_ns
+        return passed or now_ns - time_ns > self.stream.max_age * NANOSECONDS
+
+    def is_fresh(self, time_ns: int) -> bool:
+        """Whether it is younger than two periods."""
+        sample = self.stream.latest_at(time_ns)
+        return sample is not None and time_ns - sample.stamp_ns <= self._fresh_ns
+
+    def missing(self, now_ns: int) -> dict[str, str]:
+        """See ActionSource."""
+        reason = stale_reason(self.stream, now_ns)
+        return {} if reason is None else {self.stream.name: reason}
+
+    def clear(self) -> None:
+        """See ActionSource."""
+        self.stream.clear()
