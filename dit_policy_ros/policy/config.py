@@ -281,6 +281,7 @@ class PolicyConfig:
             CheckpointError: an unknown name (the valid ones are listed), a wrong type or an impossible value.
         """
         valid = SAMPLING_OPTIONS[self.objective]
+        overrides = {_STEPS[self.objective] if n == "sampling_steps" else n: v for n, v in overrides.items()}
         unknown = sorted(set(overrides) - set(valid))
         if unknown:
             raise CheckpointError(
@@ -295,6 +296,9 @@ class PolicyConfig:
         changed.check("load_policy")
         return changed
 
+
+_STEPS: Mapping[str, str] = {"diffusion": "num_inference_steps", "flow_matching": "num_integration_steps"}
+"""What an objective calls its number of steps; ``sampling_steps`` stands for either."""
 
 SAMPLING_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "diffusion": ("noise_scheduler_type", "num_inference_steps", "clip_sample", "clip_sample_range"),

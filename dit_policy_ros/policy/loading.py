@@ -23,7 +23,7 @@ def load_policy(
         num_threads: CPU threads of torch, for the whole process; None leaves torch's choice.
         **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,
             ``num_inference_steps``, ``clip_sample``, ``clip_sample_range``; for flow matching
-            ``num_integration_steps``, ``integration_method``.
+            ``num_integration_steps``, ``integration_method``; for both ``sampling_steps``.
 
     Raises:
         CheckpointError: the checkpoint cannot be used, the device is not there, or an override is unknown

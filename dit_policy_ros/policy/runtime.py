@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.task import check_task
 from dit_policy_ros.policy.checkpoint import Checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX
-from dit_policy_ros.policy.tasks import check_task
 
 MAX_CACHED_TASKS = 64
 
@@ -59,8 +59,8 @@ class DiTRuntime:
         )
         return (
             f"Multitask DiT, {millions:.1f}M parameters, {config.objective} ({method}, "
-            f"{config.sampling_steps} steps), horizon {config.horizon}, {config.n_obs_steps} observation steps, "
-            f"cameras: {', '.join(self._shapes) or 'none'}"
+            f"{config.sampling_steps} steps), horizon {config.horizon}, "
+            f"{config.n_obs_steps} observation steps, cameras: {', '.join(self._shapes) or 'none'}"
         )
 
     @property
@@ -128,7 +128,7 @@ class DiTRuntime:
             float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
 
         Raises:
-            StreamError: a camera is missing or unknown, or an array has another shape or type or is not finite.
+            StreamError: a camera is missing or unknown, or an array has another shape or type, or NaN.
             TaskError: the instruction is empty or too long.
         """
         self._check_images(images)

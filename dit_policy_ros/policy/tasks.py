@@ -1,29 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions: what may be asked, and how it becomes tokens."""
+"""How instructions become tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor
-
-from dit_policy_ros.core.errors import TaskError
-
-MAX_TASK_CHARACTERS = 1000
-"""Far above what CLIP's 77 tokens hold, far below what is a mistake of the caller."""
-
-
-def check_task(task: str, known: Sequence[str] = ()) -> None:
-    """Raise TaskError for an instruction that cannot be used: not a string, blank or over 1000 characters."""
-    hint = f"; this checkpoint was trained on: {', '.join(map(repr, known))}" if known else ""
-    if not isinstance(task, str):
-        raise TaskError(f"task: expected a string, got {type(task).__name__}{hint}")
-    if not task.strip():
-        raise TaskError(
-            f"task: expected an instruction, got {'an empty string' if not task else 'only blanks'}{hint}"
-        )
-    if len(task) > MAX_TASK_CHARACTERS:
-        raise TaskError(f"task: expected at most {MAX_TASK_CHARACTERS} characters, got {len(task)}{hint}")
 
 
 @dataclass(frozen=True, slots=True)

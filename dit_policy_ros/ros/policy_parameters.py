@@ -102,4 +102,6 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
 def policy_overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the checkpoint that the parameters override."""
     overrides: dict[str, Any] = {"num_threads": settings["num_threads"]}
+    if settings["inference_steps"]:
+        overrides["sampling_steps"] = settings["inference_steps"]
     return overrides

@@ -296,6 +296,11 @@ def test_activation_lists_everything_that_is_missing_at_once(ros_domain, checkpo
         assert part in text, text
 
 
+def test_the_number_of_steps_can_be_chosen(ros_domain, checkpoint):
+    with running(checkpoint, activate=False, inference_steps=3) as watch:
+        assert "3 steps" in watch.node._configured.policy.description
+
+
 def test_an_empty_task_refuses_activation(ros_domain, checkpoint, capfd):
     with running(checkpoint, activate=False, task=None) as watch:
         watch.node.trigger_activate()
