@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dit_policy_ros.sim.robot import STEP_NS
 
-MAX_LAG_NS = 100_000_000  # further behind than this, simulated time is given up rather than hurried through
+MAX_LAG_NS = 250_000_000  # a stall up to this is caught up with; beyond it, simulated time is given up
 _WINDOW_NS = 2_000_000_000  # over which the real-time factor is taken
 
 
