@@ -26,7 +26,7 @@ def wait_for():
 
 
 @pytest.fixture
-def ros_domain(monkeypatch) -> Iterator:
+def ros_domain(monkeypatch, tmp_path) -> Iterator:
     """A ROS domain of the test's own: rclpy is initialised in it, and child processes inherit it.
 
     Yields a `ros_testing.RosDomain`. Nodes that a test leaves behind vanish with the context.
@@ -37,6 +37,7 @@ def ros_domain(monkeypatch) -> Iterator:
     with claimed_domain() as domain:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
         monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
         rclpy.init(domain_id=domain, signal_handler_options=rclpy.SignalHandlerOptions.NO)
         try:
             yield RosDomain(domain, rclpy.get_default_context())

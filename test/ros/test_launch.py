@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files, run by launch_ros as `ros2 launch` runs them."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("launch_ros", reason="launch_ros is on no package index; source ROS 2 to run this")
+import rclpy
+from ros_testing import spinning
+from small_robot import TASKS, tiny_checkpoint
+from waiting import wait_for
+
+from dit_policy_ros.core.share import share_directory
+from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.ros.transport import PROFILE
+from dit_policy_ros.sim.robot import JOINTS
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+file, *arguments = sys.argv[1:]
+pairs = [argument.split(":=", 1) for argument in arguments]
+service = LaunchService(noninteractive=True)
+source = PythonLaunchDescriptionSource(file)
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=pairs)])
+)
+sys.exit(service.run())
+"""
+
+
+@pytest.fixture
+def launch(start_process, tmp_path):
+    def begin(file: str, *arguments: str):
+        path = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ["PATH"]]
+        )  # nodes use env python3
+        prefixes = os.pathsep.join(p for p in (sys.prefix, os.environ.get("AMENT_PREFIX_PATH")) if p)
+        return start_process(
+            "launch",
+            *(sys.executable, "-c", LAUNCH, str(share_directory() / "launch" / file), *arguments),
+            PATH=path,
+            AMENT_PREFIX_PATH=prefixes,
+            ROS_LOG_DIR=str(tmp_path / "ros_log"),
+        )
+
+    return begin
+
+
+def processes_of(child) -> dict[int, list[str]]:
+    """Command lines of everything in the launch's session, by process id."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            command = (folder / "cmdline").read_text().split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if session == child.process.pid and command != [""]:
+            found[int(folder.name)] = command
+    return found
+
+
+def node_process(child, name: str) -> Path | None:
+    for pid, command in processes_of(child).items():
+        if any(part.endswith(name) for part in command):
+            return Path(f"/proc/{pid}")
+    return None
+
+
+def test_one_command_starts_simulator_and_policy(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "device:=cpu")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, PolicyStatus] = {}
+    observer.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
+    with spinning(observer):
+        wait_for(lambda: "status" in newest and newest["status"].plans >= 3, 60, "plans are sent")
+    assert newest["status"].task == TASKS[0]
+    sim, policy = node_process(child, "sim_node"), node_process(child, "policy_node")
+    assert sim is not None
+    assert policy is not None
+    assert f"{PROFILE}=".encode() in (sim / "environ").read_bytes()
+    assert f"{PROFILE}=".encode() not in (policy / "environ").read_bytes()
+    child.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not child.alive, 20, "the launch ends on Ctrl-C")
+    assert child.process.returncode == 0
+    assert processes_of(child) == {}
+    assert child.output().count("process has finished cleanly") == 2
+    assert "Caught exception" not in child.output()
+
+
+def test_a_wrong_checkpoint_is_reported_and_the_rest_goes_on(ros_domain, launch, tmp_path):
+    child = launch("bimanual.launch.py", f"checkpoint:={tmp_path / 'nothing'}")
+    wait_for(lambda: "could not configure" in child.output(), 60, "the failed transition is reported")
+    assert str(tmp_path / "nothing") in child.output()
+    assert "ros2 lifecycle set /policy configure" in child.output()
+    assert child.alive
+    assert node_process(child, "sim_node") is not None
+
+
+def test_a_real_robot_without_a_task_is_not_activated(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", "robot:=external")
+    wait_for(lambda: "could not activate" in child.output(), 60, "the refused activation is reported")
+    assert "no task" in child.output()
+    assert node_process(child, "sim_node") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["robot:=real"], "robot"),
+        (["config:=/nowhere/robot.yaml"], "config:=/nowhere/robot.yaml is not a file"),
+    ],
+)
+def test_wrong_arguments_end_the_launch(ros_domain, launch, arguments, complaint):
+    child = launch("bimanual.launch.py", *arguments)
+    wait_for(lambda: not child.alive, 30, "the launch ends")
+    assert child.process.returncode != 0
+    assert complaint in child.output()
