@@ -16,6 +16,7 @@ from typing import Any
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from dit_policy_ros.core.errors import DitPolicyError
@@ -147,7 +148,7 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
     try:
         node = make_node()
     except DitPolicyError as error:
-        rclpy.logging.get_logger("dit_policy_ros").error(str(error))
+        get_logger("dit_policy_ros").error(str(error))
         rclpy.try_shutdown()
         return 1
     executor = MultiThreadedExecutor(num_threads=threads)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.publisher import Publisher
+from rclpy.lifecycle import LifecyclePublisher
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -51,8 +51,8 @@ class Configured:
     policy: Policy
     streams: ObservationBuilder
     motion: Motion
-    controllers: dict[str, Publisher]
-    chunk_publisher: Publisher
+    controllers: dict[str, LifecyclePublisher]
+    chunk_publisher: LifecyclePublisher
     control_timer: Any  # cancelled while inactive: destroying one that is due makes rclpy complain
 
 
@@ -79,12 +79,10 @@ class PolicyNode(GuardedLifecycleNode):
         self._stream_group = ReentrantCallbackGroup()
         self._control_group = MutuallyExclusiveCallbackGroup()
         self._service_group = MutuallyExclusiveCallbackGroup()
-        for kind, name, callback in (
-            (SetTask, "set_task", self._on_set_task),
-            (SetBool, "e_stop", self._on_e_stop),
-            (Trigger, "resume", self._on_resume),
-        ):
-            self.create_service(kind, f"~/{name}", callback, callback_group=self._service_group)
+        serve = functools.partial(self.create_service, callback_group=self._service_group)
+        serve(SetTask, "~/set_task", self._on_set_task)
+        serve(SetBool, "~/e_stop", self._on_e_stop)
+        serve(Trigger, "~/resume", self._on_resume)
         self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
         self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=self._service_group)
 

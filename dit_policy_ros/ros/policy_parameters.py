@@ -13,70 +13,70 @@ from dit_policy_ros.ros.parameter_table import Parameter
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
 
-# They are read when the node is configured, so all of them are read-only while it runs.
-POLICY_PARAMETERS = tuple(
-    Parameter(*entry, read_only=True, **more)
-    for entry, more in (
-        (("checkpoint", str, "", "folder of the checkpoint (LeRobot's multi_task_dit format)"), {}),
-        (("device", str, "auto", "where to infer: auto, cpu, cuda or cuda:<n>"), {}),
-        (("num_threads", int, 1, "CPU threads of inference", "threads", 1, 256), {}),
-        (
-            (
-                "inference_steps",
-                int,
-                0,
-                "denoising or integration steps; 0: the checkpoint's",
-                "steps",
-                0,
-                1000,
-            ),
-            {},
-        ),
-        (("warm_up_chunks", int, 12, "inferences before the latency is judged", "chunks", 3, 1000), {}),
-        (("task", str, "", "instruction at the start; ~/set_task changes it"), {}),
-        (
-            ("control_rate", float, 50.0, "how often freshness and progress are watched", "Hz", 5.0, 1000.0),
-            {},
-        ),
-        (("replan_interval", float, 0.1, "shortest time between two inferences", "s", 0.0, 10.0), {}),
-        (
-            ("max_blind_time", float, 0.5, "how long the arms can move after this node died", "s", 0.1, 5.0),
-            {},
-        ),
-        (("soft_start", float, 1.0, "the first motion is blended in over this time", "s", 0.0, 10.0), {}),
-        (("fade_knots", int, 5, "knots over which a new chunk is faded in", "knots", 0, 100), {}),
-        (
-            (
-                "max_tracking_error",
-                float,
-                0.5,
-                "where an arm joint is further off, HOLD starts from where it is",
-            ),
-            {"unit": "rad", "low": 0.01, "high": 10.0},
-        ),
-        (("stream_timeout", float, 5.0, "how long activation waits for streams", "s", 0.0, 600.0), {}),
-        (
-            ("recovery_time", float, 0.5, "all must be well this long before motion resumes", "s", 0.0, 60.0),
-            {},
-        ),
-        (("ensemble.mode", str, "act", "how live chunks become one motion"), {"choices": _MODES}),
-        (
-            (
-                "ensemble.m",
-                float,
-                0.01,
-                "act: decay of the weights, oldest first; 0 weighs all alike",
-                "",
-                0.0,
-                100.0,
-            ),
-            {},
-        ),
-        (
-            ("ensemble.disagreement", float, 0.3, "act: arm joints spread further are not averaged"),
-            {"unit": "rad", "low": 0.001, "high": 100.0},
-        ),
-    )
+
+def _parameter(name: str, kind: type, default: Any, description: str, **more: Any) -> Parameter:
+    """All of them are read when the node is configured, so they stay as they are while it runs."""
+    return Parameter(name, kind, default, description, read_only=True, **more)
+
+
+POLICY_PARAMETERS = (
+    _parameter("checkpoint", str, "", "folder of the checkpoint (LeRobot's multi_task_dit format)"),
+    _parameter("device", str, "auto", "where to infer: auto, cpu, cuda or cuda:<n>"),
+    _parameter("num_threads", int, 1, "CPU threads of inference", unit="threads", low=1, high=256),
+    _parameter(
+        "inference_steps", int, 0, "denoising or integration steps; 0: the checkpoint's", low=0, high=1000
+    ),
+    _parameter(
+        "warm_up_chunks", int, 12, "inferences before the latency is judged", unit="chunks", low=3, high=1000
+    ),
+    _parameter("task", str, "", "instruction at the start; ~/set_task changes it"),
+    _parameter(
+        "control_rate", float, 50.0, "how often freshness is watched", unit="Hz", low=5.0, high=1000.0
+    ),
+    _parameter(
+        "replan_interval", float, 0.1, "shortest time between inferences", unit="s", low=0.0, high=10.0
+    ),
+    _parameter(
+        "max_blind_time", float, 0.5, "how long arms move after this node died", unit="s", low=0.1, high=5.0
+    ),
+    _parameter(
+        "soft_start", float, 1.0, "the first motion is blended in over this", unit="s", low=0.0, high=10.0
+    ),
+    _parameter("fade_knots", int, 5, "knots over which a chunk is faded in", unit="knots", low=0, high=100),
+    _parameter(
+        "max_tracking_error",
+        float,
+        0.5,
+        "HOLD starts from where an arm joint is if that is further off than this",
+        unit="rad",
+        low=0.01,
+        high=10.0,
+    ),
+    _parameter(
+        "stream_timeout", float, 5.0, "how long activation waits for streams", unit="s", low=0.0, high=600.0
+    ),
+    _parameter(
+        "recovery_time",
+        float,
+        0.5,
+        "all is well this long before motion resumes",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    ),
+    _parameter("ensemble.mode", str, "act", "how live chunks become one motion", choices=_MODES),
+    _parameter(
+        "ensemble.m", float, 0.01, "act: decay of the weights, oldest first; 0: equal", low=0.0, high=100.0
+    ),
+    _parameter(
+        "ensemble.disagreement",
+        float,
+        0.3,
+        "act: arm joints spread further are not averaged",
+        unit="rad",
+        low=0.001,
+        high=100.0,
+    ),
 )
 
 
