@@ -57,6 +57,8 @@ class ControlWatch:
             return
         if trouble or e_stop or not self._motion.recoverable:
             self._well_since_ns = None
+            if trouble:
+                self._motion.still_holding(trouble)
             return
         steady_ns = self._steady_ns()
         self._well_since_ns = steady_ns if self._well_since_ns is None else self._well_since_ns

@@ -99,6 +99,12 @@ class Motion:
             way_out = "resumes by itself" if recoverable else "call ~/resume when the cause is gone"
             self._logger.error(f"HOLD: {reason} ({way_out})")
 
+    def still_holding(self, trouble: str) -> None:
+        """Have the status name what is missing now: a dead stream may show itself as starvation first."""
+        with self._lock:
+            if self.recoverable and self.state is MotionState.HOLD:
+                self.pipeline.hold_reason = trouble
+
     def resume(self) -> bool:
         """Leave HOLD; False while the arms still brake."""
         with self._lock:
