@@ -45,6 +45,7 @@ def read_clip_files(folder: Path, config: PolicyConfig, options: TokenizerOption
     Raises:
         CheckpointError: they are neither in the checkpoint nor at hand otherwise, or contradict each other.
     """
+    _check_present(folder)
     vision_at = _local(folder, CLIP_FOLDER, config.vision_encoder_name)
     text_folder = CLIP_TEXT_FOLDER if (folder / CLIP_TEXT_FOLDER).is_dir() else CLIP_FOLDER
     text_at = _local(folder, text_folder, config.text_encoder_name)
@@ -79,6 +80,16 @@ def write_clip_files(folder: Path, policy: DiTPolicy, tokenizer: TaskTokenizer) 
     }
     save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.tokenizer.save_pretrained(folder)
+
+
+def _check_present(folder: Path) -> None:
+    """Transformers makes up an empty vocabulary where a tokenizer's files are missing; we do not."""
+    for name in (CLIP_FOLDER, CLIP_TEXT_FOLDER):
+        inside = folder / name
+        missing = [file for file in ("config.json", *TOKENIZER_FILES) if not (inside / file).is_file()]
+        is_older = (inside / "vocab.json").is_file() and (inside / "merges.txt").is_file()
+        if inside.is_dir() and missing and not (is_older and "config.json" not in missing):
+            raise CheckpointError(f"{folder}: {inside} lacks {', '.join(missing)}")
 
 
 def _local(folder: Path, sub_folder: str, name: str) -> str:
@@ -118,9 +129,11 @@ def _check(
             f"{folder}: tokenizer max_length: expected at most {text.max_position_embeddings} (what the text "
             f"encoder reads), got {options.max_length}"
         )
-    if len(tokenizer) > text.vocab_size:
+    # Encoders may round their vocabulary up, but a tokenizer of a few tokens is one whose files are missing.
+    if not text.vocab_size // 2 < len(tokenizer) <= text.vocab_size:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens but the text encoder only {text.vocab_size}"
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the text encoder {text.vocab_size}: they are "
+            f"not of one model, or the tokenizer's files are incomplete"
         )
     side = vision.image_size
     for key, feature in config.image_features.items():

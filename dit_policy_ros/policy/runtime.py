@@ -189,7 +189,8 @@ class DiTRuntime:
         return self._pooled[task]
 
     def _tensor(self, array: NDArray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+        # A copy: the caller's array may be read-only, or change while we compute.
+        return torch.from_numpy(np.array(array, order="C")).to(self._device)
 
     def _check_images(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         if set(images) != set(self._shapes):
