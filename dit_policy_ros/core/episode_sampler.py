@@ -52,7 +52,7 @@ class EpisodeSampler:
         self._dt = contract.dt
         ages = [contract.joint_states_max_age, *(camera.max_age for camera in contract.cameras)]
         self._max_lag_ns = round((max(ages) + MAX_LAG) * NANOSECONDS)
-        self._first_ns = streams.observation_stamp(now_ns)
+        self.first_stamp_ns = streams.observation_stamp(now_ns)
         self._last: Frame | None = None
         self.frames = 0
         self.missing = dict.fromkeys([*streams.images, _JOINTS, _ACTION], 0)
@@ -61,7 +61,7 @@ class EpisodeSampler:
     @property
     def next_stamp_ns(self) -> int:
         """Time of the next frame [ns]."""
-        return self._first_ns + round(self.frames * NANOSECONDS / self._fps)
+        return self.first_stamp_ns + round(self.frames * NANOSECONDS / self._fps)
 
     def poll(self, now_ns: int) -> EpisodeFrame | None:
         """The next frame if it is final at `now_ns` [ns], else None. Call again until it is None.
@@ -91,14 +91,15 @@ class EpisodeSampler:
         images = {name: sample.value for name, sample in frame.images.items()}
         return EpisodeFrame(stamp_ns, images, frame.state, action)
 
-    def reached(self) -> tuple[float, float]:
+    def reached(self, newest: int = 0) -> tuple[float, float]:
         """Rate [Hz] and 99th percentile of the interval [s] of the slowest camera's different images.
 
         The frames themselves are equally spaced by construction; what a camera really delivered is in these.
-        Not a number before two images came.
+        Only the `newest` images count, all by default. Not a number before two images came.
         """
         rates, intervals = [], []
-        for stamps in self.image_stamps_ns.values():
+        for all_stamps in self.image_stamps_ns.values():
+            stamps = all_stamps[-newest:]
             if len(stamps) < 2:
                 return float("nan"), float("nan")
             gaps = np.diff(stamps) / NANOSECONDS  # [s]

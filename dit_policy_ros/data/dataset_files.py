@@ -63,6 +63,11 @@ def nearest_existing(path: Path) -> Path:
     return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
+def folder_size(root: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+
+
 def check_same(
     root: Path, info: Mapping[str, Any], fps: int, robot_type: str, features: Mapping[str, Mapping[str, Any]]
 ) -> None:

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decodes frames and hands them to an episode sink in a thread of its own, so that sampling never waits."""
+
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.core.episode_sampler import EpisodeFrame
+from dit_policy_ros.core.errors import DatasetError, DitPolicyError
+from dit_policy_ros.data.sink import EpisodeSink
+from dit_policy_ros.ros.convert import image_to_rgb
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Something to do between frames, and where its outcome goes."""
+
+    work: Callable[[], Any]
+    outcome: Future
+
+
+class EpisodeWriter:
+    """Owns the thread that calls a sink. `failure` says why the running episode takes no more frames, if so.
+
+    Args:
+        sink: where episodes go.
+        cameras: sizes that images are brought to.
+        capacity: frames that may wait.
+        logger: for what nobody waits for.
+    """
+
+    def __init__(
+        self, sink: EpisodeSink, cameras: tuple[Camera, ...], capacity: int, logger: RcutilsLogger
+    ) -> None:
+        self._sink = sink
+        self._cameras = {camera.name: camera for camera in cameras}
+        self._logger = logger
+        self._queue: queue.Queue[_Job | tuple[EpisodeFrame, str] | None] = queue.Queue(capacity)
+        self.failure: str | None = None
+        self._lost = False  # the sink forgot the episode when it failed
+        self.frames = 0  # handed to the sink in the running episode
+        self._thread = threading.Thread(target=self._run, name="episode_writer")
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Prepares for an episode and waits for it. Raises DatasetError."""
+        self._do(self._begin)
+
+    def put(self, frame: EpisodeFrame, task: str) -> bool:
+        """Queues a frame without waiting; False if the queue is full, and then it was not taken."""
+        try:
+            self._queue.put_nowait((frame, task))
+        except queue.Full:
+            return False
+        return True
+
+    def save(self) -> int:
+        """Keeps the episode with all frames queued so far and returns its index; waits for it.
+
+        Raises DatasetError if it could not be kept; then it is gone.
+        """
+        return self._do(self._save)
+
+    def discard(self) -> None:
+        """Forgets the episode with all frames queued so far; waits for it. Raises DatasetError."""
+        self._do(self._discard)
+
+    def close(self) -> None:
+        """Closes the sink after all that is queued, and ends the thread. May be called again."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _do(self, work: Callable[[], Any]) -> Any:
+        job = _Job(work, Future())
+        self._queue.put(job)
+        return job.outcome.result()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, _Job):
+                try:
+                    item.outcome.set_result(item.work())
+                except BaseException as error:  # noqa: BLE001 - whoever waits for the outcome gets it
+                    item.outcome.set_exception(error)
+            elif self.failure is None:
+                self._add(*item)
+        try:
+            self._sink.finalize()
+        except DitPolicyError as error:
+            self._logger.error(str(error))
+
+    def _begin(self) -> None:
+        self.failure, self._lost, self.frames = None, False, 0
+        self._sink.begin_episode()
+
+    def _add(self, frame: EpisodeFrame, task: str) -> None:
+        try:
+            images = {
+                name: image_to_rgb(message, self._cameras[name].height, self._cameras[name].width)
+                for name, message in frame.images.items()
+            }
+            self._sink.add_frame(images, frame.state, frame.action, task)
+            self.frames += 1
+        except DatasetError as error:
+            self.failure, self._lost = str(error), True
+        except DitPolicyError as error:
+            self.failure = str(error)
+        except Exception:  # noqa: BLE001 - the thread must live on, or the node could not even stop
+            self.failure = f"unexpected error:\n{traceback.format_exc()}"
+
+    def _save(self) -> int:
+        if self._lost:
+            raise DatasetError(f"the episode is lost: {self.failure}")
+        try:
+            return self._sink.save_episode()
+        except DatasetError:
+            self._sink.discard_episode()
+            raise
+
+    def _discard(self) -> None:
+        self._sink.discard_episode()
