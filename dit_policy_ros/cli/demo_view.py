@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the demo sees: the policy's status, the referee's verdicts and the top camera; one trial a task."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.convert import image_to_rgb, stamp_ns
+
+IMAGE_HEIGHT, IMAGE_WIDTH = 240, 320  # of the simulator's top camera [pixel]
+
+
+@dataclass(slots=True)
+class Trial:
+    """How one instruction went. Times in s since the instruction, distances in m."""
+
+    instruction: str
+    began: float  # time.monotonic()
+    touches_before: dict[str, int]
+    seconds: float = 0.0
+    distance: float = math.nan
+    min_distance: float = math.inf
+    success: bool = False  # the contact began after the instruction
+    time_to_success: float | None = None
+    wrong_touches: int = 0  # contacts of other pairs of arm and cube that began meanwhile
+
+
+class DemoView:
+    """Subscribes and keeps the newest of everything."""
+
+    def __init__(self, node: Node, on_image: Callable[[int, NDArray[np.uint8], "DemoView"], None]) -> None:
+        """on_image: called with the stamp [ns], the image uint8 (H, W, 3) RGB and this view."""
+        self.status: PolicyStatus | None = None
+        self.referee: dict[str, str] = {}
+        self.trial: Trial | None = None
+        self.trials: list[Trial] = []
+        self.hold_reasons: list[str] = []
+        self._on_image = on_image
+        node.create_subscription(PolicyStatus, "/policy/status", self._take_status, qos.STATUS)
+        node.create_subscription(DiagnosticStatus, "/sim/referee", self._take_referee, qos.STATUS)
+        node.create_subscription(Image, "/top/image_raw", self._take_image, qos.IMAGES)
+
+    def begin(self, instruction: str) -> Trial:
+        """Starts to judge an instruction."""
+        self.trial = Trial(instruction, time.monotonic(), self._touches())
+        self.trials.append(self.trial)
+        return self.trial
+
+    def end(self) -> None:
+        """Nothing more is judged: what follows is the way out."""
+        self.trial = None
+
+    def _touches(self) -> dict[str, int]:
+        return {k.removesuffix("/touches"): int(v) for k, v in self.referee.items() if k.endswith("/touches")}
+
+    def _take_status(self, message: PolicyStatus) -> None:
+        before = "" if self.status is None else self.status.hold_reason
+        if self.trial is not None and message.hold_reason not in ("", before):
+            self.hold_reasons.append(message.hold_reason)
+        self.status = message
+
+    def _take_referee(self, message: DiagnosticStatus) -> None:
+        self.referee = {pair.key: pair.value for pair in message.values}
+        trial = self.trial
+        if trial is None or f"{trial.instruction}/distance" not in self.referee:
+            return
+        touches = self._touches()
+        new = {task: count - trial.touches_before.get(task, 0) for task, count in touches.items()}
+        trial.distance = float(self.referee[f"{trial.instruction}/distance"])
+        trial.min_distance = min(trial.min_distance, trial.distance)
+        trial.seconds = time.monotonic() - trial.began
+        trial.wrong_touches = sum(count for task, count in new.items() if task != trial.instruction)
+        if new[trial.instruction] > 0 and not trial.success:
+            trial.success, trial.time_to_success = True, trial.seconds
+
+    def _take_image(self, message: Image) -> None:
+        image = image_to_rgb(message, IMAGE_HEIGHT, IMAGE_WIDTH)
+        self._on_image(stamp_ns(message.header.stamp), image, self)

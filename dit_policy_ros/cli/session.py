@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulator and policy node as processes of their own, driven through their ROS interfaces."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+import dit_policy_ros
+from dit_policy_ros.cli.domain import claimed_domain
+from dit_policy_ros.cli.processes import Child, start, stop_all
+from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.share import share_directory
+from dit_policy_ros.ros.transport import profile_environment
+from dit_policy_ros.srv import SetTask
+
+APPEARS_WITHIN = 60.0  # [s] for a node's services, on a slow machine that imports torch for the first time
+ANSWERS_WITHIN = 90.0  # [s] for a service; configuring loads the checkpoint and warms it up
+STOPS_WITHIN = 12.0  # [s] until nodes that do not end by themselves are killed
+
+
+class SessionError(DitPolicyError):
+    """A node died, never came up, or refused a transition or a task."""
+
+
+@contextlib.contextmanager
+def ros_environment(logs: Path) -> Iterator[dict[str, str]]:
+    """The environment of this session's nodes; rclpy is initialised in the same domain while the block runs.
+
+    A domain that the user set is kept; otherwise a free one is claimed and discovery stays on this machine.
+    """
+    environment = {**os.environ, "ROS_LOG_DIR": str(logs), "PYTHONUNBUFFERED": "1"}
+    source = str(Path(dit_policy_ros.__file__).parents[1])  # the nodes are of the same tree as this program
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in (source, os.environ.get("PYTHONPATH")) if p)
+    with contextlib.ExitStack() as stack:
+        if "ROS_DOMAIN_ID" not in os.environ:
+            environment["ROS_DOMAIN_ID"] = str(stack.enter_context(claimed_domain()))
+            environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        mine = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOG_DIR")
+        os.environ.update({name: environment[name] for name in mine if name in environment})
+        rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
+        stack.callback(rclpy.try_shutdown)
+        yield environment
+
+
+@dataclass(slots=True)
+class Session:
+    """Both nodes and this program's own node. Everything happens in the calling thread."""
+
+    node: Node
+    executor: SingleThreadedExecutor
+    children: tuple[Child, ...]
+    on_turn: Callable[[], None] = lambda: None
+
+    def turn(self) -> None:
+        """Takes in at most one message or answer. Raises SessionError when a node is gone."""
+        self.executor.spin_once(timeout_sec=0.02)
+        for child in self.children:
+            if not child.alive:
+                raise SessionError(
+                    f"the node {child.name} ended with exit code {child.process.returncode}; "
+                    f"the end of its output ({child.log}):\n{child.output(last_lines=15)}"
+                )
+        self.on_turn()
+
+    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Turns until the condition holds (True) or `timeout` [s] is over (False)."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self.turn()
+        return True
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Calls a service and returns its answer. Raises SessionError when none comes."""
+        client = self.node.create_client(kind, name)
+        try:
+            if not self.wait(client.service_is_ready, APPEARS_WITHIN):
+                raise SessionError(f"the service {name} did not appear within {APPEARS_WITHIN:g} s")
+            future = client.call_async(request)
+            if not self.wait(future.done, ANSWERS_WITHIN):
+                raise SessionError(f"the service {name} did not answer within {ANSWERS_WITHIN:g} s")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def transition(self, number: int) -> None:
+        """Takes the policy node through one lifecycle transition. Raises SessionError with its reason."""
+        names = {
+            Transition.TRANSITION_CONFIGURE: "configured",
+            Transition.TRANSITION_ACTIVATE: "activated",
+            Transition.TRANSITION_DEACTIVATE: "deactivated",
+        }
+        request = ChangeState.Request(transition=Transition(id=number))
+        if not self.call(ChangeState, "/policy/change_state", request).success:
+            policy = self.children[0]
+            raise SessionError(
+                f"the policy node could not be {names[number]}; the end of its output ({policy.log}):\n"
+                f"{policy.output(last_lines=15)}"
+            )
+
+    def set_task(self, task: str) -> None:
+        """Gives the policy its instruction. Raises SessionError when it is refused."""
+        answer = self.call(SetTask, "/policy/set_task", SetTask.Request(task=task))
+        if not answer.success:
+            raise SessionError(f"the policy node refuses the task: {answer.message}")
+
+
+@contextlib.contextmanager
+def running_session(
+    environment: Mapping[str, str], logs: Path, policy_parameters: Mapping[str, str], seed: int
+) -> Iterator[Session]:
+    """Starts simulator and policy node (unconfigured), and stops them at the end, however the block ends."""
+    python = [sys.executable, "-m"]
+    config = str(share_directory() / "config" / "bimanual.yaml")
+    given = [part for name, text in policy_parameters.items() for part in ("-p", f"{name}:={text}")]
+    policy_command = [
+        *python,
+        "dit_policy_ros.ros.policy_node",
+        "--ros-args",
+        "--params-file",
+        config,
+        *given,
+    ]
+    sim_command = [*python, "dit_policy_ros.ros.sim_node", "--ros-args", "-p", f"seed:={seed}"]
+    children: list[Child] = []
+    node = Node("dit_policy_session", use_global_arguments=False)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        # The policy stops first: it brakes the arms while the robot is still there.
+        children.append(start("policy", policy_command, environment, logs / "policy.log"))
+        sim_environment = {**environment, **profile_environment(environment)}
+        children.append(start("sim", sim_command, sim_environment, logs / "sim.log"))
+        yield Session(node, executor, tuple(children))
+    finally:
+        stop_all(children, STOPS_WITHIN)
+        executor.shutdown()
+        node.destroy_node()
