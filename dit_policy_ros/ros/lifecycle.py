@@ -96,9 +96,16 @@ class GuardedLifecycleNode(LifecycleNode):
         super().on_error(state)
         return TransitionCallbackReturn.SUCCESS
 
-    def shut_down(self) -> None:
-        """Walk the state machine to its end, waiting for a transition that is under way."""
+    def halt(self) -> None:
+        """Deactivate if active, waiting for a transition that is under way; hooks that wait give up."""
         self.leaving.set()
+        with self._transition:
+            if self._state_machine.current_state[1] == "active":
+                self.trigger_deactivate()
+
+    def shut_down(self) -> None:
+        """Walk the state machine to its end."""
+        self.halt()
         with self._transition:
             if self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
                 self.trigger_shutdown()
@@ -134,7 +141,8 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
     """Spin a node until SIGINT or SIGTERM, then let it shut down before the context does.
 
     Args:
-        make_node: creates the node; a ``shut_down`` method, where it has one, is called at the end.
+        make_node: creates the node; where it has them, ``halt`` is called when a signal comes and
+            ``shut_down`` when no callback runs any more.
         args: command line of the process, ROS arguments included.
         threads: of the executor.
 
@@ -169,10 +177,12 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
     spinner = threading.Thread(target=spin, name="executor")
     spinner.start()
     wanted.wait()
-    if hasattr(node, "shut_down"):
-        node.shut_down()
+    if hasattr(node, "halt"):
+        node.halt()  # at once; what callbacks may still use is released when none runs any more
     executor.shutdown()
     spinner.join()
+    if hasattr(node, "shut_down"):
+        node.shut_down()
     node.destroy_node()
     rclpy.try_shutdown()
     return 1 if failed.is_set() else 0
