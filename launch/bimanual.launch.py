@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy on a two-armed robot: ros2 launch dit_policy_ros bimanual.launch.py [robot:=external ...]."""
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
 
@@ -12,7 +13,6 @@ from dit_policy_ros.ros.launching import (
     simulated_robot,
     value,
 )
-from launch import LaunchContext, LaunchDescription
 
 FIRST_TASK = (
     "touch the red cube with the left arm"  # only for the simulated robot: a real one waits for its user

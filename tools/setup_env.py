@@ -104,11 +104,15 @@ def run(*command: str | Path, progress: bool = False) -> None:
             stderr=log,
         )
         start = reported = time.monotonic()
-        while process.poll() is None:
-            time.sleep(0.1)
-            if progress and time.monotonic() - reported > 10:
-                reported = time.monotonic()
-                say(f"  {reported - start:4.0f} s  {last_line(begin)}")
+        try:
+            while process.poll() is None:
+                time.sleep(0.1)
+                if progress and time.monotonic() - reported > 10:
+                    reported = time.monotonic()
+                    say(f"  {reported - start:4.0f} s  {last_line(begin)}")
+        finally:
+            process.kill()  # nothing goes on after Ctrl-C; of no effect when it has ended
+            process.wait()
     if process.returncode:
         tail = "\n".join(LOG.read_bytes()[begin:].decode(errors="replace").splitlines()[-30:])
         raise SetupError(f"this command failed (all of its output is in {LOG}):\n  {command[0]} ...\n{tail}")
@@ -281,6 +285,9 @@ def main() -> int:
         except SetupError as error:
             print(f"[setup] {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("[setup] interrupted; the same command goes on where this stopped", file=sys.stderr)
+            return 130
     if time.monotonic() - start > 2:
         say(f"ready after {time.monotonic() - start:.0f} s")
     return 0

@@ -163,16 +163,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns its exit code."""
     options = parse(arguments)
 
-    def terminate(*_: object) -> None:
-        raise Terminated
+    def interrupt(number: int, _: object) -> None:
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, interrupt)
     console = Console()
     try:
         summary = run(options, console)
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt as stopped:
         console.print("stopped; nothing is left running")
-        return 143 if isinstance(interrupt, Terminated) else 130
+        return 143 if isinstance(stopped, Terminated) else 130
     except DitPolicyError as error:
         print(f"dit_policy demo: {error}", file=sys.stderr)
         return 1

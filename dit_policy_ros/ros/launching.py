@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from launch import LaunchContext, SomeSubstitutionsType
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.events import matches_action
 from launch.launch_description_entity import LaunchDescriptionEntity
@@ -16,7 +17,6 @@ from lifecycle_msgs.msg import Transition
 
 from dit_policy_ros.core.share import PACKAGE, share_directory
 from dit_policy_ros.ros.transport import profile_environment
-from launch import LaunchContext, SomeSubstitutionsType
 
 TIME_TO_STOP = "15"  # [s] between SIGINT and SIGTERM: a node brakes the arms and ends its inference first
 

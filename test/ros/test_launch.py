@@ -15,7 +15,7 @@ from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
 from dit_policy_ros.core.share import share_directory
-from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.msg import PolicyStatus, RecorderStatus
 from dit_policy_ros.ros.transport import PROFILE
 from dit_policy_ros.sim.robot import JOINTS
 
@@ -125,3 +125,17 @@ def test_wrong_arguments_end_the_launch(ros_domain, launch, arguments, complaint
     wait_for(lambda: not child.alive, 30, "the launch ends")
     assert child.process.returncode != 0
     assert complaint in child.output()
+
+
+def test_the_recorder_starts_beside_the_simulator(ros_domain, launch, tmp_path):
+    child = launch("record.launch.py", f"dataset:={tmp_path / 'dataset'}")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, RecorderStatus] = {}
+    observer.create_subscription(RecorderStatus, "/recorder/status", lambda m: newest.update(status=m), 10)
+    with spinning(observer):
+        ready = RecorderStatus.READY
+        wait_for(lambda: "status" in newest and newest["status"].state == ready, 90, "the recorder is ready")
+    assert newest["status"].dataset == str(tmp_path / "dataset")
+    child.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not child.alive, 30, "the launch ends on Ctrl-C")
+    assert processes_of(child) == {}

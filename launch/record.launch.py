@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder beside a robot: ros2 launch dit_policy_ros record.launch.py dataset:=... [robot:=external]."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.launch_description_entity import LaunchDescriptionEntity
+
+from dit_policy_ros.ros.launching import (
+    config_file,
+    lifecycle_node,
+    robot_arguments,
+    simulated_robot,
+    value,
+)
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    dataset = value(context, "dataset")
+    parameters = [config_file(context), *([{"dataset": dataset}] if dataset else [])]
+    return [*simulated_robot(context), *lifecycle_node(context, "recorder_node", "recorder", parameters)]
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            *robot_arguments(),
+            DeclareLaunchArgument(
+                "dataset",
+                default_value="",
+                description="folder of the LeRobotDataset, created or extended; empty: what the config file "
+                "says",
+            ),
+            OpaqueFunction(function=start),
+        ]
+    )
