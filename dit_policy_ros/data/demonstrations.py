@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations in memory, whatever they were read from.
+
+Shapes: M frames of all episodes in order, D state and A action entries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit_policy_ros.core.errors import DatasetError
+
+STATISTICS = ("min", "max", "mean", "std", "q01", "q10", "q90", "q99")
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrations:
+    """Every frame of a dataset, its images already at the resolution that training uses."""
+
+    fps: float  # [Hz]
+    joint_names: tuple[str, ...]
+    image_shapes: Mapping[str, tuple[int, int]]  # (height, width) as recorded, by camera
+    tasks: tuple[str, ...]
+    images: Mapping[str, NDArray[np.uint8]]  # (M, h, w, 3) RGB, by camera
+    state: NDArray[np.float32]  # (M, D) [rad or m]
+    action: NDArray[np.float32]  # (M, A) [rad or m]
+    task_index: NDArray[np.int64]  # (M,) into tasks
+    episode_index: NDArray[np.int64]  # (M,), non-decreasing
+    stats: Mapping[str, Mapping[str, NDArray[np.float32]]]  # by feature and statistic
+
+    def __post_init__(self) -> None:
+        frames = len(self.state)
+        lengths = {"action": len(self.action), "task_index": len(self.task_index)}
+        lengths |= {"episode_index": len(self.episode_index)}
+        lengths |= {f"images[{name!r}]": len(images) for name, images in self.images.items()}
+        wrong = {name: length for name, length in lengths.items() if length != frames}
+        if wrong or not frames:
+            raise DatasetError(
+                f"demonstrations: expected the length of state ({frames}, at least 1), got {wrong}"
+            )
+        for name, values in (("state", self.state), ("action", self.action)):
+            bad = np.argwhere(~np.isfinite(values))
+            if len(bad):
+                frame, entry = bad[0]
+                raise DatasetError(
+                    f"demonstrations: {name} is {values[frame, entry]} at frame {frame} of the dataset, "
+                    f"episode {self.episode_index[frame]}, entry {entry}; remove or repair that episode"
+                )
+
+    def episode_bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last frame of the episode that each frame belongs to, both (M,)."""
+        starts = np.flatnonzero(np.diff(self.episode_index, prepend=self.episode_index[0] - 1))
+        ends = np.append(starts[1:], len(self.episode_index)) - 1
+        which = np.searchsorted(starts, np.arange(len(self.episode_index)), side="right") - 1
+        return starts[which], ends[which]
+
+
+def vector_stats(values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """All statistics of a (M, D) array, each (D,)."""
+    q01, q10, q90, q99 = np.quantile(values, (0.01, 0.1, 0.9, 0.99), axis=0)
+    parts = (values.min(0), values.max(0), values.mean(0), values.std(0), q01, q10, q90, q99)
+    return {name: part.astype(np.float32) for name, part in zip(STATISTICS, parts, strict=True)}
+
+
+def image_stats(images: NDArray[np.uint8], samples: int = 500) -> dict[str, NDArray[np.float32]]:
+    """Statistics per channel of ``samples`` evenly spaced images (M, h, w, 3), each (3, 1, 1), in 0 to 1."""
+    chosen = images[np.unique(np.linspace(0, len(images) - 1, samples).astype(int))]
+    stats = vector_stats((chosen.reshape(-1, 3) / 255.0).astype(np.float32))
+    return {name: value.reshape(3, 1, 1) for name, value in stats.items()}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A batch holds the right frames, scaled, and nothing from beyond its episode."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tiny_demonstrations import tiny_demonstrations
+from tiny_policy import random_policy, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.demonstrations import Demonstrations
+from dit_policy_ros.training.batches import BatchMaker
+
+
+def make(data: Demonstrations | None = None, **options: object) -> BatchMaker:
+    return BatchMaker(data or tiny_demonstrations(), random_policy(tiny_config(**options)), tiny_tokenizer())
+
+
+def test_windows_stay_inside_their_episode() -> None:
+    windows = make(n_obs_steps=3, horizon=6).windows(np.array([0, 5, 11, 12, 22]))  # episodes of 12 frames
+    assert windows.observed.tolist() == [[0, 0, 0], [3, 4, 5], [9, 10, 11], [12, 12, 12], [20, 21, 22]]
+    assert windows.commanded.tolist() == [
+        [0, 0, 0, 1, 2, 3],  # begins n_obs_steps - 1 frames before the newest observation
+        [3, 4, 5, 6, 7, 8],
+        [9, 10, 11, 11, 11, 11],
+        [12, 12, 12, 13, 14, 15],
+        [20, 21, 22, 23, 23, 23],
+    ]
+    assert windows.is_pad.tolist() == [
+        [True, True, False, False, False, False],
+        [False] * 6,
+        [False, False, False, True, True, True],
+        [True, True, False, False, False, False],
+        [False, False, False, False, True, True],
+    ]
+
+
+def test_a_batch_is_normalised_and_belongs_together() -> None:
+    data = tiny_demonstrations(cameras=2)
+    maker = make(data, cameras=2)
+    frames = np.array([3, 17])
+    batch = maker.batch(frames)
+    assert batch.images is not None and batch.images.shape == (2, 2, 2, 3, 30, 40)
+    assert batch.state.shape == (2, 2, 5) and batch.action.shape == (2, 8, 4)
+    low, high = data.action.min(0), data.action.max(0)
+    expected = 2 * (data.action[17] - low) / (high - low) - 1
+    np.testing.assert_allclose(batch.action[1, 1], expected, atol=1e-5)
+    assert not torch.equal(batch.pooled_text[0], batch.pooled_text[1]), (
+        "episodes 0 and 1 have different tasks"
+    )
+    stats = data.stats["observation.images.cam0"]
+    pixel = (data.images["cam0"][17, 9, 11] / 255 - stats["mean"].ravel()) / stats["std"].ravel()
+    np.testing.assert_allclose(batch.images[1, 1, 0, :, 9, 11], pixel, atol=1e-4)
+
+
+def test_stored_features_give_the_same_loss_as_images() -> None:
+    maker = make(cameras=1, image_resize_shape=(24, 24))
+    policy = random_policy(maker.config)
+    features = maker.all_features(policy, chunk=7)
+    frames = np.arange(0, 48, 5)
+    losses = []
+    for batch in (maker.batch(frames), maker.batch(frames, features)):
+        torch.manual_seed(0)
+        losses.append(policy(batch).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_data_that_does_not_fit_is_named() -> None:
+    data = tiny_demonstrations()
+    with pytest.raises(DatasetError, match=r"reads the cameras \['cam0', 'cam1'\], missing: \['cam1'\]"):
+        make(data, cameras=2)
+    with pytest.raises(DatasetError, match="action: the policy expects 4 entries, got 3"):
+        make(dataclasses.replace(data, action=data.action[:, :3]))
+    with pytest.raises(DatasetError, match=r"camera cam0: expected \(30, 40\) pixels, got \(30, 41\)"):
+        make(dataclasses.replace(data, image_shapes={"cam0": (30, 41)}))
+
+
+def test_a_value_that_is_no_number_is_named_with_its_episode() -> None:
+    data = tiny_demonstrations()
+    state = data.state.copy()
+    state[30, 2] = np.nan
+    with pytest.raises(DatasetError, match="state is nan at frame 30 of the dataset, episode 2, entry 2"):
+        dataclasses.replace(data, state=state)
+    with pytest.raises(DatasetError, match="expected the length of state"):
+        dataclasses.replace(data, action=data.action[:5])

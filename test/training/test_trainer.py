@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training learns a known mapping, is reproducible, and refuses to go on from a loss that is no number."""
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_demonstrations import tiny_demonstrations
+from tiny_policy import random_policy, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.errors import TrainingError
+from dit_policy_ros.training.optimization import AveragedWeights, cosine_with_warmup, make_optimizer
+from dit_policy_ros.training.trainer import Progress, Trainer, shuffled
+
+
+def trainer(config: TrainConfig, **options: Any) -> Trainer:
+    defaults = {"noise_scheduler_type": "DDIM", "num_inference_steps": 5, "prediction_type": "sample"}
+    policy = random_policy(tiny_config(**(defaults | options)))
+    return Trainer(policy, BatchMaker(tiny_demonstrations(), policy, tiny_tokenizer()), config)
+
+
+def run(training: Trainer) -> tuple[list[float], DiTPolicy]:
+    losses: list[float] = []
+    saved: list[DiTPolicy] = []
+    training.run(
+        lambda now: losses.append(now.loss), lambda network, step: saved.append(copy.deepcopy(network))
+    )
+    return losses, saved[-1]
+
+
+@pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])
+def test_it_learns_to_act_on_image_and_instruction(objective: str) -> None:
+    config = TrainConfig(
+        steps=250, batch_size=24, learning_rate=3e-3, vision_lr_multiplier=1.0, warmup_steps=10, ema_decay=0.9
+    )
+    training = trainer(config, objective=objective, dropout=0.0)
+    losses, network = run(training)
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
+    frames = np.array([5, 17, 29, 41])  # one of each episode
+    batch = training.batches.batch(frames)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        sampled = network.sample(network.observation_encoder(batch.images, batch.state, batch.pooled_text))
+    error = (sampled - batch.action).abs().mean().item()
+    others = (sampled - batch.action.roll(1, dims=0)).abs().mean().item()
+    assert error < 0.25 < others
+
+
+def test_the_same_seed_gives_the_same_network_and_another_does_not() -> None:
+    first, second = (run(trainer(TrainConfig(steps=3, batch_size=8, seed=5)))[1] for _ in range(2))
+    other = run(trainer(TrainConfig(steps=3, batch_size=8, seed=6)))[1]
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+def test_a_share_of_zero_freezes_the_vision_encoder_and_a_tenth_trains_it() -> None:
+    for share, moves in ((0.0, False), (0.1, True)):
+        training = trainer(TrainConfig(steps=3, batch_size=8, vision_lr_multiplier=share, warmup_steps=1))
+        vision = [parameter.clone() for parameter in training.policy.vision_parameters()]
+        text = [p.clone() for p in training.policy.observation_encoder.text_encoder.text_encoder.parameters()]
+        run(training)
+        changed = [
+            not torch.equal(a, b) for a, b in zip(vision, training.policy.vision_parameters(), strict=True)
+        ]
+        assert any(changed) is moves
+        after = training.policy.observation_encoder.text_encoder.text_encoder.parameters()
+        assert all(torch.equal(a, b) for a, b in zip(text, after, strict=True)), "the text encoder is frozen"
+
+
+def test_optimiser_groups_cover_everything_that_trains_once() -> None:
+    policy = random_policy(tiny_config(cameras=2, use_separate_rgb_encoder_per_camera=True))
+    optimizer = make_optimizer(policy, TrainConfig(learning_rate=1e-3, vision_lr_multiplier=0.1))
+    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in policy.parameters() if p.requires_grad)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 1e-4])
+    assert len(optimizer.param_groups[1]["params"]) == len(policy.vision_parameters()) > 0
+
+
+def test_rate_rises_then_falls_to_zero() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = cosine_with_warmup(optimizer, warmup=4, steps=20)
+    rates = []
+    for _ in range(20):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert schedule.get_last_lr()[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_averaged_weights_follow_slowly() -> None:
+    network = torch.nn.Linear(1, 1)
+    average = AveragedWeights(network, decay=0.9)
+    start = average.network.weight.item()
+    with torch.no_grad():
+        network.weight.add_(1.0)
+    values = []
+    for _ in range(200):
+        average.update(network)
+        values.append(average.network.weight.item() - start)
+    assert values == sorted(values) and values[0] < 0.9 and values[-1] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_every_frame_comes_once_an_epoch() -> None:
+    batches = shuffled(count=10, batch=4, seed=0)
+    seen = np.concatenate([next(batches) for _ in range(5)])
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert list(seen[:10]) != list(seen[10:])
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_frames() -> None:
+    training = trainer(TrainConfig(steps=3, batch_size=4))
+    with torch.no_grad():
+        training.policy.noise_predictor.output_proj.bias.fill_(torch.nan)
+    saved: list[int] = []
+    with pytest.raises(
+        TrainingError, match=r"loss is nan at step 1; .*episode:frame.*\d:\d+, \d:\d+, \d:\d+, \d:\d+"
+    ):
+        training.run(lambda now: None, lambda network, step: saved.append(step))
+    assert saved == []
+
+
+def test_checkpoints_come_when_asked_and_at_the_end() -> None:
+    training = trainer(TrainConfig(steps=5, batch_size=4, checkpoint_every=2))
+    steps: list[int] = []
+    progress: list[Progress] = []
+    training.run(progress.append, lambda network, step: steps.append(step))
+    assert steps == [2, 4, 5]
+    assert [now.step for now in progress] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"steps": 0}, "steps: expected at least 1, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate: expected at least 0.0, got nan"),
+        ({"ema_decay": 1.0}, "ema_decay: expected less than 1"),
+        ({"batch_size": -4}, "batch_size: expected at least 1, got -4"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(TrainingError, match=expected):
+        dataclasses.replace(TrainConfig(), **options)
