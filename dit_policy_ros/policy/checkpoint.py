@@ -21,6 +21,7 @@ from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.clip_files import ClipFiles, read_clip_files
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.hub import download, is_hub_id
 from dit_policy_ros.policy.processors import POSTPROCESSOR, PREPROCESSOR, Processors, read_processors
 from dit_policy_ros.policy.strict_json import decode_dataclass, read_json
 
@@ -62,7 +63,7 @@ def read_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = None
     Torch's global random generator is left as it was.
 
     Args:
-        path: the folder.
+        path: the folder, or an id on the Hugging Face hub: ``owner/name`` or ``owner/name@revision``.
         overrides: sampling options that take the place of the checkpoint's.
 
     Raises:
@@ -86,9 +87,21 @@ def read_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = None
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The absolute folder of a checkpoint; CheckpointError says what was looked for where it is none."""
-    if not str(path).strip():
+    """The absolute folder of a checkpoint that is named by a path or, where no such folder is, by a hub id.
+
+    Raises:
+        CheckpointError: it is neither; the message says what was looked for and where.
+    """
+    name = str(path)
+    if not name.strip():
         raise CheckpointError("checkpoint: expected the path of a folder, got an empty string")
+    if not Path(name).expanduser().exists() and is_hub_id(name):
+        return check_folder(name, download(name))
+    return find_folder(path)
+
+
+def find_folder(path: str | Path) -> Path:
+    """The absolute folder of a checkpoint on this machine; CheckpointError where it is none."""
     folder = Path(path).expanduser().resolve()
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "it does not exist"
@@ -96,11 +109,16 @@ def find_checkpoint(path: str | Path) -> Path:
             f"checkpoint {str(path)!r}: looked for a folder {folder} with {', '.join(REQUIRED_FILES)}, "
             f"but {found}"
         )
-    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    return check_folder(str(path), folder)
+
+
+def check_folder(name: str, folder: Path) -> Path:
+    """``folder`` if all files of a checkpoint are in it; CheckpointError names those that are not."""
+    missing = [file for file in REQUIRED_FILES if not (folder / file).is_file()]
     if missing:
         nested = folder / "pretrained_model"
         hint = f"; did you mean {nested}?" if (nested / CONFIG_FILE).is_file() else ""
-        raise CheckpointError(f"checkpoint {str(path)!r}: {folder} lacks {', '.join(missing)}{hint}")
+        raise CheckpointError(f"checkpoint {name!r}: {folder} lacks {', '.join(missing)}{hint}")
     return folder
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.checkpoint import (
     CONFIG_FILE,
     FACTS_FILE,
     WEIGHTS_FILE,
     CheckpointFacts,
-    find_checkpoint,
+    find_folder,
 )
-from dit_policy_ros.policy.clip_files import CLIP_FOLDER, write_clip_files
+from dit_policy_ros.policy.clip_files import CLIP_FOLDER, CLIP_TEXT_FOLDER, write_clip_files
+from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.processors import PREPROCESSOR, Stats, write_processors
+from dit_policy_ros.policy.processors import PREPROCESSOR, Stats, read_stats, write_processors
 from dit_policy_ros.policy.strict_json import read_json
 from dit_policy_ros.policy.tasks import TaskTokenizer
 
@@ -57,27 +59,45 @@ def write_checkpoint(
 def relocate(path: str | Path) -> Path:
     """Name the checkpoint's own ``clip`` by its absolute path, so that LeRobot loads it without the hub.
 
+    The weights and what this package reads stay as they are; a folder that moves is relocated again.
+
     Returns:
         The absolute folder of the checkpoint.
 
     Raises:
-        CheckpointError: there is no such checkpoint.
+        CheckpointError: there is no such checkpoint, it is damaged, or it does not carry its encoders.
     """
-    folder = find_checkpoint(path)
-    name = str(folder / CLIP_FOLDER)
-    config = read_json(folder / CONFIG_FILE)
-    config["vision_encoder_name"] = config["text_encoder_name"] = name
-    _write_json(folder / CONFIG_FILE, config)
-    pipeline = read_json(folder / f"{PREPROCESSOR}.json")
+    folder = find_folder(path)
+    names = {"vision_encoder_name": folder / CLIP_FOLDER, "text_encoder_name": folder / CLIP_FOLDER}
+    if (folder / CLIP_TEXT_FOLDER).is_dir():
+        names["text_encoder_name"] = folder / CLIP_TEXT_FOLDER
+    for place in names.values():
+        if not (place / "config.json").is_file():
+            raise CheckpointError(
+                f"{folder} does not carry its encoders: {place / 'config.json'} is missing. LeRobot loads "
+                f"such a checkpoint only from the hub or its cache; load and save it with this package once"
+            )
+    config, pipeline = read_json(folder / CONFIG_FILE), read_json(folder / f"{PREPROCESSOR}.json")
+    PolicyConfig.from_mapping(config, str(folder / CONFIG_FILE))
+    read_stats(folder)  # the pipeline is whole
+    config |= {option: str(place) for option, place in names.items()}
     for step in pipeline["steps"]:
         if step["registry_name"] == "tokenizer_processor":
-            step["config"]["tokenizer_name"] = name
-    _write_json(folder / f"{PREPROCESSOR}.json", pipeline)
+            step["config"]["tokenizer_name"] = config["text_encoder_name"]
+    _replace_json(folder / CONFIG_FILE, config)
+    _replace_json(folder / f"{PREPROCESSOR}.json", pipeline)
     return folder
 
 
 def _write_json(path: Path, value: dict[str, object]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _replace_json(path: Path, value: dict[str, object]) -> None:
+    """As ``_write_json``, but ``path`` is whole at any moment, and a link in its place is not followed."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    _write_json(partial, value)
+    partial.replace(path)
 
 
 def _replace_folder(new: Path, target: Path) -> None:

@@ -18,7 +18,8 @@ def load_policy(
     """Load a checkpoint for inference.
 
     Args:
-        checkpoint: a folder in LeRobot's ``multi_task_dit`` format.
+        checkpoint: a folder in LeRobot's ``multi_task_dit`` format, or its id on the Hugging Face hub,
+            ``owner/name`` or ``owner/name@revision``.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
         num_threads: CPU threads of torch, for the whole process; None leaves torch's choice.
         **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,

@@ -2,6 +2,7 @@
 """A checkpoint folder survives a round trip; every way in which it can be broken is named."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint
 from dit_policy_ros.policy.checkpoint_writer import relocate, write_checkpoint
 
 NORMALIZER = "policy_preprocessor_step_4_normalizer_processor.safetensors"
+UNNORMALIZER = "policy_postprocessor_step_0_unnormalizer_processor.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +132,25 @@ def test_paths_that_are_no_checkpoint(
         read_checkpoint(path)
 
 
-def drop(key: str) -> Callable[[Path], None]:
+def drop(key: str, file: str = NORMALIZER) -> Callable[[Path], None]:
     def act(folder: Path) -> None:
-        path = folder / NORMALIZER
+        path = folder / file
         save_file({k: v for k, v in load_file(path).items() if k != key}, path)
 
     return act
+
+
+def change(key: str, value: torch.Tensor) -> Callable[[Path], None]:
+    return lambda folder: save_file(load_file(folder / NORMALIZER) | {key: value}, folder / NORMALIZER)
+
+
+def cut(file: str) -> Callable[[Path], None]:
+    """As after a full disk or an interrupted copy."""
+    return lambda folder: os.truncate(folder / file, (folder / file).stat().st_size * 2 // 3)
+
+
+def option(**values: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "config.json", lambda v: v.update(values))
 
 
 def without_tensor(folder: Path) -> None:
@@ -153,6 +168,32 @@ def unknown_step(folder: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "config is no json": (lambda f: (f / "config.json").write_text("{"), "config.json is not readable JSON"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object, got list"),
+    "config is cut": (cut("config.json"), "config.json is not readable JSON"),
+    "pipeline is cut": (cut("policy_preprocessor.json"), "policy_preprocessor.json is not readable JSON"),
+    "another policy": (option(type="diffusion"), "type: expected 'multi_task_dit', got 'diffusion'"),
+    "unknown option": (
+        option(num_layer=3),
+        "config.json: unknown option 'num_layer'; valid options: .*",
+    ),
+    "another schedule": (
+        option(beta_schedule="cosine"),
+        "beta_schedule: expected .*got 'cosine'",
+    ),
+    "another scaling": (
+        option(normalization_mapping={"STATE": "ZSCORE"}),
+        "normalization_mapping.STATE: expected 'MIN_MAX' or .* got 'ZSCORE'",
+    ),
+    "weights are cut": (cut("model.safetensors"), "cannot read the weights"),
+    "statistics are cut": (cut(NORMALIZER), "cannot read the statistics"),
+    "statistic of another shape": (
+        change("observation.state.max", torch.ones(7)),
+        r"observation.state.max: expected shape \(5,\), got \(7,\)",
+    ),
+    "statistic is no number": (
+        change("observation.state.max", torch.full((5,), torch.inf)),
+        "observation.state.max: expected finite numbers",
+    ),
+    "missing action statistic": (drop("action.max", UNNORMALIZER), "missing: action.max"),
     "missing statistic": (drop("observation.state.min"), "missing: observation.state.min"),
     "missing image statistic": (drop("observation.images.cam0.std"), "missing: observation.images.cam0.std"),
     "statistics gone": (lambda f: (f / NORMALIZER).unlink(), "cannot read the statistics"),
