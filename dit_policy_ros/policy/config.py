@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of a Multitask DiT policy: those of LeRobot's ``multi_task_dit`` (0.6) ``config.json``."""
+"""The options of a Multitask DiT policy: LeRobot's ``multi_task_dit`` (0.6) config.json, and ours beyond it.
+
+With our own options at their defaults a policy is LeRobot's: they are not written, and the file is what
+LeRobot writes. With any other value the file's ``type`` is one that LeRobot does not know, so that it refuses
+the checkpoint instead of filling another network with its weights.
+"""
 
 import dataclasses
 import logging
@@ -9,9 +14,11 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.config_rules import rules
 from dit_policy_ros.policy.strict_json import decode, decode_dataclass
 
 POLICY_TYPE = "multi_task_dit"
+EXTENDED_TYPE = "dit_policy_ros"
 STATE_KEY = "observation.state"
 ACTION_KEY = "action"
 IMAGE_PREFIX = "observation.images."
@@ -133,6 +140,10 @@ class PolicyConfig:
     license: str | None = None
     pretrained_path: str | None = None
     pretrained_revision: str | None = None
+    # beyond LeRobot; see EXTENSIONS and docs/policy.md
+    conditioning: Literal["adaln", "cross_attention", "in_context", "joint"] = "adaln"
+    image_tokens: Literal["all", "pooled"] = "all"
+    vision_encoder_family: Literal["clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip"] = "clip"
 
     @property
     def image_features(self) -> dict[str, Feature]:
@@ -162,6 +173,11 @@ class PolicyConfig:
         return crop
 
     @property
+    def extensions(self) -> dict[str, str]:
+        """The options that LeRobot lacks and that differ from what it does; empty where it is LeRobot's."""
+        return {name: getattr(self, name) for name in EXTENSIONS if getattr(self, name) != _DEFAULTS[name]}
+
+    @property
     def sampling_steps(self) -> int:
         """Network evaluations or integration steps of one inference."""
         if self.objective == "flow_matching":
@@ -170,7 +186,7 @@ class PolicyConfig:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], source: str) -> "PolicyConfig":
-        """Read LeRobot's config.json.
+        """Read a config.json, LeRobot's or ours.
 
         Args:
             mapping: the JSON object.
@@ -181,24 +197,34 @@ class PolicyConfig:
         """
         options = dict(mapping)
         kind = options.pop("type", None)
-        if kind != POLICY_TYPE:
+        if kind not in (POLICY_TYPE, EXTENDED_TYPE):
             raise CheckpointError(
-                f"{source}: type: expected {POLICY_TYPE!r}, got {kind!r}; no other policy can be loaded"
+                f"{source}: type: expected {POLICY_TYPE!r}, got {kind!r}; no other policy can be loaded, "
+                f"but {EXTENDED_TYPE!r}, which extends it"
+            )
+        ours = sorted(set(options) & set(EXTENSIONS))
+        if kind == POLICY_TYPE and ours:
+            raise CheckpointError(
+                f"{source}: {', '.join(map(repr, ours))}: LeRobot's {POLICY_TYPE!r} has no such option; "
+                f"set type to {EXTENDED_TYPE!r}"
             )
         config = decode_dataclass(cls, options, source)
         config.check(source)
         return config
 
     def to_mapping(self) -> dict[str, Any]:
-        """The JSON object that LeRobot reads."""
+        """The JSON object that LeRobot reads; with ``extensions`` one that it refuses."""
         drop = self.drop_n_last_frames
         if drop is None:
             drop = self.horizon - self.n_action_steps - self.n_obs_steps + 1
-        return {"type": POLICY_TYPE, **dataclasses.asdict(self), "drop_n_last_frames": drop}
+        options = {**dataclasses.asdict(self), "drop_n_last_frames": drop}
+        if self.extensions:
+            return {"type": EXTENDED_TYPE, **options}
+        return {"type": POLICY_TYPE, **{n: value for n, value in options.items() if n not in EXTENSIONS}}
 
     def check(self, source: str) -> None:
         """Raise CheckpointError for values that fit their type but make no policy."""
-        for name, is_good, rule in self._rules():
+        for name, is_good, rule in rules(self):
             if not is_good:
                 raise CheckpointError(f"{source}: {name}: expected {rule}, got {getattr(self, name)!r}")
         if self.image_crop_shape is not None and self.crop_shape is None:
@@ -207,72 +233,6 @@ class PolicyConfig:
                 source,
                 self.image_crop_shape,
             )
-
-    def _rules(self) -> list[tuple[str, bool, str]]:
-        state, action = self.input_features.get(STATE_KEY), self.output_features.get(ACTION_KEY)
-        images = list(self.image_features.items())
-        head_dim = self.hidden_dim // max(self.num_heads, 1)
-        longest_plan = self.horizon - self.n_obs_steps + 1
-        flow, diffusion = self.objective == "flow_matching", self.objective == "diffusion"
-        return [
-            ("input_features", state is not None and len(state.shape) == 1, f"a vector {STATE_KEY!r}"),
-            ("output_features", action is not None and len(action.shape) == 1, f"a vector {ACTION_KEY!r}"),
-            (
-                "input_features",
-                all(k.startswith(IMAGE_PREFIX) for k, _ in images),
-                f"images named {IMAGE_PREFIX}<name>",
-            ),
-            (
-                "input_features",
-                all(len(f.shape) == 3 and f.shape[0] == 3 for _, f in images),
-                "images shaped (3, H, W)",
-            ),
-            ("input_features", len({f.shape for _, f in images}) <= 1, "images of one shape"),
-            ("n_obs_steps", self.n_obs_steps >= 1, "at least 1"),
-            ("horizon", self.horizon >= 1, "at least 1"),
-            ("n_obs_steps", self.n_obs_steps <= self.horizon, f"at most the horizon {self.horizon}"),
-            ("n_action_steps", 1 <= self.n_action_steps <= longest_plan, f"1 to {longest_plan}"),
-            ("hidden_dim", self.hidden_dim >= 1, "at least 1"),
-            ("num_layers", self.num_layers >= 1, "at least 1"),
-            (
-                "num_heads",
-                self.num_heads >= 1 and self.hidden_dim % self.num_heads == 0,
-                "a divisor of hidden_dim",
-            ),
-            ("num_heads", not self.use_rope or head_dim % 2 == 0, "hidden_dim / num_heads even, for RoPE"),
-            ("dropout", 0.0 <= self.dropout <= 1.0, "0 to 1"),
-            ("rope_base", self.rope_base > 0.0, "more than 0"),
-            (
-                "timestep_embed_dim",
-                self.timestep_embed_dim >= 4 and self.timestep_embed_dim % 2 == 0,
-                "even, 4 or more",
-            ),
-            ("vision_encoder_name", "clip" in self.vision_encoder_name.lower(), "a name containing 'clip'"),
-            ("text_encoder_name", "clip" in self.text_encoder_name.lower(), "a name containing 'clip'"),
-            ("tokenizer_max_length", self.tokenizer_max_length >= 3, "at least 3"),
-            ("use_peft", not self.use_peft, "false: merge the adapter into the weights first"),
-            ("num_train_timesteps", self.num_train_timesteps >= 1, "at least 1"),
-            (
-                "beta_start",
-                not diffusion or 0.0 <= self.beta_start <= self.beta_end <= 1.0,
-                "0 <= start <= end <= 1",
-            ),
-            ("clip_sample_range", self.clip_sample_range > 0.0, "more than 0"),
-            (
-                "num_inference_steps",
-                self.num_inference_steps is None or 1 <= self.num_inference_steps <= self.num_train_timesteps,
-                f"1 to num_train_timesteps ({self.num_train_timesteps}), or null for all of them",
-            ),
-            ("sigma_min", not flow or 0.0 <= self.sigma_min <= 1.0, "0 to 1"),
-            ("num_integration_steps", self.num_integration_steps >= 1, "at least 1"),
-            (
-                "timestep_sampling_s",
-                not flow or 0.0 < self.timestep_sampling_s <= 1.0,
-                "more than 0, at most 1",
-            ),
-            ("timestep_sampling_alpha", self.timestep_sampling_alpha > 0.0, "more than 0"),
-            ("timestep_sampling_beta", self.timestep_sampling_beta > 0.0, "more than 0"),
-        ]
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "PolicyConfig":
         """A copy with other sampling options; names that do not act on this objective are refused.
@@ -286,7 +246,7 @@ class PolicyConfig:
         if unknown:
             raise CheckpointError(
                 f"load_policy: unknown option {', '.join(map(repr, unknown))} for a {self.objective} "
-                f"checkpoint; valid options: {', '.join(valid)}"
+                f"checkpoint; valid options: {', '.join(valid)}, sampling_steps, guidance_scale"
             )
         hints = {f.name: f.type for f in dataclasses.fields(self)}
         values = {
@@ -305,3 +265,8 @@ SAMPLING_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "flow_matching": ("num_integration_steps", "integration_method"),
 }
 """What ``load_policy`` lets a user change without retraining, by objective."""
+
+EXTENSIONS = ("conditioning", "image_tokens", "vision_encoder_family")
+"""Our own options, which LeRobot refuses."""
+
+_DEFAULTS = {f.name: f.default for f in dataclasses.fields(PolicyConfig) if f.name in EXTENSIONS}

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Multitask DiT network as a whole: encoders, transformer and objective.
 
-Shapes: B batch, S observation steps, N cameras, T horizon, D state and A action entries, E text feature.
-The names of all parameters equal those of LeRobot's ``multi_task_dit``.
+Shapes: B batch, S observation steps, N cameras, T horizon, D state and A action entries, E text feature,
+F image feature, P tokens per image. With LeRobot's options the names of all parameters are LeRobot's too.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPVisionConfig
+from transformers import CLIPTextConfig
 
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.diffusion import DiffusionObjective
 from dit_policy_ros.policy.encoders import ObservationEncoder
 from dit_policy_ros.policy.flow_matching import FlowMatchingObjective
+from dit_policy_ros.policy.guidance import NO_GUIDANCE, GuidedNetwork
 from dit_policy_ros.policy.transformer import DiffusionTransformer
+from dit_policy_ros.policy.vision import VisionConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,13 @@ class Batch:
     action: Tensor  # (B, T, A)
     action_is_pad: Tensor | None = None  # bool (B, T)
     images: Tensor | None = None  # (B, S, N, 3, H, W)
-    image_features: Tensor | None = None  # (B, S, N * F)
+    image_features: Tensor | None = None  # (B, S, N * F), or (B, S, N, P, F) for tokens
 
 
 class DiTPolicy(nn.Module):
     """Loss and sampling in normalised units."""
 
-    def __init__(self, config: PolicyConfig, vision: CLIPVisionConfig, text: CLIPTextConfig) -> None:
+    def __init__(self, config: PolicyConfig, vision: VisionConfig, text: CLIPTextConfig) -> None:
         """Build the network with random weights.
 
         Args:
@@ -60,20 +62,27 @@ class DiTPolicy(nn.Module):
         return self.objective.loss(self.noise_predictor, batch.action, batch.action_is_pad, observation)
 
     @torch.no_grad()
-    def sample(self, observation: Tensor, noise: Tensor | None = None) -> Tensor:
+    def sample(
+        self, observation: Tensor, noise: Tensor | None = None, guidance_scale: float = NO_GUIDANCE
+    ) -> Tensor:
         """Draw action sequences.
 
         Args:
-            observation: (B, C) from ``observation_encoder``.
+            observation: (B, ...) from ``observation_encoder``; with guidance (2 B, ...), of which the second
+                half is the first with the empty instruction.
             noise: (B, T, A) to start from; None draws it from torch's global generator.
+            guidance_scale: 1.0 samples what the network predicts; another value guides (``guidance.py``).
 
         Returns:
             (B, T, A) in normalised units; row n_obs_steps - 1 is the action at the newest observation.
         """
+        is_guided = guidance_scale != NO_GUIDANCE
         if noise is None:
-            shape = (observation.shape[0], self.config.horizon, self.config.action_dim)
+            batch = observation.shape[0] // 2 if is_guided else observation.shape[0]
+            shape = (batch, self.config.horizon, self.config.action_dim)
             noise = torch.randn(shape, dtype=observation.dtype, device=observation.device)
-        return self.objective.sample(self.noise_predictor, noise, observation)
+        network = GuidedNetwork(self.noise_predictor, guidance_scale) if is_guided else self.noise_predictor
+        return self.objective.sample(network, noise, observation)
 
     def vision_parameters(self) -> list[nn.Parameter]:
         """What is trained at the vision encoder's own learning rate."""

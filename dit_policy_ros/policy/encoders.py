@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From images, state and instruction to the one vector that conditions the transformer.
+"""From images, state and instruction to what conditions the transformer: one vector, or tokens.
 
-Shapes: B batch, S observation steps, N cameras, F image feature, E text feature, L tokens, H hidden.
+Shapes: B batch, S observation steps, N cameras, F image feature, P tokens per image, E text feature,
+L text tokens, H hidden, C entries of the vector, K observation tokens.
 Parameter names are those of LeRobot's ``multi_task_dit``.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModel
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.observation_tokens import ObservationTokens
+from dit_policy_ros.policy.vision import VisionConfig, VisionEncoder
 
-
-class VisionEncoder(nn.Module):
-    """A CLIP vision transformer of which only the class token is used."""
-
-    def __init__(self, architecture: CLIPVisionConfig) -> None:
-        super().__init__()
-        self.model = CLIPVisionModel(architecture)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, F)."""
-        return self.model(pixel_values=images).last_hidden_state[:, 0]
+__all__ = ["ObservationEncoder", "TextEncoder", "VisionEncoder"]
 
 
 class TextEncoder(nn.Module):
@@ -44,9 +37,9 @@ class TextEncoder(nn.Module):
 
 
 class ObservationEncoder(nn.Module):
-    """Concatenates state, image and text features of every observation step."""
+    """State, image and text features of every observation step, concatenated or as tokens."""
 
-    def __init__(self, config: PolicyConfig, vision: CLIPVisionConfig, text: CLIPTextConfig) -> None:
+    def __init__(self, config: PolicyConfig, vision: VisionConfig, text: CLIPTextConfig) -> None:
         super().__init__()
         self.config = config
         cameras = len(config.image_features)
@@ -59,6 +52,10 @@ class ObservationEncoder(nn.Module):
         self.text_encoder = TextEncoder(text, config.hidden_dim)
         per_step = config.state_dim + cameras * vision.hidden_size + config.hidden_dim
         self.output_dim = config.n_obs_steps * per_step
+        self.tokens = None
+        if config.conditioning != "adaln":
+            self.tokens = ObservationTokens(config, vision.hidden_size)
+            self.output_dim = config.hidden_dim
 
     def forward(self, images: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
         """Encode a batch of observations.
@@ -69,27 +66,50 @@ class ObservationEncoder(nn.Module):
             pooled_text: (B, E) from ``TextEncoder.pool``.
 
         Returns:
-            (B, S * (D + N * F + H)).
+            The vector (B, C), C = S * (D + N * F + H), for ``adaln``; else tokens (B, K, H).
         """
         return self.join(None if images is None else self.encode_images(images), state, pooled_text)
 
     def join(self, image_features: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
-        """Concatenate what is known of each step: (B, S, N * F), (B, S, D), (B, E) -> (B, C)."""
-        text = self.text_encoder(pooled_text).unsqueeze(1).expand(-1, state.shape[1], -1)  # (B, S, H)
+        """Put together what is known of each step.
+
+        Args:
+            image_features: from ``encode_images``; None without cameras.
+            state: normalised (B, S, D).
+            pooled_text: (B, E).
+
+        Returns:
+            As ``forward``.
+        """
+        text = self.text_encoder(pooled_text)  # (B, H)
+        if self.tokens is not None:
+            return self.tokens(image_features, state, text)
+        text = text.unsqueeze(1).expand(-1, state.shape[1], -1)  # (B, S, H)
         parts = [state, text] if image_features is None else [state, image_features, text]
         return torch.cat(parts, dim=-1).flatten(1)
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Class tokens of every frame: (B, S, N, 3, H, W) -> (B, S, N * F)."""
-        batch, steps = images.shape[:2]
-        if self.vision_encoders is None:
-            flat = self.vision_encoder(self.resize_and_crop(images.flatten(0, 2)))  # (B S N, F)
-            return flat.reshape(batch, steps, -1)
-        per_camera = [
-            encoder(self.resize_and_crop(images[:, :, camera].flatten(0, 1))).reshape(batch, steps, -1)
-            for camera, encoder in enumerate(self.vision_encoders)
-        ]
-        return torch.cat(per_camera, dim=-1)
+        """Features of every frame: (B, S, N, 3, H, W) -> (B, S, N * F), or (B, S, N, P, F) for tokens."""
+        batch, steps, cameras = images.shape[:3]
+        if self.vision_encoders is not None:
+            per_camera = [
+                self._read(encoder, images[:, :, camera].flatten(0, 1)).unflatten(0, (batch, steps))
+                for camera, encoder in enumerate(self.vision_encoders)
+            ]
+            features = torch.stack(per_camera, dim=2)  # (B, S, N, P, F)
+        elif self.vision_encoder is not None:
+            flat = self._read(self.vision_encoder, images.flatten(0, 2))  # (B S N, P, F)
+            features = flat.unflatten(0, (batch, steps, cameras))
+        else:
+            raise ValueError("images were given to a policy without cameras")
+        return features if self.tokens is not None else features.flatten(2)
+
+    def _read(self, encoder: nn.Module, images: Tensor) -> Tensor:
+        """(M, 3, H, W) -> (M, P, F), P = 1 where one vector per image is asked for."""
+        images = self.resize_and_crop(images)
+        if self.tokens is not None and self.config.image_tokens == "all":
+            return encoder(images, patches=True)
+        return encoder(images).unsqueeze(1)
 
     def resize_and_crop(self, images: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, 3, h, w): resized, then cropped; at random in training, else centrally."""

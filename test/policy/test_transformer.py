@@ -4,7 +4,8 @@
 import torch
 from tiny_policy import tiny_config
 
-from dit_policy_ros.policy.transformer import DiffusionTransformer, RotaryEmbedding, SinusoidalEmbedding
+from dit_policy_ros.policy.attention import RotaryEmbedding
+from dit_policy_ros.policy.transformer import DiffusionTransformer, SinusoidalEmbedding
 
 
 def test_a_new_network_passes_its_residual_stream_through_unchanged() -> None:

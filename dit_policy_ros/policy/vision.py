@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vision transformers behind one interface: one vector per image, and one token per patch where wanted.
+
+Shapes: B images, P patches, F feature.
+
+| family | vector of an image | source |
+|---|---|---|
+| clip | class token before the last norm, as LeRobot reads it | Radford et al. 2021, arXiv 2103.00020 |
+| dinov2, dinov2_with_registers | class token | arXiv 2304.07193, arXiv 2309.16588 |
+| dinov3 | class token | Siméoni et al. 2025, arXiv 2508.10104 |
+| siglip | output of the attention-pooling head; it has no class token | Zhai et al. 2023, arXiv 2303.15343 |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
+
+from dit_policy_ros.core.errors import CheckpointError
+
+VisionConfig = (
+    CLIPVisionConfig | Dinov2Config | Dinov2WithRegistersConfig | DINOv3ViTConfig | SiglipVisionConfig
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What sets one family of encoders apart from the others."""
+
+    config: type[Any]
+    model: type[Any]
+    model_types: tuple[str, ...]  # what a config.json of this family calls itself, alone or within a pair
+    unused: tuple[str, ...] = ()  # parameters that no feature depends on
+    class_tokens: int = 1  # in front of the registers and the patches
+    reads_any_size: bool = False  # any multiple of the patch, not only the size it was trained at
+
+
+FAMILIES: Mapping[str, Family] = {
+    "clip": Family(
+        CLIPVisionConfig,
+        CLIPVisionModel,
+        ("clip", "clip_vision_model"),
+        unused=("post_layernorm.weight", "post_layernorm.bias"),
+    ),
+    "dinov2": Family(
+        Dinov2Config, Dinov2Model, ("dinov2",), unused=("embeddings.mask_token",), reads_any_size=True
+    ),
+    "dinov2_with_registers": Family(
+        Dinov2WithRegistersConfig,
+        Dinov2WithRegistersModel,
+        ("dinov2_with_registers",),
+        unused=("embeddings.mask_token",),
+        reads_any_size=True,
+    ),
+    "dinov3": Family(
+        DINOv3ViTConfig,
+        DINOv3ViTModel,
+        ("dinov3_vit",),
+        unused=("embeddings.mask_token",),
+        reads_any_size=True,
+    ),
+    "siglip": Family(
+        SiglipVisionConfig, SiglipVisionModel, ("siglip", "siglip_vision_model"), class_tokens=0
+    ),
+}
+"""By the value of the option ``vision_encoder_family``."""
+
+
+def family_of(architecture: VisionConfig) -> Family:
+    """The family that an architecture belongs to; ValueError for one of none."""
+    for family in FAMILIES.values():
+        if type(architecture) is family.config:
+            return family
+    raise ValueError(f"expected an architecture of {', '.join(FAMILIES)}, got {type(architecture).__name__}")
+
+
+class VisionEncoder(nn.Module):
+    """One vision transformer of any family."""
+
+    def __init__(self, architecture: VisionConfig) -> None:
+        """Build it with random weights.
+
+        Raises:
+            CheckpointError: a SigLIP without its pooling head, which has nothing to say of a whole image.
+        """
+        super().__init__()
+        family = family_of(architecture)
+        if isinstance(architecture, SiglipVisionConfig) and not architecture.vision_use_head:
+            raise CheckpointError("vision encoder: vision_use_head: expected true, got false")
+        self.model = family.model(architecture)
+        self.has_class_token = family.class_tokens == 1
+        self._first_patch = family.class_tokens + getattr(architecture, "num_register_tokens", 0)
+        for name, parameter in self.model.named_parameters():
+            if name in family.unused:
+                # Left trainable it would never get a gradient, which distributed training takes for an error.
+                parameter.requires_grad_(False)
+
+    def forward(self, images: Tensor, patches: bool = False) -> Tensor:
+        """(B, 3, H, W) -> one vector per image (B, F); with ``patches`` that and the patches, (B, 1 + P, F)."""
+        output = self.model(pixel_values=images)
+        hidden = output.last_hidden_state  # (B, class + registers + P, F)
+        whole = hidden[:, 0] if self.has_class_token else output.pooler_output  # (B, F)
+        if not patches:
+            return whole
+        return torch.cat((whole[:, None], hidden[:, self._first_patch :]), dim=1)
+
+
+def size_problem(architecture: VisionConfig, size: tuple[int, int]) -> str | None:
+    """What is wrong with images of ``size`` (height, width) [pixel]; None where they can be read."""
+    side, patch = architecture.image_size, architecture.patch_size
+    if not isinstance(side, int) or not isinstance(patch, int):
+        return f"its image_size and patch_size are not one number each: {side}, {patch}"
+    if family_of(architecture).reads_any_size:
+        fits = size[0] % patch == 0 and size[1] % patch == 0
+        return None if fits else f"it reads multiples of {patch}"
+    return None if size == (side, side) else f"it reads {side}x{side}"
