@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
@@ -35,7 +35,7 @@ class RecorderStreams:
     def __init__(self, node: Node, contract: Contract, leader_topic: str | None) -> None:
         self._node = node
         self._contract = contract
-        self._group = ReentrantCallbackGroup()
+        self._group = MutuallyExclusiveCallbackGroup()  # a reentrant one costs twice the CPU
         self._reported: set[str] = set()
         self.observations = ObservationBuilder(contract)
         self._subscriptions = [
