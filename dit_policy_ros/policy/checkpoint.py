@@ -4,6 +4,7 @@
 config.json  model.safetensors                       as LeRobot writes them
 policy_preprocessor.json  policy_postprocessor.json  and their *.safetensors
 clip/                                                 encoder architectures, tokenizer (self-contained ones)
+vision/                                               architecture of a vision encoder that is no CLIP
 dit_policy_ros.json                                   fps, joint names, tasks (ours; LeRobot ignores it)
 """
 
@@ -42,6 +43,7 @@ class CheckpointFacts:
     fps: float | None = None  # [Hz]
     joint_names: tuple[str, ...] | None = None  # order of state and action
     known_tasks: tuple[str, ...] = ()
+    instruction_dropout: float = 0.0  # share of training examples that had the empty instruction
     training: dict[str, Any] = field(default_factory=dict)  # free: how it was made, for people
 
 
@@ -132,6 +134,10 @@ def read_facts(folder: Path, config: PolicyConfig) -> CheckpointFacts:
         raise CheckpointError(f"{path}: format: expected {FACTS_FORMAT}, got {facts.format}")
     if facts.fps is not None and facts.fps <= 0:
         raise CheckpointError(f"{path}: fps: expected more than 0, got {facts.fps}")
+    if not 0.0 <= facts.instruction_dropout < 1.0:
+        raise CheckpointError(
+            f"{path}: instruction_dropout: expected 0 or more, less than 1, got {facts.instruction_dropout}"
+        )
     names = facts.joint_names
     if names is not None and len(names) != config.action_dim:
         raise CheckpointError(

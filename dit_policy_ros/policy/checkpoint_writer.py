@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -18,11 +19,13 @@ from dit_policy_ros.policy.checkpoint import (
     find_folder,
 )
 from dit_policy_ros.policy.clip_files import CLIP_FOLDER, CLIP_TEXT_FOLDER, write_clip_files
-from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.config import EXTENDED_TYPE, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.processors import PREPROCESSOR, Stats, read_stats, write_processors
 from dit_policy_ros.policy.strict_json import read_json
 from dit_policy_ros.policy.tasks import TaskTokenizer
+
+logger = logging.getLogger(__name__)
 
 
 def write_checkpoint(
@@ -53,7 +56,18 @@ def write_checkpoint(
     write_clip_files(partial / CLIP_FOLDER, policy, tokenizer)
     _write_json(partial / FACTS_FILE, dataclasses.asdict(facts))
     _replace_folder(partial, target)
+    if config.extensions:
+        logger.warning("%s: %s", target, not_for_lerobot(config))
     return target
+
+
+def not_for_lerobot(config: PolicyConfig) -> str:
+    """Why LeRobot refuses a checkpoint with these options; they have ``extensions``."""
+    options = ", ".join(f"{name} {value!r}" for name, value in config.extensions.items())
+    return (
+        f"LeRobot has no {options} and cannot load this checkpoint; it refuses the type {EXTENDED_TYPE!r} in "
+        f"config.json. This package loads it"
+    )
 
 
 def relocate(path: str | Path) -> Path:
@@ -78,7 +92,9 @@ def relocate(path: str | Path) -> Path:
                 f"such a checkpoint only from the hub or its cache; load and save it with this package once"
             )
     config, pipeline = read_json(folder / CONFIG_FILE), read_json(folder / f"{PREPROCESSOR}.json")
-    PolicyConfig.from_mapping(config, str(folder / CONFIG_FILE))
+    options = PolicyConfig.from_mapping(config, str(folder / CONFIG_FILE))
+    if options.extensions:
+        raise CheckpointError(f"{folder}: {not_for_lerobot(options)}; there is nothing to relocate")
     read_stats(folder)  # the pipeline is whole
     config |= {option: str(place) for option, place in names.items()}
     for step in pipeline["steps"]:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a checkpoint's encoder architectures and tokenizer come from.
 
-A self-contained checkpoint carries them in ``clip/`` (and ``clip_text/`` where the text encoder is another
-model). LeRobot's own checkpoints only name a model of the hub, which must then be in the local cache or
-reachable.
+A self-contained checkpoint carries them in ``clip/``, in ``clip_text/`` where the text encoder is another
+model, and in ``vision/`` where the vision encoder is no CLIP. LeRobot's own checkpoints only name a model of
+the hub, which must then be in the local cache or reachable.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.tasks import TaskTokenizer, TokenizerOptions
+from dit_policy_ros.policy.vision import VisionConfig, read_architecture, size_problem
 
 CLIP_FOLDER = "clip"
 CLIP_TEXT_FOLDER = "clip_text"
+VISION_FOLDER = "vision"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -29,7 +32,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 class ClipFiles:
     """What the weights of a checkpoint do not say about its encoders."""
 
-    vision: CLIPVisionConfig
+    vision: VisionConfig
     text: CLIPTextConfig
     tokenizer: TaskTokenizer
 
@@ -46,10 +49,12 @@ def read_clip_files(folder: Path, config: PolicyConfig, options: TokenizerOption
         CheckpointError: they are neither in the checkpoint nor at hand otherwise, or contradict each other.
     """
     _check_present(folder)
-    vision_at = _local(folder, CLIP_FOLDER, config.vision_encoder_name)
+    family = config.vision_encoder_family
+    vision_folder = CLIP_FOLDER if family == "clip" else VISION_FOLDER
+    vision_at = _local(folder, vision_folder, config.vision_encoder_name)
     text_folder = CLIP_TEXT_FOLDER if (folder / CLIP_TEXT_FOLDER).is_dir() else CLIP_FOLDER
     text_at = _local(folder, text_folder, config.text_encoder_name)
-    vision = _read(CLIPVisionConfig.from_pretrained, folder, vision_at, "the vision encoder's config.json")
+    vision = _read(partial(read_architecture, family), folder, vision_at, "the vision encoder's config.json")
     text = _read(CLIPTextConfig.from_pretrained, folder, text_at, "the text encoder's config.json")
     tokenizer = _read(AutoTokenizer.from_pretrained, folder, text_at, "the tokenizer's files")
     _check(folder, config, vision, text, tokenizer, options)
@@ -60,7 +65,7 @@ def write_clip_files(folder: Path, policy: DiTPolicy, tokenizer: TaskTokenizer) 
     """Write architectures, weights and tokenizer so that ``from_pretrained(folder)`` of transformers works.
 
     Args:
-        folder: ``<checkpoint>/clip``; it must exist.
+        folder: ``<checkpoint>/clip``; it must exist. A vision encoder that is no CLIP goes beside it.
         policy: whose encoders are written; of separate vision encoders the first.
         tokenizer: the text tokenizer.
     """
@@ -68,8 +73,11 @@ def write_clip_files(folder: Path, policy: DiTPolicy, tokenizer: TaskTokenizer) 
     text = encoder.text_encoder.text_encoder
     tensors = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
     vision_config = CLIPVisionConfig()
-    vision = encoder.vision_encoder or (encoder.vision_encoders[0] if encoder.vision_encoders else None)
-    if vision is not None:
+    vision = encoder.a_vision_encoder
+    if vision is not None and policy.config.vision_encoder_family != "clip":
+        # Its weights are in the policy's own file.
+        vision.model.config.save_pretrained(folder.parent / VISION_FOLDER)
+    elif vision is not None:
         vision_config = vision.model.config
         tensors |= {f"vision_model.{name}": tensor for name, tensor in vision.model.state_dict().items()}
     both = CLIPConfig(text_config=text.config.to_dict(), vision_config=vision_config.to_dict())
@@ -110,7 +118,8 @@ def _read(read: Callable[..., Any], folder: Path, place: str, what: str) -> Any:
             break
     raise CheckpointError(
         f"{folder}: cannot load {what} from {place!r}: {failures[-1]}. A self-contained checkpoint has "
-        f"{CLIP_FOLDER}/config.json, {', '.join(f'{CLIP_FOLDER}/{name}' for name in TOKENIZER_FILES)}. "
+        f"{CLIP_FOLDER}/config.json, {', '.join(f'{CLIP_FOLDER}/{name}' for name in TOKENIZER_FILES)}, and "
+        f"{VISION_FOLDER}/config.json where the vision encoder is no CLIP. "
         f"Looked in {folder / CLIP_FOLDER}, in the local cache and on the hub. Copy the files of {place!r} "
         f"there, or load the checkpoint once while online"
     )
@@ -119,7 +128,7 @@ def _read(read: Callable[..., Any], folder: Path, place: str, what: str) -> Any:
 def _check(
     folder: Path,
     config: PolicyConfig,
-    vision: CLIPVisionConfig,
+    vision: VisionConfig,
     text: CLIPTextConfig,
     tokenizer: Any,
     options: TokenizerOptions,
@@ -132,14 +141,14 @@ def _check(
     # Encoders may round their vocabulary up, but a tokenizer of a few tokens is one whose files are missing.
     if not text.vocab_size // 2 < len(tokenizer) <= text.vocab_size:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the text encoder {text.vocab_size}: they are "
-            f"not of one model, or the tokenizer's files are incomplete"
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the text encoder {text.vocab_size}: they "
+            f"are not of one model, or the tokenizer's files are incomplete"
         )
-    side = vision.image_size
     for key, feature in config.image_features.items():
         size = config.crop_shape or config.image_resize_shape or feature.shape[1:]
-        if tuple(size) != (side, side):
+        problem = size_problem(vision, (size[0], size[1]))
+        if problem is not None:
             raise CheckpointError(
-                f"{folder}: {key} reaches the vision encoder as {size[0]}x{size[1]} pixels, but it reads "
-                f"{side}x{side}: set image_resize_shape or image_crop_shape in config.json"
+                f"{folder}: {key} reaches the vision encoder as {size[0]}x{size[1]} pixels, but "
+                f"{problem}: set image_resize_shape or image_crop_shape in config.json"
             )

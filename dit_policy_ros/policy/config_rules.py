@@ -55,6 +55,11 @@ def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
         ),
         ("vision_encoder_lr_multiplier", config.vision_encoder_lr_multiplier >= 0.0, "0 (frozen) or more"),
         (
+            "vision_encoder_family",
+            config.vision_encoder_family == "clip" or len(images) > 0,
+            "'clip' without cameras, as there is nothing to read for another",
+        ),
+        (
             "image_tokens",
             config.conditioning != "adaln" or config.image_tokens == "all",
             "'all' with the conditioning 'adaln', which reads one vector per image",

@@ -57,6 +57,12 @@ class ObservationEncoder(nn.Module):
             self.tokens = ObservationTokens(config, vision.hidden_size)
             self.output_dim = config.hidden_dim
 
+    @property
+    def a_vision_encoder(self) -> VisionEncoder | None:
+        """The vision encoder; of several, which have one architecture, the first; None without cameras."""
+        encoders = [self.vision_encoder] if self.vision_encoders is None else self.vision_encoders
+        return next(iter(encoders))  # type: ignore[return-value]  # a ModuleList does not say what it holds
+
     def forward(self, images: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
         """Encode a batch of observations.
 

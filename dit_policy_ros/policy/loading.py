@@ -9,11 +9,17 @@ import torch
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.device import resolve_device
+from dit_policy_ros.policy.guidance import NO_GUIDANCE, check_guidance_scale
 from dit_policy_ros.policy.runtime import DiTRuntime
 
 
 def load_policy(
-    checkpoint: str | Path, device: str = "cpu", *, num_threads: int | None = None, **overrides: Any
+    checkpoint: str | Path,
+    device: str = "cpu",
+    *,
+    num_threads: int | None = None,
+    guidance_scale: float = NO_GUIDANCE,
+    **overrides: Any,
 ) -> DiTRuntime:
     """Load a checkpoint for inference.
 
@@ -22,6 +28,8 @@ def load_policy(
             ``owner/name`` or ``owner/name@revision``.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
         num_threads: CPU threads of torch, for the whole process; None leaves torch's choice.
+        guidance_scale: 1.0 samples what the network predicts, at no cost; more follows the instruction more
+            closely, at twice the network's work. It needs training with instruction dropout.
         **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,
             ``num_inference_steps``, ``clip_sample``, ``clip_sample_range``; for flow matching
             ``num_integration_steps``, ``integration_method``; for both ``sampling_steps``.
@@ -31,8 +39,9 @@ def load_policy(
             (the valid ones are listed).
     """
     target = resolve_device(device)
+    scale = check_guidance_scale(guidance_scale)
     if num_threads is not None:
         if not isinstance(num_threads, int) or num_threads < 1:
             raise CheckpointError(f"load_policy: num_threads: expected at least 1, got {num_threads!r}")
         torch.set_num_threads(num_threads)
-    return DiTRuntime(read_checkpoint(checkpoint, overrides), target)
+    return DiTRuntime(read_checkpoint(checkpoint, overrides), target, scale)

@@ -16,6 +16,8 @@ from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.task import check_task
 from dit_policy_ros.policy.checkpoint import Checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX
+from dit_policy_ros.policy.guidance import NO_GUIDANCE
+from dit_policy_ros.policy.tasks import EMPTY_INSTRUCTION
 
 MAX_CACHED_TASKS = 64
 
@@ -25,16 +27,20 @@ logger = logging.getLogger(__name__)
 class DiTRuntime:
     """Implements ``dit_policy_ros.core.policy_protocol.Policy``; one inference at a time."""
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: torch.device, guidance_scale: float = NO_GUIDANCE
+    ) -> None:
         """Move a checkpoint to its device.
 
         Args:
             checkpoint: from ``read_checkpoint``; its network is used, not copied.
             device: where inference runs.
+            guidance_scale: how closely to follow the instruction, 0 or more; 1.0 as the network does.
         """
         self.checkpoint = checkpoint
         self.module = checkpoint.policy.to(device).eval().requires_grad_(False)
         self._device = device
+        self.guidance_scale = guidance_scale
         config, processors = checkpoint.config, checkpoint.processors
         self._config = config
         self._state_scale = processors.state.to(device)
@@ -48,6 +54,13 @@ class DiTRuntime:
         }
         self._pooled: OrderedDict[str, Tensor] = OrderedDict()  # by instruction, each (1, E)
         self._lock = threading.Lock()
+        if guidance_scale != NO_GUIDANCE and not checkpoint.facts.instruction_dropout:
+            logger.warning(
+                "guidance_scale %g compares with the empty instruction, but %s does not say that it was "
+                "trained with instruction dropout: its answer to the empty instruction may mean nothing",
+                guidance_scale,
+                checkpoint.folder,
+            )
 
     @property
     def description(self) -> str:
@@ -57,9 +70,11 @@ class DiTRuntime:
         method = (
             config.integration_method if config.objective == "flow_matching" else config.noise_scheduler_type
         )
+        ours = "".join(f"{value} {name.replace('_', ' ')}, " for name, value in config.extensions.items())
+        guidance = f", guided x{self.guidance_scale:g}" if self.guidance_scale != NO_GUIDANCE else ""
         return (
-            f"Multitask DiT, {millions:.1f}M parameters, {config.objective} ({method}, "
-            f"{config.sampling_steps} steps), horizon {config.horizon}, "
+            f"Multitask DiT, {millions:.1f}M parameters, {ours}{config.objective} ({method}, "
+            f"{config.sampling_steps} steps{guidance}), horizon {config.horizon}, "
             f"{config.n_obs_steps} observation steps, cameras: {', '.join(self._shapes) or 'none'}"
         )
 
@@ -137,9 +152,11 @@ class DiTRuntime:
         if noise is not None:
             self._check_array("noise", noise, (self.horizon, self.action_dim))
         with self._lock, torch.inference_mode():
-            observation = self.observe(images, state, task)
+            tasks = (task,) if self.guidance_scale == NO_GUIDANCE else (task, EMPTY_INSTRUCTION)
+            observation = self.observe(images, state, *tasks)
             start = None if noise is None else self._tensor(noise)[None]
-            actions = self._action_scale.unnormalize(self.module.sample(observation, start))  # (1, T, A)
+            sampled = self.module.sample(observation, start, self.guidance_scale)  # (1, T, A)
+            actions = self._action_scale.unnormalize(sampled)
             return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
 
     def warm_up(self, n: int) -> NDArray[np.float64]:
@@ -158,16 +175,22 @@ class DiTRuntime:
         return latencies
 
     def observe(
-        self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.float32], task: str
+        self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.float32], *tasks: str
     ) -> Tensor:
-        """Encode one observation (arguments as for ``predict``, already checked) to (1, C)."""
+        """Encode one observation (arguments as for ``predict``, already checked) under each of K tasks.
+
+        Returns:
+            What conditions the network, (K, C) or tokens (K, L, H); the images are encoded once.
+        """
         encoder = self.module.observation_encoder
         states = self._state_scale.normalize(self._tensor(state))[None]  # (1, S, D)
-        stack = None
+        features = None
         if self._shapes:
             cameras = [self._normalized_images(name, images[name]) for name in self._shapes]
-            stack = torch.stack(cameras, dim=1)[None]  # (1, S, N, 3, H, W)
-        return encoder(stack, states, self._pooled_text(task))
+            features = encoder.encode_images(torch.stack(cameras, dim=1)[None])  # (1, S, ...)
+            features = features.expand(len(tasks), *features.shape[1:])
+        pooled = torch.cat([self._pooled_text(task) for task in tasks])  # (K, E)
+        return encoder.join(features, states.expand(len(tasks), -1, -1), pooled)
 
     def _normalized_images(self, name: str, images: NDArray[np.uint8]) -> Tensor:
         pixels = self._tensor(images).permute(0, 3, 1, 2).to(torch.float32) / 255  # (S, 3, H, W)

@@ -88,6 +88,28 @@ def family_of(architecture: VisionConfig) -> Family:
     raise ValueError(f"expected an architecture of {', '.join(FAMILIES)}, got {type(architecture).__name__}")
 
 
+def read_architecture(family: str, place: str, local_files_only: bool) -> VisionConfig:
+    """Read an encoder's architecture.
+
+    Args:
+        family: a key of FAMILIES.
+        place: a folder with a config.json, or a name on the hub; of a pair (CLIP, SigLIP) the vision half.
+        local_files_only: leave the hub alone.
+
+    Raises:
+        CheckpointError: it is of another family.
+    """
+    known = FAMILIES[family]
+    found = known.config.get_config_dict(place, local_files_only=local_files_only)[0].get("model_type")
+    if found not in known.model_types:
+        hint = [name for name, other in FAMILIES.items() if found in other.model_types]
+        raise CheckpointError(
+            f"{place}: expected an encoder of the vision_encoder_family {family!r}, got model_type {found!r}"
+            + (f"; set vision_encoder_family to {hint[0]!r}" if hint else f"; known: {', '.join(FAMILIES)}")
+        )
+    return known.config.from_pretrained(place, local_files_only=local_files_only)
+
+
 class VisionEncoder(nn.Module):
     """One vision transformer of any family."""
 
@@ -110,7 +132,7 @@ class VisionEncoder(nn.Module):
                 parameter.requires_grad_(False)
 
     def forward(self, images: Tensor, patches: bool = False) -> Tensor:
-        """(B, 3, H, W) -> one vector per image (B, F); with ``patches`` that and the patches, (B, 1 + P, F)."""
+        """(B, 3, H, W) -> one vector per image (B, F), with ``patches`` before its patches (B, 1 + P, F)."""
         output = self.model(pixel_values=images)
         hidden = output.last_hidden_state  # (B, class + registers + P, F)
         whole = hidden[:, 0] if self.has_class_token else output.pooler_output  # (B, F)

@@ -221,7 +221,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "facts with a typo": (
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joints=[])),
-        "unknown option 'joints'; valid options: format, fps, joint_names",
+        "unknown option 'joints'; valid options: format, fps, instruction_dropout, joint_names",
     ),
     "too few joint names": (
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joint_names=["a"])),
