@@ -123,9 +123,8 @@ def train(options: argparse.Namespace, console: Console) -> int:
         )
         torch.manual_seed(config.seed)
         if start is None:
-            policy, tokenizer = build_demo_policy(
-                demo_config(data.image_shapes, data.state.shape[1]), data.tasks
-            )
+            shape = demo_config(data.image_shapes, data.state.shape[1], data.action.shape[1])
+            policy, tokenizer = build_demo_policy(shape, data.tasks)
         else:
             policy, tokenizer = start.policy, start.clip.tokenizer
         trainer = Trainer(policy, BatchMaker(data, policy, tokenizer), config)
@@ -154,5 +153,7 @@ def _save(
 ) -> None:
     history = {"step": step, "loss": round(float(np.mean(losses[-200:])), 6), "frames": len(data.state)}
     history |= {"options": json.loads(json.dumps(dataclasses.asdict(trainer.config)))}
-    facts = CheckpointFacts(data.fps, data.joint_names, data.tasks, history)
+    facts = CheckpointFacts(
+        fps=data.fps, joint_names=data.joint_names, known_tasks=data.tasks, training=history
+    )
     write_checkpoint(output, network, trainer.batches.stats, facts, tokenizer)

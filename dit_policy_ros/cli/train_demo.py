@@ -183,7 +183,7 @@ def policy_stage(data: Demonstrations, vision: dict[str, torch.Tensor], options:
     }
     data = dataclasses.replace(data, stats={**data.stats, key: wanted})
     torch.manual_seed(0)
-    policy, tokenizer = build_demo_policy(demo_config({CAMERA: IMAGE}, data.state.shape[1]), data.tasks)
+    policy, tokenizer = build_demo_policy(demo_config({CAMERA: IMAGE}, len(JOINTS), len(JOINTS)), data.tasks)
     encoder = {name: tensor for name, tensor in vision.items() if not name.startswith("stats.")}
     policy.observation_encoder.vision_encoder.load_state_dict(encoder)
     batches = BatchMaker(data, policy, tokenizer)

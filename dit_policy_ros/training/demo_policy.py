@@ -28,19 +28,20 @@ MAX_TOKENS = 24
 VISION = tiny_vision_config(hidden=128, layers=4, heads=4, image=IMAGE_SIDE, patch=PATCH_SIDE)
 
 
-def demo_config(cameras: Mapping[str, tuple[int, int]], dof: int) -> PolicyConfig:
+def demo_config(cameras: Mapping[str, tuple[int, int]], state_dim: int, action_dim: int) -> PolicyConfig:
     """Options of the demo's policy.
 
     Args:
         cameras: height and width [pixel] by name.
-        dof: entries of state and action.
+        state_dim: entries of the state.
+        action_dim: entries of the action.
     """
     images = {
         f"{IMAGE_PREFIX}{name}": Feature(FeatureType.VISUAL, (3, *shape)) for name, shape in cameras.items()
     }
     return PolicyConfig(
-        input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (dof,))},
-        output_features={ACTION_KEY: Feature(FeatureType.ACTION, (dof,))},
+        input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (state_dim,))},
+        output_features={ACTION_KEY: Feature(FeatureType.ACTION, (action_dim,))},
         n_obs_steps=2,
         horizon=32,
         n_action_steps=24,

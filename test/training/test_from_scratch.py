@@ -64,7 +64,7 @@ def test_the_pretext_teaches_an_encoder_where_things_are() -> None:
 
 
 def test_the_demos_network_is_small_and_sees_the_central_square() -> None:
-    policy, tokenizer = build_demo_policy(demo_config({"top": (240, 320)}, 14), TASKS)
+    policy, tokenizer = build_demo_policy(demo_config({"top": (240, 320)}, 14, 14), TASKS)
     assert sum(p.numel() for p in policy.parameters()) * 4 < 16e6  # [byte]
     image = torch.zeros(1, 3, 240, 320)
     image[..., 40:280] = 1.0  # the central square of a 4:3 image
