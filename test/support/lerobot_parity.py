@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one checkpoint here and in LeRobot, on the same observation and seed, and measures the difference."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tiny_policy import ACTION_DIM, TASKS, random_observation
+from torch import Tensor
+
+from dit_policy_ros.policy.checkpoint import Checkpoint
+from dit_policy_ros.policy.checkpoint_writer import relocate
+from dit_policy_ros.policy.config import IMAGE_PREFIX
+from dit_policy_ros.policy.dit_policy import Batch
+from dit_policy_ros.policy.runtime import DiTRuntime
+
+Frames = dict[str, Any]  # what LeRobot's preprocessor takes
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Largest absolute differences, ours against LeRobot's."""
+
+    chunk: float  # in normalised units
+    robot_units: float  # [rad or m], after the postprocessor
+    loss: float  # relative to LeRobot's loss
+    gradient: float  # of any parameter, relative to the largest entry of LeRobot's gradient of that parameter
+
+
+def worst(differences: list[Differences]) -> Differences:
+    return Differences(*(max(getattr(d, f.name) for d in differences) for f in fields(Differences)))
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """A checkpoint in LeRobot's own classes."""
+
+    policy: Any  # MultiTaskDiTPolicy
+    before: Any  # preprocessor pipeline
+    after: Any  # postprocessor pipeline
+
+
+def load_theirs(lerobot: SimpleNamespace, folder: Path) -> Theirs:
+    """Relocate a checkpoint that we wrote and load it with LeRobot's public functions."""
+    relocate(folder)
+    config = lerobot.Config.from_pretrained(folder)
+    policy = lerobot.Policy.from_pretrained(folder, config=config, strict=True).eval()
+    return Theirs(policy, *lerobot.processors(config, pretrained_path=str(folder)))
+
+
+def frames_of(images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32], task: str) -> Frames:
+    """One observation history (S, ...) as LeRobot's datasets give it, with a batch axis."""
+    frames: Frames = {
+        IMAGE_PREFIX + name: torch.from_numpy(image).permute(0, 3, 1, 2)[None].float() / 255
+        for name, image in images.items()
+    }
+    return {**frames, "observation.state": torch.from_numpy(state)[None], "task": [task]}
+
+
+def training_frames(config: Any, batch: int = 3) -> Frames:
+    """A made-up training batch of two tasks, partly padded."""
+    rng = np.random.default_rng(3)
+    parts = [frames_of(*random_observation(config, seed), TASKS[seed % 2]) for seed in range(batch)]
+    frames: Frames = {key: torch.cat([part[key] for part in parts]) for key in parts[0] if key != "task"}
+    action = rng.uniform(-0.5, 0.5, (batch, config.horizon, ACTION_DIM)).astype(np.float32)
+    is_pad = torch.arange(config.horizon)[None] >= torch.tensor([[3], [8], [6]])
+    tasks = [part["task"][0] for part in parts]
+    return {**frames, "action": torch.from_numpy(action), "action_is_pad": is_pad, "task": tasks}
+
+
+def compare_chunk(theirs: Theirs, ours: DiTRuntime, seed: int = 7) -> tuple[float, float]:
+    """Sample one chunk on both sides; (normalised difference, difference in robot units)."""
+    config = ours.checkpoint.config
+    images, state = random_observation(config)
+    batch = theirs.policy._prepare_batch(theirs.before(frames_of(images, state, TASKS[1])))
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        expected = theirs.policy._generate_actions(batch)  # (1, n_action_steps, A), normalised
+    assert expected.std() > 0.01, "the comparison would be empty"
+    torch.manual_seed(seed)
+    with torch.inference_mode():
+        sampled = ours.module.sample(ours.observe(images, state, TASKS[1]))  # (1, T, A)
+    first = config.n_obs_steps - 1
+    sampled = sampled[:, first : first + config.n_action_steps]
+    torch.manual_seed(seed)
+    chunk = ours.predict(images, state, TASKS[1])[: config.n_action_steps]
+    robot_units = float(np.abs(chunk - theirs.after(expected)[0].numpy()).max())
+    return float((sampled - expected).abs().max()), robot_units
+
+
+def compare_training(theirs: Theirs, ours: Checkpoint, frames: Frames, seed: int = 11) -> tuple[float, float]:
+    """The loss of one batch and its gradients on both sides; relative differences."""
+    torch.manual_seed(seed)
+    expected, _ = theirs.policy.train()(theirs.before(dict(frames)))
+    expected.backward()
+    policy = ours.policy.train()
+    torch.manual_seed(seed)
+    loss = policy(our_batch(ours, frames))
+    loss.backward()
+    difference = abs(loss.item() - expected.item()) / expected.item()
+    return difference, compare_gradients(dict(theirs.policy.named_parameters()), policy)
+
+
+def compare_gradients(theirs: dict[str, Any], policy: torch.nn.Module) -> float:
+    """The largest relative difference; the same parameters must have a gradient on both sides."""
+    ours = dict(policy.named_parameters())
+    assert ours.keys() == theirs.keys()
+    moved = {name for name, parameter in ours.items() if parameter.grad is not None}
+    assert moved == {name for name, parameter in theirs.items() if parameter.grad is not None}
+    assert any(".vision_encoder" in name for name in moved)
+    assert not any(".text_encoder.text_encoder" in name for name in moved)
+    largest = 0.0
+    for name in moved:
+        expected = theirs[name].grad
+        error = (ours[name].grad - expected).abs().max()
+        largest = max(largest, float(error / expected.abs().max().clamp_min(1e-6)))
+    return largest
+
+
+def our_batch(checkpoint: Checkpoint, frames: Frames) -> Batch:
+    """What LeRobot's preprocessor makes of ``frames``, made with our own classes."""
+    scale = checkpoint.processors
+    images: list[Tensor] = [scale.images[key].normalize(frames[key]) for key in scale.images]
+    pool = checkpoint.policy.observation_encoder.text_encoder.pool
+    return Batch(
+        state=scale.state.normalize(frames["observation.state"]),
+        pooled_text=pool(*checkpoint.clip.tokenizer(frames["task"])),
+        action=scale.action.normalize(frames["action"]),
+        action_is_pad=frames["action_is_pad"],
+        images=torch.stack(images, dim=2) if images else None,
+    )
