@@ -25,7 +25,7 @@ def manifest(tag: str) -> str:
 
 
 class ColconLikeBuild(build_py):
-    """build_py that takes the package from CMake's install tree: generated and hand-written modules in one."""
+    """build_py that takes the package from CMake's install tree: generated and written modules in one."""
 
     def run(self) -> None:
         if self.editable_mode:  # the source tree is used in place, the interfaces come from elsewhere
