@@ -92,7 +92,7 @@ def step(name: str, inputs: Iterable[Path | str], action: Callable[[], None]) ->
 
 def run(*command: str | Path, progress: bool = False) -> None:
     """Runs a command, its output going to the log; with `progress`, says now and then how far it is."""
-    with LOG.open("ab") as log:
+    with LOG.open("ab", buffering=0) as log:
         log.write(f"\n$ {' '.join(map(str, command))}\n".encode())
         begin = log.tell()
         process = subprocess.Popen(
