@@ -49,7 +49,7 @@ def summarize(view: DemoView, status: PolicyStatus, **facts: Any) -> dict[str, A
         "instructions": trials,
         "success_rate": sum(trial["success"] for trial in trials) / max(len(trials), 1),
         **{name: _rounded(getattr(status, name)) for name in FIGURES},
-        "hold_reasons": view.hold_reasons,
+        "hold_reasons": list(view.hold_reasons.values()),
         "device": status.device,
         "real_time_factor": float(referee.get("real_time_factor", "nan")),
         "frames_dropped": int(referee.get("frames_dropped", 0)),

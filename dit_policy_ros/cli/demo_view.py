@@ -2,6 +2,7 @@
 """What the demo sees: the policy's status, the referee's verdicts and the top camera; one trial a task."""
 
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class DemoView:
         self.referee: dict[str, str] = {}
         self.trial: Trial | None = None
         self.trials: list[Trial] = []
-        self.hold_reasons: list[str] = []
+        self.hold_reasons: dict[str, str] = {}  # one example of each kind; kinds differ in more than figures
         self._on_image = on_image
         node.create_subscription(PolicyStatus, "/policy/status", self._take_status, qos.STATUS)
         node.create_subscription(DiagnosticStatus, "/sim/referee", self._take_referee, qos.STATUS)
@@ -65,7 +66,9 @@ class DemoView:
     def _take_status(self, message: PolicyStatus) -> None:
         before = "" if self.status is None else self.status.hold_reason
         if self.trial is not None and message.hold_reason not in ("", before):
-            self.hold_reasons.append(message.hold_reason)
+            self.hold_reasons.setdefault(
+                re.sub(r"\d+(\.\d+)?", "#", message.hold_reason), message.hold_reason
+            )
         self.status = message
 
     def _take_referee(self, message: DiagnosticStatus) -> None:
