@@ -64,11 +64,9 @@ class DemoView:
         return {k.removesuffix("/touches"): int(v) for k, v in self.referee.items() if k.endswith("/touches")}
 
     def _take_status(self, message: PolicyStatus) -> None:
-        before = "" if self.status is None else self.status.hold_reason
-        if self.trial is not None and message.hold_reason not in ("", before):
-            self.hold_reasons.setdefault(
-                re.sub(r"\d+(\.\d+)?", "#", message.hold_reason), message.hold_reason
-            )
+        reason, before = message.hold_reason, "" if self.status is None else self.status.hold_reason
+        if self.trial is not None and reason not in ("", before):
+            self.hold_reasons.setdefault(re.sub(r"\d+(\.\d+)?", "#", reason), reason)
         self.status = message
 
     def _take_referee(self, message: DiagnosticStatus) -> None:
