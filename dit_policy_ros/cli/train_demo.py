@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--vision-steps", type=int, default=2500, help="steps on the stills, 64 at a time")
     result.add_argument("--episodes", type=int, default=600, help="scripted demonstrations")
     result.add_argument(
-        "--steps", type=int, default=8000, help="steps of the policy on frozen vision features"
+        "--steps", type=int, default=6000, help="steps of the policy on frozen vision features"
     )
     result.add_argument("--finetune-steps", type=int, default=600, help="steps of the policy end to end")
     result.add_argument(
@@ -189,14 +189,14 @@ def policy_stage(data: Demonstrations, vision: dict[str, torch.Tensor], options:
     batches = BatchMaker(data, policy, tokenizer)
     frozen = TrainConfig(
         steps=options.steps,
-        batch_size=128,
+        batch_size=64,
         learning_rate=1e-3,
         vision_lr_multiplier=0.0,
         checkpoint_every=1000,
     )
     whole = TrainConfig(
         steps=options.finetune_steps,
-        batch_size=64,
+        batch_size=32,
         learning_rate=2e-4,
         vision_lr_multiplier=0.1,
         checkpoint_every=200,

@@ -59,13 +59,14 @@ class Demonstrations:
 
 def vector_stats(values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """All statistics of a (M, D) array, each (D,)."""
-    q01, q10, q90, q99 = np.quantile(values, (0.01, 0.1, 0.9, 0.99), axis=0)
-    parts = (values.min(0), values.max(0), values.mean(0), values.std(0), q01, q10, q90, q99)
+    exact = values.astype(np.float64)  # a float32 sum over millions of pixels is off by a hundredth
+    q01, q10, q90, q99 = np.quantile(exact, (0.01, 0.1, 0.9, 0.99), axis=0)
+    parts = (exact.min(0), exact.max(0), exact.mean(0), exact.std(0), q01, q10, q90, q99)
     return {name: part.astype(np.float32) for name, part in zip(STATISTICS, parts, strict=True)}
 
 
 def image_stats(images: NDArray[np.uint8], samples: int = 500) -> dict[str, NDArray[np.float32]]:
     """Statistics per channel of ``samples`` evenly spaced images (M, h, w, 3), each (3, 1, 1), in 0 to 1."""
     chosen = images[np.unique(np.linspace(0, len(images) - 1, samples).astype(int))]
-    stats = vector_stats((chosen.reshape(-1, 3) / 255.0).astype(np.float32))
+    stats = vector_stats(chosen.reshape(-1, 3) / np.float32(255.0))
     return {name: value.reshape(3, 1, 1) for name, value in stats.items()}

@@ -10,7 +10,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.demonstrations import Demonstrations
+from dit_policy_ros.data.demonstrations import Demonstrations, image_stats
 from dit_policy_ros.training.batches import BatchMaker
 
 
@@ -85,3 +85,10 @@ def test_a_value_that_is_no_number_is_named_with_its_episode() -> None:
         dataclasses.replace(data, state=state)
     with pytest.raises(DatasetError, match="expected the length of state"):
         dataclasses.replace(data, action=data.action[:5])
+
+
+def test_statistics_of_many_pixels_are_exact() -> None:
+    images = np.full((300, 96, 128, 3), (118, 120, 125), np.uint8)
+    stats = image_stats(images)
+    np.testing.assert_allclose(stats["mean"].ravel(), np.array([118, 120, 125]) / 255, rtol=1e-6)
+    np.testing.assert_allclose(stats["std"].ravel(), 0.0, atol=1e-6)
