@@ -37,22 +37,24 @@ class ClipFiles:
     tokenizer: TaskTokenizer
 
 
-def read_clip_files(folder: Path, config: PolicyConfig, options: TokenizerOptions) -> ClipFiles:
-    """Find and read the architectures and the tokenizer of a checkpoint.
+def read_clip_files(folder: Path | None, config: PolicyConfig, options: TokenizerOptions) -> ClipFiles:
+    """Find and read the architectures and the tokenizer of a checkpoint, or of a policy to be made.
 
     Args:
-        folder: the checkpoint.
+        folder: the checkpoint; None goes by the names in ``config`` alone.
         config: its options, which name the encoders.
         options: how the tokenizer is called.
 
     Raises:
         CheckpointError: they are neither in the checkpoint nor at hand otherwise, or contradict each other.
     """
-    _check_present(folder)
+    if folder is not None:
+        _check_present(folder)
     family = config.vision_encoder_family
     vision_folder = CLIP_FOLDER if family == "clip" else VISION_FOLDER
     vision_at = _local(folder, vision_folder, config.vision_encoder_name)
-    text_folder = CLIP_TEXT_FOLDER if (folder / CLIP_TEXT_FOLDER).is_dir() else CLIP_FOLDER
+    has_own_text = folder is not None and (folder / CLIP_TEXT_FOLDER).is_dir()
+    text_folder = CLIP_TEXT_FOLDER if has_own_text else CLIP_FOLDER
     text_at = _local(folder, text_folder, config.text_encoder_name)
     vision = _read(partial(read_architecture, family), folder, vision_at, "the vision encoder's config.json")
     text = _read(CLIPTextConfig.from_pretrained, folder, text_at, "the text encoder's config.json")
@@ -100,13 +102,12 @@ def _check_present(folder: Path) -> None:
             raise CheckpointError(f"{folder}: {inside} lacks {', '.join(missing)}")
 
 
-def _local(folder: Path, sub_folder: str, name: str) -> str:
+def _local(folder: Path | None, sub_folder: str, name: str) -> str:
     """The folder to read from, or the hub name where there is none."""
-    inside = folder / sub_folder
-    return str(inside) if inside.is_dir() else name
+    return str(folder / sub_folder) if folder is not None and (folder / sub_folder).is_dir() else name
 
 
-def _read(read: Callable[..., Any], folder: Path, place: str, what: str) -> Any:
+def _read(read: Callable[..., Any], folder: Path | None, place: str, what: str) -> Any:
     failures = []
     # The cache first: a robot that has the files must not wait for a network that it lacks.
     for local_files_only in (True, False):
@@ -116,6 +117,12 @@ def _read(read: Callable[..., Any], folder: Path, place: str, what: str) -> Any:
             failures.append(str(error).splitlines()[0])
         if Path(place).is_dir():
             break
+    if folder is None:
+        raise CheckpointError(
+            f"new policy: cannot load {what} from {place!r}: {failures[-1]}. It is neither a folder here, "
+            f"nor in the local cache, nor was it to be had from the hub; download it while online, or name a "
+            f"folder"
+        )
     raise CheckpointError(
         f"{folder}: cannot load {what} from {place!r}: {failures[-1]}. A self-contained checkpoint has "
         f"{CLIP_FOLDER}/config.json, {', '.join(f'{CLIP_FOLDER}/{name}' for name in TOKENIZER_FILES)}, and "
@@ -126,22 +133,23 @@ def _read(read: Callable[..., Any], folder: Path, place: str, what: str) -> Any:
 
 
 def _check(
-    folder: Path,
+    folder: Path | None,
     config: PolicyConfig,
     vision: VisionConfig,
     text: CLIPTextConfig,
     tokenizer: Any,
     options: TokenizerOptions,
 ) -> None:
+    where = folder or "new policy"
     if options.max_length > text.max_position_embeddings:
         raise CheckpointError(
-            f"{folder}: tokenizer max_length: expected at most {text.max_position_embeddings} (what the text "
+            f"{where}: tokenizer max_length: expected at most {text.max_position_embeddings} (what the text "
             f"encoder reads), got {options.max_length}"
         )
     # Encoders may round their vocabulary up, but a tokenizer of a few tokens is one whose files are missing.
     if not text.vocab_size // 2 < len(tokenizer) <= text.vocab_size:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the text encoder {text.vocab_size}: they "
+            f"{where}: the tokenizer has {len(tokenizer)} tokens, the text encoder {text.vocab_size}: they "
             f"are not of one model, or the tokenizer's files are incomplete"
         )
     for key, feature in config.image_features.items():
@@ -149,6 +157,6 @@ def _check(
         problem = size_problem(vision, (size[0], size[1]))
         if problem is not None:
             raise CheckpointError(
-                f"{folder}: {key} reaches the vision encoder as {size[0]}x{size[1]} pixels, but "
+                f"{where}: {key} reaches the vision encoder as {size[0]}x{size[1]} pixels, but "
                 f"{problem}: set image_resize_shape or image_crop_shape in config.json"
             )
