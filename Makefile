@@ -6,9 +6,13 @@ SHELL := bash
 .PHONY: help setup demo test test-all lint bench colcon clean
 
 PYTHON := .venv/bin/python
-# the environment of .venv activated; every Python of ROS's wheels also needs its prefix
+# .venv activated, and its share/ in the ament index
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export AMENT_PREFIX_PATH := $(if $(AMENT_PREFIX_PATH),$(AMENT_PREFIX_PATH):)$(CURDIR)/.venv
+ifdef ROS_DISTRO
+# the wheels' Python arranges this by itself, an installed ROS expects it from a sourced workspace
+export LD_LIBRARY_PATH := $(CURDIR)/.venv/lib:$(LD_LIBRARY_PATH)
+endif
 
 help:
 	@echo "make demo      simulated robot, policy and several instructions, end to end; results in out/demo/"
