@@ -4,7 +4,7 @@
 Ho and Salimans 2022 (arXiv 2207.12598), equation 6, with scale s = 1 + w: eps = eps_u + s (eps_c - eps_u).
 The same line serves the other two predictions. x_0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar) is
 affine in eps at a given x_t, and the weights s and 1 - s sum to one, so combining clean predictions is
-combining noises; a velocity is combined in just this way by Zheng et al. 2023 (arXiv 2311.13443), equation 6.
+combining noises; velocities are combined in just this way by Zheng et al. 2023 (arXiv 2311.13443).
 
 Shapes: B batch, T horizon, A action entries.
 """
