@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command on a real dataset and real networks: one that was trained, and two that were broken since."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.cli.diagnose import main
+from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.reader import read_demonstrations
+from dit_policy_ros.data.samples import SampleReader
+from dit_policy_ros.data.writer import DatasetWriter
+from dit_policy_ros.policy.checkpoint import CheckpointFacts
+from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.processors import Stats
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.trainer import Trainer
+
+JOINTS, SIZE, LENGTH = ("a", "b"), (24, 24), 14
+GOALS = np.array([[-1.0, 0.5], [1.0, -0.5]])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each task goes straight to its goal from wherever it starts."""
+    pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
+    folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
+    writer = DatasetWriter(
+        folder, 30.0, [Camera("cam0", "/cam0", *SIZE, max_age=0.5)], JOINTS, "test", finalize_each=False
+    )
+    picture = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    for episode in range(12):
+        state = rng.uniform(-1.0, 1.0, 2)
+        for _ in range(LENGTH):
+            action = state + 0.25 * (GOALS[episode % 2] - state)
+            writer.add_frame({"cam0": picture}, state, action, TASKS[episode % 2])
+            state = action
+        writer.save_episode()
+    writer.finalize()
+    return folder
+
+
+def config() -> PolicyConfig:
+    camera = {"observation.images.cam0": Feature(FeatureType.VISUAL, (3, *SIZE))}
+    two = (len(JOINTS),)
+    return tiny_config(
+        input_features={**camera, "observation.state": Feature(FeatureType.STATE, two)},
+        output_features={"action": Feature(FeatureType.ACTION, two)},
+        n_obs_steps=1,
+        num_layers=1,
+        use_rope=False,  # from nothing, absolute positions learn in seconds what a chunk does over time
+        use_positional_encoding=True,
+        image_resize_shape=None,
+        prediction_type="sample",
+        noise_scheduler_type="DDIM",
+        num_inference_steps=4,
+        dropout=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path) -> tuple[DiTPolicy, Stats]:
+    torch.manual_seed(0)
+    policy = random_policy(config())
+    batches = BatchMaker(read_demonstrations(dataset), policy, tiny_tokenizer())
+    options = TrainConfig(
+        steps=500, learning_rate=1e-2, warmup_steps=20, vision_lr_multiplier=0.0, ema_decay=0.0
+    )
+    Trainer(policy, batches, options).run(lambda progress: None, lambda policy, step: None)
+    return policy.eval(), batches.stats
+
+
+def save(folder: Path, trained: tuple[DiTPolicy, Stats], zeroed: str | None = None) -> str:
+    """A checkpoint of the trained network, the weights of one of its layers set to zero."""
+    policy, stats = trained
+    kept = {name: value.clone() for name, value in policy.state_dict().items()}
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if zeroed and name.startswith(zeroed):
+                parameter.zero_()
+    facts = CheckpointFacts(fps=30.0, joint_names=JOINTS, known_tasks=TASKS)
+    write_checkpoint(folder, policy, stats, facts, tiny_tokenizer())
+    policy.load_state_dict(kept)
+    return str(folder)
+
+
+def diagnose(checkpoint: str, dataset: Path, output: Path) -> tuple[int, dict[str, Any]]:
+    arguments = [checkpoint, str(dataset), "--output", str(output), "--device", "cpu", "--observations", "12"]
+    code = main(arguments)
+    assert (output / "diagnosis.png").read_bytes().startswith(b"\x89PNG")
+    return code, json.loads((output / "diagnosis.json").read_text())
+
+
+def findings(report: dict[str, Any]) -> list[set[str]]:
+    assert [task["task"] for task in report["tasks"]] == list(TASKS)
+    return [set(task["findings"]) for task in report["tasks"]]
+
+
+def test_a_trained_policy_passes(trained, dataset, tmp_path, capsys) -> None:
+    code, report = diagnose(save(tmp_path / "good", trained), dataset, tmp_path / "out")
+    printed = capsys.readouterr().out
+    assert code == 0, report
+    assert report["passes"] is True
+    assert findings(report) == [{"few demonstrations"}] * 2, "6 of each"
+    assert all(task["demonstrations"] == 6 and task["observations"] == 12 for task in report["tasks"])
+    assert "at risk" in printed and "FAILS" not in printed and "how to read the tables" in printed
+
+
+def test_a_collapsed_policy_fails(trained, dataset, tmp_path, capsys) -> None:
+    checkpoint = save(tmp_path / "collapsed", trained, zeroed="noise_predictor.output_proj")
+    code, report = diagnose(checkpoint, dataset, tmp_path / "out")
+    assert code == 1
+    assert report["passes"] is False
+    assert all({"collapsed", "idle", "language-blind"} <= found for found in findings(report))
+    assert "Record more demonstrations" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_language_blind_policy_fails(trained, dataset, tmp_path, capsys) -> None:
+    checkpoint = save(tmp_path / "blind", trained, zeroed="observation_encoder.text_encoder.projection")
+    code, report = diagnose(checkpoint, dataset, tmp_path / "out")
+    assert code == 1
+    assert all("language-blind" in found and "collapsed" not in found for found in findings(report))
+    assert all(task["language_ratio"] < 1e-3 for task in report["tasks"])
+
+
+def test_a_dataset_of_another_robot(dataset, tmp_path, capsys) -> None:
+    assert main([str(save_tiny(tmp_path / "other")), str(dataset), "--device", "cpu"]) == 2
+    printed = capsys.readouterr().err
+    assert "entries of the state: the policy expects 5, got 2" in printed
+    assert "pixels of camera cam0: the policy expects (30, 40), got (24, 24)" in printed
+
+
+def test_what_cannot_be_read(dataset, tmp_path, capsys) -> None:
+    checkpoint = str(save_tiny(tmp_path / "three", tiny_config(cameras=3)))
+    assert main([checkpoint, str(dataset), "--device", "cpu"]) == 2
+    assert "no videos of camera cam1, cam2; present: cam0" in capsys.readouterr().err
+    assert main([checkpoint, str(tmp_path / "none"), "--device", "cpu"]) == 2
+    assert "meta/info.json, which does not exist" in capsys.readouterr().err
+    assert main([str(tmp_path), str(dataset), "--device", "cpu"]) == 2
+    assert "lacks config.json" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([checkpoint, str(dataset), "--observations", "1"])
+
+
+def test_samples_have_the_past_and_the_future(dataset: Path) -> None:
+    reader = SampleReader(dataset, ("cam0",), n_obs_steps=3, chunk=4)
+    whole = read_demonstrations(dataset)
+    assert reader.tasks == whole.tasks == TASKS and reader.fps == 30.0
+    np.testing.assert_array_equal(reader.task_index, whole.task_index)
+    np.testing.assert_array_equal(reader.episode_index, whole.episode_index)
+    np.testing.assert_array_equal(reader.action, whole.action)
+    first, last = reader.read(LENGTH), reader.read(2 * LENGTH - 2)  # of the second episode
+    np.testing.assert_array_equal(first.state, whole.state[[LENGTH] * 3])
+    np.testing.assert_array_equal(first.images["cam0"], whole.images["cam0"][[LENGTH] * 3])
+    np.testing.assert_array_equal(first.action, whole.action[LENGTH : LENGTH + 4])
+    assert first.valid.all()
+    np.testing.assert_array_equal(last.state, whole.state[2 * LENGTH - 4 : 2 * LENGTH - 1])
+    assert last.valid.tolist() == [True, True, False, False]

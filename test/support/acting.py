@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies that act well or fail in one known way, and the recordings that they are judged by.
+
+The world: a point is somewhere in a square, each task has a goal, and the demonstrator goes straight there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dit_policy_ros.data.samples import Sample
+
+TASKS = ("go left", "go right", "go up")
+GOALS = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+CHUNK, SPEED = 12, 0.15
+Act = Callable[[NDArray, int, int], NDArray]  # position (2,), instruction, dominant task -> chunk (T, 2)
+
+
+def walk(position: NDArray, goal: NDArray) -> NDArray:
+    """The chunk (T, 2) that goes straight from a position (2,) to a goal (2,) and stays there."""
+    way = goal - position
+    length = max(float(np.linalg.norm(way)), 1e-9)
+    gone = np.minimum(SPEED * np.arange(1, CHUNK + 1), length)  # (T,)
+    return position + gone[:, None] * way / length
+
+
+def good(position: NDArray, task: int, dominant: int) -> NDArray:
+    return walk(position, GOALS[task])
+
+
+def collapsed(position: NDArray, task: int, dominant: int) -> NDArray:
+    """The average of all goals, whatever it sees."""
+    return np.tile(GOALS.mean(0), (CHUNK, 1))
+
+
+def idle(position: NDArray, task: int, dominant: int) -> NDArray:
+    """Holds the pose."""
+    return np.tile(position, (CHUNK, 1))
+
+
+def blind(position: NDArray, task: int, dominant: int) -> NDArray:
+    """Does the dominant task, whatever it is told."""
+    return walk(position, GOALS[dominant])
+
+
+def confused(position: NDArray, task: int, dominant: int) -> NDArray:
+    """Listens, but takes each instruction for the next one."""
+    return walk(position, GOALS[(task + 1) % len(GOALS)])
+
+
+@dataclass
+class ActingPolicy:
+    """Implements what the diagnostics need of ``core.policy_protocol.Policy``."""
+
+    act: Act
+    noise: float = 0.02
+    known_tasks: tuple[str, ...] = TASKS
+    asked: list[str] = field(default_factory=list)
+
+    def predict(self, images, state, task, noise=None) -> NDArray[np.float32]:
+        self.asked.append(task)
+        drawn = self.noise * torch.randn(CHUNK, 2).numpy()
+        position = state[-1, :2]
+        known = TASKS.index(task) if task in TASKS else 0
+        moves = self.act(position, known, 0) + drawn
+        return np.concatenate((moves, np.zeros((CHUNK, 1))), axis=1).astype(np.float32)  # a joint at rest
+
+
+class Recordings:
+    """Stands in for ``data.samples.SampleReader``: so many demonstrations of each task, without images."""
+
+    def __init__(self, per_task: tuple[int, ...] = (60, 60, 60), length: int = 20, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.root, self.tasks = Path("recordings"), TASKS
+        episodes = [task for task, count in enumerate(per_task) for _ in range(count)]
+        rng.shuffle(episodes)
+        self.task_index = np.repeat(episodes, length)
+        self.episode_index = np.repeat(np.arange(len(episodes)), length)
+        self.left = np.tile(np.arange(length, 0, -1), len(episodes))  # frames until the episode's end
+        starts = rng.uniform(-1.0, 1.0, (len(episodes), 2))
+        self.position = np.concatenate(
+            [self._episode(start, GOALS[task], length) for start, task in zip(starts, episodes, strict=True)]
+        )  # (M, 2)
+        nexts = [walk(p, GOALS[task])[0] for p, task in zip(self.position, self.task_index, strict=True)]
+        self.action = np.concatenate((nexts, np.zeros((len(nexts), 1))), axis=1).astype(np.float32)
+
+    @staticmethod
+    def _episode(start: NDArray, goal: NDArray, length: int) -> NDArray:
+        path = [start]
+        while len(path) < length:
+            path.append(walk(path[-1], goal)[0])
+        return np.array(path)
+
+    def read(self, frame: int) -> Sample:
+        chunk = walk(self.position[frame], GOALS[self.task_index[frame]])
+        return Sample(
+            frame=frame,
+            images={},
+            state=self.position[frame][None].astype(np.float32),
+            action=np.concatenate((chunk, np.zeros((CHUNK, 1))), axis=1).astype(np.float32),
+            valid=np.arange(CHUNK) < self.left[frame],
+        )
