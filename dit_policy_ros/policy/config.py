@@ -10,11 +10,11 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Literal
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.config_rules import rules
+from dit_policy_ros.policy.features import Feature, FeatureType, NormalizationMode
 from dit_policy_ros.policy.strict_json import decode, decode_dataclass
 
 POLICY_TYPE = "multi_task_dit"
@@ -24,35 +24,6 @@ ACTION_KEY = "action"
 IMAGE_PREFIX = "observation.images."
 
 logger = logging.getLogger(__name__)
-
-
-class FeatureType(StrEnum):
-    """What a feature is, as LeRobot writes it."""
-
-    STATE = "STATE"
-    VISUAL = "VISUAL"
-    ENV = "ENV"
-    ACTION = "ACTION"
-    REWARD = "REWARD"
-    LANGUAGE = "LANGUAGE"
-
-
-class NormalizationMode(StrEnum):
-    """How a feature is scaled, as LeRobot writes it."""
-
-    MIN_MAX = "MIN_MAX"
-    MEAN_STD = "MEAN_STD"
-    IDENTITY = "IDENTITY"
-    QUANTILES = "QUANTILES"
-    QUANTILE10 = "QUANTILE10"
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """Type and shape of one input or output; images are (C, H, W)."""
-
-    type: FeatureType
-    shape: tuple[int, ...]
 
 
 def _default_normalization() -> dict[str, NormalizationMode]:
