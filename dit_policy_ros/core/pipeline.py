@@ -208,7 +208,7 @@ class Pipeline:
             joint, limits = self.joints[slowest], self.limits
             raise ContractError(
                 f"max_blind_time is {self.settings.max_blind_time:g} s, but {joint} needs "
-                f"{braking[slowest]:.3f} s to brake from its velocity limit {limits.velocity[slowest]:g} at its "
-                f"acceleration limit {limits.acceleration[slowest]:g}. Raise max_blind_time to {needed:.2f} s "
-                f"or more, or lower limits.{joint}.velocity."
+                f"{braking[slowest]:.3f} s to brake from its velocity limit {limits.velocity[slowest]:g} at "
+                f"its acceleration limit {limits.acceleration[slowest]:g}. Raise max_blind_time to "
+                f"{needed:.2f} s or more, or lower limits.{joint}.velocity."
             )

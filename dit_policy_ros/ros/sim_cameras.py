@@ -5,14 +5,13 @@ import threading
 import traceback
 from collections.abc import Sequence
 
-import mujoco
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
 from dit_policy_ros.ros.sim_messages import camera_info_message, image_message
-from dit_policy_ros.sim.renderer import Renderer, focal_length
+from dit_policy_ros.sim.renderer import Model, Renderer, focal_length
 
 # Reliable, so that tools with default settings see the pictures too; the policy subscribes best effort.
 _QOS = QoSProfile(depth=5)
@@ -26,7 +25,7 @@ class CameraThread:
     """
 
     def __init__(
-        self, node: Node, model: mujoco.MjModel, cameras: Sequence[str], width: int, height: int
+        self, node: Node, model: Model, cameras: Sequence[str], width: int, height: int
     ) -> None:
         """Raises SimulationError when nothing can be rendered or a camera is unknown."""
         self._node = node

@@ -12,6 +12,9 @@ import numpy as np
 
 from dit_policy_ros.core.errors import SimulationError
 
+# For ros/, which passes the model on but does not know the simulator.
+Model = mujoco.MjModel
+
 _REMEDY = (
     "install one of the Debian packages libegl1 (with libgl1-mesa-dri, preferred) or libosmesa6, "
     "for example: apt-get install libegl1 libgl1-mesa-dri"
@@ -62,7 +65,7 @@ class Renderer:
     """
 
     def __init__(
-        self, model: mujoco.MjModel, width: int = 320, height: int = 240, *, shadows: bool = False
+        self, model: Model, width: int = 320, height: int = 240, *, shadows: bool = False
     ) -> None:
         self._model = model
         self._width, self._height = width, height
@@ -119,7 +122,7 @@ class Renderer:
         self.close()
 
 
-def camera_id(model: mujoco.MjModel, name: str) -> int:
+def camera_id(model: Model, name: str) -> int:
     """Returns the index of a camera; raises SimulationError that lists the model's cameras."""
     index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name)
     if index < 0:
@@ -128,7 +131,7 @@ def camera_id(model: mujoco.MjModel, name: str) -> int:
     return index
 
 
-def focal_length(model: mujoco.MjModel, name: str, height: int) -> float:
+def focal_length(model: Model, name: str, height: int) -> float:
     """Returns the focal length [pixel] of a camera rendered `height` pixels high; pixels are square."""
     fovy = np.deg2rad(model.cam_fovy[camera_id(model, name)])  # vertical field of view [rad]
     return float(height / (2.0 * np.tan(fovy / 2.0)))
