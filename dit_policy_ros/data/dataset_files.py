@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at a dataset folder before LeRobot does: can episodes be added to it?
+"""Looks at a dataset folder before LeRobot does: can episodes be added to it, can it be read?
 
 LeRobot answers a missing or damaged file by asking the model hub for it; the user deserves the reason.
 """
@@ -58,6 +58,20 @@ def inspect_folder(root: Path) -> dict[str, Any] | None:
     return info
 
 
+def check_readable(root: Path) -> dict[str, Any]:
+    """The content of a dataset's info.json, for reading it.
+
+    Raises DatasetError if there is no dataset, it is damaged, or no episode has been saved in it.
+    """
+    if not (root / INFO).is_file():
+        raise DatasetError(f"dataset {root}: looked for {root / INFO}, which does not exist")
+    info = _read_info(root)
+    _check_tables(root, info)
+    if info["total_episodes"] == 0:
+        raise DatasetError(f"dataset {root}: expected episodes, but none has been saved in it yet")
+    return info
+
+
 def nearest_existing(path: Path) -> Path:
     """The path itself or the nearest folder above it that exists."""
     return next(place for place in (path, *path.absolute().parents) if place.exists())
@@ -107,7 +121,7 @@ def _read_info(root: Path) -> dict[str, Any]:
         version, complete = info["codebase_version"], {"fps", "features", "total_episodes", "total_frames"}
         missing = sorted(complete - info.keys())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{root / INFO} is damaged ({error!r}); the dataset cannot be extended") from error
+        raise DatasetError(f"{root / INFO} is damaged ({error!r}); the dataset cannot be used") from error
     if not str(version).startswith(_VERSION):
         raise DatasetError(
             f"{root} is a LeRobot dataset of version {version}, expected {_VERSION}x; convert it with LeRobot"

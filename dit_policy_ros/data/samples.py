@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.dataset_files import check_readable
 from dit_policy_ros.data.quiet import quiet, same_root_logger
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
@@ -43,14 +44,11 @@ class SampleReader:
             chunk: length of the demonstrated chunk T.
 
         Raises:
-            DatasetError: the folder is no dataset, is damaged, or lacks a camera, a state or an action.
+            DatasetError: the folder is no dataset, is damaged or empty, or lacks a camera, state or action.
         """
         self.root = Path(root).expanduser().resolve()
         self.cameras = tuple(cameras)
-        if not (self.root / "meta" / "info.json").is_file():
-            raise DatasetError(
-                f"dataset {self.root}: looked for {self.root / 'meta' / 'info.json'}, which does not exist"
-            )
+        check_readable(self.root)
         with same_root_logger():
             from lerobot.datasets import LeRobotDataset
             from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata

@@ -144,6 +144,10 @@ def test_what_cannot_be_read(dataset, tmp_path, capsys) -> None:
     assert "no videos of camera cam1, cam2; present: cam0" in capsys.readouterr().err
     assert main([checkpoint, str(tmp_path / "none"), "--device", "cpu"]) == 2
     assert "meta/info.json, which does not exist" in capsys.readouterr().err
+    empty = tmp_path / "empty"
+    DatasetWriter(empty, 30.0, [], JOINTS, "test").begin_episode()
+    assert main([checkpoint, str(empty), "--device", "cpu"]) == 2
+    assert "none has been saved in it yet" in capsys.readouterr().err
     assert main([str(tmp_path), str(dataset), "--device", "cpu"]) == 2
     assert "lacks config.json" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
