@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from dit_policy_ros.cli.demo_view import DemoView, Trial
 from dit_policy_ros.msg import PolicyStatus
@@ -65,7 +66,7 @@ class Display:
     def phase(self, text: str) -> None:
         """Announces a new phase."""
         self._phase = text
-        self._console.print(f"{time.monotonic() - self._began:5.1f} s  {text}", highlight=False)
+        self._line(text)
 
     def refresh(self, view: DemoView) -> None:
         """Shows the newest figures, not more often than is useful."""
@@ -77,9 +78,13 @@ class Display:
         if self._live:
             grid = Table.grid(padding=(0, 2))
             for label, text in shown.items():
-                grid.add_row(f"[bold]{label}", text)
+                grid.add_row(Text(label, style="bold"), Text(text))  # Text: brackets in it are no markup
             elapsed = f"{now - self._began:.0f} s"
-            self._live.update(Panel(grid, title=self._phase, subtitle=elapsed, width=78), refresh=True)
+            self._live.update(Panel(grid, title=Text(self._phase), subtitle=elapsed, width=78), refresh=True)
         elif shown:
             line = ", ".join(f"{label} {text}" for label, text in shown.items())
-            self._console.print(f"{now - self._began:5.1f} s  {line}", highlight=False, soft_wrap=True)
+            self._line(line)
+
+    def _line(self, text: str) -> None:
+        elapsed = time.monotonic() - self._began
+        self._console.print(f"{elapsed:5.1f} s  {text}", markup=False, highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from dit_policy_ros.cli.demo_view import DemoView, Trial
 from dit_policy_ros.cli.processes import Child
@@ -51,7 +53,7 @@ def summarize(view: DemoView, status: PolicyStatus, **facts: Any) -> dict[str, A
         **{name: _rounded(getattr(status, name)) for name in FIGURES},
         "hold_reasons": list(view.hold_reasons.values()),
         "device": status.device,
-        "real_time_factor": float(referee.get("real_time_factor", "nan")),
+        "real_time_factor": _rounded(float(referee.get("real_time_factor", "nan"))),
         "frames_dropped": int(referee.get("frames_dropped", 0)),
         "trajectories_accepted": int(referee.get("trajectories_accepted", 0)),
         "trajectories_rejected": int(referee.get("trajectories_rejected", 0)),
@@ -67,13 +69,16 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    return round(value, 5) if isinstance(value, float) else value
+    """JSON has no infinity and no NaN: what was never measured is null."""
+    if isinstance(value, float):
+        return round(value, 5) if math.isfinite(value) else None
+    return value
 
 
 def write(summary: dict[str, Any], path: Path) -> None:
     """Written beside and moved into place, so that a reader never sees half of it."""
     beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(summary, indent=2) + "\n")
+    beside.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
     beside.replace(path)
 
 
@@ -83,12 +88,12 @@ def tables(summary: dict[str, Any]) -> Sequence[Table]:
     for column in ("instruction", "touched", "after", "closest"):
         trials.add_column(column, justify="left" if column == "instruction" else "right")
     for trial in summary["instructions"]:
-        after = trial["time_to_success"]
+        after, closest = trial["time_to_success"], trial["min_distance"]
         trials.add_row(
-            trial["instruction"],
+            Text(trial["instruction"]),
             "yes" if trial["success"] else "no",
             "" if after is None else f"{after:.1f} s",
-            f"{trial['min_distance'] * 1e3:.0f} mm",
+            "not judged" if closest is None else f"{closest * 1e3:.0f} mm",
         )
     system = Table(title="System", title_justify="left", show_header=False)
     milliseconds = {
@@ -105,7 +110,8 @@ def tables(summary: dict[str, Any]) -> Sequence[Table]:
         "control rate, chunks", f"{summary['control_rate']:.1f} Hz, {summary['chunk_rate']:.1f} Hz"
     )
     system.add_row("plans sent, rejected", f"{summary['plans']}, {summary['trajectories_rejected']}")
-    system.add_row("holds", f"{summary['holds']} {'; '.join(summary['hold_reasons'])}".strip())
-    system.add_row("simulation", f"{summary['real_time_factor']:.2f} of real time")
+    holds = f"{summary['holds']} {'; '.join(summary['hold_reasons'])}".strip()
+    system.add_row("holds", Text(holds))
+    system.add_row("simulation", f"{summary['real_time_factor'] or math.nan:.2f} of real time")
     system.add_row("CPU policy, simulator", f"{summary['cpu_policy']:.2f}, {summary['cpu_sim']:.2f} cores")
     return trials, system

@@ -5,16 +5,21 @@ import json
 import os
 import signal
 import sys
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 import av
+from rich.console import Console
 from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
-from dit_policy_ros.cli import demo
+from dit_policy_ros.cli import demo, demo_summary
+from dit_policy_ros.cli.demo_view import Trial
+from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.sim.robot import JOINTS
 
 STARTING, CONFIGURED, RUNNING = "starting the simulator", "policy loaded", "state running"
@@ -106,6 +111,23 @@ def test_a_missing_checkpoint_is_named(begin, tmp_path):
     assert str(tmp_path / "nothing") in child.output()
     assert "Traceback" not in child.output()
     assert nodes(tmp_path / "out") == {}
+
+
+def test_what_was_never_measured_is_null_and_brackets_are_no_markup(tmp_path):
+    trial = Trial("touch [the] moon", began=0.0, touches_before={})
+    view = SimpleNamespace(trials=[trial], hold_reasons={"#": "too slow [s]"}, referee={})
+    summary = demo_summary.summarize(view, PolicyStatus(), cpu_policy=0.5, cpu_sim=0.5)
+    demo_summary.write(summary, tmp_path / "summary.json")
+    read = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert read["instructions"][0]["min_distance"] is None
+    assert read["success_rate"] == 0.0
+    console = Console(record=True, width=120, file=StringIO())
+    for table in demo_summary.tables(read):
+        console.print(table)
+    printed = console.export_text()
+    assert "touch [the] moon" in printed
+    assert "not judged" in printed
+    assert "too slow [s]" in printed
 
 
 def test_an_impossible_time_is_refused(capsys):
