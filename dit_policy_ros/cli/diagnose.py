@@ -37,7 +37,8 @@ how to read the tables
   language    how much the instruction changes the prediction, relative to how differently the tasks go on
               from similar states in the dataset. Near 1 is right; below {language:g} the policy is
               language-blind.
-  demos       demonstrations of the task. Under {few} collapse is likely, over {enough} rare.
+  demos       demonstrations of the task in this dataset; if the policy was trained on it: under {few}
+              collapse is likely, over {enough} rare.
 """
 
 
@@ -102,7 +103,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     tasks = diagnose(evidence, limits)
     for table in (motion_table(tasks), language_table(tasks, len(evidence.tasks))):
         console.print(table)
-    console.print(EXPLANATION.format(**dataclasses.asdict(limits)), style="dim", highlight=False)
+    console.print(
+        EXPLANATION.format(**dataclasses.asdict(limits)), style="dim", highlight=False, soft_wrap=True
+    )
     print_verdicts(tasks, console)
     options.output.mkdir(parents=True, exist_ok=True)
     plot, figures = options.output / "diagnosis.png", options.output / "diagnosis.json"
@@ -148,9 +151,9 @@ def print_verdicts(tasks: Sequence[TaskDiagnosis], console: Console) -> None:
         if task.findings and not task.is_failing:
             verdict, style = "at risk", "yellow"
         findings = f": {', '.join(task.findings)}" if task.findings else ""
-        console.print(f"[{style}]{verdict:8}[/] {task.task}{findings}", highlight=False)
+        console.print(f"[{style}]{verdict:8}[/] {task.task}{findings}", highlight=False, soft_wrap=True)
     for finding in dict.fromkeys(finding for task in tasks for finding in task.findings):
-        console.print(f"  {finding}: {ADVICE[finding]}.", highlight=False)
+        console.print(f"  {finding}: {ADVICE[finding]}.", highlight=False, soft_wrap=True)
 
 
 def summary(

@@ -94,7 +94,8 @@ ADVICE: Mapping[Finding, str] = {
     Finding.LANGUAGE_BLIND: "the instruction changes next to nothing. Word the instructions further apart, "
     "record the tasks from the same starting poses and scenes, so that only the instruction tells them "
     "apart, train with instruction dropout and raise guidance_scale",
-    Finding.FEW_DEMONSTRATIONS: "with so few demonstrations collapse is likely; over 300 it is rare",
+    Finding.FEW_DEMONSTRATIONS: "if these are all that the policy was trained on, collapse is "
+    "likely; over 300 it is rare",
     Finding.UNDERREPRESENTED: "more frequent tasks outweigh this one; record more of it or sample it more "
     "often",
 }

@@ -71,7 +71,8 @@ def bars(axes: Any, names: Sequence[str], series: dict[str, list[float]]) -> Non
     height = 0.8 / len(series)
     for i, (label, values) in enumerate(series.items()):
         places = np.arange(len(names)) - 0.4 + (i + 0.5) * height
-        axes.barh(places, np.nan_to_num(values), height, label=label)
+        drawn = axes.barh(places, np.nan_to_num(values), height, label=label)
+        axes.bar_label(drawn, ["-" if value != value else f"{value:.2f}" for value in values], padding=3)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     longest = max((value for values in series.values() for value in values if value == value), default=0.0)
