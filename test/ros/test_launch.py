@@ -81,7 +81,7 @@ def test_one_command_starts_simulator_and_policy(ros_domain, launch, tmp_path):
     newest: dict[str, PolicyStatus] = {}
     observer.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
     with spinning(observer):
-        wait_for(lambda: "status" in newest and newest["status"].plans >= 3, 60, "plans are sent")
+        wait_for(lambda: "status" in newest and newest["status"].plans >= 3, 120, "plans are sent")
     assert newest["status"].task == TASKS[0]
     sim, policy = node_process(child, "sim_node"), node_process(child, "policy_node")
     assert sim is not None
@@ -98,7 +98,7 @@ def test_one_command_starts_simulator_and_policy(ros_domain, launch, tmp_path):
 
 def test_a_wrong_checkpoint_is_reported_and_the_rest_goes_on(ros_domain, launch, tmp_path):
     child = launch("bimanual.launch.py", f"checkpoint:={tmp_path / 'nothing'}")
-    wait_for(lambda: "could not configure" in child.output(), 60, "the failed transition is reported")
+    wait_for(lambda: "could not configure" in child.output(), 120, "the failed transition is reported")
     assert str(tmp_path / "nothing") in child.output()
     assert "ros2 lifecycle set /policy configure" in child.output()
     assert child.alive
@@ -108,7 +108,7 @@ def test_a_wrong_checkpoint_is_reported_and_the_rest_goes_on(ros_domain, launch,
 def test_a_real_robot_without_a_task_is_not_activated(ros_domain, launch, tmp_path):
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
     child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", "robot:=external")
-    wait_for(lambda: "could not activate" in child.output(), 60, "the refused activation is reported")
+    wait_for(lambda: "could not activate" in child.output(), 120, "the refused activation is reported")
     assert "no task" in child.output()
     assert node_process(child, "sim_node") is None
 
