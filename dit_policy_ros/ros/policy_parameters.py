@@ -27,6 +27,9 @@ POLICY_PARAMETERS = (
         "inference_steps", int, 0, "denoising or integration steps; 0: the checkpoint's", low=0, high=1000
     ),
     _parameter(
+        "guidance_scale", float, 1.0, "weight of the instruction; 1: no guidance, no cost", low=0.0, high=20.0
+    ),
+    _parameter(
         "warm_up_chunks", int, 12, "inferences before the latency is judged", unit="chunks", low=3, high=1000
     ),
     _parameter("task", str, "", "instruction at the start; ~/set_task changes it"),
@@ -101,7 +104,10 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
 
 def policy_overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the checkpoint that the parameters override."""
-    overrides: dict[str, Any] = {"num_threads": settings["num_threads"]}
+    overrides: dict[str, Any] = {
+        "num_threads": settings["num_threads"],
+        "guidance_scale": settings["guidance_scale"],
+    }
     if settings["inference_steps"]:
         overrides["sampling_steps"] = settings["inference_steps"]
     return overrides

@@ -24,7 +24,7 @@ RECORDER_PARAMETERS = (
     Parameter(
         "action.leader_topic",
         str,
-        "/leader/joint_states",
+        "leader/joint_states",
         "sensor_msgs/JointState of the leader, with the contract's joint names",
         read_only=True,
     ),

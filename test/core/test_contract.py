@@ -44,7 +44,7 @@ def test_shipped_contract_is_the_documented_one() -> None:
     assert contract.dt == pytest.approx(1 / 30)
     assert contract.dt_ns == 33_333_333
     assert contract.camera_names == ("top", "left_wrist", "right_wrist")
-    assert contract.camera("top").topic == "/top/image_raw"
+    assert contract.camera("top").topic == "top/image_raw"
     assert [controller.topic for controller in contract.controllers] == [
         "left_arm_controller/joint_trajectory",
         "left_gripper_controller/joint_trajectory",
@@ -116,7 +116,7 @@ BAD = {
     "no cameras": (("cameras", "names"), [], ["cameras.names"]),
     "camera called names": (("cameras", "names", 0), "names", ["cameras.names[0]"]),
     "camera name with a slash": (("cameras", "names", 0), "a/b", ["cameras.names[0]"]),
-    "two cameras on a topic": (("cameras", "left_wrist", "topic"), "/top/image_raw", ["as for 'top'"]),
+    "two cameras on a topic": (("cameras", "left_wrist", "topic"), "top/image_raw", ["as for 'top'"]),
     "height not whole": (("cameras", "top", "height"), 240.0, ["cameras.top.height", "240.0"]),
     "height a boolean": (("cameras", "top", "height"), True, ["cameras.top.height", "bool"]),
     "width too small": (("cameras", "top", "width"), 1, ["cameras.top.width", "16 to 8192 [pixel]"]),
