@@ -16,7 +16,6 @@ from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.observation import Frame, ObservationBuilder
 
-MAX_LAG = 0.5  # [s] further behind, the streams no longer hold what is needed
 _JOINTS, _ACTION = "joint_states", "action"  # names in `missing` beside those of the cameras
 
 
@@ -50,9 +49,10 @@ class EpisodeSampler:
         self._actions = actions
         self._fps = contract.fps
         self._dt = contract.dt
-        ages = [contract.joint_states_max_age, *(camera.max_age for camera in contract.cameras)]
-        self._max_lag_ns = round((max(ages) + MAX_LAG) * NANOSECONDS)
+        self._max_lag_ns = round(streams.max_lag * NANOSECONDS)
         self.first_stamp_ns = streams.observation_stamp(now_ns)
+        while actions.at(self.first_stamp_ns) is None and self.first_stamp_ns < now_ns:
+            self.first_stamp_ns += contract.dt_ns  # the first command came after the newest image
         self._last: Frame | None = None
         self.frames = 0
         self.missing = dict.fromkeys([*streams.images, _JOINTS, _ACTION], 0)

@@ -23,7 +23,6 @@ from dit_policy_ros.core.errors import StaleObservation
 from dit_policy_ros.core.streams import Sample, StreamBuffer
 
 _IMAGE_SLACK = 0.25  # [periods]
-_MARGIN = 0.5  # [s] of history kept beyond what is needed, for a consumer that comes late
 _MAX_CAMERA_RATE = 4.0  # [periods^-1] a faster camera keeps less history
 _MAX_JOINT_RATE = 2000.0  # [Hz]
 
@@ -62,19 +61,24 @@ class ObservationBuilder:
         contract: names, rates and maximum ages.
         n_obs_steps: instants in an observation.
         cameras: names of the cameras that are needed; all of the contract's by default.
+        margin: history kept beyond what is needed, for a consumer that comes late [s].
     """
 
     def __init__(
-        self, contract: Contract, n_obs_steps: int = 1, cameras: Sequence[str] | None = None
+        self,
+        contract: Contract,
+        n_obs_steps: int = 1,
+        cameras: Sequence[str] | None = None,
+        margin: float = 0.5,
     ) -> None:
         if n_obs_steps < 1:
             raise ValueError(f"n_obs_steps must be at least 1, got {n_obs_steps}")
-        self._dt_ns = contract.dt_ns
         self._offsets_ns = [round(k * NANOSECONDS / contract.fps) for k in reversed(range(n_obs_steps))]
         self._slack_ns = round(_IMAGE_SLACK * contract.dt_ns)
         needed = [contract.camera(name) for name in (contract.camera_names if cameras is None else cameras)]
         max_age = max([contract.joint_states_max_age, *(camera.max_age for camera in needed)])
-        keep = max_age + n_obs_steps * contract.dt + _MARGIN
+        self.max_lag = max_age + margin  # [s] how late one may ask for a sample
+        keep = self.max_lag + n_obs_steps * contract.dt
         self.joints: StreamBuffer[np.ndarray] = StreamBuffer(
             "joint_states",
             contract.joint_states_max_age,

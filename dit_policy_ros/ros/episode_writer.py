@@ -66,7 +66,10 @@ class EpisodeWriter:
 
         Raises DatasetError if it could not be kept; then it is gone.
         """
-        return self._do(self._save)
+        index = self._do(self._save)
+        # Nobody waits for this: the next `begin` finds it done, or tries again and tells why it cannot be.
+        self._queue.put(_Job(self._sink.begin_episode, Future()))
+        return index
 
     def discard(self) -> None:
         """Forgets the episode with all frames queued so far; waits for it. Raises DatasetError."""

@@ -4,6 +4,7 @@
 import shutil
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,23 @@ from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.convert import to_stamp
 from dit_policy_ros.ros.episode_writer import EpisodeWriter
 from dit_policy_ros.ros.lifecycle import GuardedLifecycleNode, run_node
+from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.parameters import configuration_source, declare_parameters, read_parameters
 from dit_policy_ros.ros.recorder_parameters import LEADER, RECORDER_PARAMETERS
 from dit_policy_ros.ros.recorder_streams import RecorderStreams
 from dit_policy_ros.ros.recording import Recording
 from dit_policy_ros.srv import StartEpisode, StopEpisode
 
+_PURPOSE = (
+    "Records teleoperated demonstrations into a LeRobot dataset (v3). A lifecycle node named 'recorder': "
+    "configure and activate it, then call ~/start_episode with the instruction and ~/stop_episode with "
+    "save: true to keep what was recorded or save: false to discard it. ~/status tells what it is doing."
+)
 STATUS_RATE = 10.0  # [Hz]
 _TICKS_PER_FRAME = 2
 _QUEUE_SECONDS = 2.0  # of frames that may wait for the encoder
 _MEGABYTE = 1e6
+_GRACE = 1.0  # [s] for streams to become live before an episode is refused
 _NAMES = {
     RecorderStatus.UNCONFIGURED: "unconfigured",
     RecorderStatus.INACTIVE: "inactive",
@@ -174,7 +182,7 @@ class RecorderNode(GuardedLifecycleNode):
             check_task(task)
         except TaskError as error:
             problems.append(str(error))
-        problems += configured.streams.problems().values()
+        problems += self._wait_for_streams(configured.streams).values()
         free = shutil.disk_usage(nearest_existing(configured.folder)).free / _MEGABYTE  # [MB]
         least = configured.settings["min_free_space"]
         if free < least:
@@ -185,9 +193,18 @@ class RecorderNode(GuardedLifecycleNode):
             raise DitPolicyError("\n  - ".join(["not ready to record:", *problems]))
         configured.writer.begin()
         streams = configured.streams
+        self._wait_for_streams(streams)  # opening a dataset may have kept the interpreter from listening
         sampler = EpisodeSampler(configured.contract, streams.observations, streams.actions, streams.now_ns())
         self._recording = Recording(task, sampler, configured.writer, configured.contract.fps)
         configured.clock.reset()
+
+    def _wait_for_streams(self, streams: RecorderStreams) -> dict[str, str]:
+        """What is wrong with the streams still after a moment's patience, by name."""
+        deadline = time.monotonic() + _GRACE
+        while (problems := streams.problems()) and time.monotonic() < deadline:
+            if self.leaving.wait(_GRACE / 50):
+                break
+        return problems
 
     def _on_tick(self) -> None:
         configured, recording = self._configured, self._recording
@@ -195,7 +212,7 @@ class RecorderNode(GuardedLifecycleNode):
             return
         if recording.tick(configured.streams.now_ns()):
             self.get_logger().error(
-                f"the episode cannot go on: {recording.failure}. Call ~/stop_episode to keep what was there."
+                f"the episode cannot go on; ~/stop_episode keeps what was recorded. {recording.failure}"
             )
 
     def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
@@ -279,6 +296,8 @@ class RecorderNode(GuardedLifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
+    if print_help_if_asked("recorder_node", _PURPOSE, RECORDER_PARAMETERS, args):
+        return 0
     return run_node(RecorderNode, args)
 
 

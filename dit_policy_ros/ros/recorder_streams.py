@@ -21,6 +21,7 @@ from dit_policy_ros.ros.command_messages import commanded_trajectory
 from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
 
 COMMAND_HISTORY = 5.0  # [s]
+HISTORY_MARGIN = 1.5  # [s] a machine that is busy for a moment can still take every frame afterwards
 
 
 class RecorderStreams:
@@ -37,7 +38,7 @@ class RecorderStreams:
         self._contract = contract
         self._group = MutuallyExclusiveCallbackGroup()  # a reentrant one costs twice the CPU
         self._reported: set[str] = set()
-        self.observations = ObservationBuilder(contract)
+        self.observations = ObservationBuilder(contract, margin=HISTORY_MARGIN)
         self._subscriptions = [
             self._subscribe(Image, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
             for stream in self.observations.images.values()

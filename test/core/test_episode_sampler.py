@@ -26,10 +26,11 @@ class Clockwork:
         self._next_image = dict.fromkeys(self.streams.images, 0)
         self._next_joints = START
         self.action_latency = 0
+        self.first_command = START
         self.stale_actions: set[int] = set()
 
-    def at(self, time_ns: int) -> np.ndarray:
-        return np.full(3, (time_ns - START) / SECOND)
+    def at(self, time_ns: int) -> np.ndarray | None:
+        return None if time_ns < self.first_command else np.full(3, (time_ns - START) / SECOND)
 
     def is_settled(self, time_ns: int, now_ns: int) -> bool:
         return now_ns >= time_ns + self.action_latency
@@ -139,9 +140,9 @@ def test_a_dead_camera_does_not_stop_the_episode() -> None:
     sampler = world.begin()
     world.dead["wrist"] = (START + 700 * MS, START + 99 * SECOND)
     frames = world.run(2000, sampler)
-    assert len(frames) >= 50
+    assert len(frames) >= 40
     assert sampler.missing["wrist"] == len(frames) - len({frame.images["wrist"] for frame in frames})
-    assert sampler.missing["wrist"] > 40
+    assert sampler.missing["wrist"] > 30
     assert sampler.missing["top"] == 0
 
 
@@ -167,6 +168,17 @@ def test_a_frame_waits_for_its_action() -> None:
     frames += world.run(300, sampler)
     assert len(frames) > 5
     assert sampler.missing["action"] == 1
+
+
+def test_an_episode_begins_no_earlier_than_its_first_command() -> None:
+    world = Clockwork(late_ms=100)
+    world.run(500)
+    world.first_command = world.now - MS
+    sampler = world.begin()
+    observed = world.streams.observation_stamp(world.now)
+    assert sampler.first_stamp_ns - observed == 3 * SMALL_CONTRACT.dt_ns
+    assert sampler.first_stamp_ns >= world.first_command
+    assert world.run(500, sampler)
 
 
 def test_a_slow_camera_shows_in_the_rate_that_was_reached() -> None:

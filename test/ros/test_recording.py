@@ -168,6 +168,18 @@ def test_a_sink_that_fails_loses_the_episode_and_says_so(sink: Sink, writer: Epi
     assert writer.save() == 0
 
 
+def test_the_sink_is_opened_again_after_a_save(sink: Sink, writer: EpisodeWriter) -> None:
+    writer.begin()
+    writer.put(frame(1), TASK)
+    sink.failures["begin"] = DatasetError("read-only")
+    writer.save()
+    wait_for(lambda: sink.calls == ["begin", "add", "save", "begin"], 5.0, "it is opened again")
+    sink.failures["begin"] = DatasetError("read-only")
+    with pytest.raises(DatasetError, match="read-only"):
+        writer.begin()
+    writer.begin()
+
+
 def test_a_bug_in_the_sink_does_not_end_the_thread(sink: Sink, writer: EpisodeWriter) -> None:
     sink.failures["add"] = ZeroDivisionError("oops")
     writer.begin()

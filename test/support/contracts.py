@@ -10,11 +10,11 @@ SMALL_MAPPING: dict[str, Any] = {
     "robot_type": "small",
     "fps": 30.0,
     "joints": ["shoulder", "finger", "elbow"],
-    "joint_states": {"topic": "joint_states", "max_age": 0.3},
+    "joint_states": {"topic": "joint_states", "max_age": 0.5},
     "cameras": {
         "names": ["top", "wrist"],
-        "top": {"topic": "top/image_raw", "height": 48, "width": 64, "max_age": 0.3},
-        "wrist": {"topic": "wrist/image_raw", "height": 32, "width": 48, "max_age": 0.3},
+        "top": {"topic": "top/image_raw", "height": 48, "width": 64, "max_age": 0.5},
+        "wrist": {"topic": "wrist/image_raw", "height": 32, "width": 48, "max_age": 0.5},
     },
     "controllers": {
         "names": ["arm", "hand"],
