@@ -157,3 +157,7 @@ def _save(
         fps=data.fps, joint_names=data.joint_names, known_tasks=data.tasks, training=history
     )
     write_checkpoint(output, network, trainer.batches.stats, facts, tokenizer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

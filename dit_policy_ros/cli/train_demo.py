@@ -10,6 +10,7 @@ on where it stopped. All randomness is seeded.
 import argparse
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -258,3 +259,7 @@ def evaluation_stage(checkpoint: Path, scenes: int) -> None:
     }
     path = checkpoint.parent / f"{checkpoint.name}_evaluation.json"
     path.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
