@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from contracts import SMALL_CONTRACT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dit_policy_ros.core.command_stream import CommandedTrajectory, CommandStream
@@ -36,6 +36,7 @@ def test_straight_lines_between_positions_and_rest_after_the_last() -> None:
     assert [at(one, time) for time in (0, 50, 100, 200, 300, 999)] == pytest.approx([0, 0.5, 1, 1.5, 2, 2])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.floats(0, 1))
 def test_cubics_reproduce_any_cubic(coefficients: list[float], s: float) -> None:
     cubic = np.polynomial.Polynomial(coefficients)

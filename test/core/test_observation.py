@@ -38,6 +38,7 @@ def fill(builder: ObservationBuilder, duration: float = 0.6, jitter_ms: int = 0)
     return end
 
 
+@settings(deadline=None)
 @given(st.integers(0, 585 * MS))
 def test_interpolation_is_exact_for_linear_motion(offset: int) -> None:
     builder = ObservationBuilder(CONTRACT)
@@ -47,6 +48,7 @@ def test_interpolation_is_exact_for_linear_motion(offset: int) -> None:
     assert 0.0 <= frame.joints_distance <= 0.005
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2 * SECOND))
 def test_nothing_is_extrapolated(offset: int) -> None:
     builder = ObservationBuilder(CONTRACT)
@@ -59,6 +61,7 @@ def test_nothing_is_extrapolated(offset: int) -> None:
     np.testing.assert_allclose(state, line(START + int(inside)), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 590 * MS))
 def test_images_are_the_latest_at_or_before_with_the_slack(offset: int) -> None:
     builder = ObservationBuilder(CONTRACT)
@@ -106,7 +109,7 @@ def test_the_first_sample_repeats_before_there_is_history() -> None:
     np.testing.assert_array_equal(observation.state, np.stack([line(START)] * 3))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_arrival_order_does_not_change_the_observation(random) -> None:
     ordered, shuffled = (ObservationBuilder(CONTRACT, 2) for _ in range(2))

@@ -5,7 +5,7 @@ import threading
 from dataclasses import asdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dit_policy_ros.core.streams import StreamBuffer
@@ -28,6 +28,7 @@ def held(buffer: StreamBuffer[int]) -> list[int]:
     return found[::-1]
 
 
+@settings(deadline=None)
 @given(stamps, st.randoms(use_true_random=False))
 def test_arrival_order_does_not_matter(arrivals: list[int], random) -> None:
     buffer = make()
@@ -39,6 +40,7 @@ def test_arrival_order_does_not_matter(arrivals: list[int], random) -> None:
     assert buffer.counters.accepted == len(arrivals)
 
 
+@settings(deadline=None)
 @given(stamps, st.integers(0, 10 * SECOND))
 def test_latest_at_is_the_last_at_or_before(arrivals: list[int], time: int) -> None:
     buffer = make()
@@ -53,6 +55,7 @@ def test_latest_at_is_the_last_at_or_before(arrivals: list[int], time: int) -> N
     assert (right.stamp_ns if right else None) == (min(after) if after else None)
 
 
+@settings(deadline=None)
 @given(stamps, st.integers(1, 10))
 def test_memory_is_bounded_and_the_newest_stay(arrivals: list[int], capacity: int) -> None:
     buffer = make(capacity)
@@ -62,6 +65,7 @@ def test_memory_is_bounded_and_the_newest_stay(arrivals: list[int], capacity: in
     assert held(buffer) == sorted(arrivals)[-capacity:]
 
 
+@settings(deadline=None)
 @given(stamps)
 def test_keep_bounds_the_span(arrivals: list[int]) -> None:
     buffer = make(keep=1.0)

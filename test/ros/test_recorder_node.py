@@ -56,7 +56,8 @@ class Session:
         )
 
     def begin(self, task: str = TASK) -> StartEpisode.Response:
-        return call(self.robot, StartEpisode, "/recorder/start_episode", StartEpisode.Request(task=task))
+        request = StartEpisode.Request(task=task)
+        return call(self.robot, StartEpisode, "/recorder/start_episode", request, timeout=30.0)
 
     def end(self, save: bool = True, label: bool = True) -> StopEpisode.Response:
         request = StopEpisode.Request(save=save, success_label=label)

@@ -149,7 +149,7 @@ def test_an_image_that_cannot_be_used_ends_the_episode_but_keeps_it(
     writer.begin()
     for number, height in ((1, 48), (2, 64), (3, 48)):
         assert writer.put(frame(number, height), TASK)
-    wait_for(lambda: recording.tick(0), 5.0, "the recording notices")
+    wait_for(lambda: recording.tick(0), 30.0, "the recording notices")
     assert "image is 64x64, expected 64x48" in recording.failure
     assert writer.save() == 0
     assert len(sink.frames) == 1
@@ -173,7 +173,7 @@ def test_the_sink_is_opened_again_after_a_save(sink: Sink, writer: EpisodeWriter
     writer.put(frame(1), TASK)
     sink.failures["begin"] = DatasetError("read-only")
     writer.save()
-    wait_for(lambda: sink.calls == ["begin", "add", "save", "begin"], 5.0, "it is opened again")
+    wait_for(lambda: sink.calls == ["begin", "add", "save", "begin"], 30.0, "it is opened again")
     sink.failures["begin"] = DatasetError("read-only")
     with pytest.raises(DatasetError, match="read-only"):
         writer.begin()
@@ -184,7 +184,7 @@ def test_a_bug_in_the_sink_does_not_end_the_thread(sink: Sink, writer: EpisodeWr
     sink.failures["add"] = ZeroDivisionError("oops")
     writer.begin()
     writer.put(frame(1), TASK)
-    wait_for(lambda: writer.failure, 5.0, "the failure is known")
+    wait_for(lambda: writer.failure, 30.0, "the failure is known")
     assert "ZeroDivisionError: oops" in writer.failure
     writer.discard()
     assert sink.calls == ["begin", "add", "discard"]
