@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--steps", type=int, default=6000, help="steps of the policy on frozen vision features"
     )
-    result.add_argument("--finetune-steps", type=int, default=600, help="steps of the policy end to end")
+    result.add_argument("--finetune-steps", type=int, default=500, help="steps of the policy end to end")
     result.add_argument(
         "--scenes", type=int, default=25, help="unseen scenes of the evaluation, two tasks each"
     )
