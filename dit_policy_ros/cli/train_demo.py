@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--vision-steps", type=int, default=2500, help="steps on the stills, 64 at a time")
     result.add_argument("--episodes", type=int, default=600, help="scripted demonstrations")
     result.add_argument(
-        "--steps", type=int, default=6000, help="steps of the policy on frozen vision features"
+        "--steps", type=int, default=5000, help="steps of the policy on frozen vision features"
     )
     result.add_argument("--finetune-steps", type=int, default=500, help="steps of the policy end to end")
     result.add_argument(
