@@ -33,7 +33,8 @@ def succeed(*command: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("mode", ["copy", "symlink"])
+# The copying build differs from the linking one in its last step only, so one of them is in the quick suite.
+@pytest.mark.parametrize("mode", ["symlink", pytest.param("copy", marks=pytest.mark.slow)])
 def test_colcon_build(tmp_path, mode):
     if not Path(sys.executable).with_name("colcon").exists() and not shutil.which("colcon"):
         pytest.skip("colcon is not installed")
