@@ -8,7 +8,7 @@ import numpy as np
 from dit_policy_ros.core.command_stream import CommandStream
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.observation import stale_reason
-from dit_policy_ros.core.streams import StreamBuffer
+from dit_policy_ros.core.streams import PATIENCE, StreamBuffer
 
 
 class ActionSource(Protocol):
@@ -100,7 +100,7 @@ class LeaderActions:
         """Once the leader was heard of after that time, or too long ago."""
         newest = self.stream.newest_stamp_ns
         passed = newest is not None and newest >= time_ns
-        return passed or now_ns - time_ns > self.stream.max_age * NANOSECONDS
+        return passed or now_ns - time_ns > PATIENCE * NANOSECONDS
 
     def is_fresh(self, time_ns: int) -> bool:
         """Whether it is younger than two periods."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import StaleObservation
-from dit_policy_ros.core.streams import Sample, StreamBuffer
+from dit_policy_ros.core.streams import PATIENCE, Sample, StreamBuffer
 
 _IMAGE_SLACK = 0.25  # [periods]
 _MAX_CAMERA_RATE = 4.0  # [periods^-1] a faster camera keeps less history
@@ -144,7 +144,7 @@ class ObservationBuilder:
     def is_settled(self, stamp_ns: int, now_ns: int) -> bool:
         """Whether `sample_at(stamp_ns)` is final: every stream went past it or is too late to count."""
         return all(
-            self._went_past(stream, stamp_ns) or now_ns - stamp_ns > stream.max_age * NANOSECONDS
+            self._went_past(stream, stamp_ns) or now_ns - stamp_ns > PATIENCE * NANOSECONDS
             for stream in self.streams
         )
 

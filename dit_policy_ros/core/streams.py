@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from dit_policy_ros.core.contract import NANOSECONDS
 
+PATIENCE = 1.0  # [s] how long those who can wait wait for a sample that is late on its way
 FUTURE_TOLERANCE = 0.1  # [s] clocks of machines on one network agree far better than this
 
 

@@ -21,7 +21,7 @@ from dit_policy_ros.ros.command_messages import commanded_trajectory
 from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
 
 COMMAND_HISTORY = 5.0  # [s]
-HISTORY_MARGIN = 1.5  # [s] a machine that is busy for a moment can still take every frame afterwards
+HISTORY_MARGIN = 2.0  # [s] a machine that is busy for a moment can still take every frame afterwards
 
 
 class RecorderStreams:

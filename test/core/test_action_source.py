@@ -53,8 +53,8 @@ def test_the_leader_settles_when_heard_of_later_or_too_late() -> None:
     actions = LeaderActions(SMALL_CONTRACT, "/leader/joint_states", keep=1.0)
     actions.stream.push(100 * MS, np.zeros(3))
     assert actions.is_settled(100 * MS, 100 * MS)
-    assert not actions.is_settled(101 * MS, 600 * MS)
-    assert actions.is_settled(101 * MS, 602 * MS)
+    assert not actions.is_settled(101 * MS, 1100 * MS)
+    assert actions.is_settled(101 * MS, 1102 * MS)
 
 
 def test_a_silent_leader_is_not_fresh_and_then_missing() -> None:

@@ -18,7 +18,7 @@ class Clockwork:
     """Plays two cameras at 30 Hz, joints at 100 Hz and a command that tells the time, in simulated time."""
 
     def __init__(self, late_ms: int = 8) -> None:
-        self.streams = ObservationBuilder(SMALL_CONTRACT)
+        self.streams = ObservationBuilder(SMALL_CONTRACT, margin=2.0)
         self.now = START
         self.late = late_ms * MS  # from stamp to arrival
         self.dead: dict[str, tuple[int, int]] = {}  # stream: from, to [ns]
@@ -111,13 +111,15 @@ def test_how_often_it_is_polled_changes_nothing() -> None:
         np.testing.assert_array_equal(one.state, other.state)
 
 
-def test_a_frame_waits_for_late_samples_but_not_for_ever() -> None:
+def test_a_frame_waits_for_samples_that_are_late_on_their_way() -> None:
     world = Clockwork(late_ms=100)
     world.run(500)
     sampler = world.begin()
-    frames = world.run(1000, sampler)
+    frames = world.run(500, sampler)
+    world.late = 900 * MS  # a busy machine, or a slow network
+    frames += world.run(2000, sampler)
     assert sampler.missing == {"top": 0, "wrist": 0, "joint_states": 0, "action": 0}
-    assert len(frames) >= 29
+    assert len(frames) >= 45
 
 
 def test_lost_images_are_repeated_and_counted() -> None:
@@ -140,9 +142,9 @@ def test_a_dead_camera_does_not_stop_the_episode() -> None:
     sampler = world.begin()
     world.dead["wrist"] = (START + 700 * MS, START + 99 * SECOND)
     frames = world.run(2000, sampler)
-    assert len(frames) >= 40
+    assert len(frames) >= 29
     assert sampler.missing["wrist"] == len(frames) - len({frame.images["wrist"] for frame in frames})
-    assert sampler.missing["wrist"] > 30
+    assert sampler.missing["wrist"] > 20
     assert sampler.missing["top"] == 0
 
 
