@@ -24,9 +24,7 @@ class CameraThread:
     counted, and what is published is always recent. All cameras of a snapshot share its stamp.
     """
 
-    def __init__(
-        self, node: Node, model: Model, cameras: Sequence[str], width: int, height: int
-    ) -> None:
+    def __init__(self, node: Node, model: Model, cameras: Sequence[str], width: int, height: int) -> None:
         """Raises SimulationError when nothing can be rendered or a camera is unknown."""
         self._node = node
         self._model = model

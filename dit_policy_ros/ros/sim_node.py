@@ -19,6 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.ros.lifecycle import run_node
+from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.parameters import declare_parameters, read_settings
 from dit_policy_ros.ros.qos import STATUS, TRAJECTORIES
 from dit_policy_ros.ros.sim_cameras import CameraThread
@@ -30,6 +31,10 @@ from dit_policy_ros.sim.referee import Referee
 from dit_policy_ros.sim.robot import JOINTS, STEP_NS, BimanualSim
 
 _CHECK_PERIOD = 0.5  # [s]
+_PURPOSE = (
+    "A simulated two-armed robot that looks like one under ros2_control: publishes joint_states and three "
+    "cameras, takes trajectories on <controller>/joint_trajectory by joint_trajectory_controller's rules."
+)
 _TICK = 0.004  # [s] between looks at the clock: two physics steps
 # joint_state_broadcaster's order is its own (alphabetical, as a rule); readers must go by name.
 _PUBLISHED_ORDER = sorted(range(len(JOINTS)), key=lambda i: JOINTS[i])
@@ -202,6 +207,8 @@ class _Schedule:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the simulated robot until SIGINT or SIGTERM."""
+    if print_help_if_asked("sim_node", _PURPOSE, SIM_PARAMETERS, args):
+        return 0
     return run_node(SimNode, args, threads=2)
 
 

@@ -64,9 +64,7 @@ class Renderer:
     OpenGL ties a context to a thread: make, use and close a Renderer in the same one.
     """
 
-    def __init__(
-        self, model: Model, width: int = 320, height: int = 240, *, shadows: bool = False
-    ) -> None:
+    def __init__(self, model: Model, width: int = 320, height: int = 240, *, shadows: bool = False) -> None:
         self._model = model
         self._width, self._height = width, height
         model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)

@@ -180,6 +180,6 @@ def spinning_together(*nodes: Node, threads: int = 6) -> Iterator[None]:
             if hasattr(node, "shut_down"):
                 node.shut_down()
         executor.shutdown()
-        thread.join(5.0)
+        thread.join()
         for node in nodes:
             node.destroy_node()
