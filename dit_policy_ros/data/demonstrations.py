@@ -57,7 +57,7 @@ class Demonstrations:
         return starts[which], ends[which]
 
 
-def vector_stats(values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def vector_stats(values: NDArray[np.floating]) -> dict[str, NDArray[np.float32]]:
     """All statistics of a (M, D) array, each (D,)."""
     exact = values.astype(np.float64)  # a float32 sum over millions of pixels is off by a hundredth
     q01, q10, q90, q99 = np.quantile(exact, (0.01, 0.1, 0.9, 0.99), axis=0)

@@ -38,6 +38,7 @@ def download(name: str) -> Path:
         raise CheckpointError(f"checkpoint {name!r}: expected a hub id owner/name or owner/name@revision")
     # A commit never changes: what the cache has of it needs no network. A branch is asked for its newest
     # state first; huggingface_hub falls back on the cache by itself.
+    failure: Exception = OSError("nothing was tried")
     is_commit = COMMIT.fullmatch(match["revision"] or "") is not None
     for local_files_only in (True, False) if is_commit else (False,):
         try:

@@ -156,7 +156,7 @@ def _read_pipeline(folder: Path, name: str) -> dict[str, tuple[Any, dict[str, Te
     pipeline: dict[str, tuple[Any, dict[str, Tensor]]] = {}
     for i, entry in enumerate(steps):
         kind = entry.get("registry_name") if isinstance(entry, dict) else entry
-        if kind not in _STEPS:
+        if not isinstance(kind, str) or kind not in _STEPS:
             raise CheckpointError(
                 f"{path}: unknown step {kind!r} at place {i}; known steps: {', '.join(sorted(_STEPS))}"
             )

@@ -113,7 +113,8 @@ def _decode_scalar(value: Any, hint: Any, where: str) -> Any:
             raise _mismatch("an integer", value, where)
         return int(value)
     if not isinstance(value, hint):
-        raise _mismatch({str: "a string", bool: "true or false"}.get(hint, hint.__name__), value, where)
+        names = {str: "a string", bool: "true or false"}
+        raise _mismatch(names.get(hint, str(hint.__name__)), value, where)
     return value
 
 

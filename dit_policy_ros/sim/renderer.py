@@ -12,8 +12,8 @@ import numpy as np
 
 from dit_policy_ros.core.errors import SimulationError
 
-# For ros/, which passes the model on but does not know the simulator.
-Model = mujoco.MjModel
+# A mujoco.MjModel, for ros/, which passes it on but does not know the simulator.
+type Model = Any
 
 _REMEDY = (
     "install one of the Debian packages libegl1 (with libgl1-mesa-dri, preferred) or libosmesa6, "
