@@ -2,6 +2,7 @@
 """The policy node: cameras and joint states in, checked trajectories out, a task by service."""
 
 import functools
+import gc
 import sys
 import time
 from dataclasses import dataclass
@@ -133,6 +134,10 @@ class PolicyNode(GuardedLifecycleNode):
             contract, settings, policy, streams, motion, controllers, chunk_publisher, control_timer
         )
         self._subscribe(contract, streams)
+        # The libraries' objects stay for good. Walking over them costs the garbage collector 0.1 s at a time,
+        # during which nothing else in this process runs (measured with 390,000 objects).
+        gc.collect()
+        gc.freeze()
         self.get_logger().info(f"configured: {policy.description}")
 
     def preflight(self) -> None:
@@ -211,6 +216,7 @@ class PolicyNode(GuardedLifecycleNode):
                 self.destroy_lifecycle_publisher(publisher)
         self._configured = None
         self._reported.clear()
+        gc.unfreeze()
 
     # --- streams -------------------------------------------------------------------------------------------
 

@@ -134,6 +134,7 @@ def test_a_signal_stops_the_node_before_the_context_goes(ros_domain, start_proce
     child = start_process("active", sys.executable, str(script))
     wait_for(lambda: "ready" in child.output(), 30.0, "the node is active")
     child.process.send_signal(number)
+    child.process.send_signal(signal.SIGINT)  # a terminal's Ctrl-C reaches a launched node twice
     wait_for(lambda: not child.alive, 10.0, "the process ends")
     assert child.process.returncode == 0
     assert "stopped, context valid" in child.output()
