@@ -9,19 +9,19 @@ way out before the context goes.
 
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.ros.executor import PatientExecutor
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -141,15 +141,6 @@ class GuardedLifecycleNode(LifecycleNode):
         return following(state) if result is TransitionCallbackReturn.SUCCESS else result
 
 
-def share_the_interpreter() -> None:
-    """Have Python's threads take turns every 0.5 ms instead of 5 ms.
-
-    rclpy's MultiThreadedExecutor hands a callback to its threads again and again until one of them has begun
-    it, and keeps the interpreter meanwhile: a turn is lost with every message (rclpy 9.1, executors.py).
-    """
-    sys.setswitchinterval(0.0005)
-
-
 def run_node(make_node: Callable[[], Any], args: list[str] | None = None, threads: int = 4) -> int:
     """Spin a node until SIGINT or SIGTERM, then let it shut down before the context does.
 
@@ -162,7 +153,6 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
     Returns:
         An exit code: 0 after a signal, 1 where the node could not be made or a callback raised.
     """
-    share_the_interpreter()
     # A pipe, because a handler that sets an event can deadlock with the wait for that event.
     wake, ring = os.pipe()
     for number in _ENDING:
@@ -174,7 +164,7 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
         get_logger("dit_policy_ros").error(str(error))
         rclpy.try_shutdown()
         return 1
-    executor = MultiThreadedExecutor(num_threads=threads)
+    executor = PatientExecutor(num_threads=threads)
     executor.add_node(node)
     failed = threading.Event()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
@@ -22,7 +22,7 @@ from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.tasks import TaskTokenizer, TokenizerOptions
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.convert import to_stamp
-from dit_policy_ros.ros.lifecycle import share_the_interpreter
+from dit_policy_ros.ros.executor import PatientExecutor
 from dit_policy_ros.training.tiny_clip import tiny_text_config, tiny_vision_config, train_tokenizer
 
 JOINTS = ("left_joint_1", "left_gripper", "right_joint_1", "right_gripper")
@@ -164,8 +164,7 @@ class SmallRobot(Node):
 @contextlib.contextmanager
 def spinning_together(*nodes: Node, threads: int = 6) -> Iterator[None]:
     """Spin nodes whose transitions wait for each other's messages; shut down and destroy them at the end."""
-    share_the_interpreter()
-    executor = MultiThreadedExecutor(num_threads=threads)
+    executor = PatientExecutor(num_threads=threads)
     for node in nodes:
         executor.add_node(node)
 
