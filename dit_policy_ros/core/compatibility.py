@@ -1,47 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does a checkpoint fit the robot? Every difference between the two, found before anything moves."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.core.problems import Problems, listing
 
 _FPS_TOLERANCE = 1e-3  # [Hz]
 _ASPECT_TOLERANCE = 0.01  # relative; below this, resizing distorts less than a pixel of rounding does
 
 
-class PolicyFacts(Protocol):
-    """What a loaded policy says about the robot it was trained on."""
-
-    @property
-    def fps(self) -> float | None:
-        """Rate of its training data [Hz]; None when the checkpoint does not say."""
-        ...
-
-    @property
-    def joint_names(self) -> Sequence[str] | None:
-        """Order of its state and action vector; None when the checkpoint does not say."""
-        ...
-
-    @property
-    def image_shapes(self) -> Mapping[str, tuple[int, int]]:
-        """Height and width [pixel] of the images it wants, by camera."""
-        ...
-
-    @property
-    def state_dim(self) -> int:
-        """Length of its state vector."""
-        ...
-
-    @property
-    def action_dim(self) -> int:
-        """Length of its action vector."""
-        ...
-
-
-def check_policy(policy: PolicyFacts, contract: Contract) -> None:
+def check_policy(policy: Policy, contract: Contract) -> None:
     """Raises CheckpointError that lists every way in which a checkpoint does not fit the contract.
 
     Cameras that the checkpoint does not use are fine; so is another resolution of the same aspect ratio,
