@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="dit_policy diagnose",
         description=__doc__,
         epilog=EXPLANATION.format(**dataclasses.asdict(Thresholds())).replace("%", "%%")
-        + "\nexample:\n  dit_policy diagnose out/pick ~/datasets/pick\n\n"
+        + "\nexample:\n  dit_policy diagnose out/pick/checkpoints/last/pretrained_model ~/datasets/pick\n\n"
         "Exit code: 0 when no task fails, 1 when one does, 2 when something could not be read.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -19,7 +19,7 @@ class Command(NamedTuple):
 # Modules are imported when they are asked for: torch, mujoco and lerobot each take seconds.
 COMMANDS = {
     "demo": Command("dit_policy_ros.cli.demo", "simulated robot, policy and several tasks, end to end"),
-    "train": Command("dit_policy_ros.cli.train", "train a policy on a LeRobotDataset"),
+    "train": Command("dit_policy_ros.cli.train", "train a policy on LeRobotDatasets"),
     "diagnose": Command("dit_policy_ros.cli.diagnose", "does a policy idle, or do another task than told"),
     "relocate": Command("dit_policy_ros.cli.relocate", "let LeRobot load a checkpoint without the hub"),
     "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),

@@ -25,7 +25,8 @@ from dit_policy_ros.cli.lockstep import Trial, run_trials
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.data.demonstrations import Demonstrations, image_stats
-from dit_policy_ros.data.reader import read_demonstrations, reduce_images
+from dit_policy_ros.data.reader import read_demonstrations
+from dit_policy_ros.data.video_frames import reduce_images
 from dit_policy_ros.data.writer import DatasetWriter
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, load_weights

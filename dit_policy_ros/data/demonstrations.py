@@ -16,8 +16,17 @@ STATISTICS = ("min", "max", "mean", "std", "q01", "q10", "q90", "q99")
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """One of the datasets that demonstrations were read from, and where its rows begin among theirs."""
+
+    name: str
+    first_frame: int = 0
+    first_episode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Demonstrations:
-    """Every frame of a dataset, its images already at the resolution that training uses."""
+    """Every frame of one or several datasets, its images already at the resolution that training uses."""
 
     fps: float  # [Hz]
     joint_names: tuple[str, ...]
@@ -29,6 +38,9 @@ class Demonstrations:
     task_index: NDArray[np.int64]  # (M,) into tasks
     episode_index: NDArray[np.int64]  # (M,), non-decreasing
     stats: Mapping[str, Mapping[str, NDArray[np.float32]]]  # by feature and statistic
+    sources: tuple[Source, ...] = (Source("dataset"),)  # in the order of their rows
+    # bool (M,): frames that repeat an old sample and episodes whose verdict failed; None where nobody judged
+    flagged: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         frames = len(self.state)
@@ -43,11 +55,33 @@ class Demonstrations:
         for name, values in (("state", self.state), ("action", self.action)):
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):
-                frame, entry = bad[0]
+                row, entry = bad[0]
                 raise DatasetError(
-                    f"demonstrations: {name} is {values[frame, entry]} at frame {frame} of the dataset, "
-                    f"episode {self.episode_index[frame]}, entry {entry}; remove or repair that episode"
+                    f"demonstrations: {name} is {values[row, entry]} at {self.place(row)}, entry {entry}; "
+                    f"remove or repair that episode"
                 )
+        empty = [index for index, task in enumerate(self.tasks) if not task.strip()]
+        rows = np.flatnonzero(np.isin(self.task_index, empty))
+        if len(rows):
+            raise DatasetError(
+                f"demonstrations: the instruction is empty at {self.place(rows[0])} and at {len(rows) - 1} "
+                f'more frames; the empty instruction stands for guidance\'s "no instruction". Give the '
+                f"episode its task with lerobot-edit-dataset, or remove it"
+            )
+
+    def locate(self, row: int) -> tuple[str, int, int]:
+        """Where a frame came from: the dataset's name, the episode and the frame, as the dataset counts."""
+        source = next(each for each in reversed(self.sources) if each.first_frame <= row)
+        return (
+            source.name,
+            int(self.episode_index[row]) - source.first_episode,
+            int(row) - source.first_frame,
+        )
+
+    def place(self, row: int) -> str:
+        """``locate`` in words."""
+        name, episode, frame = self.locate(row)
+        return f"frame {frame} of the {name}, episode {episode}"
 
     def episode_bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last frame of the episode that each frame belongs to, both (M,)."""

@@ -1,106 +1,207 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a local LeRobotDataset v3 whole: vectors from Parquet, images from video, decoded once.
+"""Reads local LeRobotDatasets v3 whole: vectors from Parquet, images from video, decoded once.
 
 Training looks at every frame many times and in random order; decoding a video for each look would cost more
-than the network. So the frames are decoded in order, resized once, and kept.
+than the network. So the frames are decoded in order, resized once, and kept (``frame_store``).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.demonstrations import STATISTICS, Demonstrations
+from dit_policy_ros.core.problems import Problems
+from dit_policy_ros.data.dataset_files import check_readable
+from dit_policy_ros.data.demonstrations import STATISTICS, Demonstrations, Source
+from dit_policy_ros.data.flags import failed_episodes, flagged_frames
+from dit_policy_ros.data.frame_store import FrameStore
 from dit_policy_ros.data.quiet import quiet, same_root_logger
+from dit_policy_ros.data.video_frames import decode_camera
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
-_BATCH = 64  # frames that are resized together
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Consecutive frames of one video file and where they belong."""
-
-    first_in_file: int
-    first_row: int
-    count: int
+Report = Callable[[int, int], None]
 
 
 def read_demonstrations(
-    root: Path | str,
+    roots: Path | str | Sequence[Path | str],
     cameras: tuple[str, ...] | None = None,
     size: tuple[int, int] | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Report = lambda done, total: None,
+    store: FrameStore | None = None,
 ) -> Demonstrations:
-    """Read every episode of a dataset.
+    """Read every episode of one dataset, or of several as if they were one.
 
     Args:
-        root: the dataset's folder (it holds ``meta/info.json``).
+        roots: the folder of a dataset (it holds ``meta/info.json``), or several.
         cameras: names to read; None reads all.
         size: (height, width) to which images are reduced, as the policy would; None keeps them.
         report: called with the images decoded so far and their number.
+        store: where the images are kept; None keeps them in memory.
 
     Raises:
-        DatasetError: the folder is no dataset, is damaged, or lacks a camera, a state or an action.
+        DatasetError: a folder is no dataset, is damaged, or lacks a camera, a state or an action; or the
+            datasets do not fit together.
     """
-    root = Path(root).expanduser().resolve()
-    if not (root / "meta" / "info.json").is_file():
-        raise DatasetError(f"dataset {root}: looked for {root / 'meta' / 'info.json'}, which does not exist")
-    with same_root_logger():
-        from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+    folders = [roots] if isinstance(roots, Path | str) else list(roots)
+    if not folders:
+        raise DatasetError("datasets: expected at least one folder, got none")
+    metas = [_open(Path(folder).expanduser().resolve()) for folder in folders]
+    chosen = _choose_cameras(metas, cameras)
+    _check_alike(metas, chosen)
+    first, tables = metas[0], []
+    for meta in metas:
+        with _readable(meta.root):
+            tables.append(_vectors(meta))
+    rows = np.cumsum([0, *(len(table["index"]) for table in tables)])
+    episodes = np.cumsum([0, *(meta.total_episodes for meta in metas)])
+    names = [_tasks(meta) for meta in metas]
+    tasks = tuple(dict.fromkeys(task for group in names for task in group))
+    task_index = [
+        np.array([tasks.index(task) for task in group])[table["task_index"]]
+        for group, table in zip(names, tables, strict=True)
+    ]
+    shapes = {name: tuple(first.features[IMAGES + name]["shape"][:2]) for name in chosen}
+    keys = (STATE, ACTION, *(IMAGES + name for name in chosen))
+    return Demonstrations(
+        fps=float(first.fps),
+        joint_names=tuple(_names(first.features[STATE])),
+        image_shapes=shapes,
+        tasks=tasks,
+        images=_all_images(metas, rows, shapes, size, report, store or FrameStore()),
+        state=np.concatenate([table[STATE].astype(np.float32) for table in tables]),
+        action=np.concatenate([table[ACTION].astype(np.float32) for table in tables]),
+        task_index=np.concatenate(task_index).astype(np.int64),
+        episode_index=np.concatenate(
+            [t["episode_index"] + start for t, start in zip(tables, episodes, strict=False)]
+        ).astype(np.int64),
+        stats=_stats(metas, keys),
+        sources=tuple(
+            Source(f"dataset {meta.root}", int(row), int(episode))
+            for meta, row, episode in zip(metas, rows, episodes, strict=False)
+        ),
+        flagged=np.concatenate([_flagged(m, table) for m, table in zip(metas, tables, strict=True)]),
+    )
+
+
+@contextmanager
+def _readable(root: Path) -> Iterator[None]:
+    """Turns what a damaged dataset makes of the libraries into one error that names it."""
     try:
         with quiet():
-            meta = LeRobotDatasetMetadata(f"local/{root.name}", root=root)
-            return _read(meta, root, cameras, size, report)
+            yield
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise DatasetError(f"dataset {root} cannot be read: {error!r}") from error
 
 
-def _read(
-    meta: Any,
-    root: Path,
-    cameras: tuple[str, ...] | None,
-    size: tuple[int, int] | None,
-    report: Callable[[int, int], None],
-) -> Demonstrations:
+def _open(root: Path) -> Any:
+    check_readable(root)
+    with same_root_logger():
+        from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+    with _readable(root):
+        meta: Any = LeRobotDatasetMetadata(f"local/{root.name}", root=root)
     missing = [key for key in (STATE, ACTION) if key not in meta.features]
     if missing:
         raise DatasetError(f"dataset {root}: expected {STATE} and {ACTION}, missing: {', '.join(missing)}")
-    present = [key.removeprefix(IMAGES) for key in meta.video_keys]
-    chosen = tuple(present) if cameras is None else cameras
-    absent = sorted(set(chosen) - set(present))
-    if absent:
-        raise DatasetError(
-            f"dataset {root}: no videos of camera {', '.join(absent)}; present: {', '.join(present)}"
+    return meta
+
+
+def _choose_cameras(metas: Sequence[Any], cameras: tuple[str, ...] | None) -> tuple[str, ...]:
+    chosen = cameras or tuple(key.removeprefix(IMAGES) for key in metas[0].video_keys)
+    for meta in metas:
+        present = [key.removeprefix(IMAGES) for key in meta.video_keys]
+        absent = sorted(set(chosen) - set(present))
+        if absent:
+            raise DatasetError(
+                f"dataset {meta.root}: no videos of camera {', '.join(absent)}; present: {', '.join(present)}"
+            )
+    return chosen
+
+
+def _check_alike(metas: Sequence[Any], cameras: Sequence[str]) -> None:
+    """Datasets that are read as one record the same things in the same order at the same rate."""
+    first, *others = metas
+    for meta in others:
+        problems = Problems(str(meta.root))
+        if meta.fps != first.fps:
+            problems.add("fps", f"{first.fps} Hz", f"{meta.fps} Hz")
+        for key in (STATE, ACTION):
+            expected, got = _names(first.features[key]), _names(meta.features[key])
+            if expected != got:
+                problems.add(f"{key} names", f"{expected}", f"{got}")
+        for key in (IMAGES + name for name in cameras):
+            expected, got = list(first.features[key]["shape"]), list(meta.features[key]["shape"])
+            if expected != got:
+                problems.add(f"{key} shape", f"{expected}", f"{got}")
+        problems.raise_if_any(
+            DatasetError, f"The dataset does not fit {first.root}, with which it is read; read them apart"
         )
-    table = _vectors(meta, root)
-    shapes = {name: tuple(meta.features[IMAGES + name]["shape"][:2]) for name in chosen}
-    total = len(table["index"]) * len(chosen)
-    images: dict[str, NDArray[np.uint8]] = {}
-    for i, name in enumerate(chosen):
-        done = i * len(table["index"])
-        images[name] = _images(
-            meta, root, name, size or shapes[name], lambda n, done=done: report(done + n, total)
-        )
-    keys = (STATE, ACTION, *(IMAGES + name for name in chosen))
-    return Demonstrations(
-        fps=float(meta.fps),
-        joint_names=tuple(_names(meta.features[STATE])),
-        image_shapes=shapes,
-        tasks=tuple(str(task) for task in meta.tasks.sort_values("task_index").index),
-        images=images,
-        state=table[STATE].astype(np.float32),
-        action=table[ACTION].astype(np.float32),
-        task_index=table["task_index"].astype(np.int64),
-        episode_index=table["episode_index"].astype(np.int64),
-        stats={key: _stats(meta.stats[key]) for key in keys},
-    )
+
+
+def _flagged(meta: Any, table: Mapping[str, NDArray]) -> NDArray[np.bool_]:
+    """Frames (M,) that the recorder marked as not to be learned from."""
+    episode = table["episode_index"]
+    flagged = np.isin(episode, list(failed_episodes(meta.root)))
+    for index, frames in flagged_frames(meta.root).items():
+        flagged[np.searchsorted(episode, index) + frames] = True
+    return flagged
+
+
+def _tasks(meta: Any) -> list[str]:
+    return [str(task) for task in meta.tasks.sort_values("task_index").index]
+
+
+def _all_images(
+    metas: Sequence[Any],
+    rows: NDArray[np.int64],
+    shapes: Mapping[str, tuple[int, int]],
+    size: tuple[int, int] | None,
+    report: Report,
+    store: FrameStore,
+) -> dict[str, NDArray[np.uint8]]:
+    """By camera, the frames of all datasets one after the other; ``rows`` (datasets + 1,) says where."""
+    total, images = int(rows[-1]), {}
+    for i, (name, recorded) in enumerate(shapes.items()):
+
+        def fill(array: NDArray[np.uint8], name: str = name, before: int = i * total) -> None:
+            for meta, first, last in zip(metas, rows, rows[1:], strict=False):
+                with _readable(meta.root):
+                    done = before + int(first)
+                    decode_camera(
+                        meta,
+                        name,
+                        array[first:last],
+                        lambda n, done=done: report(done + n, total * len(shapes)),
+                    )
+
+        identity = [[str(meta.root), _fingerprint(meta.root)] for meta in metas]
+        images[name] = store.images([name, identity], (total, *(size or recorded), 3), fill)
+    return images
+
+
+def _fingerprint(root: Path) -> list[list[object]]:
+    """What tells one state of a dataset's files from another, without reading them."""
+    files = [root / "meta" / "info.json", *sorted(root.glob("videos/**/*.mp4"))]
+    return [[str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+
+
+def _stats(metas: Sequence[Any], keys: Sequence[str]) -> dict[str, dict[str, NDArray[np.float32]]]:
+    with same_root_logger():
+        from lerobot.datasets.compute_stats import aggregate_stats
+    for meta in metas:
+        absent = [key for key in keys if key not in (meta.stats or {})]
+        if absent:
+            raise DatasetError(f"dataset {meta.root}: meta/stats.json lacks {', '.join(absent)}")
+    merged = metas[0].stats
+    if len(metas) > 1:
+        merged = aggregate_stats([{key: meta.stats[key] for key in keys} for meta in metas])
+    return {
+        key: {name: np.asarray(merged[key][name], np.float32) for name in STATISTICS if name in merged[key]}
+        for key in keys
+    }
 
 
 def _names(feature: Mapping[str, Any]) -> list[str]:
@@ -110,77 +211,15 @@ def _names(feature: Mapping[str, Any]) -> list[str]:
     return list(names)
 
 
-def _stats(stats: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
-    return {name: np.asarray(stats[name], np.float32) for name in STATISTICS if name in stats}
-
-
-def _vectors(meta: Any, root: Path) -> dict[str, NDArray]:
+def _vectors(meta: Any) -> dict[str, NDArray]:
     import pyarrow.parquet as parquet
 
     columns = [STATE, ACTION, "task_index", "episode_index", "index"]
     files = sorted({meta.get_data_file_path(episode) for episode in range(meta.total_episodes)})
-    tables = [parquet.read_table(root / file, columns=columns) for file in files]
+    tables = [parquet.read_table(meta.root / file, columns=columns) for file in files]
     parts = {
         name: np.concatenate([np.array(table[name].to_pylist(), ndmin=1) for table in tables])
         for name in columns
     }
     order = np.argsort(parts["index"], kind="stable")
     return {name: values[order] for name, values in parts.items()}
-
-
-def _images(
-    meta: Any, root: Path, name: str, size: tuple[int, int], report: Callable[[int], None]
-) -> NDArray[np.uint8]:
-    """All frames of a camera (M, h, w, 3), in the order of the dataset's rows."""
-    result = np.zeros((meta.total_frames, *size, 3), np.uint8)
-    seen = 0
-    for file, spans in _spans(meta, name).items():
-        frames = _decode(root / file)
-        position = 0
-        for span in sorted(spans, key=lambda span: span.first_in_file):
-            while position < span.first_in_file:
-                next(frames)
-                position += 1
-            for start in range(0, span.count, _BATCH):
-                count = min(_BATCH, span.count - start)
-                try:
-                    raw = np.stack([next(frames) for _ in range(count)])  # (count, H, W, 3)
-                except (StopIteration, RuntimeError):
-                    raise DatasetError(
-                        f"dataset {root}: {file} ends before row {span.first_row + span.count - 1}"
-                    ) from None
-                row = span.first_row + start
-                result[row : row + count] = reduce_images(raw, size)
-                seen += count
-                report(seen)
-            position += span.count
-    return result
-
-
-def _spans(meta: Any, name: str) -> dict[Path, list[_Span]]:
-    """Which frames of which video file belong to which rows."""
-    key = IMAGES + name
-    spans: dict[Path, list[_Span]] = {}
-    for index in range(meta.total_episodes):
-        episode = meta.episodes[index]
-        first = round(episode[f"videos/{key}/from_timestamp"] * meta.fps)
-        row, end = episode["dataset_from_index"], episode["dataset_to_index"]
-        spans.setdefault(meta.get_video_file_path(index, key), []).append(_Span(first, row, end - row))
-    return spans
-
-
-def _decode(path: Path) -> Iterator[NDArray[np.uint8]]:
-    import av
-
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)  # (H, W, 3)
-
-
-def reduce_images(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize (B, H, W, 3) to (B, h, w, 3) with the filter that the policy uses on the robot."""
-    if images.shape[1:3] == tuple(size):
-        return images
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32)
-    small = functional.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
-    return small.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()

@@ -118,8 +118,9 @@ def check_folder(name: str, folder: Path) -> Path:
     """``folder`` if all files of a checkpoint are in it; CheckpointError names those that are not."""
     missing = [file for file in REQUIRED_FILES if not (folder / file).is_file()]
     if missing:
-        nested = folder / "pretrained_model"
-        hint = f"; did you mean {nested}?" if (nested / CONFIG_FILE).is_file() else ""
+        places = (folder / inner / "pretrained_model" for inner in (".", "last", "checkpoints/last"))
+        nested = next((place for place in places if (place / CONFIG_FILE).is_file()), None)
+        hint = f"; did you mean {nested}?" if nested else ""
         raise CheckpointError(f"checkpoint {name!r}: {folder} lacks {', '.join(missing)}{hint}")
     return folder
 

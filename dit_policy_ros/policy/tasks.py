@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 EMPTY_INSTRUCTION = ""
@@ -53,20 +52,3 @@ class TaskTokenizer:
     def is_truncated(self, task: str) -> bool:
         """Whether the instruction has more tokens than the text encoder reads."""
         return len(self.tokenizer(task)["input_ids"]) > self.options.max_length
-
-
-def dropped(count: int, probability: float, generator: torch.Generator) -> Tensor:
-    """Which of ``count`` examples lose their instruction: bool (count,), each with ``probability``."""
-    if not 0.0 <= probability < 1.0:
-        raise ValueError(f"instruction dropout: expected 0 or more, less than 1, got {probability}")
-    return torch.rand(count, generator=generator) < probability
-
-
-def drop_instructions(tasks: Sequence[str], probability: float, generator: torch.Generator) -> list[str]:
-    """Replace each instruction by the empty one with ``probability``, for classifier-free guidance.
-
-    Ho and Salimans 2022 (arXiv 2207.12598), algorithm 1. The empty string goes through the tokenizer and the
-    frozen text encoder like any other, so a checkpoint needs no tensor for it.
-    """
-    drops = dropped(len(tasks), probability, generator).tolist()
-    return [EMPTY_INSTRUCTION if drop else task for task, drop in zip(tasks, drops, strict=True)]

@@ -4,7 +4,7 @@
 Shapes: M frames, B batch, S observation steps, N cameras, T horizon.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from dit_policy_ros.data.demonstrations import Demonstrations
 from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.normalize import make_normalizer
-from dit_policy_ros.policy.processors import DEFAULT_EPS
-from dit_policy_ros.policy.tasks import TaskTokenizer
+from dit_policy_ros.policy.processors import DEFAULT_EPS, Stats
+from dit_policy_ros.policy.tasks import EMPTY_INSTRUCTION, TaskTokenizer
+from dit_policy_ros.training.augmentation import Augmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,44 @@ class Windows:
     is_pad: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What one batch reads of the data, not yet scaled: cheap to make and to move to a GPU."""
+
+    state: Tensor  # (B, S, D) normalised
+    action: Tensor  # (B, T, A) normalised
+    is_pad: Tensor  # bool (B, T)
+    task: Tensor  # (B,) into the pooled text
+    images: Tensor | None  # uint8 (B, S, N, h, w, 3)
+    features: Tensor | None  # (B, S, N * F)
+
+    def to(self, device: torch.device) -> "Cut":
+        """The same on another device."""
+        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Cut(**{n: t if t is None else t.to(device, non_blocking=True) for n, t in parts.items()})
+
+
 class BatchMaker:
     """Cuts batches out of demonstrations; statistics and text are prepared once."""
 
-    def __init__(self, data: Demonstrations, policy: DiTPolicy, tokenizer: TaskTokenizer) -> None:
+    def __init__(
+        self,
+        data: Demonstrations,
+        policy: DiTPolicy,
+        tokenizer: TaskTokenizer,
+        stats: Stats | None = None,
+        instruction_dropout: float = 0.0,
+        augmentation: float = 0.0,
+    ) -> None:
         """Prepare batches.
 
         Args:
-            data: the demonstrations; their statistics normalise.
+            data: the demonstrations.
             policy: whose options say what a batch holds, and whose frozen text encoder reads the tasks.
             tokenizer: of the instructions.
+            stats: what normalises; None takes the demonstrations' own.
+            instruction_dropout: share of training examples that get the empty instruction.
+            augmentation: strength of the random changes of training images; 0 makes none.
 
         Raises:
             DatasetError: the demonstrations lack a camera or have other dimensions than the policy.
@@ -46,29 +75,39 @@ class BatchMaker:
         config = policy.config
         _check(data, config)
         self.data, self.config = data, config
-        self.stats = {
+        self.stats: Stats = stats or {
             key: {name: torch.as_tensor(value) for name, value in group.items()}
             for key, group in data.stats.items()
         }
-        features = {**config.input_features, **config.output_features}
-        scales = {
+        self.scales = {
             key: make_normalizer(
                 key,
                 feature,
                 config.normalization_mapping[feature.type.value],
-                self.stats[key],
+                self.stats.get(key, {}),
                 DEFAULT_EPS,
-                "dataset",
+                "statistics",
             )
-            for key, feature in features.items()
+            for key, feature in {**config.input_features, **config.output_features}.items()
         }
-        self._state = scales[STATE_KEY].normalize(torch.from_numpy(data.state))  # (M, D)
-        self._action = scales[ACTION_KEY].normalize(torch.from_numpy(data.action))  # (M, A)
-        self._image_scales = {key: scales[key] for key in config.image_features}
-        self._pooled = policy.observation_encoder.text_encoder.pool(
-            *tokenizer(data.tasks)
-        ).clone()  # (tasks, E)
+        self.instruction_dropout = instruction_dropout
+        self._augment = Augmentation(augmentation) if augmentation else None
+        self._state = self.scales[STATE_KEY].normalize(torch.from_numpy(data.state))  # (M, D)
+        self._action = self.scales[ACTION_KEY].normalize(torch.from_numpy(data.action))  # (M, A)
+        texts = [*data.tasks, EMPTY_INSTRUCTION]  # the last stands for a dropped one
+        self._pooled = policy.observation_encoder.text_encoder.pool(*tokenizer(texts)).clone()  # (tasks+1, E)
         self._first, self._last = data.episode_bounds()
+
+    @property
+    def normalized_action(self) -> NDArray[np.float32]:
+        """All demonstrated actions (M, A) in the network's units."""
+        return self._action.numpy()
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether an image differs from one look to the next, so that its features cannot be stored."""
+        crops = self.config.crop_shape is not None and self.config.image_crop_is_random
+        return self._augment is not None or crops
 
     def windows(self, frames: NDArray[np.int64]) -> Windows:
         """The frames around each of ``frames`` (B,), held at the episode's ends as LeRobot does."""
@@ -79,8 +118,8 @@ class BatchMaker:
         outside = (commanded < first) | (commanded > last)
         return Windows(np.clip(observed, first, last), np.clip(commanded, first, last), outside)
 
-    def batch(self, frames: NDArray[np.int64], features: Tensor | None = None) -> Batch:
-        """One batch.
+    def cut(self, frames: NDArray[np.int64], features: Tensor | None = None) -> Cut:
+        """Read what one batch needs.
 
         Args:
             frames: (B,) the newest observed frame of each example.
@@ -88,24 +127,60 @@ class BatchMaker:
         """
         windows = self.windows(frames)
         observed, commanded = torch.from_numpy(windows.observed), torch.from_numpy(windows.commanded)
-        return Batch(
+        return Cut(
             state=self._state[observed],
-            pooled_text=self._pooled[torch.from_numpy(self.data.task_index[frames])],
             action=self._action[commanded],
-            action_is_pad=torch.from_numpy(windows.is_pad),
-            images=self.images(windows.observed) if features is None and self._image_scales else None,
-            image_features=None if features is None else features[observed],
+            is_pad=torch.from_numpy(windows.is_pad),
+            task=torch.from_numpy(self.data.task_index[frames]),
+            images=self._pixels(windows.observed) if features is None and self._cameras else None,
+            features=None if features is None else features[observed],
         )
 
-    def images(self, frames: NDArray[np.int64]) -> Tensor:
-        """Normalised images of frames (B, S): (B, S, N, 3, h, w)."""
-        cameras = []
-        for key, scale in self._image_scales.items():
-            pixels = torch.from_numpy(
-                self.data.images[key.removeprefix(IMAGE_PREFIX)][frames]
-            )  # (B, S, h, w, 3)
-            cameras.append(scale.normalize(pixels.permute(0, 1, 4, 2, 3).to(torch.float32) / 255))
-        return torch.stack(cameras, dim=2)
+    def finish(self, cut: Cut, training: bool = False) -> Batch:
+        """Scale a batch where it is; in training also augment it and drop instructions.
+
+        Draws from torch's global generators what is random.
+        """
+        device = cut.state.device
+        task, images = cut.task, None
+        if training and self.instruction_dropout:
+            # Ho and Salimans 2022 (arXiv 2207.12598), algorithm 1.
+            is_dropped = torch.rand(len(task), device=device) < self.instruction_dropout
+            task = torch.where(is_dropped, len(self.data.tasks), task)
+        if cut.images is not None:
+            images = self._scaled(cut.images, self._augment if training else None)
+        return Batch(
+            state=cut.state,
+            pooled_text=self._pooled.to(device)[task],
+            action=cut.action,
+            action_is_pad=cut.is_pad,
+            images=images,
+            image_features=cut.features,
+        )
+
+    def batch(self, frames: NDArray[np.int64], features: Tensor | None = None) -> Batch:
+        """One batch as it is, on the CPU; the arguments are those of ``cut``."""
+        return self.finish(self.cut(frames, features))
+
+    @property
+    def _cameras(self) -> list[str]:
+        return list(self.config.image_features)
+
+    def _pixels(self, frames: NDArray[np.int64]) -> Tensor:
+        """Images of frames (B, S): uint8 (B, S, N, h, w, 3)."""
+        cameras = [self.data.images[key.removeprefix(IMAGE_PREFIX)][frames] for key in self._cameras]
+        return torch.from_numpy(np.stack(cameras, axis=2))
+
+    def _scaled(self, pixels: Tensor, augment: Augmentation | None) -> Tensor:
+        """Normalised images: uint8 (B, S, N, h, w, 3) -> (B, S, N, 3, h, w)."""
+        images = pixels.permute(0, 1, 2, 5, 3, 4).to(torch.float32) / 255
+        if augment is not None:
+            images = augment(images)
+        scaled = [
+            self.scales[key].to(images.device).normalize(images[:, :, n])
+            for n, key in enumerate(self._cameras)
+        ]
+        return torch.stack(scaled, dim=2)
 
     @torch.no_grad()
     def all_features(self, policy: DiTPolicy, chunk: int = 256) -> Tensor:
@@ -113,7 +188,7 @@ class BatchMaker:
         was_training = policy.training
         policy.eval()
         parts = [
-            policy.observation_encoder.encode_images(self.images(frames[:, None]))[:, 0]
+            policy.observation_encoder.encode_images(self._scaled(self._pixels(frames[:, None]), None))[:, 0]
             for frames in np.array_split(
                 np.arange(len(self.data.state)), max(1, len(self.data.state) // chunk)
             )

@@ -60,6 +60,7 @@ def demo_config(cameras: Mapping[str, tuple[int, int]], state_dim: int, action_d
         image_resize_shape=RESIZED,
         image_crop_shape=(IMAGE_SIDE, IMAGE_SIDE),
         image_crop_is_random=False,  # a shifted view would move the cubes
+        drop_n_last_frames=0,  # an episode's end shows how to stay at the goal
         tokenizer_max_length=MAX_TOKENS,
         normalization_mapping={
             "VISUAL": NormalizationMode.MEAN_STD,

@@ -2,10 +2,11 @@
 """Optimiser groups, learning-rate schedule and averaged weights."""
 
 import copy
-import math
+from typing import Any
 
 import torch
 from torch import nn
+from transformers import get_cosine_schedule_with_warmup
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.training.config import TrainConfig
@@ -20,26 +21,20 @@ def make_optimizer(policy: DiTPolicy, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay)
 
 
-def cosine_with_warmup(
+def make_schedule(
     optimizer: torch.optim.Optimizer, warmup: int, steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
     """The rate rises linearly over ``warmup`` steps and falls to 0 along half a cosine until ``steps``."""
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        progress = (step - warmup) / max(1, steps - warmup)
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return get_cosine_schedule_with_warmup(optimizer, warmup, steps)
 
 
 class AveragedWeights:
     """A moving average of a network's weights, short at first so that early checkpoints are good too."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        """Start from the network's present weights; ``decay`` in [0, 1)."""
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        """Start from the network's present weights; ``decay`` in [0, 1). Frozen weights are shared."""
+        frozen = {id(weight): weight for weight in network.parameters() if not weight.requires_grad}
+        self.network = copy.deepcopy(network, memo=frozen).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
 
@@ -48,5 +43,15 @@ class AveragedWeights:
         """Move towards the network's weights."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        averages, weights = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(averages, weights, 1.0 - decay)
+        averages, weights = self.network.parameters(), network.parameters()
+        moving = [(a, w) for a, w in zip(averages, weights, strict=True) if a is not w]
+        torch._foreach_lerp_([a for a, _ in moving], [w for _, w in moving], 1.0 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on."""
+        return {"network": self.network.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state_dict``."""
+        self.network.load_state_dict(state["network"])
+        self.updates = state["updates"]

@@ -1,97 +1,254 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: batches in, averaged weights out."""
+"""The training loop: batches in, averaged weights out; on one device, or by ``accelerate launch`` on many."""
 
+import json
+import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.data.demonstrations import Demonstrations
+from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
+from dit_policy_ros.training.batches import BatchMaker, Cut
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.optimization import AveragedWeights, cosine_with_warmup, make_optimizer
+from dit_policy_ros.training.optimization import AveragedWeights, make_optimizer, make_schedule
+from dit_policy_ros.training.sampling import FrameSampler, held_out, trainable, unflagged
+
+_PROGRESS_FILE = "progress.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is known after a step. loss: of this step's batch; rate: the present learning rate."""
+    """What is known after a step. loss: of this step's batch; rate: the step's learning rate."""
 
     step: int
     steps: int
     loss: float
     rate: float
+    gradient_norm: float  # before clipping
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Where and in which precision training computes; TrainingError where the machine cannot."""
+    try:
+        result = Accelerator(
+            cpu=config.device == "cpu",
+            mixed_precision=config.mixed_precision,
+            # A frozen vision encoder is part of the network and gets no gradient.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+    except ValueError as error:
+        raise TrainingError(f"mixed_precision {config.mixed_precision!r}: {error}") from error
+    if config.mixed_precision == "fp16" and result.device.type == "cpu":
+        raise TrainingError("mixed_precision 'fp16': expected a GPU, got the CPU; it computes in 'bf16'")
+    return result
 
 
 class Trainer:
     """Trains one policy on one set of demonstrations."""
 
-    def __init__(self, policy: DiTPolicy, batches: BatchMaker, config: TrainConfig) -> None:
-        """Set up a run; torch's global generator is seeded.
+    def __init__(
+        self,
+        policy: DiTPolicy,
+        batches: BatchMaker,
+        config: TrainConfig,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        """Set up a run; the global random generators are seeded.
 
         Args:
             policy: trained in place.
             batches: cuts the demonstrations.
             config: how to train.
+            accelerator: where to train; None makes one.
+
+        Raises:
+            TrainingError: no frame is left to train on, or a task has another name.
         """
-        torch.manual_seed(config.seed)
+        self.accelerator = accelerator or make_accelerator(config)
+        set_seed(config.seed, device_specific=True)
         self.policy, self.batches, self.config = policy, batches, config
-        self.optimizer = make_optimizer(policy, config)
-        self.schedule = cosine_with_warmup(self.optimizer, config.warmup_steps, config.steps)
-        self.average = AveragedWeights(policy, config.ema_decay)
         self.step = 0
-        self._frames = shuffled(len(batches.data.state), config.batch_size, config.seed)
+        data = batches.data
+        self.validation = held_out(data, config.validation, config.seed)  # (M,)
+        drop = policy.config.to_mapping()["drop_n_last_frames"]
+        good = np.ones(len(data.state), bool)
+        if not config.use_flagged:
+            good = unflagged(data, policy.config.n_obs_steps)
+        self._usable = good & trainable(data, drop) & ~self.validation & chosen(data, config.tasks)  # (M,)
+        self.left_out = int((~good).sum())
+        self._weights = {task_number(data, task): weight for task, weight in config.task_weights.items()}
+        policy.to(self.accelerator.device)
+        optimizer = make_optimizer(policy, config)
+        self.schedule = make_schedule(optimizer, config.warmup_steps, config.steps)
+        self.average = AveragedWeights(policy, config.ema_decay)
+        self._network, self.optimizer = self.accelerator.prepare(policy, optimizer)
+        self.accelerator.register_for_checkpointing(self.schedule, self.average)
+        self._is_vision_frozen = config.vision_lr_multiplier == 0 and bool(policy.config.image_features)
         self._features: Tensor | None = None
-        if config.vision_lr_multiplier == 0 and policy.config.image_features:
+        every_patch = policy.config.conditioning != "adaln" and policy.config.image_tokens == "all"
+        if self._is_vision_frozen and not batches.is_augmented and not every_patch:
             self._features = batches.all_features(policy)
+        self._sampler()  # reports now what it could not draw later
+
+    @property
+    def trained(self) -> DiTPolicy:
+        """What a checkpoint holds: the averaged weights, or the last ones where nothing is averaged."""
+        return self.average.network if self.config.ema_decay else self.policy
 
     def run(self, report: Callable[[Progress], None], checkpoint: Callable[[DiTPolicy, int], None]) -> None:
-        """Train to the end.
+        """Train to the end, or until ``stop``.
 
         Args:
             report: called after every step.
-            checkpoint: called with the averaged weights every ``checkpoint_every`` steps and at the end.
+            checkpoint: called with ``trained`` every ``checkpoint_every`` steps and at the end.
 
         Raises:
-            TrainingError: the loss is not finite; the batch is named.
+            TrainingError: the loss or its gradient is not finite; the batch is named.
         """
-        self.policy.train()
-        while self.step < self.config.steps:
-            loss = self.advance(next(self._frames))
-            report(Progress(self.step, self.config.steps, loss, self.schedule.get_last_lr()[0]))
-            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
-                checkpoint(self.average.network if self.config.ema_decay else self.policy, self.step)
+        cuts = self._cuts()
+        try:
+            while self.step < self.config.steps:
+                self.policy.train()
+                report(self._advance(*next(cuts)))
+                is_last = self.step == self.config.steps or self.accelerator.check_trigger()
+                if is_last or self.step % self.config.checkpoint_every == 0:
+                    checkpoint(self.trained, self.step)
+                if is_last:
+                    return
+        finally:
+            cuts.close()
 
-    def advance(self, frames: NDArray[np.int64]) -> float:
-        """One optimiser step on the examples at ``frames`` (B,); returns the loss."""
-        loss = self.policy(self.batches.batch(frames, self._features))
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            episodes = self.batches.data.episode_index[frames]
-            named = ", ".join(f"{e}:{f}" for e, f in zip(episodes, frames, strict=True))
+    def stop(self) -> None:
+        """End ``run`` after the present step and a checkpoint; may be called by a signal handler."""
+        self.accelerator.set_trigger()
+
+    def save_state(self, folder: Path) -> None:
+        """Write all that ``load_state`` needs to go on exactly as if nothing had happened."""
+        self.accelerator.save_state(str(folder))
+        if self.accelerator.is_main_process:
+            (folder / _PROGRESS_FILE).write_text(json.dumps(self._identity() | {"step": self.step}))
+
+    def load_state(self, folder: Path) -> None:
+        """Go on from a ``save_state`` of the same options, data and number of processes.
+
+        Raises:
+            TrainingError: the state is missing, damaged or of other data.
+        """
+        try:
+            saved = json.loads((folder / _PROGRESS_FILE).read_text())
+            self.step = int(saved.pop("step"))
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainingError(f"{folder}: cannot resume: {error!r}") from error
+        differing = [
+            f"{name} was {saved.get(name)}, is {value}"
+            for name, value in self._identity().items()
+            if saved.get(name) != value
+        ]
+        if differing:
+            raise TrainingError(f"{folder}: cannot resume exactly: {'; '.join(differing)}")
+        try:
+            self.accelerator.load_state(str(folder))
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
             raise TrainingError(
-                f"the loss is {value} at step {self.step + 1}; this step was not taken. Lower learning_rate, "
-                f"or look at the batch's frames (episode:frame of the dataset): {named}"
-            )
+                f"{folder}: cannot resume, the state is damaged; remove it to go on from the checkpoint "
+                f"before: {str(error).splitlines()[0]}"
+            ) from error
+
+    def _identity(self) -> dict[str, int]:
+        """What must not change between two parts of a run."""
+        return {
+            "processes": self.accelerator.num_processes,
+            "frames": len(self.batches.data.state),
+            "frames trained on": int(self._usable.sum()),
+        }
+
+    def _sampler(self) -> FrameSampler:
+        frames = np.flatnonzero(self._usable)
+        return FrameSampler(
+            frames,
+            self.config.batch_size,
+            self.config.seed,
+            groups=self.batches.data.task_index[frames] if self.config.balance_tasks else None,
+            weights=self._weights,
+            rank=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
+
+    def _cuts(self) -> Iterator[tuple[NDArray[np.int64], Cut]]:
+        """Batches from the present step on, each read while the one before is trained on."""
+        sampler = self._sampler()
+        sampler.skip(self.step)
+
+        def read() -> tuple[NDArray[np.int64], Cut]:
+            frames = next(sampler)
+            return frames, self.batches.cut(frames, self._features)
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead: Future[tuple[NDArray[np.int64], Cut]] = pool.submit(read)
+            while True:
+                now, ahead = ahead.result(), pool.submit(read)
+                yield now
+
+    def _advance(self, frames: NDArray[np.int64], cut: Cut) -> Progress:
+        """One optimiser step on the examples at ``frames`` (B,)."""
+        batch = self.batches.finish(cut.to(self.accelerator.device), training=True)
+        loss = self._network(self._encoded(batch))
+        value = float(loss.detach())
+        self._check_finite(value, "loss", frames)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.gradient_clip)
+        self.accelerator.backward(loss)
+        norm = float(self.accelerator.clip_grad_norm_(self.policy.parameters(), self.config.gradient_clip))
+        if self.config.mixed_precision != "fp16":  # whose scaler skips a step that overflowed
+            self._check_finite(norm, "gradient's norm", frames)
+        rate = self.schedule.get_last_lr()[0]
         self.optimizer.step()
         self.schedule.step()
         self.average.update(self.policy)
         self.step += 1
-        return value
+        return Progress(self.step, self.config.steps, value, rate, norm)
+
+    def _encoded(self, batch: Batch) -> Batch:
+        """With a frozen vision encoder, images become features here, where no gradient is kept."""
+        if not self._is_vision_frozen or batch.images is None:
+            return batch
+        with torch.no_grad(), self.accelerator.autocast():
+            features = self.policy.observation_encoder.encode_images(batch.images)
+        return Batch(batch.state, batch.pooled_text, batch.action, batch.action_is_pad, None, features)
+
+    def _check_finite(self, value: float, what: str, frames: NDArray[np.int64]) -> None:
+        if math.isfinite(value):
+            return
+        named: dict[str, list[str]] = {}
+        for source, episode, frame in map(self.batches.data.locate, frames):
+            named.setdefault(source, []).append(f"{episode}:{frame}")
+        places = "; ".join(f"{source} {', '.join(places)}" for source, places in named.items())
+        raise TrainingError(
+            f"the {what} is {value} at step {self.step + 1}; this step was not taken. Lower learning_rate, "
+            f"or look at the batch's frames (episode:frame): {places}"
+        )
 
 
-def shuffled(count: int, batch: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Endless batches of frame numbers (batch,); every frame once an epoch, in random order."""
-    generator = np.random.default_rng(seed)
-    left = np.empty(0, np.int64)
-    while True:
-        while len(left) < batch:
-            left = np.concatenate((left, generator.permutation(count)))
-        yield left[:batch]
-        left = left[batch:]
+def task_number(data: Demonstrations, task: str) -> int:
+    """A task's index; TrainingError lists the tasks where there is none of that name."""
+    if task not in data.tasks:
+        known = "\n  ".join(data.tasks)
+        raise TrainingError(f"no demonstration of {task!r}; the datasets' tasks:\n  {known}")
+    return data.tasks.index(task)
+
+
+def chosen(data: Demonstrations, tasks: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which frames (M,) demonstrate one of ``tasks``; all, where none is named."""
+    if not tasks:
+        return np.ones(len(data.state), bool)
+    return np.isin(data.task_index, [task_number(data, task) for task in tasks])

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_policy_ros.policy.encoders import VisionEncoder
-from dit_policy_ros.training.optimization import cosine_with_warmup
-from dit_policy_ros.training.trainer import shuffled
+from dit_policy_ros.training.optimization import make_schedule
+from dit_policy_ros.training.sampling import FrameSampler
 
 HELD_OUT = 0.05
 
@@ -53,10 +53,10 @@ def pretrain_vision(
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *head.parameters()], lr=learning_rate, weight_decay=1e-4
     )
-    schedule = cosine_with_warmup(optimizer, warmup=min(200, steps // 10 + 1), steps=steps)
+    schedule = make_schedule(optimizer, warmup=min(200, steps // 10 + 1), steps=steps)
     known = round(len(targets) * (1 - HELD_OUT))
     encoder.train()
-    for step, frames in zip(range(steps), shuffled(known, batch_size, seed), strict=False):
+    for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
         loss = functional.smooth_l1_loss(head(encoder(images(frames))), (goal[frames] - mean) / std)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,62 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dit_policy train` from a dataset on disk to a checkpoint that runs, and its refusals."""
+"""`dit_policy train` from real datasets on disk to checkpoints that run, and its refusals."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_demonstrations import tiny_demonstrations
-from tiny_policy import TASKS, random_observation, save_tiny
+from tiny_dataset import JOINTS, save_for_dataset, write_tiny_dataset
+from tiny_policy import TASKS, random_observation
 
 from dit_policy_ros.cli import train, train_demo
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
+from dit_policy_ros.policy.processors import read_stats
+
+QUICK = ["--steps", "3", "--batch-size", "4", "--warmup-steps", "1", "--device", "cpu"]
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dataset's reader has its own test; here it hands out what it was given."""
-    monkeypatch.setattr(train, "read_demonstrations", lambda *_: tiny_demonstrations())
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
+    return write_tiny_dataset(tmp_path_factory.mktemp("data") / "set")
 
 
-def test_a_new_policy(from_memory: None, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_for_dataset(tmp_path_factory.mktemp("checkpoint") / "start")
+
+
+def run(*arguments: str | Path) -> int:
+    return train.main([str(argument) for argument in arguments])
+
+
+def saved(output: Path, which: str = "last") -> Path:
+    return output / "checkpoints" / which / "pretrained_model"
+
+
+def test_a_new_policy(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "new"
-    options = ["--steps", "2", "--batch-size", "4", "--threads", "1", "--warmup-steps", "1"]
-    assert train.main(["--dataset", "anything", "--output", str(output), *options]) == 0
-    policy = load_policy(output, num_inference_steps=2)
-    assert (policy.fps, policy.joint_names, policy.known_tasks) == (30.0, ("a", "b", "c", "d"), TASKS)
+    options = ["--policy", "horizon=16", "n_action_steps=9", "num_inference_steps=2", "--validation", "0.5"]
+    assert run("--dataset", dataset, "--output", output, *QUICK, *options) == 0
+    policy = load_policy(saved(output))
+    assert (policy.fps, policy.joint_names, policy.known_tasks) == (30.0, JOINTS, TASKS)
+    assert policy.checkpoint.config.horizon == 16 and policy.checkpoint.config.optimizer_lr == 3e-4
     images, state = random_observation(policy.checkpoint.config)
     assert np.isfinite(policy.predict(images, state, TASKS[0])).all()
+    assert "action error" in capsys.readouterr().out
     history = policy.checkpoint.facts.training
-    assert history["step"] == 2 and history["frames"] == 48 and history["options"]["batch_size"] == 4
+    assert history["step"] == 3 and history["frames"] == 48 and history["options"]["batch_size"] == 4
+    assert str(tmp_path) not in json.dumps(history), "a checkpoint does not tell where it was made"
 
 
-def test_training_goes_on_from_a_checkpoint(from_memory: None, tmp_path: Path) -> None:
-    start, output = save_tiny(tmp_path / "start"), tmp_path / "further"
-    options = [
-        "--init",
-        str(start),
-        "--steps",
-        "3",
-        "--batch-size",
-        "4",
-        "--threads",
-        "1",
-        "--warmup-steps",
-        "1",
-    ]
-    assert train.main(["--dataset", "anything", "--output", str(output), *options]) == 0
-    before, after = read_checkpoint(start), read_checkpoint(output)
-    assert after.config == before.config
-    moved = [
-        name
-        for name, tensor in before.policy.state_dict().items()
-        if not np.array_equal(tensor, after.policy.state_dict()[name])
-    ]
+def test_a_checkpoint_is_tuned_on_one_task_in_its_own_units(
+    dataset: Path, start: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "further"
+    options = ["--tasks", TASKS[1], "--init", start, "--statistics", "dataset"]
+    assert run("--dataset", dataset, "--output", output, *QUICK, *options) == 0
+    before, after = read_checkpoint(start), read_checkpoint(saved(output))
+    assert after.config == before.config and after.facts.known_tasks == TASKS
+    old, new = before.policy.state_dict(), after.policy.state_dict()
+    moved = {name for name in old if not np.array_equal(old[name], new[name])}
     assert any("noise_predictor" in name for name in moved)
     assert any("vision_encoder" in name for name in moved)
     assert not any("text_encoder.text_encoder" in name for name in moved)
+    # And once more from there: now its statistics cover the data, so they stay.
+    again = tmp_path / "again"
+    assert run("--dataset", dataset, "--output", again, *QUICK, "--init", saved(output)) == 0
+    for key, group in read_stats(saved(output)).items():
+        for name, value in group.items():
+            assert np.array_equal(value, read_stats(saved(again))[key][name])
+
+
+def test_it_goes_on_after_being_stopped(
+    dataset: Path, start: Path, tmp_path: Path, start_process: Callable, wait_for: Callable
+) -> None:
+    """SIGTERM ends the run with a checkpoint; resumed, its log has every step once."""
+    output = tmp_path / "run"
+    options = ["--init", start, "--statistics", "dataset", "--steps", "100000", "--batch-size", "2"]
+    options += ["--log-every", "1", "--dataset", dataset, "--output", output, "--device", "cpu"]
+    child = start_process("train", "dit_policy_ros.cli.train", *map(str, options))
+    log = output / "log.jsonl"
+    wait_for(lambda: log.is_file() and len(log.read_text().splitlines()) > 2, 120, "the first steps")
+    child.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: not child.alive, 60, "the run to end")
+    assert child.process.returncode == 130 and "go on with: dit_policy train --resume" in child.output()
+    done = int((output / "checkpoints" / "last").resolve().name)
+    assert run("--resume", "--output", output, "--steps", str(done + 3)) == 0
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert steps == list(range(1, done + 4))
+
+
+def test_options_from_a_file_give_way_to_the_command_line(dataset: Path, start: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert (
+        run("--dataset", dataset, "--init", start, "--statistics", "dataset", "--output", first, *QUICK) == 0
+    )
+    assert run("--config", first / "train.yaml", "--steps", "2", "--output", second) == 0
+    steps = [read_checkpoint(saved(folder)).facts.training["step"] for folder in (first, second)]
+    assert steps == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -64,16 +112,56 @@ def test_training_goes_on_from_a_checkpoint(from_memory: None, tmp_path: Path) -
     [
         (["--dataset", "nowhere"], "looked for"),
         (["--dataset", "nowhere", "--steps", "0"], "steps: expected at least 1, got 0"),
-        (["--dataset", "nowhere", "--threads", "0"], "--threads: expected at least 1"),
         (["--dataset", "nowhere", "--init", "neither"], "checkpoint 'neither': looked for a folder"),
+        ([], "--dataset: expected the folder of a LeRobotDataset, got none"),
+        (["--resume"], "cannot read the options of a run"),
+        (["--resume", "--config", "x.yaml"], "a resumed run has its options"),
+        (["--dataset", "DATA", "--cameras", "wrist"], "no videos of camera wrist; present: cam0"),
+        (["--dataset", "DATA", "--policy", "depth=3"], "unknown option 'depth'; valid options:"),
+        (
+            ["--dataset", "DATA", "--policy", "horizon=1"],
+            "--policy: n_obs_steps: expected at most the horizon",
+        ),
+        (["--dataset", "DATA", "--tasks", "fly"], "no demonstration of 'fly'"),
+        (["--dataset", "DATA", "--init", "START"], "it could not reach them"),
+        (
+            ["--dataset", "OTHER", "--init", "START"],
+            "its joints are a, b, c, d; the dataset's are a, b, d, c",
+        ),
+        (["--dataset", "FEWER", "--init", "NAMELESS"], "state: the policy expects 4 entries, got 3"),
     ],
 )
 def test_a_mistake_is_one_message(
-    capsys: pytest.CaptureFixture[str], options: list[str], expected: str
+    dataset: Path,
+    start: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    expected: str,
 ) -> None:
-    assert train.main([*options, "--output", "unused"]) == 1
+    made: dict[str, Callable[[], Path]] = {
+        "DATA": lambda: dataset,
+        "START": lambda: start,
+        "OTHER": lambda: write_tiny_dataset(tmp_path / "other", 1, joints=("a", "b", "d", "c")),
+        "FEWER": lambda: write_tiny_dataset(tmp_path / "fewer", 1, joints=("a", "b", "c")),
+        "NAMELESS": lambda: nameless(start, tmp_path / "nameless"),
+    }
+    given = [str(made[option]()) if option in made else option for option in options]
+    assert run(*given, "--output", tmp_path / "unused", "--device", "cpu") == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert expected in shown and "Traceback" not in shown
+    assert not (tmp_path / "unused" / "checkpoints").exists()
+
+
+def nameless(checkpoint: Path, folder: Path) -> Path:
+    """The checkpoint as LeRobot would have written it: without the side file that names joints."""
+    folder.mkdir()
+    for path in checkpoint.rglob("*"):
+        target = folder / path.relative_to(checkpoint)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and path.name != "dit_policy_ros.json":
+            target.write_bytes(path.read_bytes())
+    return folder
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +170,13 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
         train.main()
     shown = capsys.readouterr().out
     assert raised.value.code == 0
-    for text in ("--vision-lr-multiplier", "examples:", "--recipe touch_cubes", "LeRobotDataset v3"):
+    for text in (
+        "--vision-lr-multiplier",
+        "examples:",
+        "--recipe touch_cubes",
+        "LeRobotDataset v3",
+        "--resume",
+    ):
         assert text in shown
 
 
@@ -97,3 +191,30 @@ def test_a_recipe_gets_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train.main(["--recipe", "touch_cubes", "--output", "here"]) == 0
     assert given == [["--output", "here"]]
     assert train_demo.parser().parse_args(given[0]).output == Path("here")
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_policy(
+    dataset: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two processes share each batch; the run is logged and saved once, and resumes.
+
+    On CPUs torchrun starts them; with GPUs `accelerate launch` does it in the same way.
+    """
+    output = tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launch, "-m", "dit_policy_ros.cli.train", "--output", str(output)]
+    options = ["--dataset", str(dataset), "--init", str(start), "--statistics", "dataset", *QUICK]
+    options += ["--frame-store", str(tmp_path / "frames"), "--log-every", "1", "--validation", "0.5"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for more in (options, ["--resume", "--steps", "5"]):
+        done = subprocess.run([*command, *more], env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("trained to step 5 of 5") == 1
+    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5]
+    assert len(list((tmp_path / "frames").glob("*.npy"))) == 1
+    assert load_policy(saved(output), num_inference_steps=2).known_tasks == TASKS
+    # One process cannot go on exactly from two.
+    assert run("--resume", "--output", output, "--steps", "7") == 1
+    assert "processes was 2, is 1" in " ".join(capsys.readouterr().out.split())

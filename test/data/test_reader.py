@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the writer wrote, the reader reads; what is no dataset is named."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_dataset import write_tiny_dataset
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data import reader
 from dit_policy_ros.data.demonstrations import Demonstrations
-from dit_policy_ros.data.reader import read_demonstrations, reduce_images
+from dit_policy_ros.data.frame_store import FrameStore
+from dit_policy_ros.data.reader import read_demonstrations
+from dit_policy_ros.data.video_frames import reduce_images
 from dit_policy_ros.data.writer import DatasetWriter
 
 LENGTHS = (5, 9, 4)
@@ -90,3 +95,78 @@ def test_what_is_no_dataset_is_named(root: Path, tmp_path: Path) -> None:
         read_demonstrations(tmp_path)
     with pytest.raises(DatasetError, match="no videos of camera left, right; present: top, wrist"):
         read_demonstrations(root, ("left", "top", "right"))
+
+
+def test_several_datasets_are_read_as_one(tmp_path: Path) -> None:
+    one = write_tiny_dataset(tmp_path / "one", episodes=2, length=5, seed=0)
+    two = write_tiny_dataset(
+        tmp_path / "two", episodes=3, length=4, seed=1, tasks=("fly", "touch the red cube with the left arm")
+    )
+    both = read_demonstrations([one, two])
+    apart = [read_demonstrations(root) for root in (one, two)]
+    assert both.episode_index.tolist() == np.repeat(np.arange(5), [5, 5, 4, 4, 4]).tolist()
+    np.testing.assert_array_equal(both.action, np.concatenate([data.action for data in apart]))
+    np.testing.assert_array_equal(both.images["cam0"], np.concatenate([d.images["cam0"] for d in apart]))
+    assert both.tasks == (*apart[0].tasks, "fly"), "an instruction that both know is one"
+    expected = [data.tasks[i] for data in apart for i in data.task_index]
+    assert [both.tasks[i] for i in both.task_index] == expected
+    assert both.locate(12)[1:] == (0, 2) and "two" in both.locate(12)[0]
+    low, high = both.stats["action"]["min"], both.stats["action"]["max"]
+    np.testing.assert_allclose(low, both.action.min(0), rtol=1e-5)
+    np.testing.assert_allclose(high, both.action.max(0), rtol=1e-5)
+    np.testing.assert_allclose(both.stats["action"]["mean"], both.action.mean(0), atol=1e-5)
+    np.testing.assert_allclose(both.stats["action"]["std"], both.action.std(0), atol=1e-5)
+
+
+def test_datasets_that_do_not_fit_together_are_told_apart(tmp_path: Path) -> None:
+    one = write_tiny_dataset(tmp_path / "one", episodes=1)
+    other = write_tiny_dataset(tmp_path / "other", episodes=1, joints=("a", "c", "b"))
+    expected = (
+        r"(?s)does not fit .*one.*\(2 problems in .*other.*action names.*'a', 'b', 'c', 'd'.*'a', 'c', 'b'"
+    )
+    with pytest.raises(DatasetError, match=expected):
+        read_demonstrations([one, other])
+    with pytest.raises(DatasetError, match="expected at least one folder"):
+        read_demonstrations([])
+
+
+def test_a_frame_store_decodes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_tiny_dataset(tmp_path / "set", episodes=1, length=5)
+    kept = FrameStore(tmp_path / "frames")
+    first = read_demonstrations(root, size=(12, 16), store=kept)
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("decoded a second time")
+
+    monkeypatch.setattr(reader, "decode_camera", never)
+    second = read_demonstrations(root, size=(12, 16), store=kept)
+    np.testing.assert_array_equal(first.images["cam0"], second.images["cam0"])
+    with pytest.raises(AssertionError):
+        read_demonstrations(root, size=(6, 8), store=kept)
+    (root / "meta" / "info.json").touch()  # something was recorded into it since
+    with pytest.raises(AssertionError):
+        read_demonstrations(root, size=(12, 16), store=kept)
+
+
+def test_what_the_recorder_flagged_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_tiny_dataset(tmp_path / "set", episodes=3, length=5)
+    monkeypatch.setattr(reader, "flagged_frames", lambda root: {1: np.array([0, 3])})
+    monkeypatch.setattr(reader, "failed_episodes", lambda root: {2: ("frozen camera",)})
+    flagged = read_demonstrations(root).flagged
+    assert flagged is not None
+    assert np.flatnonzero(flagged).tolist() == [5, 8, 10, 11, 12, 13, 14]
+
+
+def test_a_dataset_without_actions_or_whole_tables_is_named(tmp_path: Path) -> None:
+    root = write_tiny_dataset(tmp_path / "set", episodes=1, length=5)
+    info = json.loads((root / "meta" / "info.json").read_text())
+    del info["features"]["action"]
+    (root / "meta" / "info.json").write_text(json.dumps(info))
+    with pytest.raises(DatasetError, match=r"expected observation\.state and action, missing: action"):
+        read_demonstrations(root)
+    whole = write_tiny_dataset(tmp_path / "whole", episodes=1, length=5)
+    stats = json.loads((whole / "meta" / "stats.json").read_text())
+    del stats["observation.state"]
+    (whole / "meta" / "stats.json").write_text(json.dumps(stats))
+    with pytest.raises(DatasetError, match=r"stats.json lacks observation.state"):
+        read_demonstrations(whole)

@@ -118,6 +118,7 @@ def test_relocate_names_the_folder(folder: Path) -> None:
             "lacks config.json, model.safetensors, policy_preprocessor.json, policy_postprocessor.json$",
         ),
         ("run", r"lacks config.json.*did you mean .*run/pretrained_model\?"),
+        ("whole_run", r"did you mean .*whole_run/checkpoints/last/pretrained_model\?"),
     ],
 )
 def test_paths_that_are_no_checkpoint(
@@ -126,8 +127,9 @@ def test_paths_that_are_no_checkpoint(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "run" / "pretrained_model").mkdir(parents=True)
-    (tmp_path / "run" / "pretrained_model" / "config.json").write_text("{}")
+    for place in ("run/pretrained_model", "whole_run/checkpoints/last/pretrained_model"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=expected):
         read_checkpoint(path)
 

@@ -19,7 +19,6 @@ from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.diffusion import DiffusionObjective
 from dit_policy_ros.policy.guidance import GuidedNetwork
 from dit_policy_ros.policy.runtime import DiTRuntime
-from dit_policy_ros.policy.tasks import drop_instructions, dropped
 
 STEPS = 4
 
@@ -171,18 +170,3 @@ def test_guiding_a_checkpoint_without_instruction_dropout_warns(
     with caplog.at_level(logging.WARNING):
         load_policy(tmp_path / "c", guidance_scale=1.5)
     assert "does not say that it was trained with instruction dropout" in caplog.text
-
-
-def test_instructions_are_dropped_with_the_probability_and_from_the_generator() -> None:
-    tasks = list(TASKS) * 5_000
-    first = drop_instructions(tasks, 0.2, torch.Generator().manual_seed(0))
-    assert first == drop_instructions(tasks, 0.2, torch.Generator().manual_seed(0))
-    assert first != drop_instructions(tasks, 0.2, torch.Generator().manual_seed(1))
-    assert first.count("") / len(tasks) == pytest.approx(0.2, abs=0.02)
-    assert all(new in ("", old) for new, old in zip(first, tasks, strict=True))
-    assert drop_instructions(tasks, 0.0, torch.Generator()) == tasks
-    mask = dropped(len(tasks), 0.2, torch.Generator().manual_seed(0))
-    assert mask.tolist() == [task == "" for task in first]
-    for bad in (-0.1, 1.0, float("nan")):
-        with pytest.raises(ValueError, match="instruction dropout: expected"):
-            dropped(3, bad, torch.Generator())

@@ -10,7 +10,8 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.demonstrations import Demonstrations, image_stats
+from dit_policy_ros.data.demonstrations import Demonstrations, Source, image_stats
+from dit_policy_ros.training.augmentation import Augmentation
 from dit_policy_ros.training.batches import BatchMaker
 
 
@@ -92,3 +93,67 @@ def test_statistics_of_many_pixels_are_exact() -> None:
     stats = image_stats(images)
     np.testing.assert_allclose(stats["mean"].ravel(), np.array([118, 120, 125]) / 255, rtol=1e-6)
     np.testing.assert_allclose(stats["std"].ravel(), 0.0, atol=1e-6)
+
+
+def test_instructions_are_dropped_in_training_alone_with_their_probability() -> None:
+    data = tiny_demonstrations()
+    policy = random_policy(tiny_config())
+    maker = BatchMaker(data, policy, tiny_tokenizer(), instruction_dropout=0.2)
+    text = policy.observation_encoder.text_encoder
+    nothing = text.pool(*tiny_tokenizer()([""]))[0]
+    frames = np.tile(np.arange(48), 100)
+    cut = dataclasses.replace(maker.cut(frames), images=None)
+    torch.manual_seed(0)
+    batch = maker.finish(cut, training=True)
+    is_dropped = torch.isclose(batch.pooled_text, nothing).all(dim=1)  # (B,)
+    assert is_dropped.float().mean().item() == pytest.approx(0.2, abs=0.02)
+    kept = text.pool(*tiny_tokenizer()(data.tasks))[torch.from_numpy(data.task_index[frames])]
+    assert torch.allclose(batch.pooled_text[~is_dropped], kept[~is_dropped])
+    assert torch.allclose(maker.finish(cut).pooled_text, kept), "outside training every instruction stays"
+
+
+def test_other_statistics_normalise_where_they_are_given() -> None:
+    data = tiny_demonstrations()
+    own = make(data).stats
+    wider = {
+        key: {name: 2 * value if name in ("min", "max") else value for name, value in group.items()}
+        for key, group in own.items()
+    }
+    maker = BatchMaker(data, random_policy(tiny_config()), tiny_tokenizer(), wider)
+    low, high = data.action.min(0), data.action.max(0)
+    expected = 2 * (data.action[17] - 2 * low) / (2 * high - 2 * low) - 1
+    np.testing.assert_allclose(maker.batch(np.array([3, 17])).action[1, 1], expected, atol=1e-5)
+
+
+def test_augmentation_changes_colours_and_no_places() -> None:
+    torch.manual_seed(0)
+    images = torch.full((6, 2, 2, 3, 8, 8), 0.2)
+    images[..., 3:5, 3:5] = 0.6  # a bright square
+    changed = Augmentation(1.0)(images)
+    assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
+    assert torch.equal(changed[:, 0], changed[:, 1]), "one draw for the whole history"
+    flat = changed[:, 0].mean(dim=(-1, -2))  # (B, N, 3)
+    assert len({tuple(row.flatten().tolist()) for row in flat}) == 6, "a draw for each example"
+    assert not torch.equal(flat[:, 0], flat[:, 1]), "and each camera"
+    inside, outside = changed[..., 3:5, 3:5], changed[..., 0, 0]
+    assert (inside.mean(dim=(-1, -2)) > outside).all(), "the square stays where it was"
+
+
+def test_only_what_never_changes_may_be_stored() -> None:
+    sizes = {"image_resize_shape": (27, 30), "image_crop_shape": (24, 24)}
+    assert make(**sizes, image_crop_is_random=True).is_augmented
+    assert not make(**sizes, image_crop_is_random=False).is_augmented
+    assert not make().is_augmented
+    policy = random_policy(tiny_config())
+    assert BatchMaker(tiny_demonstrations(), policy, tiny_tokenizer(), augmentation=0.1).is_augmented
+
+
+def test_frames_are_named_as_their_dataset_counts() -> None:
+    two = (Source("dataset a"), Source("dataset b", first_frame=24, first_episode=2))
+    data = dataclasses.replace(tiny_demonstrations(), sources=two)
+    assert data.locate(13) == ("dataset a", 1, 13)
+    assert data.locate(24) == ("dataset b", 0, 0) and data.locate(47) == ("dataset b", 1, 23)
+    with pytest.raises(
+        DatasetError, match="the instruction is empty at frame 12 of the dataset a, episode 1"
+    ):
+        dataclasses.replace(data, tasks=(data.tasks[0], " "))

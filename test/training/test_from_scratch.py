@@ -6,7 +6,7 @@ import torch
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import SIDE, TASKS, tiny_tokenizer
 
-from dit_policy_ros.data.reader import reduce_images
+from dit_policy_ros.data.video_frames import reduce_images
 from dit_policy_ros.policy.encoders import VisionEncoder
 from dit_policy_ros.training.demo_policy import build_demo_policy, demo_config
 from dit_policy_ros.training.tiny_clip import (

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How fast training is beside `lerobot-train`: same network, weights, data, batch size, threads and machine.
+
+The network is the demo's, from a fresh checkpoint that both load; the data are scripted demonstrations in the
+simulator. Each side runs as a process of its own, by turns; the samples per second are what each logs itself
+over windows of ten steps, the first window left out. Memory is the largest sum over a side's processes of the
+memory that is theirs (PSS). What only one side has is off: averaged weights, instruction dropout, balancing.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import psutil
+import torch
+
+from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.reader import read_demonstrations
+from dit_policy_ros.data.writer import DatasetWriter
+from dit_policy_ros.policy.checkpoint import CheckpointFacts
+from dit_policy_ros.policy.checkpoint_writer import relocate, write_checkpoint
+from dit_policy_ros.sim.demonstrate import FPS, Settings, demonstrate
+from dit_policy_ros.sim.robot import JOINTS
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.demo_policy import build_demo_policy, demo_config
+
+CAMERA, IMAGE = "top", (240, 320)  # height, width [pixel]
+WINDOW = 10  # steps between two lines of a log
+
+
+def make_data(root: Path, episodes: int) -> None:
+    """Record scripted demonstrations."""
+    camera = Camera(CAMERA, f"/{CAMERA}/image_raw", *IMAGE, max_age=0.5)
+    writer = DatasetWriter(root, FPS, [camera], JOINTS, "bimanual_sim", finalize_each=False)
+    for episode in demonstrate(episodes, 1, Settings(cameras=(CAMERA,))):
+        for frame in episode.frames:
+            writer.add_frame(frame.images, frame.state, frame.action, episode.task.instruction)
+        writer.save_episode()
+    writer.finalize()
+
+
+def make_checkpoint(folder: Path, root: Path) -> None:
+    """A new network of the demo's size with the data's statistics, which LeRobot loads too."""
+    data = read_demonstrations(root)
+    torch.manual_seed(0)
+    policy, tokenizer = build_demo_policy(demo_config({CAMERA: IMAGE}, len(JOINTS), len(JOINTS)), data.tasks)
+    stats = BatchMaker(data, policy, tokenizer).stats
+    write_checkpoint(folder, policy, stats, CheckpointFacts(fps=FPS, joint_names=JOINTS), tokenizer)
+    relocate(folder)
+
+
+def run(command: list[str], threads: int) -> tuple[str, float]:
+    """Run to the end; returns the output and the most memory that the processes held together [MB]."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    peak, ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        root = psutil.Process(process.pid)
+        while not ended.wait(0.2):
+            total = 0
+            for each in [root, *_children(root)]:
+                try:
+                    total += each.memory_full_info().pss
+                except psutil.Error:  # it ended meanwhile
+                    continue
+            peak[0] = max(peak[0], total / 1e6)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    output, _ = process.communicate()
+    ended.set()
+    watcher.join()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{output[-3000:]}")
+    return output, peak[0]
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def ours(work: Path, options: argparse.Namespace, number: int) -> tuple[list[float], float]:
+    """Samples per second of each window, and memory [MB]."""
+    output = work / f"ours_{number}"
+    arguments = ["--dataset", work / "data", "--init", work / "checkpoint", "--output", output]
+    arguments += ["--steps", options.steps, "--batch-size", options.batch_size, "--log-every", WINDOW]
+    arguments += ["--ema-decay", 0, "--instruction-dropout", 0, "--no-balance-tasks", "--device", "cpu"]
+    command = [sys.executable, "-m", "dit_policy_ros.cli.train", *map(str, arguments)]
+    _, memory = run(command, options.threads)
+    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return [line["samples_per_second"] for line in lines[1:]], memory
+
+
+def lerobots(work: Path, options: argparse.Namespace, number: int, workers: int) -> tuple[list[float], float]:
+    """The same of `lerobot-train`, with as many processes that read data."""
+    arguments = [
+        f"--policy.path={work / 'checkpoint'}",
+        "--policy.device=cpu",
+        "--policy.push_to_hub=false",
+        "--dataset.repo_id=local/data",
+        f"--dataset.root={work / 'data'}",
+        f"--output_dir={work / f'lerobot_{number}_{workers}'}",
+        f"--steps={options.steps}",
+        f"--batch_size={options.batch_size}",
+        f"--num_workers={workers}",
+        f"--log_freq={WINDOW}",
+        "--save_checkpoint=false",
+        "--wandb.enable=false",
+    ]
+    output, memory = run([str(Path(sys.executable).with_name("lerobot-train")), *arguments], options.threads)
+    found = re.findall(r"updt_s:([0-9.]+) data_s:([0-9.]+)", output)
+    if len(found) != options.steps // WINDOW:
+        sys.exit(f"expected {options.steps // WINDOW} lines with updt_s and data_s, got:\n{output[-3000:]}")
+    return [options.batch_size / (float(update) + float(data)) for update, data in found[1:]], memory
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("out/bench/training.json"))
+    parser.add_argument("--rounds", type=int, default=2, help="runs of each side")
+    parser.add_argument("--steps", type=int, default=50, help="of each run")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--episodes", type=int, default=20, help="demonstrations")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    speed: dict[str, list[float]] = {"ours": [], "lerobot_workers_0": [], "lerobot_workers_4": []}
+    memory: dict[str, list[float]] = {name: [] for name in speed}
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        make_data(work / "data", options.episodes)
+        make_checkpoint(work / "checkpoint", work / "data")
+        for number in range(options.rounds):
+            for name, (samples, peak) in (
+                ("lerobot_workers_0", lerobots(work, options, number, 0)),
+                ("ours", ours(work, options, number)),
+                ("lerobot_workers_4", lerobots(work, options, number, 4)),
+            ):
+                speed[name] += samples
+                memory[name].append(peak)
+    median = {name: statistics.median(values) for name, values in speed.items()}
+    peak = {name: max(values) for name, values in memory.items()}
+    theirs = [name for name in median if name != "ours"]
+    best = max(theirs, key=lambda name: median[name])
+    figures = {
+        **{f"{name}_samples_per_second": value for name, value in median.items()},
+        **{f"{name}_peak_memory_mb": value for name, value in peak.items()},
+        "lerobots_best": best,
+        "samples_per_second_ratio": median["ours"] / median[best],
+        # below 1 is less than LeRobot's setting that needs the least
+        "peak_memory_ratio": peak["ours"] / min(peak[name] for name in theirs),
+        "batch_size": options.batch_size,
+        "windows": {name: len(values) for name, values in speed.items()},
+        "threads": options.threads,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(figures, indent=2) + "\n")
+    for name, value in figures.items():
+        print(f"{name:38} {value:.3f}" if isinstance(value, float) else f"{name:38} {value}")
+    print(f"written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy that a run starts with: a new one, or a checkpoint's."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from dit_policy_ros.data.demonstrations import Demonstrations
+from dit_policy_ros.policy.checkpoint import Checkpoint
+from dit_policy_ros.policy.config import (
+    ACTION_KEY,
+    EXTENDED_TYPE,
+    EXTENSIONS,
+    IMAGE_PREFIX,
+    STATE_KEY,
+    Feature,
+    FeatureType,
+    PolicyConfig,
+)
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.pretrained import pretrained_policy
+from dit_policy_ros.policy.processors import Stats, read_stats
+from dit_policy_ros.policy.strict_json import decode
+from dit_policy_ros.policy.tasks import TaskTokenizer
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.demo_policy import RESIZED, build_demo_policy, demo_config
+from dit_policy_ros.training.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What training begins with. stats: None where the data's own shall normalise."""
+
+    policy: DiTPolicy
+    tokenizer: TaskTokenizer
+    stats: Stats | None = None
+    known_tasks: tuple[str, ...] = ()
+
+
+def reading_size(config: TrainConfig, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
+    """(height, width) [pixel] to which the policy reduces images, so that they can be kept reduced."""
+    if checkpoint is not None:
+        return checkpoint.config.image_resize_shape
+    name = "image_resize_shape"
+    if name in config.policy:
+        return decode(config.policy[name], tuple[int, int] | None, f"--policy: {name}")
+    return RESIZED if config.network == "small" else None
+
+
+def start_of(config: TrainConfig, data: Demonstrations, checkpoint: Checkpoint | None) -> Start:
+    """The policy to train.
+
+    Args:
+        config: the run's options.
+        data: what it is trained on.
+        checkpoint: what ``config.init`` names; None makes a new policy from torch's global generator.
+
+    Raises:
+        TrainingError: the checkpoint is of another robot.
+        CheckpointError: an option of the policy is unknown or impossible, or an encoder cannot be had.
+    """
+    if checkpoint is not None:
+        _check_same_robot(data, checkpoint)
+        stats = read_stats(checkpoint.folder) if config.statistics == "checkpoint" else None
+        known = checkpoint.facts.known_tasks
+        return Start(checkpoint.policy, checkpoint.clip.tokenizer, stats, known)
+    options = policy_options(config, data)
+    if config.network == "clip":
+        return Start(*pretrained_policy(options))
+    return Start(*build_demo_policy(options, data.tasks))
+
+
+def policy_options(config: TrainConfig, data: Demonstrations) -> PolicyConfig:
+    """The options of a new policy for the robot that the data are of."""
+    state, action = data.state.shape[1], data.action.shape[1]
+    if config.network == "small":
+        base = demo_config(data.image_shapes, state, action)
+    else:
+        images = {
+            f"{IMAGE_PREFIX}{name}": Feature(FeatureType.VISUAL, (3, *shape))
+            for name, shape in data.image_shapes.items()
+        }
+        base = PolicyConfig(
+            input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (state,))},
+            output_features={ACTION_KEY: Feature(FeatureType.ACTION, (action,))},
+        )
+    base = dataclasses.replace(
+        base,
+        optimizer_lr=config.learning_rate,
+        optimizer_betas=(config.beta1, config.beta2),
+        optimizer_weight_decay=config.weight_decay,
+        scheduler_warmup_steps=config.warmup_steps,
+        vision_encoder_lr_multiplier=config.vision_lr_multiplier,
+    )
+    mapping = base.to_mapping() | {"drop_n_last_frames": base.drop_n_last_frames} | config.policy
+    if set(config.policy) & set(EXTENSIONS):
+        mapping["type"] = EXTENDED_TYPE
+    return PolicyConfig.from_mapping(mapping, "--policy")
+
+
+def check_reachable(batches: BatchMaker, names: tuple[str, ...]) -> None:
+    """TrainingError where sampling clips actions that were demonstrated: the policy could never do them."""
+    config = batches.config
+    if config.objective != "diffusion" or not config.clip_sample:
+        return
+    largest = np.abs(batches.normalized_action).max(axis=0)  # (A,)
+    beyond = np.flatnonzero(largest > 1.05 * config.clip_sample_range)
+    if len(beyond):
+        named = ", ".join(names[i] if i < len(names) else f"entry {i}" for i in beyond)
+        raise TrainingError(
+            f"actions of {named} lie up to {largest.max():.2f} in normalised units, and the policy clips at "
+            f"{config.clip_sample_range}: it could not reach them. Normalise by these data (--statistics "
+            f"dataset), or, for a new policy, choose another normalization_mapping or clip_sample_range"
+        )
+
+
+def _check_same_robot(data: Demonstrations, checkpoint: Checkpoint) -> None:
+    facts = checkpoint.facts
+    if facts.joint_names is not None and facts.joint_names != data.joint_names:
+        raise TrainingError(
+            f"--init {checkpoint.folder}: its joints are {', '.join(facts.joint_names)}; the dataset's are "
+            f"{', '.join(data.joint_names)}. The order counts: record or convert the data in the same order"
+        )
+    if facts.fps is not None and facts.fps != data.fps:
+        raise TrainingError(
+            f"--init {checkpoint.folder}: its step is 1/{facts.fps:g} s; the dataset has {data.fps:g} Hz"
+        )
