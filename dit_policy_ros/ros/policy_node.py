@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecyclePublisher
-from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.compatibility import check_policy
 from dit_policy_ros.core.contract import Contract
-from dit_policy_ros.core.errors import DitPolicyError, StreamError, TaskError
-from dit_policy_ros.core.observation import ObservationBuilder
+from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.pacing import check_pacing
 from dit_policy_ros.core.pipeline import MotionState, Pipeline
 from dit_policy_ros.core.policy_protocol import Policy
@@ -28,7 +26,6 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.control_watch import ControlWatch
-from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
 from dit_policy_ros.ros.inference_worker import InferenceWorker
 from dit_policy_ros.ros.lifecycle import GuardedLifecycleNode, run_node
 from dit_policy_ros.ros.motion import Motion
@@ -37,6 +34,7 @@ from dit_policy_ros.ros.parameters import declare_parameters, read_parameters
 from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings, policy_overrides
 from dit_policy_ros.ros.policy_status import policy_status
 from dit_policy_ros.ros.preflight import activation_problems
+from dit_policy_ros.ros.sensor_streams import SensorStreams
 from dit_policy_ros.ros.trajectory_messages import chunk_message
 from dit_policy_ros.srv import SetTask
 
@@ -57,7 +55,7 @@ class Configured:
     contract: Contract
     settings: dict[str, Any]
     policy: Policy
-    streams: ObservationBuilder
+    sensors: SensorStreams
     motion: Motion
     controllers: dict[str, LifecyclePublisher]
     chunk_publisher: LifecyclePublisher
@@ -81,12 +79,7 @@ class PolicyNode(GuardedLifecycleNode):
         self._e_stop = False
         self._configured: Configured | None = None
         self._active: Active | None = None
-        self._subscriptions_made: list[Any] = []
-        self._reported: set[str] = set()
         declare_parameters(self, POLICY_PARAMETERS)
-        # Not reentrant: rclpy would hand each subscription to its threads again and again until the message
-        # is taken, which doubles the CPU time of listening.
-        self._stream_group = MutuallyExclusiveCallbackGroup()
         self._control_group = MutuallyExclusiveCallbackGroup()
         self._service_group = MutuallyExclusiveCallbackGroup()
         serve = functools.partial(self.create_service, callback_group=self._service_group)
@@ -110,19 +103,21 @@ class PolicyNode(GuardedLifecycleNode):
         if settings["task"]:
             check_task(settings["task"], policy.known_tasks)
             self._task = settings["task"]
-        streams = ObservationBuilder(contract, policy.n_obs_steps, tuple(policy.image_shapes))
         controllers = {
             controller.name: self.create_lifecycle_publisher(
                 JointTrajectory, controller.topic, qos.TRAJECTORIES
             )
             for controller in contract.controllers
         }
+        sensors = SensorStreams(
+            self, contract, policy.n_obs_steps, tuple(policy.image_shapes), on_image=self._on_image
+        )
         motion = Motion(
             pipeline,
             contract,
             controllers,
             self._now_ns,
-            functools.partial(self._measured, streams),
+            sensors.measured,
             self.get_logger(),
         )
         chunk_publisher = self.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS)
@@ -131,9 +126,8 @@ class PolicyNode(GuardedLifecycleNode):
         )
         control_timer.cancel()
         self._configured = Configured(
-            contract, settings, policy, streams, motion, controllers, chunk_publisher, control_timer
+            contract, settings, policy, sensors, motion, controllers, chunk_publisher, control_timer
         )
-        self._subscribe(contract, streams)
         # The libraries' objects stay for good. Walking over them costs the garbage collector 0.1 s at a time,
         # during which nothing else in this process runs (measured with 390,000 objects).
         gc.collect()
@@ -149,7 +143,7 @@ class PolicyNode(GuardedLifecycleNode):
                 + self._known_hint(configured.policy.known_tasks)
             )
         problems = activation_problems(
-            configured.streams,
+            configured.sensors.observations,
             configured.contract,
             configured.controllers,
             self._now_ns,
@@ -164,14 +158,14 @@ class PolicyNode(GuardedLifecycleNode):
     def start(self) -> None:
         """Begin to infer; the first plan follows the first chunk."""
         configured = self._require_configured()
-        settings, streams, motion = configured.settings, configured.streams, configured.motion
-        pose = self._measured(streams)
+        settings, sensors, motion = configured.settings, configured.sensors, configured.motion
+        pose = sensors.measured()
         if pose is None:
             raise DitPolicyError("the joint states became stale between preflight and start; activate again")
         motion.begin(pose)
         watch = ControlWatch(
             motion,
-            streams,
+            sensors.observations,
             configured.controllers,
             self._now_ns,
             time.monotonic_ns,
@@ -180,7 +174,7 @@ class PolicyNode(GuardedLifecycleNode):
         )
         worker = InferenceWorker(
             configured.policy,
-            streams,
+            sensors.observations,
             motion,
             lambda: self._task,
             self._now_ns,
@@ -207,60 +201,13 @@ class PolicyNode(GuardedLifecycleNode):
 
     def teardown(self) -> None:
         """Release the policy and every subscription and publisher of configure."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made.clear()
         if self._configured is not None:
+            self._configured.sensors.close()
             self.destroy_timer(self._configured.control_timer)
             for publisher in (*self._configured.controllers.values(), self._configured.chunk_publisher):
                 self.destroy_lifecycle_publisher(publisher)
         self._configured = None
-        self._reported.clear()
         gc.unfreeze()
-
-    # --- streams -------------------------------------------------------------------------------------------
-
-    def _subscribe(self, contract: Contract, streams: ObservationBuilder) -> None:
-        convert = JointStateConverter(contract.joints)
-        subscribe = functools.partial(self.create_subscription, callback_group=self._stream_group)
-        self._subscriptions_made.append(
-            subscribe(
-                JointState,
-                contract.joint_states_topic,
-                functools.partial(self._on_joint_states, streams, convert),
-                qos.JOINT_STATES,
-            )
-        )
-        for name in streams.images:
-            self._subscriptions_made.append(
-                subscribe(
-                    Image,
-                    contract.camera(name).topic,
-                    functools.partial(self._on_image, streams, name),
-                    qos.IMAGES,
-                )
-            )
-
-    def _on_joint_states(
-        self, streams: ObservationBuilder, convert: JointStateConverter, message: JointState
-    ) -> None:
-        try:
-            streams.joints.push(stamp_ns(message.header.stamp), convert(message), self._now_ns())
-        except StreamError as error:  # the stream goes stale, and HOLD follows, unless good ones come too
-            self._report_once(f"joint states cannot be used: {error}")
-
-    def _on_image(self, streams: ObservationBuilder, name: str, message: Image) -> None:
-        streams.images[name].push(stamp_ns(message.header.stamp), message, self._now_ns())
-        if (active := self._active) is not None:
-            active.worker.wake()
-
-    def _measured(self, streams: ObservationBuilder) -> np.ndarray | None:
-        """The measured pose (A,) in contract order, where it is fresh."""
-        now_ns = self._now_ns()
-        sample = streams.joints.latest_at(now_ns)
-        if sample is None or now_ns - sample.stamp_ns > streams.joints.max_age * 1e9:
-            return None
-        return np.asarray(sample.value, dtype=np.float64)
 
     # --- services and timers -------------------------------------------------------------------------------
 
@@ -312,6 +259,10 @@ class PolicyNode(GuardedLifecycleNode):
             response.success, response.message = True, "resumed, softly, from the commanded pose"
         return response
 
+    def _on_image(self) -> None:
+        if (active := self._active) is not None:
+            active.worker.wake()
+
     def _on_control_tick(self) -> None:
         if (active := self._active) is not None:
             active.watch.tick(self._e_stop)
@@ -360,11 +311,6 @@ class PolicyNode(GuardedLifecycleNode):
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
-
-    def _report_once(self, text: str) -> None:
-        if text not in self._reported:
-            self._reported.add(text)
-            self.get_logger().error(text)
 
     @staticmethod
     def _known_hint(known: tuple[str, ...]) -> str:

@@ -2,30 +2,24 @@
 """Everything that the recorder listens to, as streams that can be asked about any recent time."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.action_source import ActionSource, CommandedActions, LeaderActions
 from dit_policy_ros.core.command_stream import CommandStream
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.core.observation import ObservationBuilder
-from dit_policy_ros.core.streams import StreamBuffer
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.command_messages import commanded_trajectory
-from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
+from dit_policy_ros.ros.sensor_streams import SensorStreams
 
 COMMAND_HISTORY = 5.0  # [s]
 HISTORY_MARGIN = 2.0  # [s] a machine that is busy for a moment can still take every frame afterwards
 
 
 class RecorderStreams:
-    """Subscribes to cameras, joint states and commands; callbacks only store.
+    """Cameras, joint states and commands; callbacks only store.
 
     Args:
         node: whose subscriptions they are.
@@ -34,32 +28,24 @@ class RecorderStreams:
     """
 
     def __init__(self, node: Node, contract: Contract, leader_topic: str | None) -> None:
-        self._node = node
         self._contract = contract
-        self._group = MutuallyExclusiveCallbackGroup()  # a reentrant one costs twice the CPU
-        self._reported: set[str] = set()
-        self.observations = ObservationBuilder(contract, margin=HISTORY_MARGIN)
-        self._subscriptions = [
-            self._subscribe(Image, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
-            for stream in self.observations.images.values()
-        ]
-        self._listen_to_joints(self.observations.joints)
+        self._sensors = SensorStreams(node, contract, margin=HISTORY_MARGIN)
+        self.observations = self._sensors.observations
         self.actions: ActionSource
         if leader_topic is not None:
             leader = LeaderActions(contract, leader_topic, COMMAND_HISTORY)
-            self._listen_to_joints(leader.stream)
+            self._sensors.listen_to_joints(leader.stream)
             self.actions = leader
         else:
             commanded = CommandedActions(contract, COMMAND_HISTORY)
             for stream in commanded.streams.values():
                 callback = functools.partial(self._on_command, stream)
-                topic = stream.controller.topic
-                self._subscriptions.append(self._subscribe(JointTrajectory, topic, callback, qos.COMMANDS))
+                self._sensors.subscribe(JointTrajectory, stream.controller.topic, callback, qos.COMMANDS)
             self.actions = commanded
 
     def now_ns(self) -> int:
         """The node's clock [ns]."""
-        return self._node.get_clock().now().nanoseconds
+        return self._sensors.now_ns()
 
     def problems(self) -> dict[str, str]:
         """Why no episode could begin now, by stream; empty if one can."""
@@ -68,26 +54,7 @@ class RecorderStreams:
 
     def close(self) -> None:
         """Ends all subscriptions."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
-
-    def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], profile: Any) -> Any:
-        return self._node.create_subscription(kind, topic, callback, profile, callback_group=self._group)
-
-    def _listen_to_joints(self, stream: StreamBuffer) -> None:
-        convert = JointStateConverter(self._contract.joints)
-        callback = functools.partial(self._on_joints, stream, convert)
-        self._subscriptions.append(self._subscribe(JointState, stream.topic, callback, qos.JOINT_STATES))
-
-    def _on_image(self, stream: StreamBuffer, msg: Image) -> None:
-        stream.push(stamp_ns(msg.header.stamp), msg, self.now_ns())
-
-    def _on_joints(self, stream: StreamBuffer, convert: JointStateConverter, msg: JointState) -> None:
-        try:
-            stream.push(stamp_ns(msg.header.stamp), convert(msg), self.now_ns())
-        except StreamError as error:  # the stream becomes stale unless good messages come too
-            self._report_once(f"'{stream.topic}' cannot be used: {error}")
+        self._sensors.close()
 
     def _on_command(self, stream: CommandStream, msg: JointTrajectory) -> None:
         now_ns = self.now_ns()
@@ -97,10 +64,4 @@ class RecorderStreams:
         try:
             stream.push(commanded_trajectory(msg, controller.joints, now_ns, start))
         except StreamError as error:  # the controller does not follow it either
-            self._report_once(f"a command on '{controller.topic}' is ignored: {error}")
-
-    def _report_once(self, text: str) -> None:
-        """Messages come at 100 Hz; each different complaint is worth one line (their number is bounded)."""
-        if text not in self._reported and len(self._reported) < 100:
-            self._reported.add(text)
-            self._node.get_logger().error(text)
+            self._sensors.complain_once(f"a command on '{controller.topic}' is ignored: {error}")

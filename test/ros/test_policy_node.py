@@ -281,12 +281,16 @@ def test_activation_lists_everything_that_is_missing_at_once(ros_domain, checkpo
         watch.robot.camera_on = False
         watch.robot.positions["right_joint_1"] = 2.5
         watch.robot.disconnect("right_gripper_controller")
-        wait_for(lambda: watch.node._configured.streams.joints.newest_stamp_ns, 5.0, "joint states arrive")
         wait_for(
-            lambda: watch.node._measured(watch.node._configured.streams)[2] == 2.5, 5.0, "the pose arrives"
+            lambda: watch.node._configured.sensors.observations.joints.newest_stamp_ns,
+            5.0,
+            "joint states arrive",
         )
+        wait_for(lambda: watch.node._configured.sensors.measured()[2] == 2.5, 5.0, "the pose arrives")
         wait_for(
-            lambda: watch.node._configured.streams.stale(watch.node._now_ns()), 5.0, "the camera is stale"
+            lambda: watch.node._configured.sensors.observations.stale(watch.node._now_ns()),
+            5.0,
+            "the camera is stale",
         )
         watch.node.trigger_activate()
         assert state(watch.node) == "inactive"

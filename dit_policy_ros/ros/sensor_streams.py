@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cameras and the joint states of the contract, as streams: what both nodes listen to."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+
+from dit_policy_ros.core.contract import NANOSECONDS, Contract
+from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.observation import ObservationBuilder
+from dit_policy_ros.core.streams import StreamBuffer
+from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
+
+_MAX_COMPLAINTS = 100
+
+
+class SensorStreams:
+    """Subscribes to cameras and joint states; callbacks only store.
+
+    Args:
+        node: whose subscriptions they are.
+        contract: topics, names and ages.
+        n_obs_steps: instants in an observation.
+        cameras: names of the cameras that are needed; all of the contract's by default.
+        margin: history kept beyond what is needed [s].
+        on_image: called after each new image.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        contract: Contract,
+        n_obs_steps: int = 1,
+        cameras: Sequence[str] | None = None,
+        margin: float = 0.5,
+        on_image: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._node, self._contract, self._on_new_image = node, contract, on_image
+        # Not reentrant: rclpy would hand each subscription to its threads again and again until the message
+        # is taken, which doubles the CPU time of listening.
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._complaints: set[str] = set()
+        self.observations = ObservationBuilder(contract, n_obs_steps, cameras, margin)
+        self._subscriptions: list[Any] = []
+        for stream in self.observations.images.values():
+            self.subscribe(Image, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
+        self.listen_to_joints(self.observations.joints)
+
+    def now_ns(self) -> int:
+        """The node's clock [ns]."""
+        return self._node.get_clock().now().nanoseconds
+
+    def measured(self) -> np.ndarray | None:
+        """The measured pose (A,) in contract order, where it is fresh."""
+        now_ns = self.now_ns()
+        joints = self.observations.joints
+        sample = joints.latest_at(now_ns)
+        if sample is None or now_ns - sample.stamp_ns > joints.max_age * NANOSECONDS:
+            return None
+        return np.asarray(sample.value, dtype=np.float64)
+
+    def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], profile: Any) -> None:
+        """One more subscription, which `close` ends with the others."""
+        self._subscriptions.append(
+            self._node.create_subscription(kind, topic, callback, profile, callback_group=self._group)
+        )
+
+    def listen_to_joints(self, stream: StreamBuffer) -> None:
+        """Feeds a stream with the contract's joints from its topic."""
+        convert = JointStateConverter(self._contract.joints)
+        callback = functools.partial(self._on_joints, stream, convert)
+        self.subscribe(JointState, stream.topic, callback, qos.JOINT_STATES)
+
+    def complain_once(self, text: str) -> None:
+        """Messages come at 100 Hz; each different complaint is worth one line (their number is bounded)."""
+        if text not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:
+            self._complaints.add(text)
+            self._node.get_logger().error(text)
+
+    def close(self) -> None:
+        """Ends all subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def _on_image(self, stream: StreamBuffer, msg: Image) -> None:
+        stream.push(stamp_ns(msg.header.stamp), msg, self.now_ns())
+        self._on_new_image()
+
+    def _on_joints(self, stream: StreamBuffer, convert: JointStateConverter, msg: JointState) -> None:
+        try:
+            stream.push(stamp_ns(msg.header.stamp), convert(msg), self.now_ns())
+        except StreamError as error:  # the stream becomes stale unless good messages come too
+            self.complain_once(f"'{stream.topic}' cannot be used: {error}")
