@@ -31,6 +31,7 @@ CONSTRAINTS = ROOT / "constraints" / "python3.12.txt"
 REQUIREMENTS = [
     ROOT / "requirements" / f"{name}.txt" for name in ("robot", "train", "dev", *([] if ROS else ["ros"]))
 ]
+CONTROL_MSGS = ROOT / "tools" / "control_msgs"
 PACKAGE_INPUTS = ["CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py"]
 PACKAGE_FOLDERS = [
     *("msg", "srv", "dit_policy_ros", "scripts"),
@@ -206,6 +207,18 @@ def prefer_venv_packages() -> None:
     (site / "dit_policy_ros_first.pth").write_text(line)
 
 
+def install_control_msgs() -> None:
+    """Builds the interface of parallel grippers into .venv; with ROS sourced its own control_msgs is used."""
+    build = VENV / "build" / CONTROL_MSGS.name
+    shutil.rmtree(build, ignore_errors=True)
+    run(
+        *("cmake", "-S", CONTROL_MSGS, "-B", build, "-G", "Ninja", "-DBUILD_TESTING=OFF"),
+        *(f"-DCMAKE_INSTALL_PREFIX={VENV}", f"-DPython3_EXECUTABLE={PYTHON}"),
+    )
+    run("cmake", "--build", build, "--target", "install")
+    shutil.rmtree(build)
+
+
 def package_inputs() -> list[Path]:
     files = [ROOT / name for name in PACKAGE_INPUTS]
     for folder in PACKAGE_FOLDERS:
@@ -270,6 +283,7 @@ def complete() -> None:
         step("order of the packages", [ROS], prefer_venv_packages)
     else:
         step("ROS wheels' CMake files", [version, *REQUIREMENTS, CONSTRAINTS], repair_wheels)
+        step("control_msgs", [version, *sorted(CONTROL_MSGS.rglob("*.*"))], install_control_msgs)
     step("this package", [version, ROS, *package_inputs()], install_package)
     step("renderer", [os.environ.get("MUJOCO_GL", "")], install_renderer)
 

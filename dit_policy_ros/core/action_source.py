@@ -6,8 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from dit_policy_ros.core.command_stream import CommandStream
-from dit_policy_ros.core.contract import NANOSECONDS, Contract
+from dit_policy_ros.core.contract import NANOSECONDS, Contract, ControllerType
+from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.core.observation import stale_reason
+from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.streams import PATIENCE, StreamBuffer
 
 
@@ -39,6 +41,13 @@ class CommandedActions:
     """What the controllers of the contract were told, sampled from the trajectories they accepted."""
 
     def __init__(self, contract: Contract, keep: float) -> None:
+        """Raises ContractError for a controller whose commands nobody but itself can hear."""
+        deaf = [each.name for each in contract.controllers if each.type is ControllerType.PARALLEL_GRIPPER]
+        if deaf:
+            raise ContractError(
+                f"what {listing(deaf)} is told cannot be recorded: a parallel_gripper_controller is "
+                "commanded by an action, which only it receives. Set action.source to leader."
+            )
         self.streams = {
             controller.name: CommandStream(controller, keep) for controller in contract.controllers
         }

@@ -21,11 +21,15 @@ class ControllerType(StrEnum):
     """Kinds of ros2_control controllers that commands can be sent to."""
 
     JOINT_TRAJECTORY = "joint_trajectory_controller"
+    PARALLEL_GRIPPER = "parallel_gripper_controller"
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """One ros2_control controller and the joints it owns, in the contract's order of them."""
+    """One ros2_control controller and the joints it owns, in the contract's order of them.
+
+    gripper: whether the newest prediction wins and a hold keeps the last command.
+    """
 
     name: str
     type: ControllerType
@@ -34,8 +38,13 @@ class Controller:
 
     @property
     def topic(self) -> str:
-        """Topic of the streamed commands, relative as ros2_control names it."""
+        """Topic of the commands to a joint_trajectory_controller, relative as ros2_control names it."""
         return f"{self.name}/joint_trajectory"
+
+    @property
+    def action(self) -> str:
+        """Action that a parallel_gripper_controller is commanded by, relative as ros2_control names it."""
+        return f"{self.name}/gripper_cmd"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,15 @@ def _controllers(root: StrictReader, joints: tuple[str, ...], problems: Problems
             continue
         kind = entry.text("type", f"one of: {listing(valid_types)}", lambda text: text in valid_types)
         owned = entry.names("joints", _JOINT_EXPECTED, _is_joint)
-        gripper = entry.flag("gripper", default=False)
+        single = kind == ControllerType.PARALLEL_GRIPPER
+        gripper = entry.flag("gripper", default=single)
         entry.finish()
+        if single and (len(owned) > 1 or not gripper):
+            problems.add(
+                entry.key("joints"),
+                f"the one joint of a gripper, as {kind} takes one position",
+                f"{listing(owned)} with gripper: {str(gripper).lower()}",
+            )
         for joint in owned:
             if joints and joint not in joints:
                 problems.add_unknown(entry.key("joints"), joint, joints)

@@ -100,9 +100,7 @@ class Pipeline:
 
     def start(self, pose: Array, now_ns: int) -> None:
         """Begin at rest at ``pose`` (A,): measured at activation, commanded after a HOLD."""
-        inside = np.clip(
-            pose, self.limits.position_min, self.limits.position_max
-        )  # (A,) sag of a hair's breadth
+        inside = self._inside(pose)  # (A,) sag of a hair's breadth
         grid = KnotGrid(now_ns, self._period_ns)
         self._ensembler.clear()
         self._splicer = Splicer(self._limiter, grid, self.settings.fade_knots, inside, now_ns)
@@ -164,11 +162,11 @@ class Pipeline:
         """
         if self.state is MotionState.HOLD:
             return None
-        position, velocity = (row[0] for row in self._started.plan.sample(np.array([now_ns])))  # (A,) both
+        position, velocity = self._started.plan.sample_at(now_ns)  # (A,) both
         if measured is not None:
-            lost = np.abs(measured - position) > self.settings.max_tracking_error  # (A,)
-            inside = np.clip(measured, self.limits.position_min, self.limits.position_max)  # (A,)
-            position, velocity = np.where(lost, inside, position), np.where(lost, 0.0, velocity)
+            lost = self._lost(measured, position)  # (A,)
+            position = np.where(lost, self._inside(measured), position)
+            velocity = np.where(lost, 0.0, velocity)
         plan = braking_plan(position, velocity, now_ns, self.limits, self.settings.hold_rest)
         self._ensembler.clear()
         self._started.plan = plan
@@ -178,17 +176,45 @@ class Pipeline:
 
     def at_rest(self, now_ns: int) -> bool:
         """Whether the plan in force has come to rest."""
-        _, velocities = self._started.plan.sample(np.array([now_ns]))  # (1, A)
-        return not velocities.any()
+        return not self._started.plan.sample_at(now_ns)[1].any()
 
-    def resume(self, now_ns: int) -> bool:
-        """Leave HOLD, from the commanded pose and softly; False while the arms still brake."""
+    def resume(
+        self, now_ns: int, measured: Array | None = None, uncommanded: NDArray[np.bool_] | None = None
+    ) -> bool:
+        """Leave HOLD, softly, from the commanded pose; False while the arms still brake.
+
+        Args:
+            now_ns: present time [ns].
+            measured: (A,) fresh measured pose, if there is one: there starts a joint that was moved away
+                from the commanded pose meanwhile,
+            uncommanded: (A,) and a joint whose controller has not got the hold.
+        """
         if self.state is not MotionState.HOLD:
             return True
         if not self.at_rest(now_ns):
             return False
-        self.start(self._started.plan.positions[-1], now_ns)
+        pose = self._started.plan.positions[-1]  # (A,)
+        if measured is not None:
+            elsewhere = self._lost(measured, pose)  # (A,)
+            if uncommanded is not None:
+                elsewhere |= uncommanded
+            pose = np.where(elsewhere, measured, pose)
+        self.start(pose, now_ns)
         return True
+
+    def astray(self, measured: Array, time_ns: int) -> str:
+        """Names joints that were measured (A,) at ``time_ns`` too far from the commanded; empty if none."""
+        commanded, _ = self._started.plan.sample_at(time_ns)  # (A,)
+        return ", ".join(
+            f"{self.joints[i]} is at {measured[i]:.4g}, commanded to {commanded[i]:.4g}"
+            for i in np.flatnonzero(self._lost(measured, commanded))
+        )
+
+    def _lost(self, measured: Array, commanded: Array) -> NDArray[np.bool_]:
+        return np.abs(measured - commanded) > self.settings.max_tracking_error
+
+    def _inside(self, pose: Array) -> Array:
+        return np.clip(pose, self.limits.position_min, self.limits.position_max)
 
     @property
     def _started(self) -> Splicer:

@@ -63,3 +63,8 @@ class Plan:
         outside = (times_ns < self.times_ns[0]) | (times_ns > self.times_ns[-1])  # (N,)
         velocities[outside] = 0.0
         return positions, velocities
+
+    def sample_at(self, time_ns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Commanded position and velocity at one time [ns] -> (A,), (A,)."""
+        positions, velocities = self.sample(np.array([time_ns]))
+        return positions[0], velocities[0]

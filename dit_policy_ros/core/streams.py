@@ -128,6 +128,11 @@ class StreamBuffer[T]:
         with self._lock:
             return self._sample(0) if self._stamps else None
 
+    def newest(self) -> Sample[T] | None:
+        """The newest sample held; None while there is none."""
+        with self._lock:
+            return self._sample(len(self._stamps) - 1) if self._stamps else None
+
     def bracket(self, stamp_ns: int) -> tuple[Sample[T] | None, Sample[T] | None]:
         """The newest sample at or before a time [ns] and the oldest after it; None where there is none."""
         with self._lock:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the control timer does: look whether everything that motion depends on is still there."""
 
-from collections.abc import Callable, Mapping
-
-from rclpy.publisher import Publisher
+from collections.abc import Callable
 
 from dit_policy_ros.core.observation import ObservationBuilder
 from dit_policy_ros.core.pipeline import MotionState
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
 from dit_policy_ros.ros.motion import Motion
+from dit_policy_ros.ros.outputs import Outputs
 
 
 class ControlWatch:
@@ -22,7 +21,7 @@ class ControlWatch:
         self,
         motion: Motion,
         streams: ObservationBuilder,
-        publishers: Mapping[str, Publisher],
+        outputs: Outputs,
         now_ns: Callable[[], int],
         steady_ns: Callable[[], int],
         period: float,
@@ -31,7 +30,7 @@ class ControlWatch:
         """Prepare to be ticked.
 
         Args:
-            publishers: per controller.
+            outputs: the controllers.
             now_ns: the node's clock [ns].
             steady_ns: a clock that never jumps, for the timer's own figures [ns].
             period: wanted spacing of the ticks [s].
@@ -40,7 +39,7 @@ class ControlWatch:
         self.intervals = RecentValues(500)  # [s]
         self.rate = RecentRate()
         self.missed_ticks = 0
-        self._motion, self._streams, self._publishers = motion, streams, publishers
+        self._motion, self._streams, self._outputs = motion, streams, outputs
         self._now_ns, self._steady_ns = now_ns, steady_ns
         self._period, self._recovery = period, recovery_time
         self._previous_ns: int | None = None
@@ -54,6 +53,10 @@ class ControlWatch:
             self._well_since_ns = None
             if trouble:
                 self._motion.hold(trouble, recoverable=True)
+            elif astray := self._astray():
+                self._motion.hold(f"an arm does not follow: {astray} (max_tracking_error)")
+            else:
+                self._motion.follow()
             return
         if trouble or e_stop or not self._motion.recoverable:
             self._well_since_ns = None
@@ -71,16 +74,19 @@ class ControlWatch:
         stale = self._streams.stale(now_ns)
         if stale:
             return "stale observation: " + "; ".join(stale.values())
-        gone = [
-            name for name, publisher in self._publishers.items() if publisher.get_subscription_count() == 0
-        ]
-        if gone:
-            return f"no controller subscribes to the trajectories of {', '.join(gone)}"
+        if trouble := self._outputs.trouble(now_ns):
+            return trouble
         if self._motion.state is MotionState.RUNNING:
             overdue = (now_ns - self._motion.pipeline.plan.end_ns) * 1e-9 + self._period
             if overdue >= 0.0:
                 return "starved: the plan in force ends and no new chunk has come"
         return ""
+
+    def _astray(self) -> str:
+        newest = self._streams.joints.newest()
+        if newest is None or self._motion.state is not MotionState.RUNNING:
+            return ""
+        return self._motion.pipeline.astray(newest.value, newest.stamp_ns)
 
     def _measure_itself(self) -> None:
         steady_ns = self._steady_ns()

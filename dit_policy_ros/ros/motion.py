@@ -6,13 +6,11 @@ cannot follow it, because whoever inferred it has to show the epoch that it bega
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.duration import Duration
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.publisher import Publisher
 
 from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.contract import Contract
@@ -20,19 +18,19 @@ from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.pipeline import MotionState, Pipeline
 from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.core.plan_check import check_plan
-from dit_policy_ros.ros.trajectory_messages import plan_messages
+from dit_policy_ros.ros.outputs import Outputs
 
 Pose = NDArray[np.float64]
 
 
 class Motion:
-    """Owns the pipeline and the controllers' publishers while the node is configured."""
+    """Owns the pipeline and the way to the controllers while the node is configured."""
 
     def __init__(
         self,
         pipeline: Pipeline,
         contract: Contract,
-        publishers: Mapping[str, Publisher],
+        outputs: Outputs,
         now_ns: Callable[[], int],
         measured: Callable[[], Pose | None],
         logger: RcutilsLogger,
@@ -40,17 +38,18 @@ class Motion:
         """Prepare; nothing is published before ``begin``.
 
         Args:
-            publishers: per controller, of JointTrajectory.
+            outputs: the controllers.
             now_ns: the node's clock [ns].
             measured: the fresh measured pose (A,), or None where there is none.
         """
         self.pipeline = pipeline
         self.recoverable = False  # whether the present HOLD may end without an operator
-        self._contract, self._publishers = contract, publishers
+        self._contract, self._outputs = contract, outputs
         self._now_ns, self._measured, self._logger = now_ns, measured, logger
         self._lock = threading.RLock()
         self._epoch = 0
         self._open = False
+        self._uncommanded: set[str] = set()  # controllers that have not got the hold in force
 
     @property
     def state(self) -> MotionState:
@@ -66,6 +65,7 @@ class Motion:
         """Open the way to the controllers, at rest at the measured pose (A,)."""
         with self._lock:
             self.pipeline.start(pose, self._now_ns())
+            self._outputs.begin(self.pipeline.plan)
             self._epoch += 1
             self._open = True
 
@@ -75,23 +75,29 @@ class Motion:
             if self._hold(reason, recoverable=False):
                 self._logger.info(f"the arms hold: {reason}")
             self._open = False
-        for name, publisher in self._publishers.items():
-            if not publisher.wait_for_all_acked(Duration(seconds=acknowledged_within)):
-                self._logger.error(f"{name} did not acknowledge the hold within {acknowledged_within} s")
+        for name in self._outputs.unacknowledged(acknowledged_within):
+            self._logger.error(f"{name} did not acknowledge the hold within {acknowledged_within} s")
 
     def offer(self, chunk: Chunk, epoch: int) -> Plan | None:
         """Send what a chunk makes of the plan; None where it was begun in another epoch or came late."""
         with self._lock:
             if not self._open or epoch != self._epoch:
                 return None
+            now_ns = self._now_ns()
             try:
-                plan = self.pipeline.add_chunk(chunk, self._now_ns())
+                plan = self.pipeline.add_chunk(chunk, now_ns)
+                if plan is not None:
+                    self._outputs.send(self._outputs.checked_messages(plan, now_ns))
             except PlanRejected as error:
                 self.hold(f"plan rejected: {error}")
                 return None
-            if plan is not None:
-                self._publish(plan)
             return plan
+
+    def follow(self) -> None:
+        """Have the grippers that take goals instead of trajectories keep up with the plan in force."""
+        with self._lock:
+            if self._open and self.state is MotionState.RUNNING:
+                self._outputs.follow(self.pipeline.plan, self._now_ns())
 
     def hold(self, reason: str, recoverable: bool = False) -> None:
         """Brake both arms and latch; a cause that needs an operator makes a recoverable hold need one."""
@@ -102,14 +108,19 @@ class Motion:
     def still_holding(self, trouble: str) -> None:
         """Have the status name what is missing now: a dead stream may show itself as starvation first."""
         with self._lock:
+            self._uncommanded |= self._outputs.missing().keys()
             if self.recoverable and self.state is MotionState.HOLD:
                 self.pipeline.hold_reason = trouble
 
     def resume(self) -> bool:
         """Leave HOLD; False while the arms still brake."""
         with self._lock:
-            resumed = self.pipeline.resume(self._now_ns())
+            uncommanded = np.zeros(self._contract.action_dim, dtype=bool)  # (A,)
+            for name in self._uncommanded:
+                uncommanded[self._contract.indices(name)] = True
+            resumed = self.pipeline.resume(self._now_ns(), self._measured(), uncommanded)
             if resumed:
+                self._uncommanded.clear()
                 self._epoch += 1
             return resumed
 
@@ -133,14 +144,12 @@ class Motion:
                     return True
                 return False
             self.recoverable = recoverable
+            self._uncommanded = set(self._outputs.missing())
             try:
                 check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)
+                messages = self._outputs.checked_messages(plan, now_ns)
             except PlanRejected as error:  # braking imperfectly beats not braking
                 self._logger.error(f"the braking plan is not perfect: {error}")
-            self._publish(plan)
+                messages = self._outputs.messages(plan)
+            self._outputs.send(messages)
             return True
-
-    def _publish(self, plan: Plan) -> None:
-        messages = plan_messages(plan, self._contract)  # all are built before the first goes out
-        for name, message in messages.items():
-            self._publishers[name].publish(message)

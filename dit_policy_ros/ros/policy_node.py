@@ -30,6 +30,7 @@ from dit_policy_ros.ros.inference_worker import InferenceWorker
 from dit_policy_ros.ros.lifecycle import GuardedLifecycleNode, run_node
 from dit_policy_ros.ros.motion import Motion
 from dit_policy_ros.ros.node_help import print_help_if_asked
+from dit_policy_ros.ros.outputs import Outputs
 from dit_policy_ros.ros.parameters import declare_parameters, read_parameters
 from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings, policy_overrides
 from dit_policy_ros.ros.policy_status import policy_status
@@ -57,7 +58,7 @@ class Configured:
     policy: Policy
     sensors: SensorStreams
     motion: Motion
-    controllers: dict[str, LifecyclePublisher]
+    outputs: Outputs
     chunk_publisher: LifecyclePublisher
     control_timer: Any  # cancelled while inactive: destroying one that is due makes rclpy complain
 
@@ -103,19 +104,14 @@ class PolicyNode(GuardedLifecycleNode):
         if settings["task"]:
             check_task(settings["task"], policy.known_tasks)
             self._task = settings["task"]
-        controllers = {
-            controller.name: self.create_lifecycle_publisher(
-                JointTrajectory, controller.topic, qos.TRAJECTORIES
-            )
-            for controller in contract.controllers
-        }
+        outputs = Outputs(self, contract, self._on_goal_rejected)
         sensors = SensorStreams(
             self, contract, policy.n_obs_steps, tuple(policy.image_shapes), on_image=self._on_image
         )
         motion = Motion(
             pipeline,
             contract,
-            controllers,
+            outputs,
             self._now_ns,
             sensors.measured,
             self.get_logger(),
@@ -126,7 +122,7 @@ class PolicyNode(GuardedLifecycleNode):
         )
         control_timer.cancel()
         self._configured = Configured(
-            contract, settings, policy, sensors, motion, controllers, chunk_publisher, control_timer
+            contract, settings, policy, sensors, motion, outputs, chunk_publisher, control_timer
         )
         # The libraries' objects stay for good. Walking over them costs the garbage collector 0.1 s at a time,
         # during which nothing else in this process runs (measured with 390,000 objects).
@@ -145,7 +141,7 @@ class PolicyNode(GuardedLifecycleNode):
         problems = activation_problems(
             configured.sensors.observations,
             configured.contract,
-            configured.controllers,
+            configured.outputs,
             self._now_ns,
             configured.settings["stream_timeout"],
             self.leaving,
@@ -166,7 +162,7 @@ class PolicyNode(GuardedLifecycleNode):
         watch = ControlWatch(
             motion,
             sensors.observations,
-            configured.controllers,
+            configured.outputs,
             self._now_ns,
             time.monotonic_ns,
             1.0 / settings["control_rate"],
@@ -204,8 +200,8 @@ class PolicyNode(GuardedLifecycleNode):
         if self._configured is not None:
             self._configured.sensors.close()
             self.destroy_timer(self._configured.control_timer)
-            for publisher in (*self._configured.controllers.values(), self._configured.chunk_publisher):
-                self.destroy_lifecycle_publisher(publisher)
+            self.destroy_lifecycle_publisher(self._configured.chunk_publisher)
+            self._configured.outputs.close()
         self._configured = None
         gc.unfreeze()
 
@@ -258,6 +254,10 @@ class PolicyNode(GuardedLifecycleNode):
         else:
             response.success, response.message = True, "resumed, softly, from the commanded pose"
         return response
+
+    def _on_goal_rejected(self, reason: str) -> None:
+        if (configured := self._configured) is not None:
+            configured.motion.hold(reason)
 
     def _on_image(self) -> None:
         if (active := self._active) is not None:

@@ -2,13 +2,13 @@
 """What must be true of the robot before the first command, found all at once."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
-from rclpy.publisher import Publisher
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.observation import ObservationBuilder
+from dit_policy_ros.ros.outputs import Outputs
 
 _POLL = 0.02  # [s]
 # How far outside its limits a joint may stand: sag and calibration, not a wrong contract [rad or m].
@@ -18,7 +18,7 @@ _POSE_TOLERANCE = 0.02
 def activation_problems(
     streams: ObservationBuilder,
     contract: Contract,
-    controllers: Mapping[str, Publisher],
+    outputs: Outputs,
     now_ns: Callable[[], int],
     timeout: float,
     give_up: threading.Event,
@@ -32,27 +32,24 @@ def activation_problems(
         One line per problem with its remedy; empty where activation is safe.
     """
     for _ in range(round(timeout / _POLL)):
-        if not _missing(streams, controllers, now_ns) or give_up.wait(_POLL):
+        if not _missing(streams, outputs, now_ns) or give_up.wait(_POLL):
             break
-    return _missing(streams, controllers, now_ns) + _pose_problems(streams, contract)
+    return _missing(streams, outputs, now_ns) + _pose_problems(streams, contract)
 
 
-def _missing(
-    streams: ObservationBuilder, controllers: Mapping[str, Publisher], now_ns: Callable[[], int]
-) -> list[str]:
-    problems = list(streams.stale(now_ns()).values())
-    for name, publisher in controllers.items():
-        if publisher.get_subscription_count() == 0:
-            problems.append(
-                f"nobody subscribes to {publisher.topic_name}: is {name} loaded and active "
-                f"(ros2 control list_controllers), and is its name right in 'controllers.names'?"
-            )
-    return problems
+def _missing(streams: ObservationBuilder, outputs: Outputs, now_ns: Callable[[], int]) -> list[str]:
+    return [
+        *streams.stale(now_ns()).values(),
+        *(
+            f"nobody listens at {address}: is {name} loaded and active (ros2 control list_controllers), and "
+            "are its name in 'controllers.names' and its type right?"
+            for name, address in outputs.missing().items()
+        ),
+    ]
 
 
 def _pose_problems(streams: ObservationBuilder, contract: Contract) -> list[str]:
-    newest = streams.joints.newest_stamp_ns
-    sample = streams.joints.latest_at(newest) if newest is not None else None
+    sample = streams.joints.newest()
     if sample is None:
         return []  # already listed as a stream that nothing came on
     pose, limits = np.asarray(sample.value), contract.limits  # (A,)

@@ -23,8 +23,10 @@ from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.parameters import declare_parameters, read_settings
 from dit_policy_ros.ros.qos import STATUS, TRAJECTORIES
 from dit_policy_ros.ros.sim_cameras import CameraThread
+from dit_policy_ros.ros.sim_gripper import GripperServer
 from dit_policy_ros.ros.sim_messages import joint_state_message, referee_message, trajectory_from
 from dit_policy_ros.ros.sim_parameters import SIM_PARAMETERS
+from dit_policy_ros.sim.gripper import ParallelGripperController
 from dit_policy_ros.sim.jtc import TrajectoryController
 from dit_policy_ros.sim.pacing import RealTimeFactor, advance
 from dit_policy_ros.sim.referee import Referee
@@ -60,7 +62,9 @@ class SimNode(Node):
                 "set it to false for the node 'sim'"
             )
         self._seed, self._resets = settings["seed"], 0
-        self._sim = BimanualSim(settings["seed"])
+        self._sim = BimanualSim(
+            settings["seed"], parallel_grippers=settings["gripper_type"] == "parallel_gripper_controller"
+        )
         self._referee = Referee(self._sim)
         self._lock = threading.Lock()  # over the simulation's state
         self._real_time = RealTimeFactor()
@@ -70,7 +74,11 @@ class SimNode(Node):
         self._cameras = CameraThread(
             self, self._sim.model, settings["cameras"], settings["image_width"], settings["image_height"]
         )
+        self._grippers: list[GripperServer] = []
         for name, controller in self._sim.controllers.items():
+            if isinstance(controller, ParallelGripperController):
+                self._grippers.append(GripperServer(self, controller))
+                continue
             self.create_subscription(
                 JointTrajectory, f"{name}/joint_trajectory", partial(self._receive, controller), TRAJECTORIES
             )

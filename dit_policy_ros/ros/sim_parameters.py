@@ -17,5 +17,10 @@ SIM_PARAMETERS = (
         "rate of joint_states; rounded so that whole physics steps (2 ms) lie between messages", "Hz",
         10.0, 500.0, read_only=True,
     ),
+    Parameter(
+        "gripper_type", str, "joint_trajectory_controller",
+        "which ros2_control controller the grippers seem to have", read_only=True,
+        choices=("joint_trajectory_controller", "parallel_gripper_controller"),
+    ),
     Parameter("referee_rate", float, 10.0, "rate of ~/referee", "Hz", 1.0, 50.0, read_only=True),
 )  # fmt: skip

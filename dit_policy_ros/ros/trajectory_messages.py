@@ -6,16 +6,18 @@ from builtin_interfaces.msg import Duration
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.core.chunk import Chunk
-from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.contract import Contract, ControllerType
 from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.ros.convert import to_stamp
 
 
 def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
-    """One message per controller, by its name; all with the plan's first knot as stamp."""
+    """One message per joint_trajectory_controller, by its name; all with the plan's first knot as stamp."""
     stamp, offsets = to_stamp(int(plan.times_ns[0])), _durations(plan.times_ns - plan.times_ns[0])
     messages = {}
     for controller in contract.controllers:
+        if controller.type is not ControllerType.JOINT_TRAJECTORY:
+            continue
         columns = contract.indices(controller)  # (A_c,)
         positions = plan.positions[:, columns].tolist()  # (K, A_c)
         velocities = plan.velocities[:, columns].tolist()  # (K, A_c)

@@ -8,6 +8,7 @@ import numpy as np
 
 from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.sim.assets import asset_path
+from dit_policy_ros.sim.gripper import ParallelGripperController
 from dit_policy_ros.sim.jtc import TrajectoryController
 from dit_policy_ros.sim.renderer import Renderer
 from dit_policy_ros.sim.scenes import CUBE_EDGE, CUBES, sample_cubes
@@ -37,7 +38,16 @@ class BimanualSim:
     Not thread-safe, except that `qpos` copies may be rendered elsewhere by a Renderer of its own.
     """
 
-    def __init__(self, seed: int = 0, *, epoch_ns: int = 0, width: int = 320, height: int = 240) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        epoch_ns: int = 0,
+        width: int = 320,
+        height: int = 240,
+        parallel_grippers: bool = False,
+    ) -> None:
+        """parallel_grippers: grippers take goals, as under parallel_gripper_controller, not trajectories."""
         self.model = mujoco.MjModel.from_xml_path(str(asset_path("mjcf/bimanual.xml")))
         self.data = mujoco.MjData(self.model)
         if round(self.model.opt.timestep * 1e9) != STEP_NS:
@@ -57,8 +67,11 @@ class BimanualSim:
         self.lower = self.model.jnt_range[[j.id for j in joints], 0].copy()  # (14,) [rad], [m]
         self.upper = self.model.jnt_range[[j.id for j in joints], 1].copy()  # (14,)
         self._command = HOME.copy()  # (14,), what the controllers ask for
-        self.controllers = {
-            name: TrajectoryController(name, names, period_ns=STEP_NS) for name, names in CONTROLLERS.items()
+        self.controllers: dict[str, TrajectoryController | ParallelGripperController] = {
+            name: (
+                ParallelGripperController if parallel_grippers and "gripper" in name else TrajectoryController
+            )(name, names, period_ns=STEP_NS)
+            for name, names in CONTROLLERS.items()
         }
         self._controlled = [
             (controller, np.array([JOINTS.index(j) for j in controller.joints]))

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both sources give one action in the contract's order, and say what keeps them from it."""
 
+import copy
+
 import numpy as np
-from contracts import SMALL_CONTRACT
+import pytest
+from contracts import SMALL_CONTRACT, SMALL_MAPPING, small_mapping
 
 from dit_policy_ros.core.action_source import CommandedActions, LeaderActions
 from dit_policy_ros.core.command_stream import CommandedTrajectory
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.errors import ContractError
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -26,6 +31,14 @@ def test_commands_of_all_controllers_are_one_action_in_joint_order() -> None:
     actions.streams["hand"].push(rest(0, 0.01))
     assert actions.missing(0) == {}
     np.testing.assert_array_equal(actions.at(0), [3.0, 0.01, 4.0])
+
+
+def test_commands_that_only_the_controller_hears_are_refused() -> None:
+    controllers = copy.deepcopy(SMALL_MAPPING["controllers"])
+    controllers["hand"]["type"] = "parallel_gripper_controller"
+    contract = Contract.from_mapping(small_mapping(controllers=controllers), "test")
+    with pytest.raises(ContractError, match=r"hand is told cannot be recorded.*action\.source to leader"):
+        CommandedActions(contract, keep=1.0)
 
 
 def test_commands_are_settled_on_arrival_and_never_too_old() -> None:

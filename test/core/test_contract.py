@@ -125,6 +125,11 @@ BAD = {
         "position_controllers/JointGroup",
         ["one of: joint_trajectory_controller", "position_controllers/JointGroup"],
     ),
+    "parallel gripper of many joints": (
+        ("controllers", "left_arm_controller", "type"),
+        "parallel_gripper_controller",
+        ["controllers.left_arm_controller.joints: expected the one joint of a gripper", "left_joint_2"],
+    ),
     "duplicate controller": (("controllers", "names", 1), "left_arm_controller", ["again"]),
     "joint in no controller": (
         ("controllers", "left_gripper_controller", "joints"),

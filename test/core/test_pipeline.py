@@ -138,6 +138,44 @@ def test_resume_waits_for_rest_then_starts_from_the_commanded_pose():
     np.testing.assert_allclose(plan.positions[0], brake.positions[-1])
 
 
+def held(max_tracking_error: float):
+    """A pipeline that holds at rest, and the present time."""
+    pipeline = started(max_tracking_error=np.full(2, max_tracking_error))
+    now_ns = [now for now, _, _ in run(pipeline, 0.4, noise=0.0)][-1]
+    brake = pipeline.hold("stale camera", now_ns + 50_000_000)
+    return pipeline, brake.end_ns + 1_000_000
+
+
+def first_plan(pipeline, now_ns) -> Plan:
+    return pipeline.add_chunk(wave(now_ns), now_ns + 80_000_000)
+
+
+@pytest.mark.parametrize(("moved_by", "follows"), [(0.05, False), (0.3, True)])
+def test_an_arm_that_was_moved_during_a_hold_starts_where_it_is(moved_by, follows):
+    pipeline, now_ns = held(max_tracking_error=0.1)
+    commanded = pipeline.plan.positions[-1]
+    measured = commanded + np.array([moved_by, 0.0])
+    assert pipeline.resume(now_ns, measured)
+    expected = measured if follows else commanded
+    np.testing.assert_allclose(first_plan(pipeline, now_ns).positions[0], expected)
+
+
+def test_a_controller_that_missed_the_hold_starts_where_its_joints_are():
+    pipeline, now_ns = held(max_tracking_error=np.inf)
+    commanded = pipeline.plan.positions[-1]
+    measured = commanded + 0.05
+    assert pipeline.resume(now_ns, measured, np.array([False, True]))
+    np.testing.assert_allclose(
+        first_plan(pipeline, now_ns).positions[0], [commanded[0], measured[1]], atol=1e-12
+    )
+
+
+def test_joints_that_do_not_follow_are_named_with_both_positions():
+    pipeline = started(max_tracking_error=np.array([0.1, 0.1]))
+    assert pipeline.astray(np.array([0.09, -0.09]), T0_NS) == ""
+    assert pipeline.astray(np.array([0.0, 0.2]), T0_NS) == "joint_2 is at 0.2, commanded to 0"
+
+
 def test_flush_makes_the_next_chunk_count_alone():
     pipeline = started(soft_start=0.0, ensemble=ensemble_settings(m=0.0))
     pipeline.add_chunk(Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), -0.5)), T0_NS + 50_000_000)

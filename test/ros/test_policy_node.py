@@ -155,6 +155,13 @@ def test_a_lost_controller_holds_both_arms(ros_domain, checkpoint):
         wait_for(lambda: not watch.robot.of("right_arm_controller")[-1].points[-1].velocities[0], 5.0, "rest")
 
 
+def test_an_arm_that_does_not_follow_is_held_until_an_operator_resumes(ros_domain, checkpoint):
+    with running(checkpoint, max_tracking_error=0.02) as watch:  # the small robot never moves
+        watch.wait_hold("does not follow")
+        assert "left_joint_1" in watch.status.hold_reason or "right_joint_1" in watch.status.hold_reason
+        assert not watch.node._configured.motion.recoverable
+
+
 def test_a_chunk_that_is_not_finite_holds_until_an_operator_resumes(ros_domain, checkpoint, monkeypatch):
     with running(checkpoint) as watch:
         policy = watch.node._configured.policy

@@ -201,6 +201,34 @@ def test_a_wrong_parameter_is_one_clear_error(ros_domain, start_process, argumen
     assert all(word in process.output() for word in words)
 
 
+def test_grippers_take_goals_if_they_are_asked_to(ros_domain, start_process, wait_for):
+    action = pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
+    from rclpy.action import ActionClient
+
+    arguments = ("--ros-args", "-p", "gripper_type:=parallel_gripper_controller")
+    start_process("sim", "dit_policy_ros.ros.sim_node", *arguments)
+    listener = Listener()
+    client = ActionClient(
+        listener.node, action.ParallelGripperCommand, "/left_gripper_controller/gripper_cmd"
+    )
+    with spinning(listener.node):
+        wait_for(client.server_is_ready, START, "the gripper's action")
+        goal = action.ParallelGripperCommand.Goal()
+        goal.command.position = [0.0]
+        accepted = client.send_goal_async(goal)
+        wait_for(lambda: accepted.done() and accepted.result().accepted, WAIT, "the goal is accepted")
+        ended = accepted.result().get_result_async()
+        wait_for(ended.done, WAIT, "the goal ends")
+        assert ended.result().result.reached_goal
+        wait_for(lambda: listener.position("left_gripper") < 1e-3, WAIT, "the fingers are closed")
+        goal.command.position = [0.0, 0.01]
+        refused = client.send_goal_async(goal)
+        wait_for(refused.done, WAIT, "an answer")
+        assert not refused.result().accepted
+        assert not listener.commands["left_gripper_controller"].get_subscription_count()
+        client.destroy()
+
+
 def test_without_a_renderer_it_says_what_to_install(ros_domain, start_process):
     process = start_process("sim", "dit_policy_ros.ros.sim_node", MUJOCO_GL="glfw")
     assert process.process.wait(START) == 1
