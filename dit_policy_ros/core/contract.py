@@ -6,7 +6,7 @@ Positions are in rad (revolute) or m (prismatic); a gripper's position is its fi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -62,21 +62,28 @@ class Camera:
 class Limits:
     """Limits of every joint in the contract's joint order; arrays are made read-only.
 
-    position_min, position_max [rad] or [m]; velocity [rad/s] or [m/s]; acceleration [rad/s^2] or [m/s^2].
+    position_min, position_max [rad] or [m]; velocity [rad/s] or [m/s]; acceleration [rad/s^2] or [m/s^2];
+    jerk [rad/s^3] or [m/s^3], inf where it is not limited, as by default.
     """
 
     position_min: np.ndarray  # (A,)
     position_max: np.ndarray  # (A,)
     velocity: np.ndarray  # (A,)
     acceleration: np.ndarray  # (A,)
+    jerk: np.ndarray = field(default_factory=lambda: np.array(np.inf))  # (A,)
 
     def __post_init__(self) -> None:
-        for name in ("position_min", "position_max", "velocity", "acceleration"):
+        object.__setattr__(self, "jerk", np.broadcast_to(self.jerk, np.shape(self.position_min)))
+        for name in ("position_min", "position_max", "velocity", "acceleration", "jerk"):
             array = np.array(getattr(self, name), dtype=np.float64)  # (A,)
             if array.ndim != 1 or array.shape != np.shape(self.position_min):
-                raise ValueError(f"Limits.{name} has shape {array.shape}; all four must be (A,)")
+                raise ValueError(f"Limits.{name} has shape {array.shape}; all must be (A,)")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+
+    def slowed(self, scale: float) -> "Limits":
+        """The same with velocities times a scale; acceleration stays, so that braking is as good as ever."""
+        return replace(self, velocity=self.velocity * scale)
 
 
 @dataclass(frozen=True, slots=True)

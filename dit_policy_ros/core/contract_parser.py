@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the robot contract from a nested mapping and reports every mistake in it at once."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -144,6 +145,7 @@ def _limits(root: StrictReader, joints: tuple[str, ...], problems: Problems) -> 
         "position_max": [],
         "velocity": [],
         "acceleration": [],
+        "jerk": [],
     }
     group = root.child("limits", "a group with one entry per joint")
     if group is None:
@@ -158,10 +160,13 @@ def _limits(root: StrictReader, joints: tuple[str, ...], problems: Problems) -> 
         acceleration = entry.number(
             "acceleration", "a number above 0 [rad/s^2 or m/s^2]", lambda value: value > 0.0
         )
+        jerk = entry.number(
+            "jerk", "a number above 0 [rad/s^3 or m/s^3]", lambda value: value > 0.0, default=math.inf
+        )
         entry.finish()
         if low >= high:
             problems.add(entry.key("position_max"), f"a number above position_min = {show(low)}", show(high))
-        for column, value in zip(columns.values(), (low, high, velocity, acceleration), strict=True):
+        for column, value in zip(columns.values(), (low, high, velocity, acceleration, jerk), strict=True):
             column.append(value)
     group.finish()
     return columns

@@ -116,7 +116,7 @@ class ObservationBuilder:
         stamps = [stamp for stamp in newest if stamp is not None]
         if reasons or len(stamps) < len(newest):
             raise StaleObservation("; ".join(reasons.values()) or "the streams were just cleared")
-        return min(stamps)
+        return min(*stamps, now_ns)  # a sender's clock may be ahead of ours, within the tolerance
 
     def build(self, now_ns: int) -> Observation:
         """The newest complete observation; raises StaleObservation that names every stale stream."""

@@ -1,8 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Can this policy, as fast as it is here, keep a robot moving? Decided from figures before anything moves."""
 
+from enum import StrEnum
+
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.splice import FROZEN_INTERVALS
+
+
+class Pacing(StrEnum):
+    """How inference and motion take turns."""
+
+    CONTINUOUS = "continuous"  # infer while moving; a chunk counts from its observation on
+    STOP_AND_GO = (
+        "stop_and_go"  # observe at rest, infer, carry out the whole chunk from then on, stop, repeat
+    )
 
 
 def check_pacing(
@@ -13,7 +24,7 @@ def check_pacing(
     replan_interval: float,
     max_blind_time: float,
 ) -> None:
-    """Refuse a policy whose chunks would arrive expired, or whose plans would end before the next one comes.
+    """Refuse continuous motion where chunks would arrive expired, or a plan would end before the next comes.
 
     Args:
         latency_p95: 95th percentile of the inference latency, measured here [s].
@@ -33,7 +44,7 @@ def check_pacing(
             f"a chunk would be over before it can be used: inference takes {measured}, which with "
             f"{FROZEN_INTERVALS} frozen and {fade_knots} fading intervals of {dt:.3f} s is {needed:.3f} s, "
             f"but a chunk lasts {chunk_duration:.3f} s. Use fewer denoising steps (inference_steps), a "
-            f"smaller model or a GPU."
+            f"smaller model or a GPU; or set pacing to {Pacing.STOP_AND_GO}, which moves in turns."
         )
     interval = max(replan_interval, latency_p95)
     gap = interval + latency_p95 + FROZEN_INTERVALS * dt

@@ -5,7 +5,7 @@ No clock, no thread and no message in here: every call is given the present time
 are exact. The caller serialises the calls.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -17,7 +17,8 @@ from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.ensemble import Ensembler, EnsembleSettings
 from dit_policy_ros.core.errors import ContractError, PlanRejected
 from dit_policy_ros.core.grid import KnotGrid
-from dit_policy_ros.core.limits import Limiter
+from dit_policy_ros.core.limits import LIMIT_NAMES, Limiter
+from dit_policy_ros.core.pacing import Pacing
 from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.core.plan_check import check_plan
 from dit_policy_ros.core.soft_start import SoftStart
@@ -39,6 +40,7 @@ class MotionSettings:
             from the measured pose [rad or m]; inf never does.
         hold_rest: how long a braking plan stands at its end [s]; so late may it arrive, on a machine that
             stalls, and still be taken.
+        pacing: see Pacing.
     """
 
     ensemble: EnsembleSettings
@@ -47,6 +49,7 @@ class MotionSettings:
     soft_start: float
     max_tracking_error: Array
     hold_rest: float = 10.0
+    pacing: Pacing = Pacing.CONTINUOUS
 
 
 class MotionState(StrEnum):
@@ -72,8 +75,10 @@ class Pipeline:
         self.state = MotionState.WAITING
         self.hold_reason = ""
         self.plans = self.expired_chunks = self.limited_knots = self.holds = 0
+        self.limit_counts = {name: np.zeros(len(joints), np.int64) for name in LIMIT_NAMES}  # (A,) knots each
         self._period_ns = period_ns
         self._limiter = Limiter(limits, period_ns * 1e-9)
+        self._chunk_end_ns = 0  # of the newest chunk
         self._ensembler = Ensembler(settings.ensemble)
         self._splicer: Splicer | None = None
         self._soft_start: SoftStart | None = None
@@ -124,13 +129,56 @@ class Pipeline:
             raise PlanRejected(f"the policy's chunk is not finite (NaN or infinite) for {bad}")
         splicer = self._started
         first = splicer.first_free_knot(now_ns)
-        end = splicer.grid.at_or_before(chunk.end_ns)
-        if end < first:
+        if self.settings.pacing is Pacing.STOP_AND_GO:
+            # Nothing has moved since the observation, so the chunk may count from now on.
+            self._ensembler.clear()
+            chunk = replace(chunk, stamp_ns=int(splicer.grid.times_ns(first, first)[0]))
+        if splicer.grid.at_or_before(chunk.end_ns) < first:
             self.expired_chunks += 1
             return None
-        times_ns = splicer.grid.times_ns(first, end)  # (M,)
-        self._ensembler.forget_before(int(times_ns[0]))
+        self._ensembler.forget_before(int(splicer.grid.times_ns(first, first)[0]))
         self._ensembler.add(chunk)
+        self._chunk_end_ns = chunk.end_ns
+        return self._advance(now_ns)
+
+    def extend(self, now_ns: int) -> Plan | None:
+        """For stop_and_go: the next stretch of the chunk that is being carried out, when it is due.
+
+        Returns:
+            The plan to send; None where the plan in force reaches far enough, or to the chunk's end.
+
+        Raises:
+            PlanRejected: as ``add_chunk``.
+        """
+        in_turns = self.settings.pacing is Pacing.STOP_AND_GO and len(self._ensembler) > 0
+        if not in_turns or self.state is not MotionState.RUNNING:
+            return None
+        splicer = self._started
+        last = splicer.grid.at_or_before(self._chunk_end_ns)
+        remaining_ns = splicer.plan.end_ns - now_ns
+        due = 0 < remaining_ns <= round(self.settings.max_blind_time * 0.5e9)
+        reached = splicer.plan.end_ns >= int(splicer.grid.times_ns(last, last)[0])
+        if not due or reached or last < splicer.first_free_knot(now_ns):
+            return None
+        return self._advance(now_ns)
+
+    def starved(self, until_ns: int) -> bool:
+        """Whether the plan in force ends by then [ns] though motion should go on."""
+        continuous = self.settings.pacing is Pacing.CONTINUOUS
+        return continuous and self.state is MotionState.RUNNING and self.plan.end_ns <= until_ns
+
+    def may_observe(self, since_ns: int) -> bool:
+        """Whether it is the policy's turn, given an observation that begins at ``since_ns``."""
+        if self.settings.pacing is Pacing.CONTINUOUS:
+            return True
+        plan = self.plan  # after a start it is one knot, at rest from then on
+        return since_ns >= plan.end_ns
+
+    def _advance(self, now_ns: int) -> Plan:
+        """The live chunks -> a plan, checked and in force."""
+        splicer = self._started
+        first = splicer.first_free_knot(now_ns)
+        times_ns = splicer.grid.times_ns(first, splicer.grid.at_or_before(self._chunk_end_ns))  # (M,)
         target = self._ensembler.blend(times_ns)  # (M, A)
         soft_start = self._soft_start or SoftStart(
             splicer.plan.positions[-1], int(times_ns[0]), self.settings.soft_start
@@ -141,28 +189,39 @@ class Pipeline:
         check_plan(candidate.plan, self.limits, self.joints, now_ns)
         splicer.commit(candidate)
         self._soft_start, self.state = soft_start, MotionState.RUNNING
-        self.limited_knots += candidate.limited_knots
+        self.limited_knots += candidate.motion.limited_knots
+        for name, count in candidate.motion.counts.items():
+            self.limit_counts[name] += count
         self.plans += 1
         return candidate.plan
+
+    def slow_down(self, scale: float) -> None:
+        """From the next plan on, keep velocities below so much (0 to 1) of their limits."""
+        self._limiter.limits = self.limits.slowed(scale)
 
     def flush(self) -> None:
         """Forget the live chunks; the plan in force stays. For a change of the task."""
         self._ensembler.clear()
 
-    def hold(self, reason: str, now_ns: int, measured: Array | None = None) -> Plan | None:
+    def hold(
+        self, reason: str, now_ns: int, measured: Array | None = None, stopped_ns: int | None = None
+    ) -> Plan | None:
         """Brake to rest and stay there until ``resume``.
 
         Args:
             reason: why, for the operator.
             now_ns: present time [ns].
             measured: (A,) fresh measured pose, if there is one; only used where it is far from the commanded.
+            stopped_ns: the time of the plan at which the controllers stopped short [ns], where they did: they
+                do so when their clock is set back.
 
         Returns:
             The braking plan to send, once; None when already holding: the first reason stays.
         """
         if self.state is MotionState.HOLD:
             return None
-        position, velocity = self._started.plan.sample_at(now_ns)  # (A,) both
+        position, velocity = self._started.plan.sample_at(now_ns if stopped_ns is None else stopped_ns)
+        velocity = velocity if stopped_ns is None else np.zeros_like(position)  # (A,) both
         if measured is not None:
             lost = self._lost(measured, position)  # (A,)
             position = np.where(lost, self._inside(measured), position)

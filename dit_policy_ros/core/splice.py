@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.grid import KnotGrid
-from dit_policy_ros.core.limits import Limiter
+from dit_policy_ros.core.limits import LimitedMotion, Limiter
 from dit_policy_ros.core.plan import Plan
 
 Array = NDArray[np.float64]
@@ -28,13 +28,13 @@ class Splice:
         plan: the new plan, from the last knot at or before now.
         target: (M, A) what the plan was to follow, beyond its end too.
         first: knot of the target's first row.
-        limited_knots: knots that the joint limits changed.
+        motion: what the limiter made of the target.
     """
 
     plan: Plan
     target: Array
     first: int
-    limited_knots: int
+    motion: LimitedMotion
 
 
 class Splicer:
@@ -73,21 +73,20 @@ class Splicer:
         begin = self.grid.at_or_before(now_ns)
         positions, velocities = self.plan.sample(self.grid.times_ns(begin, first - 1))  # (F, A) frozen
         wanted_velocities = _central_velocities(positions[-1], faded, self.grid.period)  # (M, A)
-        motion = self._limiter.follow(positions[-1], velocities[-1], faded[:count], wanted_velocities[:count])
+        before = (velocities[-1] - velocities[-2]) / self.grid.period  # (A,) two knots are always frozen
+        motion = self._limiter.follow(
+            positions[-1], velocities[-1], faded[:count], wanted_velocities[:count], before
+        )
         plan = Plan(
             self.grid.times_ns(begin, first + count - 1),
             np.concatenate([positions, motion.positions]),
             np.concatenate([velocities, motion.velocities]),
         )
-        return Splice(plan, faded, first, motion.limited_knots)
+        return Splice(plan, faded, first, motion)
 
     def commit(self, splice: Splice) -> None:
         """Put a candidate in force."""
         self.plan, self._target, self._target_first = splice.plan, splice.target, splice.first
-
-    def forget_target(self) -> None:
-        """Fade from nothing: after a change of the task the former target means nothing any more."""
-        self._target = self._target[:0]
 
     def _cross_fade(self, first: int, target: Array) -> Array:
         """Mix the former target into the first knots of the new one."""

@@ -40,8 +40,16 @@ class StrictReader:
             return False, None
         return True, self._mapping[name]
 
-    def number(self, name: str, expected: str, accept: Callable[[float], bool]) -> float:
-        """A finite float that `accept` takes; whole numbers count, booleans do not. NaN on a mistake."""
+    def number(
+        self, name: str, expected: str, accept: Callable[[float], bool], default: float | None = None
+    ) -> float:
+        """A finite float that `accept` takes; whole numbers count, booleans do not. NaN on a mistake.
+
+        With a default, the key may be absent.
+        """
+        if default is not None and name not in self._mapping:
+            self._known.add(name)
+            return default
         present, value = self._take(name, expected)
         if not present:
             return math.nan

@@ -9,6 +9,8 @@ from dit_policy_ros.core.statistics import RecentRate, RecentValues
 from dit_policy_ros.ros.motion import Motion
 from dit_policy_ros.ros.outputs import Outputs
 
+STANDSTILL = 1.0  # [s] so long may simulated time stand still before the arms' standing is called a hold
+
 
 class ControlWatch:
     """Holds when a stream is stale, a controller is gone or the policy starves the arms; resumes afterwards.
@@ -48,7 +50,12 @@ class ControlWatch:
     def tick(self, e_stop: bool) -> None:
         """Look once."""
         self._measure_itself()
+        still = self._motion.check_clock()
         trouble = self.trouble()
+        if still > STANDSTILL:
+            trouble = (
+                f"the clock has stood still for {still:.1f} s: is the simulation paused, or /clock missing?"
+            )
         if self._motion.state is not MotionState.HOLD:
             self._well_since_ns = None
             if trouble:
@@ -56,7 +63,7 @@ class ControlWatch:
             elif astray := self._astray():
                 self._motion.hold(f"an arm does not follow: {astray} (max_tracking_error)")
             else:
-                self._motion.follow()
+                self._motion.proceed()
             return
         if trouble or e_stop or not self._motion.recoverable:
             self._well_since_ns = None
@@ -76,10 +83,8 @@ class ControlWatch:
             return "stale observation: " + "; ".join(stale.values())
         if trouble := self._outputs.trouble(now_ns):
             return trouble
-        if self._motion.state is MotionState.RUNNING:
-            overdue = (now_ns - self._motion.pipeline.plan.end_ns) * 1e-9 + self._period
-            if overdue >= 0.0:
-                return "starved: the plan in force ends and no new chunk has come"
+        if self._motion.pipeline.starved(now_ns + round(self._period * 1e9)):
+            return "starved: the plan in force ends and no new chunk has come"
         return ""
 
     def _astray(self) -> str:

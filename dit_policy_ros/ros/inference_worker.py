@@ -63,6 +63,7 @@ class InferenceWorker:
         self._policy, self._streams, self._motion = policy, streams, motion
         self._task, self._now_ns, self._on_chunk, self._logger = task, now_ns, on_chunk, logger
         self._period_ns, self._interval = period_ns, replan_interval
+        self._history_ns = (policy.n_obs_steps - 1) * period_ns  # of an observation
         self._wanted = threading.Event()  # new data may be there
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
@@ -95,8 +96,8 @@ class InferenceWorker:
             epoch = self._motion.epoch
             try:
                 stamp_ns = self._streams.observation_stamp(self._now_ns())
-                if stamp_ns == observed_ns:
-                    continue  # nothing new to see
+                if stamp_ns == observed_ns or not self._motion.may_observe(stamp_ns - self._history_ns):
+                    continue  # nothing new to see, or the arms' turn
                 began = time.monotonic()
                 observed_ns = self._infer(epoch)
             except StaleObservation:

@@ -7,12 +7,14 @@ cannot follow it, because whoever inferred it has to show the epoch that it bega
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.clock_watch import ClockWatch, Jump
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.pipeline import MotionState, Pipeline
@@ -32,6 +34,8 @@ class Motion:
         contract: Contract,
         outputs: Outputs,
         now_ns: Callable[[], int],
+        steady_ns: Callable[[], int],
+        simulated_time: bool,
         measured: Callable[[], Pose | None],
         logger: RcutilsLogger,
     ) -> None:
@@ -40,12 +44,17 @@ class Motion:
         Args:
             outputs: the controllers.
             now_ns: the node's clock [ns].
+            steady_ns: a clock that never jumps [ns].
+            simulated_time: whether the node's clock is a simulation's.
             measured: the fresh measured pose (A,), or None where there is none.
         """
         self.pipeline = pipeline
         self.recoverable = False  # whether the present HOLD may end without an operator
         self._contract, self._outputs = contract, outputs
-        self._now_ns, self._measured, self._logger = now_ns, measured, logger
+        self._now_ns, self._steady_ns = now_ns, steady_ns
+        self._measured, self._logger = measured, logger
+        self._clocks = ClockWatch(simulated_time)
+        self._first_reason = ""
         self._lock = threading.RLock()
         self._epoch = 0
         self._open = False
@@ -64,6 +73,7 @@ class Motion:
     def begin(self, pose: Pose) -> None:
         """Open the way to the controllers, at rest at the measured pose (A,)."""
         with self._lock:
+            self._look_at_clocks()  # whatever happened to them before is of no interest
             self.pipeline.start(pose, self._now_ns())
             self._outputs.begin(self.pipeline.plan)
             self._epoch += 1
@@ -81,23 +91,28 @@ class Motion:
     def offer(self, chunk: Chunk, epoch: int) -> Plan | None:
         """Send what a chunk makes of the plan; None where it was begun in another epoch or came late."""
         with self._lock:
+            self.check_clock()
             if not self._open or epoch != self._epoch:
                 return None
-            now_ns = self._now_ns()
-            try:
-                plan = self.pipeline.add_chunk(chunk, now_ns)
-                if plan is not None:
-                    self._outputs.send(self._outputs.checked_messages(plan, now_ns))
-            except PlanRejected as error:
-                self.hold(f"plan rejected: {error}")
-                return None
-            return plan
+            return self._send(self.pipeline.add_chunk, chunk, self._now_ns())
 
-    def follow(self) -> None:
-        """Have the grippers that take goals instead of trajectories keep up with the plan in force."""
+    def proceed(self) -> None:
+        """Do what is due with the plan in force: send its next stretch, and goals to grippers."""
         with self._lock:
             if self._open and self.state is MotionState.RUNNING:
-                self._outputs.follow(self.pipeline.plan, self._now_ns())
+                now_ns = self._now_ns()
+                self._send(self.pipeline.extend, now_ns)
+                self._outputs.follow(self.pipeline.plan, now_ns)
+
+    def may_observe(self, since_ns: int) -> bool:
+        """Whether it is the policy's turn, given an observation that begins at ``since_ns``."""
+        with self._lock:
+            return self.pipeline.may_observe(since_ns)
+
+    def slow_down(self, scale: float) -> None:
+        """Keep velocities below so much (0 to 1) of their limits."""
+        with self._lock:
+            self.pipeline.slow_down(scale)
 
     def hold(self, reason: str, recoverable: bool = False) -> None:
         """Brake both arms and latch; a cause that needs an operator makes a recoverable hold need one."""
@@ -110,7 +125,20 @@ class Motion:
         with self._lock:
             self._uncommanded |= self._outputs.missing().keys()
             if self.recoverable and self.state is MotionState.HOLD:
-                self.pipeline.hold_reason = trouble
+                same = trouble.partition(":")[0] == self._first_reason.partition(":")[0]
+                self.pipeline.hold_reason = trouble if same else f"{self._first_reason}; now {trouble}"
+
+    def check_clock(self) -> float:
+        """Hold if the clock was set since this was last called; for how long it has stood still [s]."""
+        with self._lock:
+            jump = self._look_at_clocks()
+            if jump is not None:
+                # Set back, the controllers stay at the point of the plan that they had come to; set ahead,
+                # they went on to where it is by now.
+                stopped_ns = jump.expected_ns if jump.by_ns < 0 else None
+                if self._hold(str(jump), recoverable=True, stopped_ns=stopped_ns):
+                    self._logger.error(f"HOLD: {jump} (resumes by itself)")
+            return self._clocks.still_for(self._steady_ns())
 
     def resume(self) -> bool:
         """Leave HOLD; False while the arms still brake."""
@@ -130,20 +158,38 @@ class Motion:
             self._epoch += 1
             self.pipeline.flush()
 
-    def _hold(self, reason: str, recoverable: bool) -> bool:
+    def _send(self, make_plan: Callable[..., Plan | None], *arguments: Any) -> Plan | None:
+        """Publish what becomes the plan; what must not be published becomes a hold."""
+        try:
+            plan = make_plan(*arguments)
+            if plan is not None:
+                self._outputs.send(self._outputs.checked_messages(plan, self._now_ns()))
+        except PlanRejected as error:
+            self.hold(f"plan rejected: {error}")
+            return None
+        return plan
+
+    def _look_at_clocks(self) -> Jump | None:
+        for _ in range(10):  # until nothing came between the two readings
+            before_ns, now_ns, after_ns = self._steady_ns(), self._now_ns(), self._steady_ns()
+            if after_ns - before_ns < 10_000_000:
+                break
+        return self._clocks.look(now_ns, after_ns)
+
+    def _hold(self, reason: str, recoverable: bool, stopped_ns: int | None = None) -> bool:
         """Publish the braking plan; False where the way is closed or a hold is already in force."""
         with self._lock:
             if not self._open:
                 return False
             self._epoch += 1
             now_ns = self._now_ns()
-            plan = self.pipeline.hold(reason, now_ns, self._measured())
+            plan = self.pipeline.hold(reason, now_ns, self._measured(), stopped_ns)
             if plan is None:
                 if self.recoverable and not recoverable:
                     self.recoverable, self.pipeline.hold_reason = False, reason
                     return True
                 return False
-            self.recoverable = recoverable
+            self.recoverable, self._first_reason = recoverable, reason
             self._uncommanded = set(self._outputs.missing())
             try:
                 check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)

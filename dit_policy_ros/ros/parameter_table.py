@@ -102,4 +102,7 @@ CONTRACT_PARAMETERS = (
     _of_contract("limits.<joint>.position_max", float, "highest commanded position", "rad or m"),
     _of_contract("limits.<joint>.velocity", float, "highest commanded speed", "rad/s or m/s"),
     _of_contract("limits.<joint>.acceleration", float, "highest commanded acceleration", "rad/s^2 or m/s^2"),
+    _of_contract(
+        "limits.<joint>.jerk", float, "highest change of acceleration; optional", "rad/s^3 or m/s^3"
+    ),
 )

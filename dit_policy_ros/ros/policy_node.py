@@ -5,12 +5,15 @@ import functools
 import gc
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecyclePublisher
+from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -18,7 +21,7 @@ from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.compatibility import check_policy
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DitPolicyError, TaskError
-from dit_policy_ros.core.pacing import check_pacing
+from dit_policy_ros.core.pacing import Pacing, check_pacing
 from dit_policy_ros.core.pipeline import MotionState, Pipeline
 from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.core.task import check_task
@@ -81,6 +84,7 @@ class PolicyNode(GuardedLifecycleNode):
         self._configured: Configured | None = None
         self._active: Active | None = None
         declare_parameters(self, POLICY_PARAMETERS)
+        self.add_post_set_parameters_callback(self._on_parameters)
         self._control_group = MutuallyExclusiveCallbackGroup()
         self._service_group = MutuallyExclusiveCallbackGroup()
         serve = functools.partial(self.create_service, callback_group=self._service_group)
@@ -88,7 +92,7 @@ class PolicyNode(GuardedLifecycleNode):
         serve(SetBool, "~/e_stop", self._on_e_stop)
         serve(Trigger, "~/resume", self._on_resume)
         self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
-        self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=self._service_group)
+        self._create_steady_timer(STATUS_RATE, self._publish_status, self._service_group)
 
     # --- lifecycle -----------------------------------------------------------------------------------------
 
@@ -113,12 +117,14 @@ class PolicyNode(GuardedLifecycleNode):
             contract,
             outputs,
             self._now_ns,
+            time.monotonic_ns,
+            self.get_parameter("use_sim_time").value,
             sensors.measured,
             self.get_logger(),
         )
         chunk_publisher = self.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS)
-        control_timer = self.create_timer(
-            1.0 / settings["control_rate"], self._on_control_tick, callback_group=self._control_group
+        control_timer = self._create_steady_timer(
+            settings["control_rate"], self._on_control_tick, self._control_group
         )
         control_timer.cancel()
         self._configured = Configured(
@@ -158,6 +164,7 @@ class PolicyNode(GuardedLifecycleNode):
         pose = sensors.measured()
         if pose is None:
             raise DitPolicyError("the joint states became stale between preflight and start; activate again")
+        motion.slow_down(self.get_parameter("velocity_scale").value)
         motion.begin(pose)
         watch = ControlWatch(
             motion,
@@ -255,6 +262,12 @@ class PolicyNode(GuardedLifecycleNode):
             response.success, response.message = True, "resumed, softly, from the commanded pose"
         return response
 
+    def _on_parameters(self, changes: list[Parameter]) -> None:
+        for change in changes:
+            if change.name == "velocity_scale" and (configured := self._configured) is not None:
+                configured.motion.slow_down(change.value)
+                self.get_logger().info(f"velocity_scale: {change.value:g}")
+
     def _on_goal_rejected(self, reason: str) -> None:
         if (configured := self._configured) is not None:
             configured.motion.hold(reason)
@@ -292,14 +305,15 @@ class PolicyNode(GuardedLifecycleNode):
         latencies = policy.warm_up(settings["warm_up_chunks"])  # (n,) [s]
         p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # the first ones pay for allocation
         rows = policy.horizon - policy.n_obs_steps + 1
-        check_pacing(
-            p95,
-            (rows - 1) * contract.dt,
-            contract.dt,
-            settings["fade_knots"],
-            settings["replan_interval"],
-            settings["max_blind_time"],
-        )
+        if settings["pacing"] == Pacing.CONTINUOUS:
+            check_pacing(
+                p95,
+                (rows - 1) * contract.dt,
+                contract.dt,
+                settings["fade_knots"],
+                settings["replan_interval"],
+                settings["max_blind_time"],
+            )
         self.get_logger().info(
             f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device})"
         )
@@ -308,6 +322,11 @@ class PolicyNode(GuardedLifecycleNode):
         if self._configured is None:
             raise ValueError("the node is not configured")
         return self._configured
+
+    def _create_steady_timer(self, rate: float, callback: Callable[[], None], group: Any) -> Any:
+        """A timer [Hz] that goes on when simulated time pauses or the clock is set."""
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        return self.create_timer(1.0 / rate, callback, callback_group=group, clock=clock)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

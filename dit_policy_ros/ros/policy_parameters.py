@@ -8,15 +8,19 @@ import numpy as np
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.ensemble import EnsembleMode, EnsembleSettings
+from dit_policy_ros.core.pacing import Pacing
 from dit_policy_ros.core.pipeline import MotionSettings
 from dit_policy_ros.ros.parameter_table import Parameter
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
 
 
+_PACINGS = tuple(pacing.value for pacing in Pacing)
+
+
 def _parameter(name: str, kind: type, default: Any, description: str, **more: Any) -> Parameter:
-    """All of them are read when the node is configured, so they stay as they are while it runs."""
-    return Parameter(name, kind, default, description, read_only=True, **more)
+    """Most of them are read when the node is configured, so they stay as they are while it runs."""
+    return Parameter(name, kind, default, description, **({"read_only": True} | more))
 
 
 POLICY_PARAMETERS = (
@@ -38,6 +42,18 @@ POLICY_PARAMETERS = (
     ),
     _parameter(
         "replan_interval", float, 0.1, "shortest time between inferences", unit="s", low=0.0, high=10.0
+    ),
+    _parameter(
+        "pacing", str, Pacing.CONTINUOUS.value, "stop_and_go: observe at rest, infer, move", choices=_PACINGS
+    ),
+    _parameter(
+        "velocity_scale",
+        float,
+        1.0,
+        "share of the velocity limits that is used; for first trials",
+        low=0.01,
+        high=1.0,
+        read_only=False,
     ),
     _parameter(
         "max_blind_time", float, 0.5, "how long arms move after this node died", unit="s", low=0.1, high=5.0
@@ -97,6 +113,7 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
         max_blind_time=settings["max_blind_time"],
         fade_knots=settings["fade_knots"],
         soft_start=settings["soft_start"],
+        pacing=Pacing(settings["pacing"]),
         # A gripper that squeezes an object never arrives where it was told to go: that is its grip.
         max_tracking_error=np.where(gripper, np.inf, settings["max_tracking_error"]),  # (A,)
     )

@@ -85,6 +85,62 @@ def test_a_step_is_counted_as_limited_and_stays_inside():
     assert motion.positions.max() <= 1.5
 
 
+@pytest.mark.parametrize(
+    ("limit", "start", "speed"), [("position", 1.3, 0.9), ("velocity", -0.9, 3.6), ("acceleration", 0.0, 1.0)]
+)
+def test_what_the_limiter_did_is_counted_by_limit_and_joint(limit, start, speed):
+    velocities = np.stack([np.full(KNOTS, speed), np.zeros(KNOTS)], axis=1)
+    target = start + velocities * DT * np.arange(1, KNOTS + 1)[:, None]
+    motion = Limiter(LIMITS, DT).follow(np.full(2, start), np.zeros(2), target, velocities)
+    assert motion.counts[limit][0] > 0
+    assert all(count[1] == 0 for count in motion.counts.values()), "a joint that stays must not be counted"
+    assert motion.counts["jerk"][0] == 0
+    assert limit != "acceleration" or motion.counts["position"][0] == motion.counts["velocity"][0] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)),
+    scale=st.floats(0.01, 1.0),
+    fast=st.floats(-2.4, 2.4),
+)
+def test_a_lower_speed_limit_is_reached_by_braking_from_any_speed(target, scale, fast):
+    position, velocity = np.zeros(2), np.array([fast, 0.0]) * 0.5
+    limiter = Limiter(LIMITS.slowed(scale), DT)
+    motion = limiter.follow(position, velocity, target, np.gradient(target, DT, axis=0))
+    assert_executable(as_plan(position, velocity, motion), LIMITS)
+    too_fast = np.abs(motion.velocities) > scale * LIMITS.velocity * (1 + 1e-9)  # (K, A)
+    before = np.concatenate([velocity[None], motion.velocities[:-1]])
+    braking = np.abs(before) - np.abs(motion.velocities)  # (K, A)
+    np.testing.assert_allclose(braking[too_fast], LIMITS.acceleration[0] * DT, rtol=1e-6)
+
+
+def jerk_of(velocities: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Change of acceleration per second at each knot, (K, A), given the velocities of the knots before."""
+    speeds = np.concatenate([before, velocities])
+    return np.diff(speeds, 2, axis=0) / DT**2
+
+
+def test_a_step_is_followed_within_the_jerk_limit_and_without_overshoot():
+    limits = motion_limits(jerk=60.0)
+    target = np.full((60, 2), 0.4)
+    motion = Limiter(limits, DT).follow(np.zeros(2), np.zeros(2), target, np.zeros((60, 2)))
+    assert np.abs(jerk_of(motion.velocities, np.zeros((2, 2)))).max() <= 60.0 * (1 + 1e-6)
+    assert motion.positions.max() <= 0.4 + 2e-3
+    assert motion.positions[-1] == pytest.approx([0.4, 0.4], abs=2e-3)
+    assert motion.counts["jerk"].all()
+    unlimited = Limiter(LIMITS, DT).follow(np.zeros(2), np.zeros(2), target, np.zeros((60, 2)))
+    assert np.abs(jerk_of(unlimited.velocities, np.zeros((2, 2)))).max() > 100.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)), jerk=st.floats(5.0, 500.0))
+def test_a_jerk_limit_never_costs_a_harder_one(target, jerk):
+    limits = motion_limits(jerk=jerk)
+    motion = Limiter(limits, DT).follow(np.zeros(2), np.zeros(2), target, np.gradient(target, DT, axis=0))
+    assert_executable(as_plan(np.zeros(2), np.zeros(2), motion), limits)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)),

@@ -119,6 +119,19 @@ def test_hold_brakes_from_the_commanded_state_is_latched_and_deaf_to_chunks(dela
     assert pipeline.plan is brake and pipeline.holds == 1
 
 
+def test_controllers_whose_clock_was_set_back_are_held_where_they_stopped_short():
+    pipeline = started()
+    *_, (now_ns, _, plan) = run(pipeline, 1.0, noise=0.0)
+    stopped_ns = now_ns + 40_000_000
+    position, velocity = plan.sample_at(stopped_ns)
+    assert velocity.any(), "the test needs a moving arm"
+    earlier_ns = now_ns - 5_000_000_000
+    brake = pipeline.hold("the clock was set back", earlier_ns, stopped_ns=stopped_ns)
+    assert brake.times_ns[0] == earlier_ns
+    np.testing.assert_array_equal(brake.positions, np.tile(position, (len(brake.times_ns), 1)))
+    assert not brake.velocities.any()
+
+
 def test_hold_takes_the_measured_pose_only_where_the_robot_is_elsewhere():
     pipeline = started(max_tracking_error=np.array([0.1, 0.1]))
     brake = pipeline.hold("lost", T0_NS + 1, measured=np.array([0.05, 0.5]))

@@ -156,7 +156,8 @@ def test_a_lost_controller_holds_both_arms(ros_domain, checkpoint):
 
 
 def test_an_arm_that_does_not_follow_is_held_until_an_operator_resumes(ros_domain, checkpoint):
-    with running(checkpoint, max_tracking_error=0.02) as watch:  # the small robot never moves
+    with running(checkpoint, activate=False, max_tracking_error=0.05) as watch:
+        watch.node.trigger_activate()  # the small robot never moves
         watch.wait_hold("does not follow")
         assert "left_joint_1" in watch.status.hold_reason or "right_joint_1" in watch.status.hold_reason
         assert not watch.node._configured.motion.recoverable

@@ -13,9 +13,15 @@ DT = PERIOD_NS * 1e-9
 T0_NS = 1_790_000_000_000_000_000  # a real epoch: floats of this size lose nanoseconds
 
 
-def motion_limits(joints: int = 2, velocity: float = 2.5, acceleration: float = 8.0) -> Limits:
+def motion_limits(
+    joints: int = 2, velocity: float = 2.5, acceleration: float = 8.0, jerk: float = np.inf
+) -> Limits:
     return Limits(
-        np.full(joints, -1.0), np.full(joints, 1.5), np.full(joints, velocity), np.full(joints, acceleration)
+        np.full(joints, -1.0),
+        np.full(joints, 1.5),
+        np.full(joints, velocity),
+        np.full(joints, acceleration),
+        np.full(joints, jerk),
     )
 
 
@@ -30,7 +36,7 @@ def ensemble_settings(joints: int = 2, **changes) -> EnsembleSettings:
     return EnsembleSettings(**(settings | changes))
 
 
-def make_pipeline(joints: int = 2, **changes) -> Pipeline:
+def make_pipeline(joints: int = 2, limits: Limits | None = None, **changes) -> Pipeline:
     settings = {
         "ensemble": ensemble_settings(joints),
         "max_blind_time": 0.6,
@@ -39,7 +45,7 @@ def make_pipeline(joints: int = 2, **changes) -> Pipeline:
         "max_tracking_error": np.full(joints, np.inf),
     }
     names = tuple(f"joint_{i + 1}" for i in range(joints))
-    return Pipeline(names, motion_limits(joints), PERIOD_NS, MotionSettings(**(settings | changes)))
+    return Pipeline(names, limits or motion_limits(joints), PERIOD_NS, MotionSettings(**(settings | changes)))
 
 
 def dense(plan: Plan, step_ns: int = 1_000_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

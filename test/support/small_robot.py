@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -124,8 +125,9 @@ class SmallRobot(Node):
         self.received: list[tuple[str, JointTrajectory]] = []
         self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
         self._images = self.create_publisher(Image, "top/image_raw", qos.IMAGES)
-        self.create_timer(0.01, self._publish_joints)
-        self.create_timer(1.0 / 30.0, self._publish_image)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # what it says goes on when simulated time does not
+        self.create_timer(0.01, self._publish_joints, clock=steady)
+        self.create_timer(1.0 / 30.0, self._publish_image, clock=steady)
         self.controllers = {}
         for name in CONTROLLERS:
             self.connect(name)
