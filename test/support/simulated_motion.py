@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The motion path on the simulated robot in lock-step, without ROS."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import yaml
+from motion_helpers import ensemble_settings
+
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.pipeline import MotionSettings, Pipeline
+from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.sim.robot import STEP_NS, BimanualSim
+from dit_policy_ros.sim.trajectory import Point, Trajectory
+
+CONTRACT = Contract.from_mapping(
+    yaml.safe_load((Path(__file__).parents[2] / "config" / "bimanual.yaml").read_text())["/**"][
+        "ros__parameters"
+    ],
+    "bimanual.yaml",
+)
+JOINTS = len(CONTRACT.joints)
+STEPS = 31  # of a chunk: one second
+EPOCH_NS = 1_790_000_000_000_000_000
+REPLAN_NS, LATENCY_NS = 100_000_000, 80_000_000
+
+
+class SimulatedMotion:
+    """A policy that wants `wanted(t)` (14,), t seconds after the beginning, on the simulated robot.
+
+    commands: what the servos were told, one row per physics step from the first plan on, (N, 14).
+    """
+
+    def __init__(self, sim: BimanualSim, wanted: Callable[[float], np.ndarray]) -> None:
+        self.sim, self._wanted = sim, wanted
+        self.sim.epoch_ns = EPOCH_NS - sim.steps * STEP_NS
+        settings = MotionSettings(
+            ensemble=ensemble_settings(JOINTS, newest_wins=CONTRACT.gripper_mask),
+            max_blind_time=0.5,
+            fade_knots=5,
+            soft_start=0.5,
+            max_tracking_error=np.where(CONTRACT.gripper_mask, np.inf, 0.5),
+        )
+        self.pipeline = Pipeline(CONTRACT.joints, CONTRACT.limits, CONTRACT.dt_ns, settings)
+        self.pipeline.start(sim.joint_positions, sim.time_ns)
+        self._rows: list[np.ndarray] = []
+
+    @property
+    def commands(self) -> np.ndarray:
+        return np.array(self._rows)
+
+    def run(self, seconds: float) -> None:
+        """The policy drives the robot for so long [s]."""
+        end_ns = self.sim.time_ns + round(seconds * 1e9)
+        while self.sim.time_ns < end_ns:
+            stamp_ns = self.sim.time_ns - LATENCY_NS
+            times = (stamp_ns - EPOCH_NS) * 1e-9 + CONTRACT.dt * np.arange(STEPS)
+            actions = np.array([self._wanted(max(t, 0.0)) for t in times])  # (T, 14)
+            plan = self.pipeline.add_chunk(Chunk(stamp_ns, CONTRACT.dt_ns, actions), self.sim.time_ns)
+            if plan is not None:
+                self.send(plan)
+            self.stand_by(REPLAN_NS * 1e-9)
+
+    def hold(self, measured: np.ndarray | None) -> None:
+        """As the node does once, whatever the cause."""
+        plan = self.pipeline.hold("test", self.sim.time_ns, measured)
+        assert plan is not None
+        self.send(plan)
+
+    def send(self, plan: Plan) -> None:
+        """One message per controller, none of which may be rejected."""
+        for controller in CONTRACT.controllers:
+            columns = CONTRACT.indices(controller)
+            points = tuple(
+                Point(int(t - plan.times_ns[0]), tuple(p), tuple(v))
+                for t, p, v in zip(
+                    plan.times_ns, plan.positions[:, columns], plan.velocities[:, columns], strict=True
+                )
+            )
+            message = Trajectory(int(plan.times_ns[0]), controller.joints, points)
+            assert self.sim.controllers[controller.name].accept(message, self.sim.time_ns) is None
+
+    def stand_by(self, seconds: float) -> None:
+        """Physics alone for so long [s]; nothing more is sent."""
+        for _ in range(round(seconds * 1e9 / STEP_NS)):
+            self.sim.step()
+            self._rows.append(self.sim.command)
+
+
+def assert_commands_within_limits(commands: np.ndarray) -> None:
+    """Every command (N, 14), a physics step apart, keeps position, velocity and acceleration limits."""
+    limits, dt = CONTRACT.limits, STEP_NS * 1e-9
+    assert (commands >= limits.position_min - 3e-5).all() and (commands <= limits.position_max + 3e-5).all()
+    velocities = np.diff(commands, axis=0) / dt
+    assert (np.abs(velocities) <= limits.velocity * (1 + 1e-5) + 1e-6).all()
+    accelerations = np.diff(velocities, axis=0) / dt
+    # Differences of positions near 1 over (2 ms)^2 carry rounding of 1e-10.
+    assert (np.abs(accelerations) <= limits.acceleration * (1 + 1e-4) + 1e-3).all()
