@@ -13,7 +13,7 @@ import numpy as np
 
 from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.sim.robot import STEP_NS, BimanualSim
-from dit_policy_ros.sim.tasks import Task, distance, success, touching
+from dit_policy_ros.sim.tasks import Touch, distance, success, touching
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Trial:
     """
 
     seed: int
-    task: Task
+    task: Touch
     touched: bool
     wrong: bool
     closest: float
@@ -34,7 +34,7 @@ class Trial:
 
 def run_trials(
     policy: Policy,
-    tasks: Sequence[Task],
+    tasks: Sequence[Touch],
     seeds: Sequence[int],
     *,
     tasks_per_seed: int = 2,
@@ -69,7 +69,7 @@ def run_trials(
 
 
 def _run(
-    policy: Policy, sim: BimanualSim, task: Task, seed: int, fps: float, execute: int, limit: int
+    policy: Policy, sim: BimanualSim, task: Touch, seed: int, fps: float, execute: int, limit: int
 ) -> Trial:
     cameras = tuple(policy.image_shapes)
     images: dict[str, deque[np.ndarray]] = {name: deque(maxlen=policy.n_obs_steps) for name in cameras}

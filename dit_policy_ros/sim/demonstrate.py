@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dit_policy_ros.sim.expert import FPS, Expert
+from dit_policy_ros.sim.expert import Expert
 from dit_policy_ros.sim.robot import ARM_JOINTS, CAMERAS, JOINTS, STEP_NS, BimanualSim
 from dit_policy_ros.sim.scenes import sample_cubes
-from dit_policy_ros.sim.tasks import Task, demo_tasks, distance, success
+from dit_policy_ros.sim.tasks import Touch, demo_tasks, distance, success
+from dit_policy_ros.sim.tracking import FPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Episode:
     """One instruction from its beginning. sequence: counts resets; within one, the arms go on from where
     the last episode left them. interrupted: a new instruction came before this one was done."""
 
-    task: Task
+    task: Touch
     success: bool
     interrupted: bool
     sequence: int
@@ -50,7 +51,7 @@ class Settings:
     instruction is replaced before it is done. hold: how long a touch is held [s] (range).
     """
 
-    tasks: tuple[Task, ...] = field(default_factory=demo_tasks)
+    tasks: tuple[Touch, ...] = field(default_factory=demo_tasks)
     cameras: tuple[str, ...] = CAMERAS
     tasks_per_sequence: tuple[int, int] = (2, 4)
     arm_jitter: float = 0.08
@@ -76,7 +77,7 @@ def demonstrate(
         while made < count:
             sim.reset(seed=int(rng.integers(2**31)), arm_jitter=settings.arm_jitter)
             expert.reset(sim)
-            task: Task | None = None
+            task: Touch | None = None
             low, high = settings.tasks_per_sequence
             for turn in range(int(rng.integers(low, high + 1))):
                 if made == count:
@@ -90,7 +91,7 @@ def demonstrate(
             sequence += 1
 
 
-def _next_task(tasks: Sequence[Task], last: Task | None, rng: np.random.Generator) -> Task:
+def _next_task(tasks: Sequence[Touch], last: Touch | None, rng: np.random.Generator) -> Touch:
     choices = [task for task in tasks if task != last] or list(tasks)
     return choices[int(rng.integers(len(choices)))]
 
@@ -98,7 +99,7 @@ def _next_task(tasks: Sequence[Task], last: Task | None, rng: np.random.Generato
 def run_episode(
     sim: BimanualSim,
     expert: Expert,
-    task: Task,
+    task: Touch,
     rng: np.random.Generator,
     settings: Settings,
     sequence: int = 0,

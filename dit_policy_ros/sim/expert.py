@@ -8,19 +8,15 @@ from dit_policy_ros.sim.kinematics import ArmKinematics
 from dit_policy_ros.sim.reach import ReachPath, plan_reach
 from dit_policy_ros.sim.robot import ARM_JOINTS, HOME, JOINTS, SIDES, BimanualSim
 from dit_policy_ros.sim.scenes import CUBE_EDGE
-from dit_policy_ros.sim.tasks import Task
+from dit_policy_ros.sim.tasks import Touch
+from dit_policy_ros.sim.tracking import FPS, Tracker
 
-FPS = 30.0  # [Hz] at which act() is called
 _PRESS = 0.004  # [m] that the target lies inside the cube: the contact is felt, not pushed through
 _SETTLE = 30  # iterations of inverse kinematics from a pose that was not planned
 _MOVED = 0.012  # [m] a cube may shift before the operator aims anew
 _CLEAR = 0.13  # [m] from home at which the other arm no longer is in the way
 _GRIPPER_SPEED = 0.06  # [m/s]
 _GRIPPER_CLOSED = 0.0  # [m], while touching
-_STIFFNESS = 7.0  # [1/s] of the critically damped pull onto the planned motion
-# Limits of config/bimanual.yaml with a margin: velocity and acceleration of arm joints 1 to 6.
-_MAX_VELOCITY = np.array([2.2, 2.2, 2.2, 2.6, 2.6, 2.6])  # [rad/s]
-_MAX_ACCELERATION = np.array([7.0, 7.0, 7.0, 9.0, 9.0, 9.0])  # [rad/s^2]
 
 
 class Expert:
@@ -33,10 +29,10 @@ class Expert:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._arms = {side: _ArmOperator(side, rng) for side in SIDES}
-        self._task: Task | None = None
+        self._task: Touch | None = None
 
     @property
-    def task(self) -> Task | None:
+    def task(self) -> Touch | None:
         """The instruction in hand."""
         return self._task
 
@@ -46,7 +42,7 @@ class Expert:
         for arm in self._arms.values():
             arm.reset(sim.command)
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: Touch) -> None:
         """Takes up a task, at once, from wherever the arms are and however they move."""
         self._task = task
         for side, arm in self._arms.items():
@@ -87,9 +83,8 @@ class _ArmOperator:
         self._kinematics = ArmKinematics(side)
         self._slice = slice(JOINTS.index(f"{side}_joint_1"), JOINTS.index(f"{side}_gripper"))
         self._home_tcp = self._kinematics.forward(HOME[self._slice])  # (3,) [m]
-        self._joints = HOME[self._slice].copy()  # (6,) [rad], last commanded
-        self._velocity = np.zeros(ARM_JOINTS)  # (6,) [rad/s], last commanded
-        self._planned = self._joints  # (6,) [rad], where the path wants the joints
+        self._tracker = Tracker()
+        self._planned = HOME[self._slice].copy()  # (6,) [rad], where the path wants the joints
         self._gripper = float(HOME[self._slice.stop])  # [m]
         self._colour: str | None = None
         self._goal = self._home_tcp
@@ -99,7 +94,7 @@ class _ArmOperator:
     @property
     def distance_from_home(self) -> float:
         """How far the commanded tool point is from its rest [m]."""
-        return float(np.linalg.norm(self._kinematics.forward(self._joints) - self._home_tcp))
+        return float(np.linalg.norm(self._kinematics.forward(self._tracker.position) - self._home_tcp))
 
     @property
     def at_rest(self) -> bool:
@@ -108,15 +103,15 @@ class _ArmOperator:
     @property
     def target(self) -> np.ndarray:
         """What was last asked for (7,): arm joints [rad] and gripper [m]."""
-        return np.append(self._joints, self._gripper)
+        return np.append(self._tracker.position, self._gripper)
 
     def reset(self, command: np.ndarray) -> None:
         """Starts from rest at the robot's command (14,)."""
-        self._joints = command[self._slice]
+        joints = command[self._slice]  # (6,)
         self._gripper = float(command[self._slice.stop])
-        self._velocity = np.zeros(ARM_JOINTS)
-        here = self._kinematics.forward(self._joints)
-        self._planned = self._kinematics.solve(self._joints, here, iterations=_SETTLE)  # gripper turned down
+        here = self._kinematics.forward(joints)
+        self._planned = self._kinematics.solve(joints, here, iterations=_SETTLE)  # gripper turned down
+        self._tracker.begin(joints, self._planned)
         self.begin(None)
 
     def begin(self, colour: str | None) -> None:
@@ -126,8 +121,9 @@ class _ArmOperator:
 
     def act(self, sim: BimanualSim, go: bool) -> np.ndarray:
         """Returns the next target (7,) of this arm's joints and gripper."""
-        planned = self._plan(sim) if go or self._path is not None else self._planned
-        self._track(planned)
+        if go or self._path is not None:
+            self._planned = self._plan(sim)
+        self._tracker.follow(self._planned)
         wanted = _GRIPPER_CLOSED if self._colour is not None and go else float(HOME[self._slice.stop])
         reach = _GRIPPER_SPEED / FPS
         self._gripper += float(np.clip(wanted - self._gripper, -reach, reach))
@@ -151,12 +147,3 @@ class _ArmOperator:
             return self._home_tcp
         cube = sim.cube_position(self._colour)
         return cube + np.array([0.0, 0.0, CUBE_EDGE / 2 - _PRESS])
-
-    def _track(self, planned: np.ndarray) -> None:
-        """Advances the command one period towards the plan (6,), within acceleration and velocity limits."""
-        pull = _STIFFNESS**2 * (planned - self._joints)
-        damping = 2.0 * _STIFFNESS * ((planned - self._planned) * FPS - self._velocity)
-        acceleration = np.clip(pull + damping, -_MAX_ACCELERATION, _MAX_ACCELERATION)
-        self._velocity = np.clip(self._velocity + acceleration / FPS, -_MAX_VELOCITY, _MAX_VELOCITY)
-        self._joints = self._joints + self._velocity / FPS
-        self._planned = planned

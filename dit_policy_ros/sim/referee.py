@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from dit_policy_ros.sim.robot import BimanualSim
-from dit_policy_ros.sim.tasks import Task, distance, tasks, touching
+from dit_policy_ros.sim.tasks import Touch, distance, tasks, touching
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Verdict:
     """distance: gap between the named gripper and the named cube [m]. success: they touched since the last
     report. touches: how often they came into contact since the scene began."""
 
-    task: Task
+    task: Touch
     distance: float
     success: bool
     touches: int

@@ -4,6 +4,7 @@
 """What the robot may be asked to do, and whether it did, judged on the physics state alone."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import mujoco
 import numpy as np
@@ -17,11 +18,14 @@ _FAR = 2.0  # [m], beyond anything in the scene
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Touch:
     """Touch one cube with one arm. side: "left" or "right"; colour: of the cube."""
 
     side: str
     colour: str
+
+    time_limit: ClassVar[float] = 8.0  # [s]
+    success: ClassVar[str] = "a finger or the palm of that arm touches the cube"
 
     @property
     def instruction(self) -> str:
@@ -29,17 +33,17 @@ class Task:
         return f"touch the {self.colour} cube with the {self.side} arm"
 
 
-def tasks() -> tuple[Task, ...]:
+def tasks() -> tuple[Touch, ...]:
     """Every task of the scene: each cube with each arm."""
-    return tuple(Task(side, colour) for colour in CUBES for side in SIDES)
+    return tuple(Touch(side, colour) for colour in CUBES for side in SIDES)
 
 
-def demo_tasks() -> tuple[Task, ...]:
+def demo_tasks() -> tuple[Touch, ...]:
     """The tasks that the demo policy learns: the red and the blue cube with each arm."""
     return tuple(task for task in tasks() if task.colour != "green")
 
 
-def find_task(instruction: str) -> Task:
+def find_task(instruction: str) -> Touch:
     """Returns the task of an instruction; raises TaskError that lists the known ones."""
     for task in tasks():
         if task.instruction == instruction:
@@ -52,7 +56,7 @@ def _geom_ids(sim: BimanualSim, side: str) -> list[int]:
     return [sim.model.geom(f"{side}_{name}").id for name in _GRIPPER_GEOMS]
 
 
-def distance(sim: BimanualSim, task: Task) -> float:
+def distance(sim: BimanualSim, task: Touch) -> float:
     """Returns the gap [m] between the named arm's gripper and the named cube, 0 when they touch."""
     cube = sim.model.geom(f"{task.colour}_cube").id
     fromto = np.zeros(6)
@@ -63,7 +67,7 @@ def distance(sim: BimanualSim, task: Task) -> float:
     return max(0.0, float(min(gaps)))
 
 
-def success(sim: BimanualSim, task: Task) -> bool:
+def success(sim: BimanualSim, task: Touch) -> bool:
     """Whether the named arm's gripper is in contact with the named cube at this instant."""
     return (task.side, task.colour) in touching(sim)
 

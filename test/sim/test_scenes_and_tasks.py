@@ -11,7 +11,7 @@ from dit_policy_ros.sim.kinematics import ArmKinematics
 from dit_policy_ros.sim.referee import Referee
 from dit_policy_ros.sim.robot import HOME, BimanualSim
 from dit_policy_ros.sim.scenes import MIN_SPACING, WORKSPACE, sample_cubes, sample_scenes
-from dit_policy_ros.sim.tasks import Task, demo_tasks, distance, find_task, success, tasks
+from dit_policy_ros.sim.tasks import Touch, demo_tasks, distance, find_task, success, tasks
 
 
 def spacing(points: np.ndarray) -> float:
@@ -68,7 +68,7 @@ def test_instructions_are_the_agreed_ones():
         "touch the blue cube with the right arm",
     }
     assert len(tasks()) == 6
-    assert find_task("touch the green cube with the left arm") == Task("left", "green")
+    assert find_task("touch the green cube with the left arm") == Touch("left", "green")
 
 
 def test_an_unknown_instruction_lists_the_known_ones():
@@ -78,7 +78,7 @@ def test_an_unknown_instruction_lists_the_known_ones():
 
 def test_success_belongs_to_the_named_arm_and_cube_alone():
     sim = BimanualSim(seed=1)
-    done = Task("right", "blue")
+    done = Touch("right", "blue")
     rng = np.random.default_rng(0)
     expert = Expert(rng)
     expert.reset(sim)
@@ -111,8 +111,8 @@ def test_the_referee_remembers_a_touch_until_its_report():
     sim.place(HOME)
     referee.observe()
     verdicts = {v.task: v for v in referee.report()}
-    assert [task for task, v in verdicts.items() if v.success] == [Task("left", "red")]
-    assert verdicts[Task("left", "red")].touches == 1
+    assert [task for task, v in verdicts.items() if v.success] == [Touch("left", "red")]
+    assert verdicts[Touch("left", "red")].touches == 1
     assert not any(v.success for v in referee.report())
     referee.restart()
     assert all(v.touches == 0 for v in referee.report())
