@@ -11,11 +11,13 @@ Rules for stamps, each counted in `StreamCounters`:
 
 import threading
 from bisect import bisect_left, bisect_right
+from collections import deque
 from dataclasses import dataclass, replace
 
 from dit_policy_ros.core.contract import NANOSECONDS
 
 PATIENCE = 1.0  # [s] how long those who can wait wait for a sample that is late on its way
+_DELAYS = 100
 FUTURE_TOLERANCE = 0.1  # [s] clocks of machines on one network agree far better than this
 
 
@@ -74,6 +76,7 @@ class StreamBuffer[T]:
         self._lock = threading.Lock()
         self._stamps: list[int] = []
         self._values: list[T] = []
+        self._delays_ns: deque[int] = deque(maxlen=_DELAYS)  # of the recent samples
         self._counters = StreamCounters()
 
     def __len__(self) -> int:
@@ -95,6 +98,7 @@ class StreamBuffer[T]:
         with self._lock:
             if now_ns is not None:
                 self._drop_other_timeline(now_ns)
+                self._delays_ns.append(now_ns - stamp_ns)
                 if stamp_ns > now_ns + self._tolerance_ns:
                     return self._dropped("future")
             index = bisect_left(self._stamps, stamp_ns)
@@ -113,6 +117,11 @@ class StreamBuffer[T]:
                 out_of_order=counters.out_of_order + (0 if newest else 1),
             )
             return True
+
+    def least_delay(self) -> float | None:
+        """From stamp to arrival, of the quickest recent sample [s]: what the clocks differ, and a little."""
+        with self._lock:
+            return min(self._delays_ns) / NANOSECONDS if self._delays_ns else None
 
     def drop_other_timeline(self, now_ns: int) -> bool:
         """Drops everything if our clock [ns] was set back since it came; True if it did."""
@@ -168,6 +177,7 @@ class StreamBuffer[T]:
             return False
         self._stamps.clear()
         self._values.clear()
+        self._delays_ns.clear()
         self._counters = replace(self._counters, clock_resets=self._counters.clock_resets + 1)
         return True
 

@@ -11,6 +11,7 @@ from trajectory_msgs.msg import JointTrajectory
 from dit_policy_ros.core.contract import Contract, ControllerType
 from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.controller_parameters import ControllerParameters
 from dit_policy_ros.ros.gripper_client import GripperClient
 from dit_policy_ros.ros.trajectory_check import check_trajectory
 from dit_policy_ros.ros.trajectory_messages import plan_messages
@@ -36,11 +37,16 @@ class Outputs:
             for each in contract.controllers
             if each.type is ControllerType.PARALLEL_GRIPPER
         }
+        self.parameters = ControllerParameters(node, [each.name for each in contract.controllers])
         self.publishers = {
             each.name: node.create_lifecycle_publisher(JointTrajectory, each.topic, qos.TRAJECTORIES)
             for each in contract.controllers
             if each.type is ControllerType.JOINT_TRAJECTORY
         }
+
+    def topics(self) -> dict[str, str]:
+        """Full names of the topics on which trajectories go out, per controller."""
+        return {name: publisher.topic_name for name, publisher in self.publishers.items()}
 
     def missing(self) -> dict[str, str]:
         """The controllers that cannot be reached, and where."""
@@ -98,6 +104,7 @@ class Outputs:
 
     def close(self) -> None:
         """Release everything; the controllers keep what they were told."""
+        self.parameters.close()
         for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         for gripper in self.grippers.values():

@@ -145,6 +145,7 @@ class PolicyNode(GuardedLifecycleNode):
                 + self._known_hint(configured.policy.known_tasks)
             )
         problems = activation_problems(
+            self,
             configured.sensors.observations,
             configured.contract,
             configured.outputs,

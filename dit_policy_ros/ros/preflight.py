@@ -5,17 +5,23 @@ import threading
 from collections.abc import Callable
 
 import numpy as np
+from rclpy.node import Node
 
 from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.controller_rules import controller_findings
 from dit_policy_ros.core.observation import ObservationBuilder
 from dit_policy_ros.ros.outputs import Outputs
 
 _POLL = 0.02  # [s]
 # How far outside its limits a joint may stand: sag and calibration, not a wrong contract [rad or m].
 _POSE_TOLERANCE = 0.02
+_ANSWER_WITHIN = 2.0  # [s] that controllers have to tell their parameters
+# What the quickest of many samples may take from its stamp to its arrival, if both clocks agree [s].
+_LEAST_DELAY = (-0.05, 0.1)
 
 
 def activation_problems(
+    node: Node,
     streams: ObservationBuilder,
     contract: Contract,
     outputs: Outputs,
@@ -24,6 +30,8 @@ def activation_problems(
     give_up: threading.Event,
 ) -> list[str]:
     """What keeps the robot from being moved; waits up to ``timeout`` [s] for what is missing to appear.
+
+    What merely makes its motion worse is logged.
 
     Args:
         give_up: ends the wait early, for a process that is asked to end.
@@ -34,7 +42,13 @@ def activation_problems(
     for _ in range(round(timeout / _POLL)):
         if not _missing(streams, outputs, now_ns) or give_up.wait(_POLL):
             break
-    return _missing(streams, outputs, now_ns) + _pose_problems(streams, contract)
+    return [
+        *_missing(streams, outputs, now_ns),
+        *_clock_problems(node, streams),
+        *_pose_problems(streams, contract),
+        *_other_commanders(node, outputs),
+        *_controller_problems(node, contract, outputs),
+    ]
 
 
 def _missing(streams: ObservationBuilder, outputs: Outputs, now_ns: Callable[[], int]) -> list[str]:
@@ -45,6 +59,18 @@ def _missing(streams: ObservationBuilder, outputs: Outputs, now_ns: Callable[[],
             "are its name in 'controllers.names' and its type right?"
             for name, address in outputs.missing().items()
         ),
+    ]
+
+
+def _clock_problems(node: Node, streams: ObservationBuilder) -> list[str]:
+    if node.get_parameter("use_sim_time").value and not node.get_clock().now().nanoseconds:
+        return ["use_sim_time is true, but nothing comes on /clock: start the simulation, or set it to false"]
+    delay, (low, high) = streams.joints.least_delay(), _LEAST_DELAY
+    if delay is None or low <= delay <= high:
+        return []
+    return [
+        f"joint states come {delay:+.3f} s from their stamp at best, expected {low:+.2f} to {high:+.2f} s: "
+        "the robot's clock and this computer's differ. Synchronise them (chrony), or find what holds them up"
     ]
 
 
@@ -60,3 +86,34 @@ def _pose_problems(streams: ObservationBuilder, contract: Contract) -> list[str]
         f"move it back by hand, or correct the contract"
         for i in np.flatnonzero(outside)
     ]
+
+
+def _other_commanders(node: Node, outputs: Outputs) -> list[str]:
+    problems = []
+    for name, topic in outputs.topics().items():
+        others = [
+            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+            for info in node.get_publishers_info_by_topic(topic)
+            if (info.node_namespace, info.node_name) != (node.get_namespace(), node.get_name())
+        ]
+        if others:
+            problems.append(
+                f"{', '.join(sorted(others))} also commands {name} ({topic}): the arm would follow both in "
+                "turns. Stop it first"
+            )
+    return problems
+
+
+def _controller_problems(node: Node, contract: Contract, outputs: Outputs) -> list[str]:
+    read = outputs.parameters.read(_ANSWER_WITHIN)
+    simulated = node.get_parameter("use_sim_time").value
+    problems: list[str] = []
+    for controller in contract.controllers:
+        if controller.name not in read:
+            node.get_logger().info(f"{controller.name} does not tell its parameters; they are not checked")
+            continue
+        findings = controller_findings(controller, read[controller.name], contract, simulated)
+        problems += findings.problems
+        for advice in findings.advice:
+            node.get_logger().warning(advice)
+    return problems

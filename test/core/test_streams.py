@@ -161,3 +161,13 @@ def test_writers_and_readers_do_not_disturb_one_another() -> None:
         thread.join()
     assert not wrong
     assert held(buffer) == list(range(1950, 2000))
+
+
+def test_the_least_delay_from_stamp_to_arrival_tells_how_the_clocks_differ():
+    stream = StreamBuffer("joints", max_age=1.0, capacity=10)
+    assert stream.least_delay() is None
+    for k, delay_ms in enumerate((30, 12, 250, 14)):
+        stream.push(k * 100_000_000, k, k * 100_000_000 + delay_ms * 1_000_000)
+    assert stream.least_delay() == 0.012
+    stream.push(1_000_000_000, 9, 800_000_000)
+    assert stream.least_delay() == -0.2, "also of a sample that is refused for it"
