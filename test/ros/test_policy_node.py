@@ -3,6 +3,9 @@
 
 import contextlib
 import itertools
+import os
+import resource
+import threading
 
 import numpy as np
 import pytest
@@ -331,13 +334,35 @@ def test_services_answer_in_every_state(ros_domain, checkpoint):
         assert state(watch.node) == "inactive", "the latch refuses activation"
 
 
-def test_configure_and_cleanup_again_and_again(ros_domain, checkpoint):
+def possessions(node):
+    """What a process must not pile up: threads, open files, and the node's entities."""
+    entities = (node.publishers, node.subscriptions, node.timers, node.services, node.clients, node.waitables)
+    return threading.active_count(), len(os.listdir("/proc/self/fd")), [len(list(each)) for each in entities]
+
+
+def resident():
+    """Memory of this process [MB]."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+@pytest.mark.parametrize("cycles", [5, pytest.param(100, marks=pytest.mark.slow)])
+def test_a_whole_life_again_and_again_leaves_nothing_behind(ros_domain, checkpoint, cycles):
     with running(checkpoint, activate=False) as watch:
-        for _ in range(3):
-            watch.node.trigger_activate()
-            assert state(watch.node) == "active"
-            watch.node.trigger_deactivate()
-            watch.node.trigger_cleanup()
-            assert state(watch.node) == "unconfigured"
-            watch.node.trigger_configure()
-            assert state(watch.node) == "inactive"
+        node, settled = watch.node, None
+        for cycle in range(cycles):
+            wait_for(lambda: node.trigger_activate() and state(node) == "active", 10.0, "activation")
+            plans = node._configured.motion.pipeline
+            wait_for(lambda p=plans: p.plans >= 1, 10.0, "a plan")
+            node.trigger_deactivate()
+            node.trigger_cleanup()
+            assert state(node) == "unconfigured"
+            if cycle == 2:
+                settled = possessions(node)
+            if cycle == cycles // 2:
+                memory = resident()
+            node.trigger_configure()
+            assert state(node) == "inactive"
+        node.trigger_cleanup()
+        wait_for(lambda: possessions(node) == settled, 10.0, f"{settled}, not {possessions(node)}")
+        assert resident() - memory < 0.1 * cycles + 10.0, "memory must not grow by more than 0.2 MB a cycle"
