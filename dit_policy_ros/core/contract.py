@@ -49,13 +49,19 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """One image stream; `max_age` [s] is how old its newest frame may be."""
+    """One image stream.
+
+    max_age [s]: how old its newest frame may be. latency [s]: how long before its stamp a frame was exposed.
+    compressed: the topic carries sensor_msgs/CompressedImage.
+    """
 
     name: str
     topic: str
     height: int
     width: int
     max_age: float
+    latency: float = 0.0
+    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from dit_policy_ros.core.strict import StrictReader, is_topic
 MIN_FPS, MAX_FPS = 1.0, 240.0  # [Hz]
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 16, 8192  # [pixel]
 MAX_AGE = 10.0  # [s] above this "fresh" means nothing
+MAX_LATENCY = 1.0  # [s] of a camera
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _JOINT = re.compile(r"[^.\s]+")  # a dot would split the joint's parameters into another group
@@ -77,7 +78,9 @@ def _cameras(root: StrictReader, problems: Problems) -> tuple[Camera, ...]:
         return ()
     cameras = []
     for name in group.names("names", _IDENTIFIER_EXPECTED, _is_identifier):
-        entry = group.child(name, "a group with topic, height, width and max_age")
+        entry = group.child(
+            name, "a group with topic, height, width, max_age and optionally latency and compressed"
+        )
         if entry is None:
             continue
         camera = Camera(
@@ -86,6 +89,13 @@ def _cameras(root: StrictReader, problems: Problems) -> tuple[Camera, ...]:
             height=entry.integer("height", MIN_IMAGE_SIDE, MAX_IMAGE_SIDE, "pixel"),
             width=entry.integer("width", MIN_IMAGE_SIDE, MAX_IMAGE_SIDE, "pixel"),
             max_age=_max_age(entry),
+            latency=entry.number(
+                "latency",
+                f"a number from -{MAX_LATENCY:g} to {MAX_LATENCY:g} [s]",
+                lambda value: abs(value) <= MAX_LATENCY,
+                default=0.0,
+            ),
+            compressed=entry.flag("compressed", default=False),
         )
         entry.finish()
         for other in cameras:

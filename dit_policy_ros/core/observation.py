@@ -95,6 +95,7 @@ class ObservationBuilder:
                 keep=keep,
                 topic=camera.topic,
                 config_key=f"cameras.{camera.name}.max_age",
+                latency=camera.latency,
             )
             for camera in needed
         }

@@ -51,6 +51,7 @@ class StreamBuffer[T]:
         keep: how far samples may lie behind the newest one [s]; None keeps as many as fit.
         topic, config_key: where it comes from and where max_age is configured, for messages.
         future_tolerance: how far a stamp may lie ahead of our clock [s].
+        latency: how long before its stamp a sample was measured [s]; samples are kept by when that was.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class StreamBuffer[T]:
         topic: str = "",
         config_key: str = "",
         future_tolerance: float = FUTURE_TOLERANCE,
+        latency: float = 0.0,
     ) -> None:
         if capacity < 1 or not max_age > 0.0:
             raise ValueError(f"stream '{name}': capacity {capacity} and max_age {max_age} must be positive")
@@ -73,6 +75,7 @@ class StreamBuffer[T]:
         self._capacity = capacity
         self._keep_ns = None if keep is None else round(keep * NANOSECONDS)
         self._tolerance_ns = round(future_tolerance * NANOSECONDS)
+        self._latency_ns = round(latency * NANOSECONDS)
         self._lock = threading.Lock()
         self._stamps: list[int] = []
         self._values: list[T] = []
@@ -101,6 +104,7 @@ class StreamBuffer[T]:
                 self._delays_ns.append(now_ns - stamp_ns)
                 if stamp_ns > now_ns + self._tolerance_ns:
                     return self._dropped("future")
+            stamp_ns -= self._latency_ns
             index = bisect_left(self._stamps, stamp_ns)
             if index < len(self._stamps) and self._stamps[index] == stamp_ns:
                 return self._dropped("duplicates")

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import StreamError
@@ -29,26 +29,47 @@ def to_stamp(ns: int) -> Time:
     return Time(sec=seconds, nanosec=nanoseconds)
 
 
-def image_to_rgb(msg: Image, height: int, width: int) -> np.ndarray:
+def image_to_rgb(msg: Image | CompressedImage, height: int, width: int) -> np.ndarray:
     """An image of any encoding as uint8 (height, width, 3) RGB, contiguous, resized where needed.
 
     An rgb8 image of the right size is not copied: the array shares the message's memory; do not write to it.
     Raises StreamError for another aspect ratio, an encoding without colour or brightness, too little data.
     """
-    if msg.height < 1 or msg.width < 1:
-        raise StreamError(f"image is empty: {msg.width}x{msg.height} (width x height)")
-    if not abs(msg.width * height - msg.height * width) <= _ASPECT_TOLERANCE * msg.height * width:
-        raise StreamError(
-            f"image is {msg.width}x{msg.height}, expected {width}x{height} (width x height) or another size "
-            "of that aspect ratio. Set height and width of the camera in the contract to what it publishes."
-        )
-    image = _direct(msg) if msg.encoding in _DIRECT else _through_cv_bridge(msg)  # (h, w, 3) RGB
+    if isinstance(msg, CompressedImage):
+        image = _decompressed(msg)  # (h, w, 3) RGB
+        _require_aspect(image.shape[1], image.shape[0], width, height)
+    else:
+        _require_aspect(msg.width, msg.height, width, height)
+        image = _direct(msg) if msg.encoding in _DIRECT else _through_cv_bridge(msg)  # (h, w, 3) RGB
     if image.shape[:2] != (height, width):
         shrinking = image.shape[0] > height
         image = cv2.resize(
             image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         )
     return np.ascontiguousarray(image)  # (height, width, 3)
+
+
+def _require_aspect(given_width: int, given_height: int, width: int, height: int) -> None:
+    if given_height < 1 or given_width < 1:
+        raise StreamError(f"image is empty: {given_width}x{given_height} (width x height)")
+    if not abs(given_width * height - given_height * width) <= _ASPECT_TOLERANCE * given_height * width:
+        raise StreamError(
+            f"image is {given_width}x{given_height}, expected {width}x{height} (width x height) or another "
+            "size of that aspect ratio. Set height and width in the contract to what the camera publishes."
+        )
+
+
+def _decompressed(msg: CompressedImage) -> np.ndarray:
+    """What image_transport's "compressed" carries: JPEG or PNG of 8 bits, in OpenCV's order of channels."""
+    data = np.frombuffer(msg.data, dtype=np.uint8)  # (bytes,)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(data, flags) if len(data) else None
+    if image is None:
+        raise StreamError(
+            f"compressed image of format {msg.format!r} with {len(data)} bytes cannot be decoded: expected "
+            "JPEG or PNG of 8 bits, as image_transport publishes it on <camera>/image_raw/compressed"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # (h, w, 3)
 
 
 def _direct(msg: Image) -> np.ndarray:

@@ -12,11 +12,11 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.errors import DitPolicyError, StaleObservation
-from dit_policy_ros.core.observation import Observation, ObservationBuilder
+from dit_policy_ros.core.observation import ObservationBuilder
 from dit_policy_ros.core.pipeline import MotionState
 from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
-from dit_policy_ros.ros.convert import image_to_rgb
+from dit_policy_ros.ros.frame_decoder import FrameDecoder
 from dit_policy_ros.ros.motion import Motion
 
 # Without a new frame the worker looks this often whether it is due or wanted no more [s].
@@ -64,6 +64,7 @@ class InferenceWorker:
         self._task, self._now_ns, self._on_chunk, self._logger = task, now_ns, on_chunk, logger
         self._period_ns, self._interval = period_ns, replan_interval
         self._history_ns = (policy.n_obs_steps - 1) * period_ns  # of an observation
+        self._decode = FrameDecoder(policy.image_shapes)
         self._wanted = threading.Event()  # new data may be there
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
@@ -112,7 +113,7 @@ class InferenceWorker:
         task, figures = self._task(), self.figures
         begin_ns = self._now_ns()
         observation = self._streams.build(begin_ns)
-        images = self._decode(observation)
+        images = self._decode(observation)  # (n_obs, H, W, 3) each
         began = time.perf_counter()
         actions = self._policy.predict(images, observation.state.astype(np.float32), task)  # (T, A)
         inference = time.perf_counter() - began
@@ -127,15 +128,3 @@ class InferenceWorker:
         figures.chunks += 1
         figures.newest_stamp_ns = observation.stamp_ns
         return observation.stamp_ns
-
-    def _decode(self, observation: Observation) -> dict[str, np.ndarray]:
-        """Raw messages to uint8 (n_obs, H, W, 3) per camera; a frame that repeats is decoded once."""
-        images = {}
-        for name, messages in observation.images.items():
-            height, width = self._policy.image_shapes[name]
-            decoded: dict[int, np.ndarray] = {}
-            for stamp_ns, message in zip(observation.image_stamps_ns[name], messages, strict=True):
-                if stamp_ns not in decoded:
-                    decoded[stamp_ns] = image_to_rgb(message, height, width)  # (H, W, 3)
-            images[name] = np.stack([decoded[s] for s in observation.image_stamps_ns[name]])
-        return images

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import StreamError
@@ -49,7 +49,8 @@ class SensorStreams:
         self.observations = ObservationBuilder(contract, n_obs_steps, cameras, margin)
         self._subscriptions: list[Any] = []
         for stream in self.observations.images.values():
-            self.subscribe(Image, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
+            kind = CompressedImage if contract.camera(stream.name).compressed else Image
+            self.subscribe(kind, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
         self.listen_to_joints(self.observations.joints)
 
     def now_ns(self) -> int:
@@ -89,7 +90,7 @@ class SensorStreams:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def _on_image(self, stream: StreamBuffer, msg: Image) -> None:
+    def _on_image(self, stream: StreamBuffer, msg: Image | CompressedImage) -> None:
         stream.push(stamp_ns(msg.header.stamp), msg, self.now_ns())
         self._on_new_image()
 

@@ -116,6 +116,13 @@ BAD = {
     "no cameras": (("cameras", "names"), [], ["cameras.names"]),
     "camera called names": (("cameras", "names", 0), "names", ["cameras.names[0]"]),
     "camera name with a slash": (("cameras", "names", 0), "a/b", ["cameras.names[0]"]),
+    "latency not finite": (("cameras", "top", "latency"), math.nan, ["cameras.top.latency", "-1 to 1 [s]"]),
+    "compressed a text": (
+        ("cameras", "top", "compressed"),
+        "yes",
+        ["cameras.top.compressed", "true or false"],
+    ),
+    "jerk zero": (("limits", "left_joint_2", "jerk"), 0.0, ["limits.left_joint_2.jerk", "above 0"]),
     "two cameras on a topic": (("cameras", "left_wrist", "topic"), "top/image_raw", ["as for 'top'"]),
     "height not whole": (("cameras", "top", "height"), 240.0, ["cameras.top.height", "240.0"]),
     "height a boolean": (("cameras", "top", "height"), True, ["cameras.top.height", "bool"]),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Observations are built by stamp: exact for linear motion, the same in any order of arrival, never stale."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +216,31 @@ def test_memory_is_bounded_by_time() -> None:
 def test_no_history_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         ObservationBuilder(CONTRACT, 0)
+
+
+@pytest.mark.parametrize("latency", [0.1, -0.02])
+def test_a_cameras_latency_puts_its_images_where_they_were_exposed(latency: float) -> None:
+    cameras = (replace(CONTRACT.cameras[0], latency=latency), *CONTRACT.cameras[1:])
+    plain, shifted = ObservationBuilder(CONTRACT), ObservationBuilder(replace(CONTRACT, cameras=cameras))
+    for builder in (plain, shifted):
+        end = fill(builder, duration=1.0)
+    time = START + 500 * MS
+    slots = {
+        name: [builder.sample_at(time).images[name].stamp_ns for builder in (plain, shifted)]
+        for name in CONTRACT.camera_names
+    }
+    late, untouched = slots.pop(cameras[0].name), slots
+    assert all(before == after for before, after in untouched.values())
+    exposed = [START + round(index * SECOND / 30) - round(latency * SECOND) for index in range(30)]
+    slack = round(0.25 * CONTRACT.dt_ns)
+    assert late[1] == max(stamp for stamp in exposed if stamp <= time + slack)
+    if latency > 0:
+        assert shifted.observation_stamp(end) < plain.observation_stamp(end), "nothing is guessed beyond it"
+
+
+def test_senders_whose_clocks_are_a_little_ahead_do_not_put_the_observation_in_the_future() -> None:
+    builder = ObservationBuilder(CONTRACT)
+    end = fill(builder)
+    now = end - 60 * MS
+    assert builder.observation_stamp(now) == now
+    assert builder.build(now).stamp_ns == now

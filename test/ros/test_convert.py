@@ -3,12 +3,13 @@
 
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.ros import convert
@@ -50,6 +51,29 @@ def test_colour_images_of_any_layout_become_the_same(array: np.ndarray, encoding
 def test_grey_becomes_three_equal_channels() -> None:
     image = image_to_rgb(message(RGB[..., :1], "mono8"), 24, 32)
     np.testing.assert_array_equal(image, np.repeat(RGB[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_compressed_images_become_the_same_in_the_right_order_of_channels(suffix: str) -> None:
+    smooth = np.zeros((24, 32, 3), np.uint8)
+    smooth[:, :16] = (200, 30, 60)
+    data = cv2.imencode(suffix, smooth[..., ::-1])[1].tobytes()
+    image = image_to_rgb(CompressedImage(format=f"rgb8; {suffix[1:]} compressed bgr8", data=data), 24, 32)
+    np.testing.assert_allclose(image[:, :12].astype(int), smooth[:, :12], atol=6)
+    assert image.flags.c_contiguous
+    assert image_to_rgb(CompressedImage(format="png", data=data), 12, 16).shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize(("data", "words"), [(b"", "0 bytes"), (b"no picture at all", "cannot be decoded")])
+def test_a_compressed_image_that_is_none_says_so(data: bytes, words: str) -> None:
+    with pytest.raises(StreamError, match=words):
+        image_to_rgb(CompressedImage(format="jpeg", data=data), 24, 32)
+
+
+def test_a_compressed_image_of_another_shape_is_refused() -> None:
+    data = cv2.imencode(".png", RGB)[1].tobytes()
+    with pytest.raises(StreamError, match="image is 32x24, expected 24x24"):
+        image_to_rgb(CompressedImage(format="png", data=data), 24, 24)
 
 
 def test_rgb_of_the_right_size_is_not_copied() -> None:

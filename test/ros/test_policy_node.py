@@ -311,6 +311,19 @@ def test_activation_lists_everything_that_is_missing_at_once(ros_domain, checkpo
         assert part in text, text
 
 
+def test_a_compressed_camera_with_latency_serves_as_well(ros_domain, checkpoint):
+    robot = SmallRobot(compressed=True)
+    camera = {"cameras__top__topic": "top/image_raw/compressed", "cameras__top__compressed": True}
+    overrides = parameters(checkpoint=str(checkpoint), cameras__top__latency=0.05, **camera)
+    node = PolicyNode(parameter_overrides=overrides)
+    watch = Watch(robot, node)
+    with spinning_together(robot, node):
+        node.trigger_configure()
+        wait_for(lambda: node.trigger_activate() and state(node) == "active", 10.0, "activation")
+        wait_for(lambda: watch.status.plans >= 5, 10.0, "plans")
+        assert watch.status.observation_age >= 0.05
+
+
 def test_the_number_of_steps_can_be_chosen(ros_domain, checkpoint):
     with running(checkpoint, activate=False, inference_steps=3) as watch:
         assert "3 steps" in watch.node._configured.policy.description

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
@@ -118,13 +119,18 @@ def tiny_checkpoint(
 class SmallRobot(Node):
     """Publishes joint states (100 Hz) and an image (30 Hz), and keeps every trajectory it is sent."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, compressed: bool = False, **kwargs: Any) -> None:
         super().__init__("small_robot", **kwargs)
+        self.compressed = compressed  # its camera
         self.positions = dict.fromkeys(JOINTS, 0.02)
         self.camera_on = self.joints_on = True
         self.received: list[tuple[str, JointTrajectory]] = []
         self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
-        self._images = self.create_publisher(Image, "top/image_raw", qos.IMAGES)
+        self._images = (
+            self.create_publisher(CompressedImage, "top/image_raw/compressed", qos.IMAGES)
+            if self.compressed
+            else self.create_publisher(Image, "top/image_raw", qos.IMAGES)
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # what it says goes on when simulated time does not
         self.create_timer(0.01, self._publish_joints, clock=steady)
         self.create_timer(1.0 / 30.0, self._publish_image, clock=steady)
@@ -157,9 +163,14 @@ class SmallRobot(Node):
     def _publish_image(self) -> None:
         if self.camera_on:
             pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-            message = Image(
-                height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=pixels.tobytes()
-            )
+            message: Image | CompressedImage
+            if self.compressed:
+                data = cv2.imencode(".jpg", pixels)[1].tobytes()
+                message = CompressedImage(format="rgb8; jpeg compressed bgr8", data=data)
+            else:
+                message = Image(
+                    height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=pixels.tobytes()
+                )
             message.header.stamp = to_stamp(self.get_clock().now().nanoseconds)
             self._images.publish(message)
 
