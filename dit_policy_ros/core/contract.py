@@ -69,7 +69,8 @@ class Limits:
     """Limits of every joint in the contract's joint order; arrays are made read-only.
 
     position_min, position_max [rad] or [m]; velocity [rad/s] or [m/s]; acceleration [rad/s^2] or [m/s^2];
-    jerk [rad/s^3] or [m/s^3], inf where it is not limited, as by default.
+    jerk [rad/s^3] or [m/s^3], inf where it is not limited, as by default. A joint without position limits
+    (-inf, inf) is continuous: it turns without end, and angles a whole turn apart are the same.
     """
 
     position_min: np.ndarray  # (A,)
@@ -86,6 +87,11 @@ class Limits:
                 raise ValueError(f"Limits.{name} has shape {array.shape}; all must be (A,)")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+
+    @property
+    def continuous(self) -> np.ndarray:
+        """Which joints turn without end, (A,) bool."""
+        return np.isinf(self.position_max)
 
     def slowed(self, scale: float) -> "Limits":
         """The same with velocities times a scale; acceleration stays, so that braking is as good as ever."""

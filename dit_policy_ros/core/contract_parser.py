@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the robot contract from a nested mapping and reports every mistake in it at once."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from dit_policy_ros.core.contract import Camera, Contract, Controller, ControllerType, Limits
+from dit_policy_ros.core.contract import Camera, Contract, Controller, ControllerType
 from dit_policy_ros.core.errors import ContractError
-from dit_policy_ros.core.problems import Problems, listing, show
+from dit_policy_ros.core.limits_parser import parse_limits
+from dit_policy_ros.core.problems import Problems, listing
 from dit_policy_ros.core.strict import StrictReader, is_topic
 
 MIN_FPS, MAX_FPS = 1.0, 240.0  # [Hz]
@@ -51,7 +49,7 @@ def parse_contract(mapping: Mapping[str, Any], source: str) -> Contract:
         joint_states.finish()
     cameras = _cameras(root, problems)
     controllers = _controllers(root, joints, problems)
-    limits = _limits(root, joints, problems)
+    limits = parse_limits(root, joints, problems)
     root.finish()
     problems.raise_if_any(ContractError, "The robot contract is not valid")
     return Contract(
@@ -62,7 +60,7 @@ def parse_contract(mapping: Mapping[str, Any], source: str) -> Contract:
         cameras=cameras,
         joint_states_topic=topic,
         joint_states_max_age=max_age,
-        limits=Limits(**{name: np.array(column) for name, column in limits.items()}),
+        limits=limits,
     )
 
 
@@ -147,36 +145,3 @@ def _controllers(root: StrictReader, joints: tuple[str, ...], problems: Problems
         if joint not in owners:
             problems.add("controllers", f"one controller for joint '{joint}'", "none that lists it")
     return tuple(controllers)
-
-
-def _limits(root: StrictReader, joints: tuple[str, ...], problems: Problems) -> dict[str, list[float]]:
-    columns: dict[str, list[float]] = {
-        "position_min": [],
-        "position_max": [],
-        "velocity": [],
-        "acceleration": [],
-        "jerk": [],
-    }
-    group = root.child("limits", "a group with one entry per joint")
-    if group is None:
-        return columns
-    for joint in joints:
-        entry = group.child(joint, f"a group with {listing(columns)}")
-        if entry is None:
-            continue
-        low = entry.number("position_min", "a finite number [rad or m]", lambda value: True)
-        high = entry.number("position_max", "a finite number [rad or m]", lambda value: True)
-        velocity = entry.number("velocity", "a number above 0 [rad/s or m/s]", lambda value: value > 0.0)
-        acceleration = entry.number(
-            "acceleration", "a number above 0 [rad/s^2 or m/s^2]", lambda value: value > 0.0
-        )
-        jerk = entry.number(
-            "jerk", "a number above 0 [rad/s^3 or m/s^3]", lambda value: value > 0.0, default=math.inf
-        )
-        entry.finish()
-        if low >= high:
-            problems.add(entry.key("position_max"), f"a number above position_min = {show(low)}", show(high))
-        for column, value in zip(columns.values(), (low, high, velocity, acceleration, jerk), strict=True):
-            column.append(value)
-    group.finish()
-    return columns

@@ -3,16 +3,18 @@
 
 Weights follow ACT (Zhao et al. 2023, arXiv 2304.13705, algorithm 2): ``exp(-m * rank)``, the oldest
 prediction for a time has rank 0. Unlike there, a prediction belongs to an instant and not to a step
-count, so latency and jitter cannot shift it.
+count, so latency and jitter cannot shift it. Angles of continuous joints are averaged on the circle: each is
+taken at the turn nearest to the newest prediction, which within half a turn is the mean of least squares.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.circle import nearest, unwrapped
 
 
 class EnsembleMode(StrEnum):
@@ -33,6 +35,8 @@ class EnsembleSettings:
         newest_wins: bool (A,), joints that are never averaged (grippers: half-closed is no compromise).
         disagreement: float64 (A,) spread [rad or m] beyond which nothing is averaged; inf: no gate.
         group: int (A,), joints of one number are coupled: one offending joint drops the old chunks for all.
+        taper_ns: over so long before its end a chunk's weight falls, so that nothing leaps when it ends [ns].
+        circular: bool (A,), joints that turn without end; they are averaged on the circle.
     """
 
     mode: EnsembleMode
@@ -40,6 +44,8 @@ class EnsembleSettings:
     newest_wins: NDArray[np.bool_]
     disagreement: NDArray[np.float64]
     group: NDArray[np.int64]
+    taper_ns: int = 0
+    circular: NDArray[np.bool_] = field(default_factory=lambda: np.array(False))
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.m < np.inf:
@@ -48,6 +54,9 @@ class EnsembleSettings:
             raise ValueError("newest_wins, disagreement and group must have one entry per joint")
         if not (self.disagreement > 0.0).all():
             raise ValueError("disagreement thresholds must be positive")
+        if self.taper_ns < 0:
+            raise ValueError(f"taper_ns must not be negative, got {self.taper_ns}")
+        object.__setattr__(self, "circular", np.broadcast_to(self.circular, self.group.shape))
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +94,8 @@ class Ensembler:
         joints = len(self.settings.group)
         if chunk.actions.shape[1] != joints:
             raise ValueError(f"expected actions of shape (T, {joints}), got {chunk.actions.shape}")
-        self._live.append(_Live(chunk, np.full(joints, _FOREVER)))
+        whole = unwrapped(chunk.actions, chunk.actions[0], self.settings.circular)  # (T, A)
+        self._live.append(_Live(replace(chunk, actions=whole), np.full(joints, _FOREVER)))
         self._live.sort(key=lambda live: live.chunk.stamp_ns)
 
     def forget_before(self, time_ns: int) -> None:
@@ -99,7 +109,7 @@ class Ensembler:
             return np.full((len(times_ns), joints), np.nan)
         self._apply_disagreement_gate(times_ns)
         values, valid = self._stack(times_ns)  # (C, K, A) both
-        weights = valid * self._weights(valid)  # (C, K, A)
+        weights = valid * self._weights(valid) * self._taper(times_ns)[:, :, None]  # (C, K, A)
         total = weights.sum(axis=0)  # (K, A)
         summed = (weights * np.where(valid, values, 0.0)).sum(axis=0)  # (K, A)
         return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
@@ -108,7 +118,20 @@ class Ensembler:
         values = np.stack([live.chunk.at(times_ns) for live in self._live])  # (C, K, A)
         until_ns = np.stack([live.until_ns for live in self._live])  # (C, A)
         valid = ~np.isnan(values) & (times_ns[None, :, None] < until_ns[:, None, :])  # (C, K, A)
+        if self.settings.circular.any():
+            newest = np.where(valid, np.arange(len(values))[:, None, None], -1).max(axis=0)  # (K, A)
+            reference = np.take_along_axis(values, newest[None], axis=0)  # (1, K, A)
+            values = nearest(values, reference, self.settings.circular)
         return values, valid
+
+    def _taper(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How much of its weight each chunk has left, (C, K): one step's worth at its end, never nothing."""
+        taper_ns = self.settings.taper_ns
+        left = [
+            (live.chunk.end_ns - times_ns + live.chunk.period_ns) / (taper_ns + live.chunk.period_ns)
+            for live in self._live
+        ]
+        return np.clip(np.stack(left), 0.0, 1.0) if taper_ns else np.ones((len(left), len(times_ns)))
 
     def _weights(self, valid: NDArray[np.bool_]) -> NDArray[np.float64]:
         rank = np.cumsum(valid, axis=0) - 1  # (C, K, A) 0 for the oldest prediction of a time

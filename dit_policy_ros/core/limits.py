@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 _CORRECTION = 0.2
 LIMIT_NAMES = ("position", "velocity", "acceleration", "jerk")
 
+# Room in units of a*dt^2 that no joint uses up: a continuous joint has infinite room.
+_BEYOND = 1e12
 # Clamps that change a velocity by less than this [rad/s or m/s] are rounding, not limiting.
 _NOTICEABLE = 1e-9
 
@@ -64,7 +66,7 @@ def fastest_stoppable(distance: Array, acceleration: Array, dt: float) -> Array:
         acceleration: (A,) [/s^2].
         dt: interval [s].
     """
-    y = distance / (acceleration * dt * dt)  # (A,)
+    y = np.minimum(distance / (acceleration * dt * dt), _BEYOND)  # (A,)
     n = np.maximum(
         np.ceil((np.sqrt(1.0 + 8.0 * np.maximum(y, 0.0)) - 1.0) / 2.0), 1.0
     )  # (A,) braking intervals

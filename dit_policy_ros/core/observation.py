@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from dit_policy_ros.core.circle import nearest
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import StaleObservation
 from dit_policy_ros.core.streams import PATIENCE, Sample, StreamBuffer
@@ -74,6 +75,7 @@ class ObservationBuilder:
         if n_obs_steps < 1:
             raise ValueError(f"n_obs_steps must be at least 1, got {n_obs_steps}")
         self._offsets_ns = [round(k * NANOSECONDS / contract.fps) for k in reversed(range(n_obs_steps))]
+        self._continuous = contract.limits.continuous  # (D,)
         self._slack_ns = round(_IMAGE_SLACK * contract.dt_ns)
         needed = [contract.camera(name) for name in (contract.camera_names if cameras is None else cameras)]
         max_age = max([contract.joint_states_max_age, *(camera.max_age for camera in needed)])
@@ -172,18 +174,27 @@ class ObservationBuilder:
         nearest = [abs(stamp_ns - sample.stamp_ns) for sample in (before, after) if sample is not None]
         distance = min(nearest, default=0) / NANOSECONDS  # [s]
         if before is not None and after is not None:
-            return interpolate(before, after, stamp_ns), distance
+            return interpolate(before, after, stamp_ns, self._continuous), distance
         only = before or after
         if only is None:
             raise StaleObservation(never_received(self.joints))
         return np.array(only.value, dtype=np.float64), distance  # (D,)
 
 
-def interpolate(before: Sample[np.ndarray], after: Sample[np.ndarray], stamp_ns: int) -> np.ndarray:
-    """The straight line between two samples at a time between them [ns], (D,) float64."""
+def interpolate(
+    before: Sample[np.ndarray], after: Sample[np.ndarray], stamp_ns: int, continuous: np.ndarray
+) -> np.ndarray:
+    """The straight line between two samples at a time between them [ns], (D,) float64.
+
+    A ``continuous`` joint (D,) whose angle leaps by more than half a turn has passed the end of [-pi, pi], in
+    which it is measured: it takes the short way, and the result stays within.
+    """
     weight = (stamp_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns)
     start = np.asarray(before.value, dtype=np.float64)  # (D,)
-    return start + weight * (np.asarray(after.value, dtype=np.float64) - start)
+    end = np.asarray(after.value, dtype=np.float64)  # (D,)
+    leaps = continuous & (np.abs(end - start) > np.pi)  # (D,)
+    result = start + weight * (nearest(end, start, leaps) - start)  # (D,)
+    return nearest(result, np.zeros_like(result), leaps)
 
 
 def never_received(stream: StreamBuffer[Any]) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.brake import braking_plan
 from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.circle import nearest, unwrapped
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.ensemble import Ensembler, EnsembleSettings
 from dit_policy_ros.core.errors import ContractError, PlanRejected
@@ -179,7 +180,8 @@ class Pipeline:
         splicer = self._started
         first = splicer.first_free_knot(now_ns)
         times_ns = splicer.grid.times_ns(first, splicer.grid.at_or_before(self._chunk_end_ns))  # (M,)
-        target = self._ensembler.blend(times_ns)  # (M, A)
+        frozen, _ = splicer.plan.sample_at(int(times_ns[0]) - self._period_ns)  # (A,)
+        target = unwrapped(self._ensembler.blend(times_ns), frozen, self.limits.continuous)  # (M, A)
         soft_start = self._soft_start or SoftStart(
             splicer.plan.positions[-1], int(times_ns[0]), self.settings.soft_start
         )
@@ -223,6 +225,7 @@ class Pipeline:
         position, velocity = self._started.plan.sample_at(now_ns if stopped_ns is None else stopped_ns)
         velocity = velocity if stopped_ns is None else np.zeros_like(position)  # (A,) both
         if measured is not None:
+            measured = nearest(measured, position, self.limits.continuous)
             lost = self._lost(measured, position)  # (A,)
             position = np.where(lost, self._inside(measured), position)
             velocity = np.where(lost, 0.0, velocity)
@@ -270,7 +273,8 @@ class Pipeline:
         )
 
     def _lost(self, measured: Array, commanded: Array) -> NDArray[np.bool_]:
-        return np.abs(measured - commanded) > self.settings.max_tracking_error
+        error = nearest(measured, commanded, self.limits.continuous) - commanded  # (A,)
+        return np.abs(error) > self.settings.max_tracking_error
 
     def _inside(self, pose: Array) -> Array:
         return np.clip(pose, self.limits.position_min, self.limits.position_max)

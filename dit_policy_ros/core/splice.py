@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dit_policy_ros.core.circle import nearest
 from dit_policy_ros.core.grid import KnotGrid
 from dit_policy_ros.core.limits import LimitedMotion, Limiter
 from dit_policy_ros.core.plan import Plan
@@ -94,7 +95,8 @@ class Splicer:
         offset = first - self._target_first  # of the new target's first row in the former one
         for j in range(min(self._fade_knots, len(target), len(self._target) - offset)):
             weight = (j + 1) / (self._fade_knots + 1)
-            faded[j] = (1.0 - weight) * self._target[offset + j] + weight * target[j]
+            former = nearest(self._target[offset + j], target[j], self._limiter.limits.continuous)  # (A,)
+            faded[j] = (1.0 - weight) * former + weight * target[j]
         return faded
 
 

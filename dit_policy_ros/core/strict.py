@@ -47,7 +47,7 @@ class StrictReader:
 
         With a default, the key may be absent.
         """
-        if default is not None and name not in self._mapping:
+        if default is not None and not self.has(name):
             self._known.add(name)
             return default
         present, value = self._take(name, expected)
@@ -79,6 +79,18 @@ class StrictReader:
             self._problems.add(self.key(name), expected, show(value))
             return ""
         return value
+
+    def has(self, name: str) -> bool:
+        """Whether the key is there."""
+        return name in self._mapping
+
+    def optional_text(self, name: str, expected: str) -> str:
+        """A string; may be absent, and is empty then."""
+        return self.text(name, expected, lambda text: True) if self.has(name) else self._absent(name)
+
+    def _absent(self, name: str) -> str:
+        self._known.add(name)
+        return ""
 
     def flag(self, name: str, default: bool) -> bool:
         """true or false; may be absent."""

@@ -100,6 +100,8 @@ CONTRACT_PARAMETERS = (
     _of_contract("controllers.<controller>.type", str, "kind of ros2_control controller"),
     _of_contract("controllers.<controller>.joints", tuple, "joints that the controller owns"),
     _of_contract("controllers.<controller>.gripper", bool, "whether the controller moves a gripper"),
+    _of_contract("urdf", str, "path of a URDF file, for limits that are not given here; optional"),
+    _of_contract("limits.<joint>.continuous", bool, "whether it turns without end, which needs no limits"),
     _of_contract("limits.<joint>.position_min", float, "lowest commanded position", "rad or m"),
     _of_contract("limits.<joint>.position_max", float, "highest commanded position", "rad or m"),
     _of_contract("limits.<joint>.velocity", float, "highest commanded speed", "rad/s or m/s"),

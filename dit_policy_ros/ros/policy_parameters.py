@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of the policy node, and what they mean for the parts that it is built from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.ensemble import EnsembleMode, EnsembleSettings
+from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.pacing import Pacing
 from dit_policy_ros.core.pipeline import MotionSettings
+from dit_policy_ros.core.problems import Problems
 from dit_policy_ros.ros.parameter_table import Parameter
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
 
 
+_COUPLINGS = ("all", "controller", "none")
 _PACINGS = tuple(pacing.value for pacing in Pacing)
 
 
@@ -96,19 +99,47 @@ POLICY_PARAMETERS = (
         low=0.001,
         high=100.0,
     ),
+    _parameter(
+        "ensemble.coupling",
+        str,
+        "all",
+        "act: joints that stop being averaged together where one of them disagrees",
+        choices=_COUPLINGS,
+    ),
+    _parameter(
+        "ensemble.newest_wins",
+        tuple,
+        ("grippers",),
+        "act: joints that are never averaged: their names, 'grippers' for all of those, or 'none'",
+    ),
+    _parameter(
+        "ensemble.taper",
+        float,
+        0.2,
+        "act: over this, before its end, a chunk loses its weight",
+        unit="s",
+        low=0.0,
+        high=10.0,
+    ),
 )
 
 
 def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSettings:
-    """How chunks become motion, from the parameters. Grippers are exempt from averaging and from the gate."""
+    """How chunks become motion, from the parameters. Grippers are exempt from the disagreement gate.
+
+    Raises:
+        ParameterError: ensemble.newest_wins names a joint that the contract does not have.
+    """
     gripper = contract.gripper_mask  # (A,)
     return MotionSettings(
         ensemble=EnsembleSettings(
             mode=EnsembleMode(settings["ensemble.mode"]),
             m=settings["ensemble.m"],
-            newest_wins=gripper,
+            newest_wins=_newest_wins(settings["ensemble.newest_wins"], contract),
             disagreement=np.where(gripper, np.inf, settings["ensemble.disagreement"]),  # (A,)
-            group=np.zeros(contract.action_dim, dtype=np.int64),  # (A,) both arms are coupled
+            group=_groups(settings["ensemble.coupling"], contract),
+            taper_ns=round(settings["ensemble.taper"] * 1e9),
+            circular=contract.limits.continuous,
         ),
         max_blind_time=settings["max_blind_time"],
         fade_knots=settings["fade_knots"],
@@ -117,6 +148,30 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
         # A gripper that squeezes an object never arrives where it was told to go: that is its grip.
         max_tracking_error=np.where(gripper, np.inf, settings["max_tracking_error"]),  # (A,)
     )
+
+
+def _newest_wins(names: Sequence[str], contract: Contract) -> np.ndarray:
+    """The joints that are never averaged, (A,) bool."""
+    problems = Problems("the parameters")
+    mask = np.zeros(contract.action_dim, dtype=bool)  # (A,)
+    for name in names:
+        if name == "grippers":
+            mask |= contract.gripper_mask
+        elif name in contract.joints:
+            mask[contract.joints.index(name)] = True
+        elif name != "none":
+            problems.add_unknown("ensemble.newest_wins", name, ("grippers", "none", *contract.joints))
+    problems.raise_if_any(ParameterError, "The parameters are not valid")
+    return mask
+
+
+def _groups(coupling: str, contract: Contract) -> np.ndarray:
+    """One number per group of joints that disagree together, (A,) int."""
+    groups = np.arange(contract.action_dim) if coupling == "none" else np.zeros(contract.action_dim, np.int64)
+    if coupling == "controller":
+        for number, controller in enumerate(contract.controllers):
+            groups[contract.indices(controller)] = number
+    return groups.astype(np.int64)
 
 
 def policy_overrides(settings: Mapping[str, Any]) -> dict[str, Any]:

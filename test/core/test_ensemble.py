@@ -72,6 +72,54 @@ def test_the_order_of_arrival_does_not_matter_and_the_blend_is_convex(seed, mode
     assert (blends[0][covered] >= low - 1e-12).all() and (blends[0][covered] <= high + 1e-12).all()
 
 
+def tapered(chunk: Chunk, time_ns: int, taper: float) -> float:
+    """What is left of a chunk's weight: all until `taper` [s] before its end, then along a line that reaches
+    nothing one step after it."""
+    left = (chunk.end_ns + chunk.period_ns - time_ns) * 1e-9  # [s]
+    return min(1.0, left / (taper + chunk.period_ns * 1e-9))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), count=st.integers(1, 6), taper=st.floats(0.01, 0.5), m=st.floats(0.0, 1.0)
+)
+def test_tapered_weights_equal_the_slow_reference(seed, count, taper, m):
+    chunks = random_chunks(seed, count)
+    ensembler = Ensembler(ensemble_settings(m=m, taper_ns=round(taper * 1e9)))
+    for chunk in chunks:
+        ensembler.add(chunk)
+    times_ns = T0_NS + np.arange(14) * (PERIOD_NS * 3 // 4)
+    blended = ensembler.blend(times_ns)
+    for k, time_ns in enumerate(times_ns):
+        reaching = [c for c in chunks if c.stamp_ns <= time_ns <= c.end_ns]
+        weights = [math.exp(-m * rank) * tapered(c, int(time_ns), taper) for rank, c in enumerate(reaching)]
+        values = [c.at(np.array([time_ns]))[0] for c in reaching]
+        expected = np.average(values, axis=0, weights=weights) if reaching else np.full(2, np.nan)
+        np.testing.assert_allclose(blended[k], expected, atol=1e-9)
+
+
+def test_a_chunk_that_ends_leaves_without_a_leap_if_its_end_is_tapered():
+    def leap(taper_ns: int) -> float:
+        ensembler = Ensembler(ensemble_settings(m=0.0, taper_ns=taper_ns))
+        ensembler.add(constant(0.0, steps=10))
+        ensembler.add(constant(1.0, T0_NS + 1, steps=30))
+        times_ns = T0_NS + np.arange(2, 20) * PERIOD_NS
+        return float(np.abs(np.diff(ensembler.blend(times_ns), axis=0)).max())
+
+    assert leap(0) == pytest.approx(0.5)
+    assert leap(6 * PERIOD_NS) < 0.15
+
+
+@settings(max_examples=30, deadline=None)
+@given(taper=st.floats(0.0, 2.0), shifts=st.integers(1, 6))
+def test_identical_chunks_are_reproduced_whatever_the_taper(taper, shifts):
+    actions = np.random.default_rng(0).normal(size=(10, 2))
+    ensembler = Ensembler(ensemble_settings(m=0.3, taper_ns=round(taper * 1e9)))
+    for shift in range(shifts):
+        ensembler.add(Chunk(T0_NS + shift * PERIOD_NS, PERIOD_NS, actions[shift:]))
+    np.testing.assert_allclose(ensembler.blend(T0_NS + np.arange(10) * PERIOD_NS), actions, atol=1e-12)
+
+
 def test_identical_chunks_are_reproduced_exactly():
     actions = np.random.default_rng(0).normal(size=(10, 2))
     ensembler = Ensembler(ensemble_settings(m=0.3))

@@ -350,7 +350,8 @@ def test_services_answer_in_every_state(ros_domain, checkpoint):
 def possessions(node):
     """What a process must not pile up: threads, open files, and the node's entities."""
     entities = (node.publishers, node.subscriptions, node.timers, node.services, node.clients, node.waitables)
-    return threading.active_count(), len(os.listdir("/proc/self/fd")), [len(list(each)) for each in entities]
+    threads = [each.name for each in threading.enumerate() if not each.name.startswith("ThreadPoolExecutor")]
+    return threads, len(os.listdir("/proc/self/fd")), [len(list(each)) for each in entities]
 
 
 def resident():
