@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.loss import masked_mse
 from dit_policy_ros.policy.noise_schedule import alphas_cumprod, leading_timesteps
+from dit_policy_ros.policy.sampling import Predict
 
 
 class DiffusionObjective(nn.Module):
@@ -39,15 +40,14 @@ class DiffusionObjective(nn.Module):
         target = noise if self.config.prediction_type == "epsilon" else x_0
         return masked_mse(predicted, target, is_pad if self.config.do_mask_loss_for_padding else None)
 
-    def sample(self, network: nn.Module, x: Tensor, observation: Tensor) -> Tensor:
-        """Denoise pure noise: (B, T, A), (B, C) -> actions (B, T, A) in normalised units."""
+    def sample(self, predict: Predict, x: Tensor) -> Tensor:
+        """Denoise pure noise (B, T, A) to actions (B, T, A) in normalised units."""
         config = self.config
         steps = leading_timesteps(config.num_train_timesteps, config.sampling_steps)
         stride = config.num_train_timesteps // config.sampling_steps
         step = self.ddim_step if config.noise_scheduler_type == "DDIM" else self.ddpm_step
         for t in steps:
-            time = torch.full((x.shape[0],), t, dtype=torch.long, device=x.device)
-            x = step(network(x, time, observation), x, t, t - stride)
+            x = step(predict(x, t), x, t, t - stride)
         return x
 
     def ddim_step(self, output: Tensor, x_t: Tensor, t: int, previous: int) -> Tensor:

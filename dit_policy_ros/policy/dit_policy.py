@@ -15,7 +15,8 @@ from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.diffusion import DiffusionObjective
 from dit_policy_ros.policy.encoders import ObservationEncoder
 from dit_policy_ros.policy.flow_matching import FlowMatchingObjective
-from dit_policy_ros.policy.guidance import NO_GUIDANCE, GuidedNetwork
+from dit_policy_ros.policy.guidance import NO_GUIDANCE, guided
+from dit_policy_ros.policy.sampling import predictor
 from dit_policy_ros.policy.transformer import DiffusionTransformer
 from dit_policy_ros.policy.vision import VisionConfig
 
@@ -76,13 +77,13 @@ class DiTPolicy(nn.Module):
         Returns:
             (B, T, A) in normalised units; row n_obs_steps - 1 is the action at the newest observation.
         """
-        is_guided = guidance_scale != NO_GUIDANCE
+        predict, batch = predictor(self.noise_predictor, observation), observation.shape[0]
+        if guidance_scale != NO_GUIDANCE:
+            predict, batch = guided(predict, guidance_scale), batch // 2
         if noise is None:
-            batch = observation.shape[0] // 2 if is_guided else observation.shape[0]
             shape = (batch, self.config.horizon, self.config.action_dim)
             noise = torch.randn(shape, dtype=observation.dtype, device=observation.device)
-        network = GuidedNetwork(self.noise_predictor, guidance_scale) if is_guided else self.noise_predictor
-        return self.objective.sample(network, noise, observation)
+        return self.objective.sample(predict, noise)
 
     def vision_parameters(self) -> list[nn.Parameter]:
         """What is trained at the vision encoder's own learning rate."""

@@ -99,19 +99,22 @@ class ObservationEncoder(nn.Module):
         batch, steps, cameras = images.shape[:3]
         if self.vision_encoders is not None:
             per_camera = [
-                self._read(encoder, images[:, :, camera].flatten(0, 1)).unflatten(0, (batch, steps))
+                self.read(encoder, images[:, :, camera].flatten(0, 1)).unflatten(0, (batch, steps))
                 for camera, encoder in enumerate(self.vision_encoders)
             ]
             features = torch.stack(per_camera, dim=2)  # (B, S, N, P, F)
         elif self.vision_encoder is not None:
-            flat = self._read(self.vision_encoder, images.flatten(0, 2))  # (B S N, P, F)
+            flat = self.read(self.vision_encoder, images.flatten(0, 2))  # (B S N, P, F)
             features = flat.unflatten(0, (batch, steps, cameras))
         else:
             raise ValueError("images were given to a policy without cameras")
         return features if self.tokens is not None else features.flatten(2)
 
-    def _read(self, encoder: nn.Module, images: Tensor) -> Tensor:
-        """(M, 3, H, W) -> (M, P, F), P = 1 where one vector per image is asked for."""
+    def read(self, encoder: nn.Module, images: Tensor) -> Tensor:
+        """Resize, crop and encode normalised images: (M, 3, H, W) -> (M, P, F).
+
+        P is 1 where one vector per image is asked for. ``encoder`` is one of ours, or does the same.
+        """
         images = self.resize_and_crop(images)
         if self.tokens is not None and self.config.image_tokens == "all":
             return encoder(images, patches=True)

@@ -6,15 +6,12 @@ transport path; timestep sampling by a Beta distribution as in pi0 (arXiv 2410.2
 LeRobot uses.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.loss import masked_mse
-
-Velocity = Callable[[Tensor, float], Tensor]
+from dit_policy_ros.policy.sampling import Predict
 
 
 class FlowMatchingObjective(nn.Module):
@@ -47,28 +44,22 @@ class FlowMatchingObjective(nn.Module):
             predicted, x_1 - shrink * noise, is_pad if self.config.do_mask_loss_for_padding else None
         )
 
-    def sample(self, network: nn.Module, x: Tensor, observation: Tensor) -> Tensor:
-        """Integrate the field from noise: (B, T, A), (B, C) -> actions (B, T, A) in normalised units."""
-
-        def velocity(state: Tensor, time: float) -> Tensor:
-            return network(
-                state, torch.full((state.shape[0],), time, dtype=x.dtype, device=x.device), observation
-            )
-
+    def sample(self, predict: Predict, x: Tensor) -> Tensor:
+        """Integrate the field from noise (B, T, A) to actions (B, T, A) in normalised units."""
         step = rk4_step if self.config.integration_method == "rk4" else euler_step
         grid = torch.linspace(0, 1, self.config.num_integration_steps + 1)
         widths = (grid[1:] - grid[:-1]).tolist()
         for start, width in zip(grid.tolist(), widths, strict=False):
-            x = step(velocity, x, start, width)
+            x = step(predict, x, start, width)
         return x
 
 
-def euler_step(velocity: Velocity, x: Tensor, t: float, dt: float) -> Tensor:
+def euler_step(velocity: Predict, x: Tensor, t: float, dt: float) -> Tensor:
     """One explicit Euler step: global error O(dt)."""
     return x + dt * velocity(x, t)
 
 
-def rk4_step(velocity: Velocity, x: Tensor, t: float, dt: float) -> Tensor:
+def rk4_step(velocity: Predict, x: Tensor, t: float, dt: float) -> Tensor:
     """One classical Runge-Kutta step: global error O(dt^4)."""
     k1 = velocity(x, t)
     k2 = velocity(x + dt * k1 / 2, t + dt / 2)

@@ -12,29 +12,30 @@ Shapes: B batch, T horizon, A action entries.
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.sampling import Predict
 
 NO_GUIDANCE = 1.0
 
 
-class GuidedNetwork(nn.Module):
-    """Evaluates with and without the instruction in one batch and extrapolates from one to the other."""
+def guided(predict: Predict, scale: float) -> Predict:
+    """Evaluate with and without the instruction in one batch and extrapolate from one to the other.
 
-    def __init__(self, network: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.network = network
-        self.scale = scale
+    Args:
+        predict: of 2 B actions, of which the second half are the first with the empty instruction.
+        scale: 1.0 follows the instruction as the network does.
 
-    def forward(self, x: Tensor, time: Tensor, observation: Tensor) -> Tensor:
-        """(B, T, A), (B,), (2 B, ...) -> (B, T, A).
+    Returns:
+        The prediction for B actions.
+    """
 
-        The second half of ``observation`` is the first half with the empty instruction.
-        """
-        both = self.network(torch.cat((x, x)), torch.cat((time, time)), observation)  # (2 B, T, A)
-        conditional, unconditional = both.chunk(2)
-        return unconditional + self.scale * (conditional - unconditional)
+    def combined(x: Tensor, t: float) -> Tensor:
+        conditional, unconditional = predict(torch.cat((x, x)), t).chunk(2)
+        return unconditional + scale * (conditional - unconditional)
+
+    return combined
 
 
 def check_guidance_scale(value: object) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.backend import choose_backend
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.device import resolve_device
 from dit_policy_ros.policy.guidance import NO_GUIDANCE, check_guidance_scale
@@ -18,6 +19,8 @@ def load_policy(
     device: str = "cpu",
     *,
     num_threads: int | None = None,
+    backend: str = "auto",
+    dtype: str = "float32",
     guidance_scale: float = NO_GUIDANCE,
     **overrides: Any,
 ) -> DiTRuntime:
@@ -28,6 +31,9 @@ def load_policy(
             ``owner/name`` or ``owner/name@revision``.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
         num_threads: CPU threads of torch, for the whole process; None leaves torch's choice.
+        backend: how the networks run, see ``backend.py``; ``"plain"`` is slow and as trained.
+        dtype: ``"float32"``; ``"bfloat16"`` and ``"float16"`` are faster where the hardware has them, and
+            less exact.
         guidance_scale: 1.0 samples what the network predicts, at no cost; more follows the instruction more
             closely, at twice the network's work. It needs training with instruction dropout.
         **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,
@@ -35,13 +41,14 @@ def load_policy(
             ``num_integration_steps``, ``integration_method``; for both ``sampling_steps``.
 
     Raises:
-        CheckpointError: the checkpoint cannot be used, the device is not there, or an override is unknown
-            (the valid ones are listed).
+        CheckpointError: the checkpoint cannot be used, the device, backend or dtype is not there, or an
+            override is unknown (the valid ones are listed).
     """
     target = resolve_device(device)
+    chosen = choose_backend(backend, dtype, target)
     scale = check_guidance_scale(guidance_scale)
     if num_threads is not None:
         if not isinstance(num_threads, int) or num_threads < 1:
             raise CheckpointError(f"load_policy: num_threads: expected at least 1, got {num_threads!r}")
         torch.set_num_threads(num_threads)
-    return DiTRuntime(read_checkpoint(checkpoint, overrides), target, scale)
+    return DiTRuntime(read_checkpoint(checkpoint, overrides), target, scale, chosen)

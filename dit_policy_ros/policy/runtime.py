@@ -4,7 +4,6 @@
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.task import check_task
+from dit_policy_ros.policy.backend import Backend
 from dit_policy_ros.policy.checkpoint import Checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX
+from dit_policy_ros.policy.engine import Engine
 from dit_policy_ros.policy.guidance import NO_GUIDANCE
+from dit_policy_ros.policy.input_check import check_array, check_images
 from dit_policy_ros.policy.tasks import EMPTY_INSTRUCTION
-
-MAX_CACHED_TASKS = 64
+from dit_policy_ros.policy.text_cache import TextCache
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class DiTRuntime:
     """Implements ``dit_policy_ros.core.policy_protocol.Policy``; one inference at a time."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, guidance_scale: float = NO_GUIDANCE
+        self, checkpoint: Checkpoint, device: torch.device, guidance_scale: float, backend: Backend
     ) -> None:
         """Move a checkpoint to its device.
 
@@ -36,6 +36,7 @@ class DiTRuntime:
             checkpoint: from ``read_checkpoint``; its network is used, not copied.
             device: where inference runs.
             guidance_scale: how closely to follow the instruction, 0 or more; 1.0 as the network does.
+            backend: how the networks run.
         """
         self.checkpoint = checkpoint
         self.module = checkpoint.policy.to(device).eval().requires_grad_(False)
@@ -45,14 +46,18 @@ class DiTRuntime:
         self._config = config
         self._state_scale = processors.state.to(device)
         self._action_scale = processors.action.to(device)
-        self._image_scales = {
+        image_scales = {
             key.removeprefix(IMAGE_PREFIX): processors.images[key].to(device) for key in config.image_features
         }
         self._shapes = {
             key.removeprefix(IMAGE_PREFIX): (feature.shape[1], feature.shape[2])
             for key, feature in config.image_features.items()
         }
-        self._pooled: OrderedDict[str, Tensor] = OrderedDict()  # by instruction, each (1, E)
+        self._text = TextCache(
+            self.module.observation_encoder.text_encoder, checkpoint.clip.tokenizer, device
+        )
+        with torch.inference_mode():
+            self.engine = Engine(self.module, image_scales, device, backend)
         self._lock = threading.Lock()
         if guidance_scale != NO_GUIDANCE and not checkpoint.facts.instruction_dropout:
             logger.warning(
@@ -75,7 +80,8 @@ class DiTRuntime:
         return (
             f"Multitask DiT, {millions:.1f}M parameters, {ours}{config.objective} ({method}, "
             f"{config.sampling_steps} steps{guidance}), horizon {config.horizon}, "
-            f"{config.n_obs_steps} observation steps, cameras: {', '.join(self._shapes) or 'none'}"
+            f"{config.n_obs_steps} observation steps, cameras: {', '.join(self._shapes) or 'none'}; "
+            f"{self.engine.description}"
         )
 
     @property
@@ -146,16 +152,18 @@ class DiTRuntime:
             StreamError: a camera is missing or unknown, or an array has another shape or type, or NaN.
             TaskError: the instruction is empty or too long.
         """
-        self._check_images(images)
-        self._check_array("state", state, (self.n_obs_steps, self.state_dim))
+        check_images(images, self._shapes, self.n_obs_steps)
+        check_array("state", state, (self.n_obs_steps, self.state_dim), self.joint_names or ())
         check_task(task, self.known_tasks)
         if noise is not None:
-            self._check_array("noise", noise, (self.horizon, self.action_dim))
+            check_array("noise", noise, (self.horizon, self.action_dim))
         with self._lock, torch.inference_mode():
+            if self.engine.refresh():
+                self._text.clear()
             tasks = (task,) if self.guidance_scale == NO_GUIDANCE else (task, EMPTY_INSTRUCTION)
             observation = self.observe(images, state, *tasks)
             start = None if noise is None else self._tensor(noise)[None]
-            sampled = self.module.sample(observation, start, self.guidance_scale)  # (1, T, A)
+            sampled = self.engine.sample(observation, start, self.guidance_scale)  # (1, T, A)
             actions = self._action_scale.unnormalize(sampled)
             return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
 
@@ -186,59 +194,11 @@ class DiTRuntime:
         states = self._state_scale.normalize(self._tensor(state))[None]  # (1, S, D)
         features = None
         if self._shapes:
-            cameras = [self._normalized_images(name, images[name]) for name in self._shapes]
-            features = encoder.encode_images(torch.stack(cameras, dim=1)[None])  # (1, S, ...)
+            features = self.engine.frames(images)  # (1, S, ...)
             features = features.expand(len(tasks), *features.shape[1:])
-        pooled = torch.cat([self._pooled_text(task) for task in tasks])  # (K, E)
+        pooled = torch.cat([self._text(task) for task in tasks])  # (K, E)
         return encoder.join(features, states.expand(len(tasks), -1, -1), pooled)
-
-    def _normalized_images(self, name: str, images: NDArray[np.uint8]) -> Tensor:
-        pixels = self._tensor(images).permute(0, 3, 1, 2).to(torch.float32) / 255  # (S, 3, H, W)
-        return self._image_scales[name].normalize(pixels.contiguous())
-
-    def _pooled_text(self, task: str) -> Tensor:
-        if task in self._pooled:
-            self._pooled.move_to_end(task)
-            return self._pooled[task]
-        tokenizer = self.checkpoint.clip.tokenizer
-        if tokenizer.is_truncated(task):
-            logger.warning(
-                "the text encoder reads only the first %d tokens of %r", tokenizer.options.max_length, task
-            )
-        ids, mask = (tensor.to(self._device) for tensor in tokenizer([task]))
-        self._pooled[task] = self.module.observation_encoder.text_encoder.pool(ids, mask)
-        if len(self._pooled) > MAX_CACHED_TASKS:
-            self._pooled.popitem(last=False)
-        return self._pooled[task]
 
     def _tensor(self, array: NDArray) -> Tensor:
         # A copy: the caller's array may be read-only, or change while we compute.
         return torch.from_numpy(np.array(array, order="C")).to(self._device)
-
-    def _check_images(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        if set(images) != set(self._shapes):
-            raise StreamError(
-                f"images: expected the checkpoint's cameras {sorted(self._shapes)}, got {sorted(images)}; a "
-                f"camera is called as in its config.json, without '{IMAGE_PREFIX}'"
-            )
-        for name, (height, width) in self._shapes.items():
-            image, expected = images[name], (self.n_obs_steps, height, width, 3)
-            if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != expected:
-                raise StreamError(
-                    f"images[{name!r}]: expected uint8 {expected} (n_obs, height, width, RGB), "
-                    f"got {_describe(image)}"
-                )
-
-    def _check_array(self, name: str, array: NDArray[np.float32], expected: tuple[int, ...]) -> None:
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != expected:
-            raise StreamError(f"{name}: expected float32 {expected}, got {_describe(array)}")
-        if not np.isfinite(array).all():
-            step, entry = np.argwhere(~np.isfinite(array))[0]
-            joint = f" ({self.joint_names[entry]})" if self.joint_names and name == "state" else ""
-            raise StreamError(
-                f"{name}: expected finite numbers, got {array[step, entry]} at [{step}, {entry}]{joint}"
-            )
-
-
-def _describe(value: object) -> str:
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

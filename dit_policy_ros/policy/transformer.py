@@ -46,6 +46,7 @@ class DiffusionTransformer(nn.Module):
             observation_dim: entries of the observation's vector; tokens have ``config.hidden_dim``.
         """
         super().__init__()
+        self.config = config
         hidden, time_dim = config.hidden_dim, config.timestep_embed_dim
         self.time_mlp = nn.Sequential(
             SinusoidalEmbedding(time_dim),

@@ -17,8 +17,9 @@ from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.diffusion import DiffusionObjective
-from dit_policy_ros.policy.guidance import GuidedNetwork
+from dit_policy_ros.policy.guidance import guided
 from dit_policy_ros.policy.runtime import DiTRuntime
+from dit_policy_ros.policy.sampling import predictor
 
 STEPS = 4
 
@@ -60,7 +61,7 @@ def infer(policy: DiTRuntime, seed: int = 5, task: str = TASKS[0]) -> np.ndarray
 )
 def test_a_scale_of_one_is_off_and_free(tmp_path: Path, options: dict[str, Any]) -> None:
     plain, off = load_policy(save(tmp_path / "c", **options)), load_policy(tmp_path / "c", guidance_scale=1.0)
-    calls = [Calls(p.module.noise_predictor) for p in (plain, off)]
+    calls = [Calls(p.engine.denoiser or p.module.noise_predictor) for p in (plain, off)]
     texts = [Calls(p.module.observation_encoder.text_encoder) for p in (plain, off)]
     np.testing.assert_array_equal(infer(off), infer(plain))
     per_step = 4 if options.get("integration_method") == "rk4" else 1
@@ -70,14 +71,10 @@ def test_a_scale_of_one_is_off_and_free(tmp_path: Path, options: dict[str, Any])
 
 def test_another_scale_takes_one_batch_of_two_and_reads_the_images_once(folder: Path) -> None:
     policy = load_policy(folder, guidance_scale=2.0)
-    network = Calls(policy.module.noise_predictor)
-    seen: list[int] = []
-    policy.module.observation_encoder.vision_encoder.model.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append(len(kwargs["pixel_values"])), with_kwargs=True
-    )
+    network = Calls(policy.engine.denoiser)
     infer(policy)
     assert network.batches == [2] * STEPS
-    assert seen == [policy.n_obs_steps]
+    assert policy.engine.frames.encoded == policy.n_obs_steps
 
 
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
@@ -90,13 +87,13 @@ def test_guided_sampling_follows_the_formula(tmp_path: Path, conditioning: str, 
     with torch.inference_mode():
         conditional, unconditional = (guided.observe(images, state, task) for task in (TASKS[0], ""))
 
-        def combined(x: Tensor, t: Tensor, _: Tensor) -> Tensor:
-            c, u = module.noise_predictor(x, t, conditional), module.noise_predictor(x, t, unconditional)
+        def combined(x: Tensor, t: float) -> Tensor:
+            c, u = (predictor(module.noise_predictor, o)(x, t) for o in (conditional, unconditional))
             return u + 2.5 * (c - u)
 
         torch.manual_seed(5)
         noise = torch.randn(1, guided.horizon, guided.action_dim)
-        expected = module.objective.sample(combined, noise, conditional)[0, guided.n_obs_steps - 1 :]
+        expected = module.objective.sample(combined, noise)[0, guided.n_obs_steps - 1 :]
         expected = guided.checkpoint.processors.action.unnormalize(expected)
     got = infer(guided)
     np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-5)
@@ -138,9 +135,9 @@ def test_guiding_clean_predictions_is_guiding_noise(scheduler: str) -> None:
             beta_schedule="linear",
         )
         objective = DiffusionObjective(config)
-        network = GuidedNetwork(Linear(objective, clean=prediction == "sample"), 3.0)
+        network = guided(predictor(Linear(objective, clean=prediction == "sample"), observation), 3.0)
         torch.manual_seed(1)
-        sampled.append(objective.sample(network, start, observation))
+        sampled.append(objective.sample(network, start))
     torch.testing.assert_close(sampled[0], sampled[1], rtol=1e-4, atol=1e-4)
 
 

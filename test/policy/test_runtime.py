@@ -14,7 +14,8 @@ from tiny_policy import TASKS, random_observation, save_tiny, tiny_config
 from dit_policy_ros.core.errors import CheckpointError, StreamError, TaskError
 from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.runtime import MAX_CACHED_TASKS, DiTRuntime
+from dit_policy_ros.policy.runtime import DiTRuntime
+from dit_policy_ros.policy.text_cache import MAX_CACHED_TASKS
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How fast inference is: ours beside LeRobot's on the same weights, and beside what the processor can do.
+
+One process, taking turns, the same threads, inputs and noise. The bound is measured in the same run: the
+matrix products that remain after the restructuring, in the same shapes, and the bytes of the conditioning's
+weights, read once per inference. bench/README.md explains the figures.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from inference_bound import Bound, measure_bound
+from inference_models import Model, demo_model, lerobot_default
+
+Figures = dict[str, Any]
+
+
+def alternate(calls: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, np.ndarray]:
+    """Durations [s] of each call by name, (rounds,); the first round, which allocates, is not counted."""
+    durations: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(rounds + 1):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call(i)
+            durations[name].append(time.perf_counter() - began)
+    return {name: np.array(values[1:]) for name, values in durations.items()}
+
+
+def percentiles(values: np.ndarray) -> Figures:
+    """Of durations [s]."""
+    return {f"p{p}": float(np.percentile(values, p)) for p in (50, 95, 99)}
+
+
+def compare(
+    model: Model, dtypes: list[str], steps: int, scheduler: str, rounds: int, bound: Bound
+) -> Figures:
+    """Whole chunks and the denoising loop alone, ours in each number format and LeRobot's."""
+    theirs = model.theirs(scheduler, steps)
+    ours = {dtype: model.ours(scheduler, steps, dtype) for dtype in dtypes}
+    unseen = [model.observation(seed) for seed in range(rounds + 1)]
+    calls: dict[str, Callable[[int], object]] = {"lerobot": lambda i: theirs.chunk(*unseen[i])}
+    for dtype, policy in ours.items():
+        calls[dtype] = lambda i, p=policy: p.predict(*unseen[i], model.task)
+    whole = alternate(calls, rounds)
+    shared = [model.shared_observation(seed) for seed in range(rounds + 1)]
+    calls = {"lerobot": lambda i: theirs.chunk(*shared[i])}
+    for dtype, policy in ours.items():
+        calls[dtype] = lambda i, p=policy: p.predict(*shared[i], model.task)
+    sharing = alternate(calls, rounds)
+    loops = {"lerobot": theirs.loop()} | {dtype: model.loop(policy) for dtype, policy in ours.items()}
+    loop = alternate({name: lambda i, f=f: f() for name, f in loops.items()}, rounds)
+    figures: Figures = {"steps": steps, "scheduler": scheduler, "rounds": rounds}
+    for name in ("lerobot", *dtypes):
+        figures[name] = {
+            "chunk": percentiles(whole[name]),
+            "chunk_sharing_frames": percentiles(sharing[name]),
+            "denoising_loop": percentiles(loop[name]),
+        }
+    for dtype in dtypes:
+        group = figures[dtype]
+        for kind, measured in (("chunk", whole), ("chunk_sharing_frames", sharing), ("denoising_loop", loop)):
+            group[f"{kind}_ratio"] = float(np.median(measured["lerobot"]) / np.median(measured[dtype]))
+        for kind, least in (
+            ("chunk", bound.chunk(dtype, model.frames, steps)),
+            ("denoising_loop", bound.loop(dtype, steps)),
+        ):
+            group[f"{kind}_bound"] = least
+            group[f"{kind}_fraction_of_bound"] = least / group[kind]["p50"]
+        group["max_abs_difference"] = model.difference(theirs, ours[dtype])
+        group["description"] = ours[dtype].description
+    return figures
+
+
+def line(name: str, figures: Figures) -> str:
+    """One row of the table that is printed."""
+    row = f"  {name:<10} chunk {figures['chunk']['p50'] * 1e3:7.1f} ms"
+    row += f"  sharing frames {figures['chunk_sharing_frames']['p50'] * 1e3:7.1f} ms"
+    row += f"  loop {figures['denoising_loop']['p50'] * 1e3:7.1f} ms"
+    if "chunk_ratio" in figures:
+        ratios = (figures[f"{kind}_ratio"] for kind in ("chunk", "chunk_sharing_frames", "denoising_loop"))
+        fractions = (figures[f"{kind}_fraction_of_bound"] for kind in ("chunk", "denoising_loop"))
+        row += "   " + " ".join(f"x{ratio:.2f}" for ratio in ratios)
+        row += "   of the bound: chunk {:.0%}, loop {:.0%}".format(*fractions)
+        row += f"   max abs difference {figures['max_abs_difference']:.1e}"
+    return row
+
+
+def main() -> int:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("out/bench/inference.json"))
+    parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
+    parser.add_argument("--quick", action="store_true", help="the demo's model only")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    results: Figures = {"threads": arguments.threads, "torch": torch.__version__}
+    with tempfile.TemporaryDirectory() as folder:
+        models = [demo_model(Path(folder))]
+        if not arguments.quick:
+            models.append(lerobot_default(Path(folder)))
+        for model in models:
+            dtypes = ["float32"]
+            if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+                dtypes.append("bfloat16")
+            bound = measure_bound(model.config, model.vision, dtypes)
+            results[model.name] = {"bound": bound.figures}
+            for scheduler, steps in (("DDIM", 10), ("DDPM", 100)):
+                key = f"{scheduler.lower()}{steps}"
+                figures = compare(model, dtypes, steps, scheduler, arguments.rounds, bound)
+                results[model.name][key] = figures
+                print(f"{model.name}, {scheduler}, {steps} steps, {arguments.threads} threads")
+                for name in ("lerobot", *dtypes):
+                    print(line(name, figures[name]), flush=True)
+    results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fastest that inference could be on this processor: its matrix products alone, each measured.
+
+Per image, a vision transformer's products and attention; per inference, the conditioning's weights read
+once; per denoising step, the products and the attention of every layer. Each product is measured in its own
+shape, over as many different weights as there are layers, so that caches help it no more than they help the
+network, and the fastest of torch's ways to compute it counts.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPVisionConfig
+
+from dit_policy_ros.policy.backend import DTYPES
+from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.packed_linear import PackedLinear
+
+Shape = tuple[int, int]  # inputs, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Seconds by number format."""
+
+    figures: dict[str, dict[str, float]]
+
+    def loop(self, dtype: str, steps: int) -> float:
+        """A denoising loop with its share of the conditioning [s]."""
+        return self.figures[dtype]["conditioning"] + steps * self.figures[dtype]["step"]
+
+    def chunk(self, dtype: str, frames: int, steps: int) -> float:
+        """A whole chunk whose frames are all new [s]."""
+        return frames * self.figures[dtype]["frame"] + self.loop(dtype, steps)
+
+
+def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[str]) -> Bound:
+    """Measure all products of a policy with the conditioning ``adaln``."""
+    frames = len(config.image_features) * config.n_obs_steps
+    hidden, layers, length = config.hidden_dim, config.num_layers, config.horizon
+    step_shapes = [(hidden, 3 * hidden), (hidden, hidden), (hidden, 4 * hidden), (4 * hidden, hidden)]
+    width, wide = vision.hidden_size, vision.intermediate_size
+    patches = (vision.image_size // vision.patch_size) ** 2
+    encoder_shapes = [(width, 3 * width), (width, width), (width, wide), (wide, width)]
+    per_step = config.state_dim + len(config.image_features) * width + hidden
+    figures = {}
+    for name in dtypes:
+        dtype = DTYPES[name]
+        step = products(step_shapes, layers, length, dtype)
+        step += layers * attention(1, config.num_heads, length, length, hidden, dtype)
+        full = (
+            vision.num_hidden_layers - 1
+        )  # of the last layer only keys, values and the first token are needed
+        tokens = frames * (patches + 1)
+        encoder = products(encoder_shapes, full, tokens, dtype)
+        encoder += full * attention(
+            frames, vision.num_attention_heads, patches + 1, patches + 1, width, dtype
+        )
+        encoder += products([(width, 3 * width)], 1, tokens, dtype)
+        encoder += products(encoder_shapes[1:], 1, frames, dtype)
+        encoder += attention(frames, vision.num_attention_heads, 1, patches + 1, width, dtype)
+        encoder += products([(3 * vision.patch_size**2, width)], 1, frames * patches, dtype)
+        conditioning = products([(config.n_obs_steps * per_step, 6 * hidden)], layers, 1, dtype)
+        flops = 2 * length * sum(i * o for i, o in step_shapes) * layers
+        figures[name] = {
+            "frame": encoder / frames,
+            "conditioning": conditioning,
+            "step": step,
+            "step_gflop": flops * 1e-9,
+            "step_gflop_per_s": flops / step * 1e-9,
+        }
+    return Bound(figures)
+
+
+def products(shapes: list[Shape], layers: int, rows: int, dtype: torch.dtype) -> float:
+    """One pass over all layers' products with ``rows`` rows [s]."""
+    with torch.inference_mode():
+        inputs = [torch.randn(rows, i).to(dtype) for i, _ in shapes]
+        weights = [[torch.randn(o, i) * 0.02 for i, o in shapes] for _ in range(layers)]
+        biases = [torch.zeros(o) for _, o in shapes]
+        packed = [[PackedLinear(w, b, dtype) for w, b in zip(ws, biases, strict=True)] for ws in weights]
+        plain = [[(w.to(dtype), b.to(dtype)) for w, b in zip(ws, biases, strict=True)] for ws in weights]
+
+        def run_packed() -> None:
+            for layer in packed:
+                for linear, x in zip(layer, inputs, strict=True):
+                    linear(x)
+
+        def run_plain() -> None:
+            for layer in plain:
+                for (weight, bias), x in zip(layer, inputs, strict=True):
+                    functional.linear(x, weight, bias)
+
+        return min(typical(run_packed), typical(run_plain))
+
+
+def attention(batch: int, heads: int, queries: int, keys: int, width: int, dtype: torch.dtype) -> float:
+    """One scaled dot-product attention [s]."""
+    with torch.inference_mode():
+        shape = (batch, heads, keys, width // heads)
+        key, value = (torch.randn(shape).to(dtype) for _ in range(2))
+        query: Tensor = torch.randn(shape).to(dtype)[:, :, :queries]
+        return typical(lambda: functional.scaled_dot_product_attention(query, key, value))
+
+
+def typical(call: Callable[[], object], least: int = 10, at_least_s: float = 0.5) -> float:
+    """The median duration [s] of at least ``least`` calls over at least so long."""
+    call()
+    durations: list[float] = []
+    while len(durations) < least or sum(durations) < at_least_s:
+        began = time.perf_counter()
+        call()
+        durations.append(time.perf_counter() - began)
+    return float(np.median(durations))

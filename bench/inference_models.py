@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two models that inference is measured on, with random weights or the demo's, ours and LeRobot's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lerobot.configs import PreTrainedConfig
+from lerobot.policies.factory import make_pre_post_processors
+from lerobot.policies.multi_task_dit.modeling_multi_task_dit import MultiTaskDiTPolicy
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPVisionConfig
+from transformers.utils import logging as transformers_logging
+
+from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint
+from dit_policy_ros.policy.checkpoint_writer import relocate, write_checkpoint
+from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, PolicyConfig
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.features import Feature, FeatureType
+from dit_policy_ros.policy.guidance import NO_GUIDANCE
+from dit_policy_ros.policy.processors import read_stats
+from dit_policy_ros.policy.runtime import DiTRuntime
+
+transformers_logging.set_verbosity_error()  # it reports that half of each CLIP pair is not used
+transformers_logging.disable_progress_bar()
+
+Observation = tuple[dict[str, NDArray[np.uint8]], NDArray[np.float32]]
+
+
+class Theirs:
+    """LeRobot's policy on a checkpoint of ours."""
+
+    def __init__(self, folder: Path, scheduler: str, steps: int, task: str) -> None:
+        config: Any = PreTrainedConfig.from_pretrained(folder)
+        config.noise_scheduler_type, config.num_inference_steps = scheduler, steps
+        self.policy: Any = MultiTaskDiTPolicy.from_pretrained(folder, config=config, strict=True).eval()
+        self.before, self.after = make_pre_post_processors(config, pretrained_path=str(folder))
+        self.task = task
+
+    def batch(self, images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32]) -> dict[str, Any]:
+        """Preprocessed, as LeRobot's policies take it."""
+        frames: dict[str, Any] = {
+            IMAGE_PREFIX + name: torch.from_numpy(image).permute(0, 3, 1, 2)[None].float() / 255
+            for name, image in images.items()
+        }
+        return self.policy._prepare_batch(
+            self.before({**frames, STATE_KEY: torch.from_numpy(state)[None], "task": [self.task]})
+        )
+
+    def chunk(self, images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32]) -> Tensor:
+        """From arrays to a chunk of actions in robot units."""
+        with torch.inference_mode():
+            return self.after(self.policy._generate_actions(self.batch(images, state)))
+
+    def loop(self) -> Callable[[], Tensor]:
+        """The denoising loop alone."""
+        observation = torch.randn(1, self.policy.observation_encoder.conditioning_dim)
+
+        def run() -> Tensor:
+            with torch.inference_mode():
+                return self.policy.objective.conditional_sample(self.policy.noise_predictor, 1, observation)
+
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint and what the measurements need to know of it."""
+
+    name: str
+    folder: Path
+    config: PolicyConfig
+    vision: CLIPVisionConfig
+    task: str
+
+    @property
+    def frames(self) -> int:
+        """Frames of one observation."""
+        return len(self.config.image_features) * self.config.n_obs_steps
+
+    def ours(self, scheduler: str, steps: int, dtype: str = "float32", **options: Any) -> DiTRuntime:
+        """Our policy."""
+        return load_policy(
+            self.folder,
+            noise_scheduler_type=scheduler,
+            num_inference_steps=steps,
+            dtype=dtype,
+            **options,
+        )
+
+    def theirs(self, scheduler: str, steps: int) -> Theirs:
+        """LeRobot's policy."""
+        return Theirs(self.folder, scheduler, steps, self.task)
+
+    def observation(self, seed: int) -> Observation:
+        """Frames that no other seed has."""
+        rng = np.random.default_rng(seed)
+        images = {
+            key.removeprefix(IMAGE_PREFIX): rng.integers(
+                0, 256, (self.config.n_obs_steps, *feature.shape[1:], 3), dtype=np.uint8
+            )
+            for key, feature in self.config.image_features.items()
+        }
+        state = rng.uniform(-0.5, 0.5, (self.config.n_obs_steps, self.config.state_dim))
+        return images, state.astype(np.float32)
+
+    def shared_observation(self, seed: int) -> Observation:
+        """Its older frames are the newest ones of the seed before."""
+        (images, state), (older, _) = self.observation(1000 + seed), self.observation(999 + seed)
+        for name, image in images.items():
+            image[:-1] = older[name][1:]
+        return images, state
+
+    def loop(self, policy: DiTRuntime) -> Callable[[], Tensor]:
+        """Our denoising loop alone, the observation's half of the conditioning included."""
+        observation = torch.randn(1, policy.module.observation_encoder.output_dim)
+
+        def run() -> Tensor:
+            with torch.inference_mode():
+                return policy.engine.sample(observation, None, NO_GUIDANCE)
+
+        return run
+
+    def difference(self, theirs: Theirs, ours: DiTRuntime) -> float:
+        """Largest difference of a chunk in normalised units, same noise."""
+        images, state = self.observation(12345)
+        torch.manual_seed(0)
+        with torch.inference_mode():
+            expected = theirs.policy._generate_actions(theirs.batch(images, state))
+        torch.manual_seed(0)
+        with torch.inference_mode():
+            got = ours.engine.sample(ours.observe(images, state, self.task), None, NO_GUIDANCE)
+        first = self.config.n_obs_steps - 1
+        return float((got[:, first : first + self.config.n_action_steps] - expected).abs().max())
+
+
+def demo_model(folder: Path) -> Model:
+    """The checkpoint that ``make demo`` runs."""
+    checkpoint = read_checkpoint(default_checkpoint())
+    task = checkpoint.facts.known_tasks[0]
+    copy = write_checkpoint(
+        folder / "demo",
+        checkpoint.policy,
+        read_stats(checkpoint.folder),
+        checkpoint.facts,
+        checkpoint.clip.tokenizer,
+    )
+    return Model("demo", relocate(copy), checkpoint.config, vision_of(checkpoint.policy), task)
+
+
+def lerobot_default(folder: Path) -> Model:
+    """LeRobot's defaults: ViT-B/16, two cameras, two observation steps, 14 joints; all weights random."""
+    demo = read_checkpoint(default_checkpoint())
+    images = {f"{IMAGE_PREFIX}cam{i}": Feature(FeatureType.VISUAL, (3, 240, 320)) for i in range(2)}
+    config = PolicyConfig(
+        input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (14,))},
+        output_features={ACTION_KEY: Feature(FeatureType.ACTION, (14,))},
+        device="cpu",
+    )
+    vision = CLIPVisionConfig(patch_size=16)  # the rest of ViT-B/16 are its defaults
+    tokenizer = demo.clip.tokenizer
+    tokens = tokenizer.tokenizer
+    text = CLIPTextConfig(
+        bos_token_id=tokens.bos_token_id, eos_token_id=tokens.eos_token_id, pad_token_id=tokens.pad_token_id
+    )
+    torch.manual_seed(0)
+    policy = DiTPolicy(config, vision, text).eval()
+    with torch.no_grad():
+        for name, parameter in policy.noise_predictor.named_parameters():
+            if ".adaLN_modulation." in name:
+                parameter.normal_(std=0.02)
+    stats = {
+        key: {"mean": torch.zeros(d), "std": torch.ones(d), "min": -torch.ones(d), "max": torch.ones(d)}
+        for key, d in ((STATE_KEY, (14,)), (ACTION_KEY, (14,)), *((key, (3, 1, 1)) for key in images))
+    }
+    facts = CheckpointFacts(fps=30.0, known_tasks=demo.facts.known_tasks)
+    written = write_checkpoint(folder / "default", policy, stats, facts, tokenizer)
+    return Model("default", relocate(written), config, vision, facts.known_tasks[0])
+
+
+def vision_of(policy: DiTPolicy) -> CLIPVisionConfig:
+    """The architecture of the (first) vision encoder."""
+    encoder = policy.observation_encoder.a_vision_encoder
+    if encoder is None:
+        raise ValueError("the model has no cameras")
+    return encoder.model.config

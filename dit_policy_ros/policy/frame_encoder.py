@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera frames to features, each frame once: replans that share frames pay only for the new ones.
+
+A frame is known by its pixels. Not by its stamp: a driver that repeats a stamp, or a clock that was set
+back, must not make the robot act on an old picture.
+
+Shapes: S observation steps, N cameras, P tokens per image, F feature.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dit_policy_ros.policy.encoders import ObservationEncoder
+from dit_policy_ros.policy.normalize import Normalizer
+
+FRAMES_KEPT = 16  # per camera; a frame is useful as long as it is in the history of an observation
+
+
+class FrameEncoder:
+    """Keeps the features of the newest frames; one caller at a time."""
+
+    def __init__(
+        self,
+        encoder: ObservationEncoder,
+        networks: Sequence[nn.Module],
+        scales: Mapping[str, Normalizer],
+        device: torch.device,
+    ) -> None:
+        """Prepare an empty cache.
+
+        Args:
+            encoder: says how images are resized, cropped and read.
+            networks: one per camera, or one for all of them.
+            scales: normalisation by camera, in the checkpoint's order.
+            device: where the networks are.
+        """
+        self.encoded = 0  # frames that went through a network
+        self._encoder, self._scales, self._device = encoder, scales, device
+        shared = len(networks) == 1
+        self._networks = {name: networks[0 if shared else i] for i, name in enumerate(scales)}
+        self._features: OrderedDict[bytes, Tensor] = OrderedDict()  # each (P, F)
+        self._capacity = max(FRAMES_KEPT, 2 * encoder.config.n_obs_steps) * len(scales)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._features.clear()
+
+    def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        """See to it that frames are known: per camera uint8 (any number, H, W, 3); some cameras or all."""
+        self._encode_new({name: [(self._key(name, f), f) for f in frames] for name, frames in images.items()})
+
+    def __call__(self, images: Mapping[str, NDArray[np.uint8]]) -> Tensor:
+        """Per camera uint8 (S, H, W, 3), all cameras -> (1, S, N * F), or (1, S, N, P, F) for tokens."""
+        keyed = {name: [(self._key(name, f), f) for f in images[name]] for name in self._scales}
+        self._encode_new(keyed)
+        steps = zip(*([key for key, _ in frames] for frames in keyed.values()), strict=True)
+        features = torch.stack([torch.stack([self._features[key] for key in step]) for step in steps])
+        features = features[None]  # (1, S, N, P, F)
+        return features if self._encoder.tokens is not None else features.flatten(2)
+
+    def _key(self, name: str, frame: NDArray[np.uint8]) -> bytes:
+        digest = hashlib.sha256(name.encode())
+        digest.update(np.ascontiguousarray(frame).data)  # without holding the interpreter's lock
+        return digest.digest()
+
+    def _encode_new(self, keyed: Mapping[str, list[tuple[bytes, NDArray[np.uint8]]]]) -> None:
+        """One batch per network of the frames that are not known yet."""
+        batches: dict[nn.Module, dict[bytes, Tensor]] = {}
+        for name, frames in keyed.items():
+            for key, frame in frames:
+                if key in self._features:
+                    self._features.move_to_end(key)
+                else:
+                    batches.setdefault(self._networks[name], {})[key] = self._normalized(name, frame)
+        for network, batch in batches.items():
+            features = self._encoder.read(network, torch.stack(list(batch.values())))  # (M, P, F)
+            self._features.update(zip(batch, features.unbind(), strict=True))
+            self.encoded += len(batch)
+        while len(self._features) > self._capacity:
+            self._features.popitem(last=False)
+
+    def _normalized(self, name: str, frame: NDArray[np.uint8]) -> Tensor:
+        """uint8 (H, W, 3) -> (3, H, W)."""
+        # A copy: the caller's array may be read-only, or change while we compute.
+        pixels = torch.from_numpy(np.array(frame, order="C")).to(self._device)
+        return self._scales[name].normalize(pixels.permute(2, 0, 1).to(torch.float32).contiguous() / 255)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy is given, held against what its checkpoint expects."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.policy.config import IMAGE_PREFIX
+
+
+def check_images(
+    images: Mapping[str, NDArray[np.uint8]], shapes: Mapping[str, tuple[int, int]], n_obs_steps: int
+) -> None:
+    """Raise StreamError unless each camera has uint8 (n_obs, height, width, 3).
+
+    Args:
+        images: by camera.
+        shapes: height and width [pixel] of every camera.
+        n_obs_steps: frames per camera.
+    """
+    if set(images) != set(shapes):
+        raise StreamError(
+            f"images: expected the checkpoint's cameras {sorted(shapes)}, got {sorted(images)}; a "
+            f"camera is called as in its config.json, without '{IMAGE_PREFIX}'"
+        )
+    for name, (height, width) in shapes.items():
+        image, expected = images[name], (n_obs_steps, height, width, 3)
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != expected:
+            raise StreamError(
+                f"images[{name!r}]: expected uint8 {expected} (n_obs, height, width, RGB), "
+                f"got {_describe(image)}"
+            )
+
+
+def check_array(
+    name: str, array: NDArray[np.float32], expected: tuple[int, int], entries: Sequence[str] = ()
+) -> None:
+    """Raise StreamError unless ``array`` is finite float32 of the expected shape.
+
+    Args:
+        name: what to call it.
+        array: what was given.
+        expected: its shape.
+        entries: names of its columns, where they are known.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != expected:
+        raise StreamError(f"{name}: expected float32 {expected}, got {_describe(array)}")
+    if not np.isfinite(array).all():
+        step, entry = np.argwhere(~np.isfinite(array))[0]
+        joint = f" ({entries[entry]})" if entries else ""
+        raise StreamError(
+            f"{name}: expected finite numbers, got {array[step, entry]} at [{step}, {entry}]{joint}"
+        )
+
+
+def _describe(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

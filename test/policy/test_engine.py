@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The restructured networks compute what the trained ones do, and nothing stale is ever used."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tiny_policy import TASKS, random_observation, random_stats, save_tiny, tiny_config, tiny_tokenizer
+from tiny_variants import CONDITIONINGS, shaken_policy, variant_config
+from transformers import CLIPVisionConfig
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy.checkpoint import CheckpointFacts
+from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.policy.fast_adaln import FactorisedDenoiser
+from dit_policy_ros.policy.fast_clip import FastClip
+from dit_policy_ros.policy.packed_linear import PackedLinear
+from dit_policy_ros.policy.runtime import DiTRuntime
+from dit_policy_ros.policy.vision import VisionEncoder
+
+TOLERANCE = 1e-5  # robot units; the widest span of the made-up statistics is 1.5
+
+
+def save(folder: Path, **options: Any) -> Path:
+    """A checkpoint whose weights are random everywhere, adaLN gates included."""
+    config = variant_config(**options)
+    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS, instruction_dropout=0.1)
+    return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
+
+
+def infer(policy: DiTRuntime, observation: int = 0, task: str = TASKS[0], seed: int = 5) -> NDArray:
+    images, state = random_observation(policy.checkpoint.config, observation)
+    torch.manual_seed(seed)
+    return policy.predict(images, state, task)
+
+
+DDIM = {"noise_scheduler_type": "DDIM", "num_inference_steps": 4}
+FLOW = {"objective": "flow_matching"}
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"conditioning": c, "image_tokens": "all"} | DDIM for c in CONDITIONINGS),
+        {"conditioning": "cross_attention", "image_tokens": "pooled"} | FLOW,
+        {},
+        {"prediction_type": "sample"},
+        DDIM | {"prediction_type": "sample", "clip_sample_range": 0.5},
+        FLOW,
+        FLOW | {"integration_method": "rk4", "sigma_min": 0.1},
+        {"cameras": 3, "use_separate_rgb_encoder_per_camera": True, "n_obs_steps": 3},
+        {"cameras": 0, "n_obs_steps": 1},
+        {"use_rope": False, "use_positional_encoding": True},
+        {"use_rope": False},
+        {"use_positional_encoding": True, "hidden_dim": 24, "num_heads": 3, "num_layers": 3},
+        *({"vision_encoder_family": f, "cameras": 2} | DDIM for f in ("dinov2", "dinov3", "siglip")),
+    ],
+    ids=lambda options: " ".join(map(str, options.values())) if isinstance(options, dict) else str(options),
+)
+def test_every_variant_equals_the_networks_as_trained(
+    tmp_path: Path, options: dict[str, Any], scale: float
+) -> None:
+    folder = save(tmp_path / "checkpoint", **options)
+    plain = load_policy(folder, backend="plain", guidance_scale=scale)
+    fast = load_policy(folder, backend="eager", guidance_scale=scale)
+    for observation in (0, 1):
+        for task in TASKS:
+            expected = infer(plain, observation, task)
+            np.testing.assert_allclose(infer(fast, observation, task), expected, rtol=0, atol=TOLERANCE)
+            repeated = infer(fast, observation, task)  # from the caches now
+            np.testing.assert_allclose(repeated, expected, rtol=0, atol=TOLERANCE)
+    assert np.abs(infer(plain, 0) - infer(plain, 1)).max() > 100 * TOLERANCE, "the comparison means something"
+
+
+def test_what_has_no_fast_form_says_so(tmp_path: Path) -> None:
+    covered = load_policy(save(tmp_path / "covered"))
+    assert covered.description.endswith("eager float32") and covered.engine.denoiser is not None
+    other = load_policy(save(tmp_path / "other", conditioning="joint", vision_encoder_family="dinov2"))
+    assert other.engine.denoiser is None
+    expected = "eager float32; as trained: vision encoders of the family 'dinov2', the network with the"
+    assert expected in other.description
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_tiny(tmp_path / "checkpoint", tiny_config(cameras=2, **DDIM))
+
+
+def test_a_frame_is_encoded_once(folder: Path) -> None:
+    policy, plain = load_policy(folder), load_policy(folder, backend="plain")
+    (images, state), noise = random_observation(policy.checkpoint.config), np.zeros((8, 4), np.float32)
+    policy.predict(images, state, TASKS[0], noise)
+    assert policy.engine.frames.encoded == 4
+    newer, _ = random_observation(policy.checkpoint.config, 1)
+    moved = {name: np.stack((image[1], newer[name][1])) for name, image in images.items()}
+    got = policy.predict(moved, state, TASKS[1], noise)
+    assert policy.engine.frames.encoded == 6, "the older frames were known"
+    expected = plain.predict(moved, state, TASKS[1], noise)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
+    still = {name: np.stack((image[1], image[1])) for name, image in newer.items()}
+    policy.predict(still, state, TASKS[0], noise)
+    assert policy.engine.frames.encoded == 6
+
+
+def test_one_changed_pixel_makes_another_frame(folder: Path) -> None:
+    policy = load_policy(folder)
+    images, state = random_observation(policy.checkpoint.config)
+    noise = np.zeros((8, 4), np.float32)
+    before = policy.predict(images, state, TASKS[0], noise)
+    images["cam0"][1, 3, 4, 0] ^= 255  # in place: the array is the same, the picture is not
+    after = policy.predict(images, state, TASKS[0], noise)
+    assert policy.engine.frames.encoded == 5
+    assert not np.array_equal(before, after)
+
+
+def test_the_same_pixels_of_two_cameras_are_two_frames(folder: Path) -> None:
+    """Each camera is normalised with statistics of its own."""
+    policy, plain = load_policy(folder), load_policy(folder, backend="plain")
+    images, state = random_observation(policy.checkpoint.config)
+    images["cam1"] = images["cam0"]
+    noise = np.zeros((8, 4), np.float32)
+    got, expected = (p.predict(images, state, TASKS[0], noise) for p in (policy, plain))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
+    assert policy.engine.frames.encoded == 4
+
+
+def test_old_frames_are_forgotten(folder: Path) -> None:
+    policy = load_policy(folder)
+    for seed in range(40):
+        infer(policy, seed)
+    kept = len(policy.engine.frames._features)
+    assert kept == policy.engine.frames._capacity < 40 * 4
+    encoded = policy.engine.frames.encoded
+    infer(policy, 39)
+    assert policy.engine.frames.encoded == encoded
+    infer(policy, 0)
+    assert policy.engine.frames.encoded == encoded + 4
+
+
+def reload(policy: DiTRuntime) -> None:
+    state = {name: tensor * 1.1 for name, tensor in policy.module.state_dict().items()}
+    policy.module.load_state_dict(state)
+
+
+def step(policy: DiTRuntime) -> None:
+    with torch.no_grad():
+        policy.module.noise_predictor.time_mlp[1].weight.mul_(1.5)
+
+
+def replace(policy: DiTRuntime) -> None:
+    vision = policy.module.observation_encoder.vision_encoder.model
+    vision.embeddings.class_embedding = torch.nn.Parameter(-vision.embeddings.class_embedding)
+
+
+def retext(policy: DiTRuntime) -> None:
+    text = policy.module.observation_encoder.text_encoder.text_encoder
+    with torch.no_grad():
+        text.embeddings.token_embedding.weight.neg_()
+
+
+@pytest.mark.parametrize("change", [reload, step, replace, retext])
+def test_nothing_of_former_weights_is_used(folder: Path, change: Any) -> None:
+    policy, plain = load_policy(folder), load_policy(folder, backend="plain")
+    before = infer(policy)
+    for each in (policy, plain):
+        change(each)
+    after, expected = infer(policy), infer(plain)
+    np.testing.assert_allclose(after, expected, rtol=0, atol=TOLERANCE)
+    assert np.abs(after - before).max() > 10 * TOLERANCE
+    denoiser = policy.engine.denoiser
+    infer(policy)
+    assert policy.engine.denoiser is denoiser, "nothing is made anew without a change"
+
+
+def test_the_tasks_of_two_threads_do_not_mix(folder: Path) -> None:
+    """The instruction may change while an inference is under way: each gets the one it was called with."""
+    policy = load_policy(folder)
+    images, state = random_observation(policy.checkpoint.config)
+    noise = np.ones((8, 4), np.float32)
+    expected = {task: policy.predict(images, state, task, noise) for task in TASKS}
+    assert np.abs(expected[TASKS[0]] - expected[TASKS[1]]).max() > 1e-4
+    wrong: list[str] = []
+    together = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        together.wait(10.0)
+        for i in range(25):
+            task = TASKS[(number + i) % 2]
+            if not np.array_equal(policy.predict(images, state, task, noise), expected[task]):
+                wrong.append(task)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60.0)
+    assert not any(thread.is_alive() for thread in threads) and wrong == []
+
+
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu", "gelu_pytorch_tanh", "silu"])
+@pytest.mark.parametrize("patches", [False, True])
+def test_the_fast_vision_transformer_equals_clips(activation: str, patches: bool) -> None:
+    torch.manual_seed(0)
+    trained = VisionEncoder(
+        CLIPVisionConfig(
+            hidden_size=24,
+            intermediate_size=40,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            image_size=24,
+            patch_size=8,
+            hidden_act=activation,
+        )
+    ).eval()
+    images = torch.randn(5, 3, 24, 24)
+    with torch.inference_mode():
+        for parameter in trained.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        fast = FastClip(trained.model, torch.float32)
+        torch.testing.assert_close(fast(images, patches), trained(images, patches), rtol=1e-4, atol=1e-5)
+
+
+def test_times_are_embedded_once_and_the_step_has_no_conditioning_product() -> None:
+    policy = shaken_policy(variant_config(cameras=0))
+    with torch.inference_mode():
+        denoiser = FactorisedDenoiser(policy.noise_predictor, torch.float32)
+        calls: list[int] = []
+        policy.noise_predictor.time_mlp.register_forward_hook(lambda *_: calls.append(1))
+        for block in policy.noise_predictor.transformer_blocks:
+            block.adaLN_modulation.register_forward_hook(lambda *_: calls.append(2))
+        observation = torch.randn(1, policy.observation_encoder.output_dim)
+        for _ in range(2):
+            policy.objective.sample(denoiser.predictor(observation), torch.randn(1, 8, 4))
+    assert calls == [1] * policy.config.num_train_timesteps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", ["none", "gelu", "gelu_tanh", "silu"])
+def test_a_packed_product_equals_the_plain_one(dtype: torch.dtype, activation: Any) -> None:
+    """float64 has no packed form, so that both ways are held against the formula."""
+    torch.manual_seed(0)
+    weight, bias = torch.randn(7, 5, dtype=dtype), torch.randn(7, dtype=dtype)
+    x, residual = torch.randn(2, 3, 5, dtype=dtype), torch.randn(2, 3, 7, dtype=dtype)
+    functions = {
+        "none": lambda y: y,
+        "gelu": torch.nn.GELU(),
+        "gelu_tanh": torch.nn.GELU("tanh"),
+        "silu": torch.nn.SiLU(),
+    }
+    layer = PackedLinear(weight, bias, dtype, activation)
+    assert layer.is_packed == (dtype is torch.float32)
+    expected = functions[activation](x @ weight.T + bias)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer.plus(x, residual), expected + residual, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"backend": "onnx"}, "backend: expected one of auto, plain, eager.*got 'onnx'"),
+        ({"dtype": "int8"}, "dtype: expected one of float32, bfloat16, float16, got 'int8'"),
+        ({"dtype": "float16"}, "dtype 'float16' is not available: on a CPU it would be slower"),
+        ({"dtype": "bfloat16", "backend": "plain"}, "expected float32 with the backend 'plain'"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_at_load(folder: Path, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(CheckpointError, match=expected):
+        load_policy(folder, **options)
+
+
+def test_bfloat16_is_refused_without_the_hardware(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    with pytest.raises(
+        CheckpointError, match="'bfloat16' is not available: this CPU has neither avx512_bf16"
+    ):
+        load_policy(folder, dtype="bfloat16")
+
+
+def test_bfloat16_is_near_float32_where_the_hardware_has_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)  # torch emulates it
+    exact, rounded = infer(load_policy(folder)), infer(load_policy(folder, dtype="bfloat16"))
+    difference = np.abs(exact - rounded).max()
+    assert 0.0 < difference < 0.02 * 1.5
