@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench colcon clean
+.PHONY: help setup demo evaluate test test-all lint bench colcon clean
 
 PYTHON := .venv/bin/python
 # .venv activated, and its share/ in the ament index
@@ -16,6 +16,7 @@ endif
 
 help:
 	@echo "make demo      simulated robot, policy and several instructions, end to end; results in out/demo/"
+	@echo "make evaluate  success by task of the shipped policy, in lock-step; EPISODES=50 of each task"
 	@echo "make test      the tests (a few minutes)"
 	@echo "make test-all  the tests and the long ones"
 	@echo "make lint      ruff, import-linter, pyright"
@@ -29,6 +30,9 @@ setup:
 
 demo: setup
 	@$(PYTHON) -m dit_policy_ros.cli.main demo $(ARGS)
+
+evaluate: setup
+	@$(PYTHON) -m dit_policy_ros.cli.main evaluate --episodes $(or $(EPISODES),10) $(ARGS)
 
 test: setup
 	@$(PYTHON) -m pytest -m "not slow" $(ARGS)

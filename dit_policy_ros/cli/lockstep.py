@@ -54,8 +54,7 @@ def run_trials(
         report: called with each trial.
     """
     fps = policy.fps or 30.0
-    shapes = list(policy.image_shapes.values())
-    height, width = shapes[0] if shapes else (240, 320)
+    height, width = image_size(policy)
     for seed in seeds:
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(tasks))
@@ -68,26 +67,45 @@ def run_trials(
                 yield trial
 
 
+class PolicyActor:
+    """Drives the robot by a policy: predict a chunk, execute its first steps, predict again."""
+
+    def __init__(self, policy: Policy, instruction: str, execute: int) -> None:
+        """Nothing is remembered yet; before there is a past the first sample repeats, as in training."""
+        self._policy, self._instruction, self._execute = policy, instruction, execute
+        self._cameras = tuple(policy.image_shapes)
+        history = policy.n_obs_steps
+        self._images: dict[str, deque[np.ndarray]] = {c: deque(maxlen=history) for c in self._cameras}
+        self._states: deque[np.ndarray] = deque(maxlen=history)
+        self._plan: deque[np.ndarray] = deque()
+
+    def __call__(self, sim: BimanualSim) -> np.ndarray:
+        """The joint target (14,) [rad], [m] for the next period."""
+        rendered = sim.render(*self._cameras) if self._cameras else {}
+        for _ in range(1 if self._states else self._policy.n_obs_steps):
+            self._states.append(sim.joint_positions.astype(np.float32))
+            for camera in self._cameras:
+                self._images[camera].append(rendered[camera])
+        if not self._plan:
+            history = {camera: np.stack(queue) for camera, queue in self._images.items()}
+            chunk = self._policy.predict(history, np.stack(self._states), self._instruction)
+            self._plan.extend(chunk[1 : 1 + self._execute])  # row 0 is for this instant, which has passed
+        return np.clip(self._plan.popleft(), sim.lower, sim.upper)
+
+
+def image_size(policy: Policy) -> tuple[int, int]:
+    """(height, width) [pixel] at which the simulation must render for a policy."""
+    shapes = list(policy.image_shapes.values())
+    return shapes[0] if shapes else (240, 320)
+
+
 def _run(
     policy: Policy, sim: BimanualSim, task: Touch, seed: int, fps: float, execute: int, limit: int
 ) -> Trial:
-    cameras = tuple(policy.image_shapes)
-    images: dict[str, deque[np.ndarray]] = {name: deque(maxlen=policy.n_obs_steps) for name in cameras}
-    states: deque[np.ndarray] = deque(maxlen=policy.n_obs_steps)
-    start_ns, closest, wrong = sim.time_ns, np.inf, False
-    plan: deque[np.ndarray] = deque()
+    act, start_ns = PolicyActor(policy, task.instruction, execute), sim.time_ns
+    closest, wrong = np.inf, False
     for frame in range(limit):
-        rendered = sim.render(*cameras) if cameras else {}
-        # Before enough history exists the first sample repeats, as in training.
-        for _ in range(policy.n_obs_steps if frame == 0 else 1):
-            states.append(sim.joint_positions.astype(np.float32))
-            for name in cameras:
-                images[name].append(rendered[name])
-        if not plan:
-            history = {name: np.stack(queue) for name, queue in images.items()}
-            chunk = policy.predict(history, np.stack(states), task.instruction)
-            plan.extend(chunk[1 : 1 + execute])  # row 0 is for this instant, which has passed
-        target = np.clip(plan.popleft(), sim.lower, sim.upper)
+        target = act(sim)
         next_ns = start_ns + round((frame + 1) * 1e9 / fps)
         sim.step_towards(target, max(1, round((next_ns - sim.time_ns) / STEP_NS)))
         closest = min(closest, distance(sim, task))

@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": Command("dit_policy_ros.cli.demo", "simulated robot, policy and several tasks, end to end"),
     "train": Command("dit_policy_ros.cli.train", "train a policy on LeRobotDatasets"),
     "diagnose": Command("dit_policy_ros.cli.diagnose", "does a policy idle, or do another task than told"),
+    "evaluate": Command("dit_policy_ros.cli.evaluate", "how often a policy does what it is told, simulated"),
     "relocate": Command("dit_policy_ros.cli.relocate", "let LeRobot load a checkpoint without the hub"),
     "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),
     "recorder_node": Command("dit_policy_ros.ros.recorder_node", "demonstrations into a LeRobotDataset"),

@@ -4,7 +4,7 @@
 import numpy as np
 
 from dit_policy_ros.sim.hand import CLOSED, OPEN, Hand, Moves, Pose, cube_yaw, down, forward
-from dit_policy_ros.sim.judge import height, holding, in_zone
+from dit_policy_ros.sim.judge import look
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.scenes import CUBE_EDGE, CUBES
 
@@ -33,7 +33,8 @@ def lift(sim: BimanualSim, hand: Hand, colour: str, shallow: float = 0.0) -> Mov
         yield from hand.grip(CLOSED)
         up = Pose(np.append(grasp.point[:2], _CARRY), grasp.orientation)
         yield from hand.move(up, speed=0.8)
-        if height(sim, colour) > 0.05 and hand.side in holding(sim, colour):
+        cube = look(sim).cubes[colour]
+        if cube.height > 0.05 and hand.side in cube.touched_by:
             return
 
 
@@ -54,7 +55,7 @@ def hand_over(sim: BimanualSim, giver: Hand, taker: Hand, colour: str) -> Moves:
         yield from taker.move(Pose(place, level), speed=0.5)
         yield from taker.wait(0.2)
         yield from taker.grip(CLOSED)
-        if holding(sim, colour) == {giver.side, taker.side}:
+        if look(sim).cubes[colour].touched_by == {giver.side, taker.side}:
             yield from giver.grip(OPEN)
             yield from giver.move(giver.pose.shifted(*(-0.12 * outwards)), speed=0.7)
             return
@@ -105,7 +106,7 @@ def push(sim: BimanualSim, hand: Hand, colour: str, zone: str) -> Moves:
         yield from hand.wait(0.2)
         yield from hand.move(hand.pose.shifted(0.0, -outwards * 0.03, 0.0))
         yield from hand.move(hand.pose.shifted(0.0, 0.0, 0.12))
-        if in_zone(sim, colour, zone):
+        if look(sim).cubes[colour].in_zone(zone):
             return
 
 

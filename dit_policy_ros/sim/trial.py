@@ -1,49 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One task carried out in lock-step, whoever acts; a judge looks on."""
+"""One task carried out in lock-step, whoever acts: no clock, so a seed is an outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from dit_policy_ros.sim.judge import Judge
+from dit_policy_ros.sim.judge import Judge, look
 from dit_policy_ros.sim.robot import STEP_NS, BimanualSim
 from dit_policy_ros.sim.suite import Task
 from dit_policy_ros.sim.tracking import FPS
 
 Act = Callable[[BimanualSim], np.ndarray]
-"""Joint targets (14,) [rad], [m] for the next 1/30 s, from the simulation's present state."""
+"""Joint targets (14,) [rad], [m] for the next period, from the simulation's present state."""
 
-_LOOKS = 3  # of the judge in a period: every 11 ms
+_LOOKS = 3  # of the judges in a period: every 11 ms
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """seconds: until the task was done, or the time limit."""
+    """seconds: until the task was done, or the time limit. did: instructions of all that was done by then."""
 
     task: Task
     success: bool
     seconds: float
+    did: tuple[str, ...]
 
 
-def carry_out(sim: BimanualSim, task: Task, act: Act, watch: Callable[[], None] = lambda: None) -> Outcome:
+def carry_out(
+    sim: BimanualSim, task: Task, act: Act, others: Iterable[Task] = (), fps: float = FPS
+) -> Outcome:
     """Let somebody act until the task is done or its time is up.
 
     Args:
         sim: in the scene to act in.
-        task: what is judged.
-        act: called 30 times a second of simulated time.
-        watch: called as often as the judge looks.
+        task: what is asked for.
+        act: called ``fps`` times a second of simulated time.
+        others: what else is watched for, to see what was done instead.
+        fps: [Hz].
     """
-    judge, start_ns = Judge(sim, task), sim.time_ns
-    periods = round(task.time_limit * FPS)
-    for period in range(periods):
+    asked, start_ns = Judge(task), sim.time_ns
+    judges = [asked, *(Judge(other) for other in others if other != task)]
+    seconds = task.time_limit
+    for period in range(round(task.time_limit * fps)):
         before, target = sim.command, np.clip(act(sim), sim.lower, sim.upper)  # (14,)
-        for look in range(1, _LOOKS + 1):
-            then_ns = start_ns + round((period + look / _LOOKS) * 1e9 / FPS)
+        for part in range(1, _LOOKS + 1):
+            then_ns = start_ns + round((period + part / _LOOKS) * 1e9 / fps)
             steps = max(1, round((then_ns - sim.time_ns) / STEP_NS))
-            sim.step_towards(before + (target - before) * (look / _LOOKS), steps)
-            watch()
-            if judge.observe():
-                return Outcome(task, True, (period + look / _LOOKS) / FPS)
-    return Outcome(task, False, task.time_limit)
+            sim.step_towards(before + (target - before) * (part / _LOOKS), steps)
+            instant = look(sim)
+            for judge in judges:
+                judge.observe(instant)
+        if asked.done:
+            seconds = (period + 1) / fps
+            break
+    did = tuple(judge.task.instruction for judge in judges if judge.done)
+    return Outcome(task, asked.done, seconds, did)

@@ -8,13 +8,13 @@ import pytest
 
 from dit_policy_ros.core.errors import SimulationError, TaskError
 from dit_policy_ros.sim.hand import CLOSED, OPEN, Hand, Pose, down
-from dit_policy_ros.sim.judge import Judge, height, holding, in_zone
+from dit_policy_ros.sim.judge import Cube, Judge, look
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import HOME, BimanualSim
 from dit_policy_ros.sim.scenes import CUBES
 from dit_policy_ros.sim.skills import hand_over, lift
 from dit_policy_ros.sim.suite import HandOver, Lift, Push, Task, Touch, find, suite
-from dit_policy_ros.sim.trial import carry_out
+from dit_policy_ros.sim.trial import Outcome, carry_out
 
 APART = np.array([[0.0, 0.0, 0.3], [0.09, 0.09, 0.0], [-0.09, -0.09, -0.5]])  # x [m], y [m], yaw [rad]
 
@@ -24,14 +24,16 @@ def sim() -> BimanualSim:
     return BimanualSim(0)
 
 
-def done_beside(sim: BimanualSim, task: Task, seed: int) -> tuple[bool, set[str]]:
-    """Whether the operator succeeds, and the instructions of all tasks that were done on the way."""
+def operated(sim: BimanualSim, task: Task, seed: int) -> Outcome:
+    """What the scripted operator makes of a task, and all that was done on the way."""
     sim.reset(seed=seed)
     operator = Operator(np.random.default_rng(seed))
     operator.begin(sim, task)
-    judges = [Judge(sim, each) for each in suite()]
-    outcome = carry_out(sim, task, operator.act, lambda: [judge.observe() for judge in judges] and None)
-    return outcome.success, {judge.task.instruction for judge in judges if judge.done}
+    return carry_out(sim, task, operator.act, others=suite())
+
+
+def red(sim: BimanualSim) -> Cube:
+    return look(sim).cubes["red"]
 
 
 def test_the_suite_names_every_task_once() -> None:
@@ -48,8 +50,9 @@ def test_the_suite_names_every_task_once() -> None:
 @pytest.mark.parametrize("number", range(21), ids=[task.instruction for task in suite()])
 def test_the_operator_does_what_it_was_told_and_nothing_else(sim: BimanualSim, number: int) -> None:
     task = suite()[number]
-    success, done = done_beside(sim, task, seed=100 + number)
-    assert success and task.instruction in done
+    outcome = operated(sim, task, seed=100 + number)
+    done = set(outcome.did)
+    assert outcome.success and task.instruction in done and outcome.seconds < task.time_limit
     implied = {f"touch the {task.colour} cube with the {side} arm" for side in ("left", "right")}
     if isinstance(task, HandOver):  # each arm lifts it on the way
         implied |= {f"lift the {task.colour} cube with the {side} arm" for side in ("left", "right")}
@@ -63,22 +66,17 @@ def test_the_operator_does_what_it_was_told_and_nothing_else(sim: BimanualSim, n
 @pytest.mark.slow
 @pytest.mark.parametrize("family", [Touch, Lift, HandOver, Push])
 def test_the_operator_hardly_ever_fails(sim: BimanualSim, family: type) -> None:
-    tasks, succeeded = [task for task in suite() if isinstance(task, family)], 0
-    for seed in range(60):
-        task, operator = tasks[seed % len(tasks)], Operator(np.random.default_rng(seed))
-        sim.reset(seed=seed)
-        operator.begin(sim, task)
-        succeeded += carry_out(sim, task, operator.act).success
-    assert succeeded >= 57
+    tasks = [task for task in suite() if isinstance(task, family)]
+    assert sum(operated(sim, tasks[seed % len(tasks)], seed).success for seed in range(60)) >= 57
 
 
 def watched(sim: BimanualSim, act, seconds: float) -> set[str]:
     """All tasks that an actor without a task does."""
-    judges = [Judge(sim, each) for each in suite()]
+    judges = [Judge(each) for each in suite()]
     for _ in range(round(seconds * 30)):
         sim.step_towards(np.clip(act(sim), sim.lower, sim.upper), 17)
         for judge in judges:
-            judge.observe()
+            judge.observe(look(sim))
     return {judge.task.instruction for judge in judges if judge.done}
 
 
@@ -106,7 +104,7 @@ def perform(sim: BimanualSim, hands: list[Hand], moves, judges: list[Judge]) -> 
         for _ in range(3):
             sim.step_towards(target, 6)
             for judge in judges:
-                judge.observe()
+                judge.observe(look(sim))
 
 
 def begin(sim: BimanualSim, *sides: str) -> list[Hand]:
@@ -116,9 +114,9 @@ def begin(sim: BimanualSim, *sides: str) -> list[Hand]:
 
 def test_a_lift_counts_after_half_a_second_in_the_air_by_the_named_arm_alone(sim: BimanualSim) -> None:
     (hand,) = begin(sim, "left")
-    right_arm, judge = Judge(sim, Lift("right", "red")), Judge(sim, Lift("left", "red"))
+    right_arm, judge = Judge(Lift("right", "red")), Judge(Lift("left", "red"))
     perform(sim, [hand], lift(sim, hand, "red"), [right_arm])
-    assert height(sim, "red") > 0.05 and holding(sim, "red") == {"left"}
+    assert red(sim).height > 0.05 and red(sim).touched_by == {"left"}
     perform(sim, [hand], hand.wait(0.3), [judge, right_arm])
     assert not judge.done, "not yet for half a second"
     perform(sim, [hand], hand.wait(0.3), [judge, right_arm])
@@ -129,15 +127,15 @@ def test_a_lift_counts_after_half_a_second_in_the_air_by_the_named_arm_alone(sim
 
 def test_a_cube_that_is_thrown_or_low_is_not_lifted(sim: BimanualSim) -> None:
     (hand,) = begin(sim, "left")
-    judge = Judge(sim, Lift("left", "red"))
+    judge = Judge(Lift("left", "red"))
     grasp = Pose(sim.cube_position("red"), down(0.3))
     for moves in (hand.grip(OPEN), hand.move(grasp.shifted(0, 0, 0.08)), hand.move(grasp), hand.grip(CLOSED)):
         perform(sim, [hand], moves, [judge])
     perform(sim, [hand], hand.move(grasp.shifted(0, 0, 0.03)), [judge])
     perform(sim, [hand], hand.wait(1.0), [judge])
-    assert holding(sim, "red") == {"left"} and not judge.done, "three centimetres are not enough"
+    assert red(sim).touched_by == {"left"} and not judge.done, "three centimetres are not enough"
     perform(sim, [hand], hand.move(grasp.shifted(0, 0, 0.1)), [])
-    assert height(sim, "red") > 0.05
+    assert red(sim).height > 0.05
     perform(sim, [hand], hand.grip(OPEN), [judge])
     perform(sim, [hand], hand.wait(1.0), [judge])
     assert not judge.done, "let go too early"
@@ -145,7 +143,7 @@ def test_a_cube_that_is_thrown_or_low_is_not_lifted(sim: BimanualSim) -> None:
 
 def test_a_cube_that_touches_the_table_between_the_arms_was_not_handed_over(sim: BimanualSim) -> None:
     right, left = begin(sim, "right", "left")
-    judge = Judge(sim, HandOver("red"))
+    judge = Judge(HandOver("red"))
     perform(sim, [right, left], lift(sim, right, "red"), [judge])
     for moves in (
         right.move(right.pose.shifted(0, 0, -0.118)),
@@ -156,33 +154,33 @@ def test_a_cube_that_touches_the_table_between_the_arms_was_not_handed_over(sim:
         perform(sim, [right, left], moves, [judge])
     perform(sim, [right, left], lift(sim, left, "red"), [judge])
     perform(sim, [right, left], left.wait(1.0), [judge])
-    assert holding(sim, "red") == {"left"} and height(sim, "red") > 0.05 and not judge.done
+    assert red(sim).touched_by == {"left"} and red(sim).height > 0.05 and not judge.done
 
 
 def test_a_cube_that_was_carried_into_the_zone_was_not_pushed(sim: BimanualSim) -> None:
     (hand,) = begin(sim, "right")
-    carried, never = Judge(sim, Push("red", "left")), Judge(sim, Push("red", "right"))
+    carried, never = Judge(Push("red", "left")), Judge(Push("red", "right"))
     judges = [carried, never]
     perform(sim, [hand], lift(sim, hand, "red"), judges)
     over = Pose(np.array([0.0, 0.145, 0.14]), hand.pose.orientation)
     for moves in (hand.move(over), hand.move(over.shifted(0, 0, -0.115)), hand.grip(OPEN), hand.wait(0.8)):
         perform(sim, [hand], moves, judges)
-    assert in_zone(sim, "red", "left") and not carried.done and not never.done
+    assert red(sim).in_zone("left") and not carried.done and not never.done
 
 
 def test_a_cube_that_lies_in_a_zone_counts_once_it_rests(sim: BimanualSim) -> None:
     sim.reset(seed=0, cubes=np.array([[0.0, 0.124, 0.0], [0.0, 0.0, 0.0], [0.0, -0.19, 0.0]]))
-    judges = {task: Judge(sim, task) for task in suite() if isinstance(task, Push)}
+    judges = {task: Judge(task) for task in suite() if isinstance(task, Push)}
     for _ in range(40):
         sim.step(6)
         for judge in judges.values():
-            judge.observe()
+            judge.observe(look(sim))
     assert not any(judge.done for judge in judges.values()), "one stops short of its zone, one lies beyond it"
     sim.place_cubes(np.array([[0.0, 0.13, 0.0], [0.0, 0.0, 0.0], [0.0, -0.17, 0.0]]))
     for _ in range(40):
         sim.step(6)
         for judge in judges.values():
-            judge.observe()
+            judge.observe(look(sim))
     done = {task for task, judge in judges.items() if judge.done}
     assert done == {Push(CUBES[0], "left"), Push(CUBES[2], "right")}
 
@@ -204,17 +202,17 @@ def test_a_missed_grasp_is_tried_again(sim: BimanualSim) -> None:
     (hand,) = begin(sim, "left")
     low = lambda: sim.tcp("left")[2] < 0.025  # noqa: E731
     perform(sim, [hand], snatching(sim, lift(sim, hand, "red"), low), [])
-    assert height(sim, "red") > 0.05 and holding(sim, "red") == {"left"}
+    assert red(sim).height > 0.05 and red(sim).touched_by == {"left"}
 
 
 def test_a_cube_that_is_lost_between_the_hands_is_handed_over_again(sim: BimanualSim) -> None:
     right, left = begin(sim, "right", "left")
-    judge = Judge(sim, HandOver("red"))
+    judge = Judge(HandOver("red"))
     near = lambda: np.linalg.norm(sim.tcp("left") - sim.cube_position("red")) < 0.04  # noqa: E731
     moves = snatching(sim, hand_over(sim, right, left, "red"), near)
     perform(sim, [right, left], moves, [judge])
     perform(sim, [right, left], left.wait(0.6), [judge])
-    assert judge.done and holding(sim, "red") == {"left"}
+    assert judge.done and red(sim).touched_by == {"left"}
 
 
 def test_an_operator_without_a_task_is_a_mistake(sim: BimanualSim) -> None:

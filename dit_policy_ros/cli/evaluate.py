@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dit_policy evaluate`: how often does a policy do what it is told, in simulated scenes it has never seen?
+
+Everything takes turns: no clock, no latency, no ROS, so that a seed is an outcome. This judges the network;
+what the nodes add (ensembling, splicing, limits, latency) is absent. Success is judged on the physics state.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dit_policy_ros.cli.evaluation import TaskResult, by_task, confusion, write
+from dit_policy_ros.cli.lockstep import PolicyActor, image_size
+from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.sim.operator import Operator
+from dit_policy_ros.sim.robot import BimanualSim
+from dit_policy_ros.sim.suite import Task, find, suite
+from dit_policy_ros.sim.trial import Act, Outcome, carry_out
+
+FIRST_SEED = 10_000  # scenes of evaluations never occur in training data, whose seeds are smaller
+
+EPILOG = """\
+examples:
+  what can be asked for, and when it counts as done
+    dit_policy evaluate --list-tasks
+  the shipped policy on all tasks that it knows, 50 episodes each
+    dit_policy evaluate --episodes 50
+  how well the scripted operator does, as the upper end of the scale
+    dit_policy evaluate --actor operator --episodes 20
+
+Written to --output: summary.json (by task: success_rate and its Wilson interval ci95, wrong_rate, seconds;
+the confusion matrix of instruction against behaviour) and table.md.
+"""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dit_policy evaluate",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--list-tasks", action="store_true", help="describe the tasks and end")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
+    )
+    parser.add_argument(
+        "--actor",
+        choices=("policy", "operator", "still"),
+        default="policy",
+        help="who acts: the policy, the scripted operator, or nobody; default: %(default)s",
+    )
+    parser.add_argument(
+        "--tasks", nargs="+", metavar="TEXT", help="instructions; default: those that the policy knows"
+    )
+    parser.add_argument("--episodes", type=int, default=10, help="of each task; default: %(default)s")
+    parser.add_argument(
+        "--seed", type=int, default=FIRST_SEED, help="of the first scene; default: %(default)s"
+    )
+    parser.add_argument(
+        "--execute", type=int, default=8, help="steps of each chunk that are executed; default: %(default)s"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<n>; default: %(default)s")
+    parser.add_argument("--sampling-steps", type=int, help="of the policy; default: the checkpoint's")
+    parser.add_argument("--guidance-scale", type=float, default=1.0, help="1 is off; default: %(default)s")
+    parser.add_argument("--output", type=Path, default=Path("out/evaluate"), help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    for name in ("episodes", "execute"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate; returns the exit code: 0 whatever the success, 1 a mistake that the message names."""
+    options = parse(arguments)
+    console = Console()
+    if options.list_tasks:
+        console.print(task_table())
+        return 0
+    try:
+        return run(options, console)
+    except DitPolicyError as error:
+        print(f"dit_policy evaluate: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """One evaluation with parsed options."""
+    policy = _load(options) if options.actor == "policy" else None
+    tasks = _tasks(options, policy)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    outcomes: list[Outcome] = []
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+        line = bar.add_task("episodes", total=len(tasks) * options.episodes, note="")
+        for outcome in episodes(options, policy, tasks):
+            outcomes.append(outcome)
+            bar.update(line, advance=1, note=f"{sum(each.success for each in outcomes)} succeeded")
+    facts = {
+        "actor": options.actor,
+        "checkpoint": str(options.checkpoint) if policy else None,
+        "description": policy.description if policy else None,
+        "first_seed": options.seed,
+        "execute": options.execute,
+        "mode": "lock-step",
+    }
+    path = write(options.output, outcomes, **facts)
+    console.print(result_table(by_task(outcomes)))
+    for asked, row in confusion(outcomes).items():
+        others = {behaviour: count for behaviour, count in row.items() if behaviour != asked}
+        if others:
+            found = "; ".join(f"{count} x {behaviour}" for behaviour, count in others.items())
+            console.print(f"asked to {asked}: {found}", markup=False, highlight=False)
+    console.print(f"{path} has the details.", soft_wrap=True)
+    return 0
+
+
+def episodes(options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    """Every task in every scene; a scene looks the same for all tasks."""
+    height, width = image_size(policy) if policy else (240, 320)
+    fps = (policy.fps if policy else None) or 30.0
+    with BimanualSim(options.seed, width=width, height=height) as sim:
+        for seed in range(options.seed, options.seed + options.episodes):
+            for task in tasks:
+                sim.reset(seed=seed, arm_jitter=0.05)
+                act = _actor(options, policy, sim, task, seed)
+                yield carry_out(sim, task, act, others=suite(), fps=fps)
+
+
+def task_table() -> Table:
+    """What can be asked for."""
+    table = Table("instruction", "time limit [s]", "done when", title="tasks of the simulated scene")
+    for task in suite():
+        table.add_row(task.instruction, f"{task.time_limit:g}", task.success)
+    return table
+
+
+def result_table(results: Sequence[TaskResult]) -> Table:
+    """By task."""
+    table = Table("instruction", "success", "95% interval", "another task", "median time [s]")
+    for result in results:
+        seconds = "" if result.seconds is None else f"{result.seconds:.1f}"
+        interval = "{:.0%} to {:.0%}".format(*result.ci95)
+        share = f"{result.successes} of {result.episodes}"
+        table.add_row(result.instruction, share, interval, f"{result.wrong_rate:.0%}", seconds)
+    return table
+
+
+def _load(options: argparse.Namespace) -> Policy:
+    from dit_policy_ros.policy import load_policy
+
+    given = {} if options.sampling_steps is None else {"sampling_steps": options.sampling_steps}
+    return load_policy(options.checkpoint, options.device, guidance_scale=options.guidance_scale, **given)
+
+
+def _tasks(options: argparse.Namespace, policy: Policy | None) -> tuple[Task, ...]:
+    if options.tasks:
+        return tuple(find(instruction) for instruction in options.tasks)
+    if policy is None:
+        return suite()
+    known = tuple(task for task in suite() if task.instruction in policy.known_tasks)
+    if not known:
+        raise DitPolicyError(
+            f"{options.checkpoint} knows no task of this scene; it knows {', '.join(policy.known_tasks)}. "
+            f"Name tasks with --tasks; dit_policy evaluate --list-tasks lists them"
+        )
+    return known
+
+
+def _actor(
+    options: argparse.Namespace, policy: Policy | None, sim: BimanualSim, task: Task, seed: int
+) -> Act:
+    if policy is not None:
+        return PolicyActor(policy, task.instruction, options.execute)
+    if options.actor == "operator":
+        operator = Operator(np.random.default_rng(seed))
+        operator.begin(sim, task)
+        return operator.act
+    pose = sim.command
+    still: Callable[[BimanualSim], np.ndarray] = lambda sim: pose  # noqa: E731
+    return still
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dit_policy evaluate`: figures that can be trusted, from the one end of the scale to the other."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_policy import save_tiny
+
+from dit_policy_ros.cli.evaluate import main
+from dit_policy_ros.cli.evaluation import NOTHING, by_task, confusion, markdown, summary, wilson
+from dit_policy_ros.sim.suite import Lift, Touch, suite
+from dit_policy_ros.sim.trial import Outcome
+
+RED, BLUE = Lift("left", "red"), Lift("left", "blue")
+
+
+def outcome(task: Lift, did: tuple[str, ...], seconds: float = 3.0) -> Outcome:
+    return Outcome(task, task.instruction in did, seconds, did)
+
+
+OUTCOMES = [
+    outcome(RED, (RED.instruction,), 4.0),
+    outcome(RED, (RED.instruction, "touch the red cube with the left arm"), 6.0),
+    outcome(RED, (BLUE.instruction,)),
+    outcome(RED, ()),
+    outcome(BLUE, (RED.instruction, "touch the red cube with the left arm")),
+]
+
+
+def test_wilsons_interval_is_the_published_one() -> None:
+    """Newcombe 1998 (Statistics in Medicine 17), table I, method 3."""
+    expected = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611)}
+    for (successes, episodes), interval in (expected | {(1, 29): (0.0061, 0.1718)}).items():
+        assert wilson(successes, episodes) == pytest.approx(interval, abs=5e-5)
+
+
+def test_results_are_counted_by_task() -> None:
+    red, blue = by_task(OUTCOMES)
+    assert (red.instruction, red.episodes, red.successes, red.success_rate) == (RED.instruction, 4, 2, 0.5)
+    assert red.wrong_rate == 0.25 and red.seconds == 5.0 and red.ci95 == wilson(2, 4)
+    assert blue.success_rate == 0.0 and blue.wrong_rate == 1.0 and blue.seconds is None
+    assert "| 4 | 50% | 15% to 85% | 25% | 5.0 |" in markdown([red, blue])
+
+
+def test_the_confusion_matrix_says_what_was_done_instead() -> None:
+    matrix = confusion(OUTCOMES)
+    assert matrix[RED.instruction] == {RED.instruction: 2, BLUE.instruction: 1, NOTHING: 1}
+    assert matrix[BLUE.instruction] == {RED.instruction: 1, "touch the red cube with the left arm": 1}
+
+
+def test_the_summary_adds_up() -> None:
+    found = summary(OUTCOMES, actor="policy")
+    assert found["episodes"] == 5 and found["success_rate"] == 0.4 and found["wrong_rate"] == 0.4
+    assert found["actor"] == "policy" and len(found["tasks"]) == 2
+    assert set(found["tasks"][0]) >= {"instruction", "episodes", "success_rate", "ci95"}
+
+
+@pytest.mark.parametrize(("actor", "rate"), [("operator", 1.0), ("still", 0.0)])
+def test_the_ends_of_the_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], actor: str, rate: float
+) -> None:
+    tasks = [Touch("left", "red").instruction, RED.instruction]
+    arguments = ["--actor", actor, "--episodes", "2", "--tasks", *tasks, "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert found["success_rate"] == rate and [each["instruction"] for each in found["tasks"]] == tasks
+    assert found["mode"] == "lock-step" and (tmp_path / "table.md").read_text().count("\n") == 4
+    if actor == "still":
+        assert found["confusion"] == {task: {NOTHING: 2} for task in tasks}
+        assert f"asked to {tasks[0]}: 2 x (nothing)" in capsys.readouterr().out
+
+
+def test_every_task_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list-tasks"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "hand the" in shown and "done when" in shown and len(suite()) == 21
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--checkpoint", "nowhere"], "looked for a folder"),
+        (["--actor", "operator", "--tasks", "juggle"], "knows no task 'juggle'"),
+        (["--checkpoint", "CHECKPOINT"], "unknown camera 'cam0'; the scene has"),
+    ],
+)
+def test_a_mistake_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    known = {"CHECKPOINT": lambda: save_tiny(tmp_path / "c")}
+    given = [str(known[each]()) if each in known else each for each in arguments]
+    assert main([*given, "--output", str(tmp_path / "out")]) == 1
+    assert expected in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--episodes", "0"])
