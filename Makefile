@@ -16,7 +16,7 @@ endif
 
 help:
 	@echo "make demo      simulated robot, policy and several instructions, end to end; results in out/demo/"
-	@echo "make evaluate  success by task of the shipped policy, in lock-step; EPISODES=50 of each task"
+	@echo "make evaluate  success by task of the shipped policy, by the real nodes; EPISODES=50 of each task"
 	@echo "make test      the tests (a few minutes)"
 	@echo "make test-all  the tests and the long ones"
 	@echo "make lint      ruff, import-linter, pyright"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dit_policy evaluate`: how often does a policy do what it is told, in simulated scenes it has never seen?
 
-Everything takes turns: no clock, no latency, no ROS, so that a seed is an outcome. This judges the network;
-what the nodes add (ensembling, splicing, limits, latency) is absent. Success is judged on the physics state.
+The real policy_node drives the real sim_node, as processes of their own with ROS between them, so latency,
+ensembling, splicing and limits are in it. With --lock-step everything takes turns instead: no clock, no ROS,
+so that a seed is an outcome; that judges the network alone. Success is judged on the physics state.
 """
 
 import argparse
@@ -33,6 +34,8 @@ examples:
     dit_policy evaluate --list-tasks
   the shipped policy on all tasks that it knows, 50 episodes each
     dit_policy evaluate --episodes 50
+  the network alone, the same outcome each time
+    dit_policy evaluate --episodes 50 --lock-step
   how well the scripted operator does, as the upper end of the scale
     dit_policy evaluate --actor operator --episodes 20
 
@@ -56,7 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--actor",
         choices=("policy", "operator", "still"),
         default="policy",
-        help="who acts: the policy, the scripted operator, or nobody; default: %(default)s",
+        help="who acts: the policy, or in lock-step the scripted operator or nobody; default: %(default)s",
     )
     parser.add_argument(
         "--tasks", nargs="+", metavar="TEXT", help="instructions; default: those that the policy knows"
@@ -66,7 +69,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--seed", type=int, default=FIRST_SEED, help="of the first scene; default: %(default)s"
     )
     parser.add_argument(
-        "--execute", type=int, default=8, help="steps of each chunk that are executed; default: %(default)s"
+        "--lock-step", action="store_true", help="physics, cameras and policy take turns; no ROS"
+    )
+    parser.add_argument(
+        "--execute",
+        type=int,
+        default=8,
+        help="steps of each chunk that are executed in lock-step; default: %(default)s",
+    )
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME:=VALUE",
+        help="a parameter of the policy node, as `ros2 run ... -p` takes it; may be repeated",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<n>; default: %(default)s")
     parser.add_argument("--sampling-steps", type=int, help="of the policy; default: the checkpoint's")
@@ -97,13 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """One evaluation with parsed options."""
+    in_turns = options.lock_step or options.actor != "policy"
     policy = _load(options) if options.actor == "policy" else None
     tasks = _tasks(options, policy)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     outcomes: list[Outcome] = []
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
         line = bar.add_task("episodes", total=len(tasks) * options.episodes, note="")
-        for outcome in episodes(options, policy, tasks):
+        for outcome in (episodes if in_turns else _through_ros)(options, policy, tasks):
             outcomes.append(outcome)
             bar.update(line, advance=1, note=f"{sum(each.success for each in outcomes)} succeeded")
     facts = {
@@ -111,8 +128,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         "checkpoint": str(options.checkpoint) if policy else None,
         "description": policy.description if policy else None,
         "first_seed": options.seed,
-        "execute": options.execute,
-        "mode": "lock-step",
+        "execute": options.execute if in_turns else None,
+        "parameters": [] if in_turns else options.parameter,
+        "mode": "lock-step" if in_turns else "ros",
     }
     path = write(options.output, outcomes, **facts)
     console.print(result_table(by_task(outcomes)))
@@ -135,6 +153,26 @@ def episodes(options: argparse.Namespace, policy: Policy | None, tasks: Sequence
                 sim.reset(seed=seed, arm_jitter=0.05)
                 act = _actor(options, policy, sim, task, seed)
                 yield carry_out(sim, task, act, others=suite(), fps=fps)
+
+
+def _through_ros(
+    options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task]
+) -> Iterator[Outcome]:
+    """Every task as often as asked, each episode in another scene."""
+    from dit_policy_ros.cli.evaluate_ros import ros_episodes
+
+    every = [task for _ in range(options.episodes) for task in tasks]
+    parameters = {"checkpoint": str(options.checkpoint.absolute()), "device": options.device}
+    parameters |= {"guidance_scale": str(options.guidance_scale)} if options.guidance_scale != 1.0 else {}
+    if options.sampling_steps is not None:
+        parameters["inference_steps"] = str(options.sampling_steps)
+    for given in options.parameter:
+        name, separator, value = given.partition(":=")
+        if not separator:
+            raise DitPolicyError(f"--parameter: expected NAME:=VALUE, got {given!r}")
+        parameters[name] = value
+    seeds = range(options.seed, options.seed + len(every))
+    return ros_episodes(every, seeds, parameters, options.output / "logs")
 
 
 def task_table() -> Table:

@@ -19,7 +19,8 @@ NOTHING = "(nothing)"
 @dataclass(frozen=True, slots=True)
 class TaskResult:
     """ci95: Wilson's interval of the success rate. wrong_rate: share of episodes in which another task was
-    done and the asked one was not. seconds: median until success, None where there was none."""
+    done and the asked one was not. seconds: median until success, None where there was none. holds,
+    disagreements: of all episodes. jerk: median of the episodes' root mean squares [rad/s^3]."""
 
     instruction: str
     episodes: int
@@ -28,6 +29,9 @@ class TaskResult:
     ci95: tuple[float, float]
     wrong_rate: float
     seconds: float | None
+    holds: int
+    disagreements: int
+    jerk: float | None
 
 
 def wilson(successes: int, episodes: int) -> tuple[float, float]:
@@ -45,6 +49,7 @@ def by_task(outcomes: Iterable[Outcome]) -> list[TaskResult]:
     for task, group in groups.items():
         done = [outcome for outcome in group if outcome.success]
         wrong = [outcome for outcome in group if not outcome.success and outcome.did]
+        jerks = [outcome.jerk for outcome in group if outcome.jerk is not None]
         results.append(
             TaskResult(
                 instruction=task.instruction,
@@ -54,6 +59,9 @@ def by_task(outcomes: Iterable[Outcome]) -> list[TaskResult]:
                 ci95=wilson(len(done), len(group)),
                 wrong_rate=len(wrong) / len(group),
                 seconds=float(np.median([outcome.seconds for outcome in done])) if done else None,
+                holds=sum(outcome.holds for outcome in group),
+                disagreements=sum(outcome.disagreements for outcome in group),
+                jerk=float(np.median(jerks)) if jerks else None,
             )
         )
     return results
@@ -84,6 +92,7 @@ def summary(outcomes: Sequence[Outcome], **facts: Any) -> dict[str, Any]:
         "success_rate": total / len(outcomes),
         "ci95": wilson(total, len(outcomes)),
         "wrong_rate": float(np.mean([bool(not o.success and o.did) for o in outcomes])),
+        "hold_reasons": sorted({reason for o in outcomes for reason in o.hold_reasons}),
         "tasks": [asdict(result) for result in results],
         "confusion": confusion(outcomes),
     }
@@ -92,15 +101,16 @@ def summary(outcomes: Sequence[Outcome], **facts: Any) -> dict[str, Any]:
 def markdown(results: Sequence[TaskResult]) -> str:
     """A table for people."""
     lines = [
-        "| instruction | episodes | success | 95% interval | another task | median time [s] |",
-        "|---|---|---|---|---|---|",
+        "| instruction | episodes | success | 95% interval | another task | time [s] | jerk | holds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for r in results:
         seconds = "" if r.seconds is None else f"{r.seconds:.1f}"
+        jerk = "" if r.jerk is None else f"{r.jerk:.1f}"
         low, high = r.ci95
         lines.append(
             f"| {r.instruction} | {r.episodes} | {r.success_rate:.0%} | {low:.0%} to {high:.0%} | "
-            f"{r.wrong_rate:.0%} | {seconds} |"
+            f"{r.wrong_rate:.0%} | {seconds} | {jerk} | {r.holds} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -81,9 +81,12 @@ def camera_info_message(
     return msg
 
 
-def referee_message(verdicts: Iterable[Verdict], extra: Mapping[str, str]) -> DiagnosticStatus:
+def referee_message(
+    verdicts: Iterable[Verdict], done: Mapping[str, float | None], extra: Mapping[str, str]
+) -> DiagnosticStatus:
     """Values "<instruction>/distance" [m], "<instruction>/success" (true or false since the last message),
-    "<instruction>/touches" (since the scene began), and what `extra` adds."""
+    "<instruction>/touches" (since the scene began) of touches; "<instruction>/done" of every task, when it
+    was done [s of the scene] or "no"; and what `extra` adds."""
     values = []
     touched = []
     for verdict in verdicts:
@@ -93,6 +96,9 @@ def referee_message(verdicts: Iterable[Verdict], extra: Mapping[str, str]) -> Di
         values.append(KeyValue(key=f"{instruction}/touches", value=str(verdict.touches)))
         if verdict.success:
             touched.append(f"the {verdict.task.side} arm touches the {verdict.task.colour} cube")
+    for instruction, seconds in done.items():
+        when = "no" if seconds is None else f"{seconds:.3f}"
+        values.append(KeyValue(key=f"{instruction}/done", value=when))
     values += [KeyValue(key=key, value=value) for key, value in extra.items()]
     return DiagnosticStatus(
         level=DiagnosticStatus.OK, name="sim: referee", hardware_id="simulated two-armed robot",

@@ -182,8 +182,9 @@ class SimNode(Node):
             "trajectories_rejected": str(sum(c.rejected for c in controllers)),
             "nan_commands": str(self._sim.nan_commands),
             "scene": f"{self._seed}/{self._resets}",
+            "scene_time": f"{self._referee.scene_time:.3f}",
         }
-        self._referee_status.publish(referee_message(self._referee.report(), extra))
+        self._referee_status.publish(referee_message(self._referee.report(), self._referee.done(), extra))
 
     def _complain_about_nan(self) -> None:
         if not self._sim.nan_commands:

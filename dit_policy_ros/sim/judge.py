@@ -68,10 +68,15 @@ class Judge:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.done = False
+        self.done_ns: int | None = None  # when the task was done
         self._spoiled = False
         self._given = False  # the right arm alone held it in the air, and it did not fall since
         self._since_ns: int | None = None  # from when on the state that ends the task lasts
+
+    @property
+    def done(self) -> bool:
+        """Whether the task was done."""
+        return self.done_ns is not None
 
     def observe(self, instant: Instant) -> bool:
         """Takes in an instant, at least every 20 ms; returns whether the task is done by now."""
@@ -81,7 +86,8 @@ class Judge:
                 self._since_ns = None
             else:
                 self._since_ns = instant.time_ns if self._since_ns is None else self._since_ns
-                self.done = instant.time_ns - self._since_ns >= seconds * 1e9
+                if instant.time_ns - self._since_ns >= seconds * 1e9:
+                    self.done_ns = instant.time_ns
         return self.done
 
     def _wanted(self, cube: Cube) -> float | None:

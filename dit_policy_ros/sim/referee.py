@@ -3,8 +3,10 @@
 
 from dataclasses import dataclass
 
+from dit_policy_ros.sim.judge import Judge, look
 from dit_policy_ros.sim.robot import BimanualSim
-from dit_policy_ros.sim.tasks import Touch, distance, tasks, touching
+from dit_policy_ros.sim.suite import suite
+from dit_policy_ros.sim.tasks import Touch, distance, tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Verdict:
 
 
 class Referee:
-    """Remembers contacts between reports, so that a short touch is not missed."""
+    """Remembers contacts between reports, so that a short touch is not missed, and judges the whole suite."""
 
     def __init__(self, sim: BimanualSim) -> None:
         self._sim = sim
@@ -31,10 +33,28 @@ class Referee:
         self._touched: set[tuple[str, str]] = set()
         self._now: set[tuple[str, str]] = set()
         self._touches = dict.fromkeys(self._tasks, 0)
+        self._judges = [Judge(task) for task in suite()]
+        self._began_ns = self._sim.time_ns
+
+    @property
+    def scene_time(self) -> float:
+        """Since the scene began [s]."""
+        return (self._sim.time_ns - self._began_ns) * 1e-9
+
+    def done(self) -> dict[str, float | None]:
+        """When each task of the suite was first done, by instruction [s of the scene]; None where not yet."""
+        return {
+            judge.task.instruction: None if judge.done_ns is None else (judge.done_ns - self._began_ns) * 1e-9
+            for judge in self._judges
+        }
 
     def observe(self) -> None:
-        """Looks at the contacts of this instant; call it often."""
-        before, self._now = self._now, touching(self._sim)
+        """Looks at this instant; call it often."""
+        instant = look(self._sim)
+        for judge in self._judges:
+            judge.observe(instant)
+        before = self._now
+        self._now = {(side, colour) for colour, cube in instant.cubes.items() for side in cube.touched_by}
         self._touched |= self._now
         for task in self._tasks:
             pair = (task.side, task.colour)

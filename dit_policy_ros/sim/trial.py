@@ -19,12 +19,17 @@ _LOOKS = 3  # of the judges in a period: every 11 ms
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """seconds: until the task was done, or the time limit. did: instructions of all that was done by then."""
+    """seconds: until the task was done, or the time limit. did: instructions of all that was done by then.
+    holds, disagreements: what the policy node counted. jerk: root mean square over the arms [rad/s^3]."""
 
     task: Task
     success: bool
     seconds: float
     did: tuple[str, ...]
+    holds: int = 0
+    hold_reasons: tuple[str, ...] = ()
+    disagreements: int = 0
+    jerk: float | None = None
 
 
 def carry_out(

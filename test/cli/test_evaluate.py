@@ -4,11 +4,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+from small_robot import TASKS, tiny_checkpoint
 from tiny_policy import save_tiny
 
 from dit_policy_ros.cli.evaluate import main
+from dit_policy_ros.cli.evaluate_ros import rms_jerk
 from dit_policy_ros.cli.evaluation import NOTHING, by_task, confusion, markdown, summary, wilson
+from dit_policy_ros.sim.robot import JOINTS
 from dit_policy_ros.sim.suite import Lift, Touch, suite
 from dit_policy_ros.sim.trial import Outcome
 
@@ -40,7 +46,7 @@ def test_results_are_counted_by_task() -> None:
     assert (red.instruction, red.episodes, red.successes, red.success_rate) == (RED.instruction, 4, 2, 0.5)
     assert red.wrong_rate == 0.25 and red.seconds == 5.0 and red.ci95 == wilson(2, 4)
     assert blue.success_rate == 0.0 and blue.wrong_rate == 1.0 and blue.seconds is None
-    assert "| 4 | 50% | 15% to 85% | 25% | 5.0 |" in markdown([red, blue])
+    assert "| 4 | 50% | 15% to 85% | 25% | 5.0 |  | 0 |" in markdown([red, blue])
 
 
 def test_the_confusion_matrix_says_what_was_done_instead() -> None:
@@ -54,6 +60,33 @@ def test_the_summary_adds_up() -> None:
     assert found["episodes"] == 5 and found["success_rate"] == 0.4 and found["wrong_rate"] == 0.4
     assert found["actor"] == "policy" and len(found["tasks"]) == 2
     assert set(found["tasks"][0]) >= {"instruction", "episodes", "success_rate", "ci95"}
+
+
+def test_jerk_is_the_third_derivative() -> None:
+    """Of sin(w t) and 2 sin(w t) the root mean squares are w^3 / sqrt(2) and twice that."""
+    w, dt = 2 * np.pi, 0.01
+    times = np.arange(101) * dt
+    samples = [(round(t * 1e9), [w * np.cos(w * t), 2 * w * np.cos(w * t)]) for t in times]
+    expected = w**3 * np.sqrt((1 + 4) / 2 / 2)
+    assert rms_jerk(samples) == pytest.approx(expected, rel=0.02)
+    with_gap = samples[:40] + samples[60:]  # what lies across the gap does not count
+    assert rms_jerk(with_gap) == pytest.approx(expected, rel=0.2)
+    assert rms_jerk(samples[:2]) is None
+
+
+def test_the_real_nodes_carry_out_an_episode(tmp_path: Path, start_process, wait_for) -> None:
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    command = ["evaluate", "--checkpoint", checkpoint, "--episodes", "1", "--tasks", TASKS[0], "--seed", "7"]
+    command += ["--output", tmp_path / "out", "--parameter", "max_tracking_error:=10.0"]
+    child = start_process("evaluate", "dit_policy_ros.cli.main", *map(str, command))
+    wait_for(lambda: not child.alive, 150, "the evaluation ends by itself")
+    assert child.process.returncode == 0
+    found = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (task,) = found["tasks"]
+    assert found["mode"] == "ros" and found["first_seed"] == 7
+    assert task["instruction"] == TASKS[0] and task["episodes"] == 1
+    assert task["jerk"] > 0, "the arms moved"
+    assert (tmp_path / "out" / "logs" / "policy.log").read_text()
 
 
 @pytest.mark.parametrize(("actor", "rate"), [("operator", 1.0), ("still", 0.0)])
@@ -82,7 +115,7 @@ def test_every_task_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--checkpoint", "nowhere"], "looked for a folder"),
         (["--actor", "operator", "--tasks", "juggle"], "knows no task 'juggle'"),
-        (["--checkpoint", "CHECKPOINT"], "unknown camera 'cam0'; the scene has"),
+        (["--lock-step", "--checkpoint", "CHECKPOINT"], "unknown camera 'cam0'; the scene has"),
     ],
 )
 def test_a_mistake_is_one_message(

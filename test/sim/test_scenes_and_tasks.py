@@ -114,7 +114,11 @@ def test_the_referee_remembers_a_touch_until_its_report():
     assert [task for task, v in verdicts.items() if v.success] == [Touch("left", "red")]
     assert verdicts[Touch("left", "red")].touches == 1
     assert not any(v.success for v in referee.report())
+    done = referee.done()
+    assert [name for name, when in done.items() if when is not None] == [Touch("left", "red").instruction]
+    assert 0.0 < done[Touch("left", "red").instruction] <= referee.scene_time
     referee.restart()
+    assert set(referee.done().values()) == {None} and referee.scene_time == 0.0
     assert all(v.touches == 0 for v in referee.report())
 
 
