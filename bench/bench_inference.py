@@ -22,6 +22,8 @@ import torch
 from inference_bound import Bound, measure_bound
 from inference_models import Model, demo_model, lerobot_default
 
+from dit_policy_ros.policy.backend import has_fast_bfloat16
+
 Figures = dict[str, Any]
 
 
@@ -111,7 +113,7 @@ def main() -> int:
             models.append(lerobot_default(Path(folder)))
         for model in models:
             dtypes = ["float32"]
-            if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+            if has_fast_bfloat16():
                 dtypes.append("bfloat16")
             bound = measure_bound(model.config, model.vision, dtypes)
             results[model.name] = {"bound": bound.figures}

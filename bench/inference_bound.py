@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig
 
-from dit_policy_ros.policy.backend import DTYPES
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.packed_linear import PackedLinear
 
@@ -50,7 +49,7 @@ def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[s
     per_step = config.state_dim + len(config.image_features) * width + hidden
     figures = {}
     for name in dtypes:
-        dtype = DTYPES[name]
+        dtype = getattr(torch, name)
         step = products(step_shapes, layers, length, dtype)
         step += layers * attention(1, config.num_heads, length, length, hidden, dtype)
         full = (

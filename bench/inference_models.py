@@ -23,7 +23,6 @@ from dit_policy_ros.policy.checkpoint_writer import relocate, write_checkpoint
 from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.features import Feature, FeatureType
-from dit_policy_ros.policy.guidance import NO_GUIDANCE
 from dit_policy_ros.policy.processors import read_stats
 from dit_policy_ros.policy.runtime import DiTRuntime
 
@@ -123,7 +122,7 @@ class Model:
 
         def run() -> Tensor:
             with torch.inference_mode():
-                return policy.engine.sample(observation, None, NO_GUIDANCE)
+                return policy.engine.sample(observation)
 
         return run
 
@@ -135,7 +134,7 @@ class Model:
             expected = theirs.policy._generate_actions(theirs.batch(images, state))
         torch.manual_seed(0)
         with torch.inference_mode():
-            got = ours.engine.sample(ours.observe(images, state, self.task), None, NO_GUIDANCE)
+            got = ours.engine.sample(ours.observe(images, state, self.task))
         first = self.config.n_obs_steps - 1
         return float((got[:, first : first + self.config.n_action_steps] - expected).abs().max())
 
@@ -167,7 +166,10 @@ def lerobot_default(folder: Path) -> Model:
     tokenizer = demo.clip.tokenizer
     tokens = tokenizer.tokenizer
     text = CLIPTextConfig(
-        bos_token_id=tokens.bos_token_id, eos_token_id=tokens.eos_token_id, pad_token_id=tokens.pad_token_id
+        vocab_size=len(tokens),  # the rest is CLIP's
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
+        pad_token_id=tokens.pad_token_id,
     )
     torch.manual_seed(0)
     policy = DiTPolicy(config, vision, text).eval()

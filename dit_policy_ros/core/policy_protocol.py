@@ -7,6 +7,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dit_policy_ros.core.continuation import Continuation
+from dit_policy_ros.core.step_budget import StepBudget
+
+BACKENDS = ("auto", "plain", "eager", "compiled", "cuda_graphs")
+"""How networks run: as trained; restructured; compiled; captured once and replayed. docs/inference.md."""
+DTYPES = ("float32", "bfloat16", "float16")
+"""Number formats that they run in."""
+
 
 class Policy(Protocol):
     """A learned policy that turns one observation into a chunk of actions in robot units."""
@@ -19,6 +27,16 @@ class Policy(Protocol):
     @property
     def device(self) -> str:
         """Where inference runs, e.g. ``"cpu"`` or ``"cuda:0"``."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """How inference runs: form of the networks, number format, steps."""
+        ...
+
+    @property
+    def uses_previous(self) -> bool:
+        """Whether ``predict`` does anything with ``previous``."""
         ...
 
     @property
@@ -67,6 +85,7 @@ class Policy(Protocol):
         state: NDArray[np.float32],
         task: str,
         noise: NDArray[np.float32] | None = None,
+        previous: Continuation | None = None,
     ) -> NDArray[np.float32]:
         """Infer one chunk.
 
@@ -75,6 +94,7 @@ class Policy(Protocol):
             state: float32 (n_obs, D), oldest first [rad or m].
             task: the instruction.
             noise: float32 (horizon, A) to start the sampling from; None draws it.
+            previous: what is known of the actions (horizon, A) already.
 
         Returns:
             float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
@@ -83,4 +103,8 @@ class Policy(Protocol):
 
     def warm_up(self, n: int) -> NDArray[np.float64]:
         """Run ``n`` inferences on made-up input and return their latencies (n,) [s]."""
+        ...
+
+    def fit_steps(self, max_latency: float, n: int) -> StepBudget:
+        """Set the largest number of steps whose latency [s] fits, measured ``n`` times each."""
         ...

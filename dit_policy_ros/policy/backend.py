@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the networks run: which form of them, in which number format."""
+"""How the networks run: which form of them, in which number format. docs/inference.md compares them."""
 
 from dataclasses import dataclass
 
 import torch
 
 from dit_policy_ros.core.errors import CheckpointError
-
-BACKENDS = ("auto", "plain", "eager")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from dit_policy_ros.core.policy_protocol import BACKENDS, DTYPES
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A choice that is possible on this machine.
 
-    ``plain`` runs the networks as they were trained; the others run the restructured ones of ``engine.py``.
+    Attributes:
+        name: ``plain``, the networks as they were trained; or restructured, see ``engine.py``, and run
+            ``eager``, ``compiled`` or as ``cuda_graphs``.
+        dtype: what the networks' products are computed in.
     """
 
     name: str
@@ -29,30 +30,44 @@ def choose_backend(name: str, dtype: str, device: torch.device) -> Backend:
     """Check what a user asks for.
 
     Args:
-        name: one of BACKENDS; ``auto`` takes the fastest that is exact.
-        dtype: a key of DTYPES.
+        name: one of BACKENDS; ``auto`` is ``cuda_graphs`` on a GPU and ``eager`` on a CPU.
+        dtype: one of DTYPES.
         device: where inference runs.
 
     Raises:
-        CheckpointError: an unknown name, or a format that this machine is not fast in.
+        CheckpointError: an unknown name, or what this machine does not have or is not fast in.
     """
-    if name not in BACKENDS:
-        raise CheckpointError(f"load_policy: backend: expected one of {', '.join(BACKENDS)}, got {name!r}")
-    if dtype not in DTYPES:
-        raise CheckpointError(f"load_policy: dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    chosen = DTYPES[dtype]
-    if name == "plain" and chosen is not torch.float32:
+    for option, value, valid in (("backend", name, BACKENDS), ("dtype", dtype, DTYPES)):
+        if value not in valid:
+            raise CheckpointError(f"load_policy: {option}: expected one of {', '.join(valid)}, got {value!r}")
+    is_cuda = device.type == "cuda"
+    if name == "cuda_graphs" and not is_cuda:
+        raise CheckpointError(
+            f"load_policy: backend 'cuda_graphs' needs a GPU, but the device is {str(device)!r}; use 'eager' "
+            f"or 'compiled', or 'auto'"
+        )
+    if name == "plain" and dtype != "float32":
         raise CheckpointError(f"load_policy: dtype: expected float32 with the backend 'plain', got {dtype!r}")
-    if problem := _missing_hardware(chosen, device):
+    if problem := _missing_hardware(dtype, device):
         raise CheckpointError(f"load_policy: dtype {dtype!r} is not available: {problem}; use float32")
-    return Backend("eager" if name == "auto" else name, chosen)
+    fastest = "cuda_graphs" if is_cuda else "eager"
+    return Backend(fastest if name == "auto" else name, getattr(torch, dtype))
 
 
-def _missing_hardware(dtype: torch.dtype, device: torch.device) -> str | None:
-    if device.type != "cpu" or dtype is torch.float32:
+def has_fast_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 in hardware."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _missing_hardware(dtype: str, device: torch.device) -> str | None:
+    if dtype == "float32":
         return None
-    if dtype is torch.float16:
+    if device.type == "cuda":
+        if dtype == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            return "this GPU is older than Ampere and has no bfloat16"
+        return None
+    if dtype == "float16":
         return "on a CPU it would be slower than float32"
-    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+    if has_fast_bfloat16():
         return None
     return "this CPU has neither avx512_bf16 nor amx_bf16, so it would be slower than float32"

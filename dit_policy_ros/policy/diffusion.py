@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.loss import masked_mse
 from dit_policy_ros.policy.noise_schedule import alphas_cumprod, leading_timesteps
-from dit_policy_ros.policy.sampling import Predict
+from dit_policy_ros.policy.sampling import Constrain, Predict
 
 
 class DiffusionObjective(nn.Module):
@@ -40,15 +40,36 @@ class DiffusionObjective(nn.Module):
         target = noise if self.config.prediction_type == "epsilon" else x_0
         return masked_mse(predicted, target, is_pad if self.config.do_mask_loss_for_padding else None)
 
-    def sample(self, predict: Predict, x: Tensor) -> Tensor:
-        """Denoise pure noise (B, T, A) to actions (B, T, A) in normalised units."""
+    def sample(
+        self, predict: Predict, x: Tensor, first: int = 0, constrain: Constrain | None = None
+    ) -> Tensor:
+        """Denoise to actions (B, T, A) in normalised units.
+
+        Args:
+            predict: the network.
+            x: (B, T, A) pure noise, or actions ``noised`` to the beginning of step ``first``.
+            first: steps to leave out.
+            constrain: applied after each step.
+        """
         config = self.config
-        steps = leading_timesteps(config.num_train_timesteps, config.sampling_steps)
         stride = config.num_train_timesteps // config.sampling_steps
         step = self.ddim_step if config.noise_scheduler_type == "DDIM" else self.ddpm_step
-        for t in steps:
+        for t in self.times()[first:]:
             x = step(predict(x, t), x, t, t - stride)
+            if constrain is not None:
+                x = constrain(x, t - stride)
         return x
+
+    def times(self) -> list[int]:
+        """Where each step of ``sample`` begins."""
+        return leading_timesteps(self.config.num_train_timesteps, self.config.sampling_steps)
+
+    def noised(self, x_0: Tensor, noise: Tensor, t: float) -> Tensor:
+        """Clean actions as they would look at diffusion step ``t``; below 0 they are clean. All (B, T, A)."""
+        if t < 0:
+            return x_0
+        alpha_bar = self.alpha_bar[int(t)]
+        return alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * noise
 
     def ddim_step(self, output: Tensor, x_t: Tensor, t: int, previous: int) -> Tensor:
         """x_t -> x_previous without added noise (DDIM equation 12, eta = 0); ``previous`` < 0 means clean."""

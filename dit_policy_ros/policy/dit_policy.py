@@ -33,6 +33,13 @@ class Batch:
     image_features: Tensor | None = None  # (B, S, N * F), or (B, S, N, P, F) for tokens
 
 
+def make_objective(config: PolicyConfig) -> DiffusionObjective | FlowMatchingObjective:
+    """The configured loss and sampler."""
+    return (
+        FlowMatchingObjective(config) if config.objective == "flow_matching" else DiffusionObjective(config)
+    )
+
+
 class DiTPolicy(nn.Module):
     """Loss and sampling in normalised units."""
 
@@ -48,11 +55,7 @@ class DiTPolicy(nn.Module):
         self.config = config
         self.observation_encoder = ObservationEncoder(config, vision, text)
         self.noise_predictor = DiffusionTransformer(config, self.observation_encoder.output_dim)
-        self.objective = (
-            FlowMatchingObjective(config)
-            if config.objective == "flow_matching"
-            else DiffusionObjective(config)
-        )
+        self.objective = make_objective(config)
 
     def forward(self, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""

@@ -63,6 +63,11 @@ class ObservationEncoder(nn.Module):
         encoders = [self.vision_encoder] if self.vision_encoders is None else self.vision_encoders
         return next(iter(encoders))  # type: ignore[return-value]  # a ModuleList does not say what it holds
 
+    @property
+    def reads_patches(self) -> bool:
+        """Whether the tokens of an image's patches are used, not only the vector of the whole."""
+        return self.tokens is not None and self.config.image_tokens == "all"
+
     def forward(self, images: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
         """Encode a batch of observations.
 
@@ -115,10 +120,8 @@ class ObservationEncoder(nn.Module):
 
         P is 1 where one vector per image is asked for. ``encoder`` is one of ours, or does the same.
         """
-        images = self.resize_and_crop(images)
-        if self.tokens is not None and self.config.image_tokens == "all":
-            return encoder(images, patches=True)
-        return encoder(images).unsqueeze(1)
+        features = encoder(self.resize_and_crop(images), self.reads_patches)
+        return features if self.reads_patches else features.unsqueeze(1)
 
     def resize_and_crop(self, images: Tensor) -> Tensor:
         """(M, 3, H, W) -> (M, 3, h, w): resized, then cropped; at random in training, else centrally."""

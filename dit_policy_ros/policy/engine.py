@@ -3,7 +3,7 @@
 
 What is known is not computed again: a frame's features, an instruction's features, the time's half of the
 modulation. Weights are laid out for the processor once. All of it is dropped and made anew when a weight
-changes. Parts that have no fast form run as they were trained, and ``description`` says which.
+changes. Parts that cannot run as asked for run in the next best way, and ``description`` says which.
 
 Shapes: B batch, T horizon, A action entries, C_obs observation entries.
 """
@@ -14,14 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.backend import Backend
-from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.compiled_network import try_to_compile
+from dit_policy_ros.policy.continuity import KnownActions, guide_velocity, put_back
+from dit_policy_ros.policy.cuda_graph import CapturedFunction, GraphedNetwork
+from dit_policy_ros.policy.diffusion import DiffusionObjective
+from dit_policy_ros.policy.dit_policy import DiTPolicy, make_objective
 from dit_policy_ros.policy.fast_adaln import FactorisedDenoiser
 from dit_policy_ros.policy.fast_clip import FastClip, is_covered
 from dit_policy_ros.policy.frame_encoder import FrameEncoder
 from dit_policy_ros.policy.guidance import NO_GUIDANCE, guided
 from dit_policy_ros.policy.normalize import Normalizer
+from dit_policy_ros.policy.reuse import Reuse
 from dit_policy_ros.policy.sampling import Predict, predictor
 from dit_policy_ros.policy.vision import VisionEncoder
+from dit_policy_ros.policy.warm_start import warm_start
 
 
 class Engine:
@@ -30,27 +36,32 @@ class Engine:
     def __init__(
         self,
         policy: DiTPolicy,
+        guidance_scale: float,
         scales: Mapping[str, Normalizer],
         device: torch.device,
         backend: Backend,
+        reuse: Reuse,
     ) -> None:
         """Restructure a policy.
 
         Args:
             policy: in evaluation mode, on the device.
+            guidance_scale: see ``guidance.py``.
             scales: normalisation of the images by camera, in the checkpoint's order.
             device: where it is.
             backend: how the networks run.
+            reuse: what a sample takes over from the one before it.
         """
-        self.policy, self.backend = policy, backend
+        self.policy, self.backend, self.reuse = policy, backend, reuse
+        self.objective = policy.objective
+        self._guidance_scale = guidance_scale
         self._scales, self._device = scales, device
         self._build()
 
     @property
     def description(self) -> str:
         """How inference runs, for the log."""
-        plain = f"; as trained: {', '.join(self._as_trained)}" if self._as_trained else ""
-        return f"{self.backend}{plain}"
+        return "; ".join((str(self.backend), *self._exceptions))
 
     def refresh(self) -> bool:
         """Drop and make anew what was derived from the weights where one has changed; whether it has.
@@ -63,53 +74,131 @@ class Engine:
         self._build()
         return True
 
-    def sample(self, observation: Tensor, noise: Tensor | None, guidance_scale: float) -> Tensor:
-        """As ``DiTPolicy.sample``."""
-        predict, batch = self._predictor(observation), observation.shape[0]
-        if guidance_scale != NO_GUIDANCE:
-            predict, batch = guided(predict, guidance_scale), batch // 2
-        config = self.policy.config
+    def set_steps(self, steps: int) -> None:
+        """Sample with another number of steps from now on."""
+        self._loop = None
+        self.objective = make_objective(self.objective.config.with_overrides({"sampling_steps": steps}))
+
+    def sample(
+        self, observation: Tensor, noise: Tensor | None = None, known: KnownActions | None = None
+    ) -> Tensor:
+        """Draw one action sequence.
+
+        Args:
+            observation: (1, ...) from the observation encoder; with guidance (2, ...), of which the second
+                has the empty instruction.
+            noise: (1, T, A) to start from; None draws it from torch's global generator.
+            known: used as ``reuse`` says.
+
+        Returns:
+            (1, T, A).
+        """
         if noise is None:
-            noise = torch.randn((batch, config.horizon, config.action_dim), device=self._device)
-        return self.policy.objective.sample(predict, noise)  # (B, T, A)
+            config = self.policy.config
+            noise = torch.randn((1, config.horizon, config.action_dim), device=self._device)
+        if known is not None and self.reuse.is_on:
+            return self._go_on(observation, noise, known)
+        if self.backend.name != "cuda_graphs":
+            return self._sample(observation, noise)
+        if self._loop is None:
+            self._loop = CapturedFunction(self._sample, observation, noise)
+        return self._loop(observation, noise)
+
+    def _sample(self, observation: Tensor, noise: Tensor) -> Tensor:
+        return self.objective.sample(self._predictor(observation), noise)
+
+    def _go_on(self, observation: Tensor, noise: Tensor, known: KnownActions) -> Tensor:
+        predict = self._predictor(observation)
+        objective, x, first, constrain = self.objective, noise, 0, None
+        if self.reuse.warm_start:
+            x, first = warm_start(objective, known, noise, self.reuse.warm_start)
+        if self.reuse.chunk_continuity:
+            if isinstance(objective, DiffusionObjective):
+                constrain = put_back(objective, known, noise)
+                x = constrain(x, objective.times()[first])
+            else:
+                predict = guide_velocity(predict, known)
+        return objective.sample(predict, x, first, constrain)
 
     def _build(self) -> None:
         policy = self.policy
-        self._as_trained: list[str] = []
+        self._exceptions: list[str] = []
+        self._loop: CapturedFunction | None = None  # the sampling, where it runs as one
         self.frames = FrameEncoder(
-            policy.observation_encoder, self._vision_networks(), self._scales, self._device
+            policy.observation_encoder,
+            self._vision_networks(),
+            self._scales,
+            self._device,
+            batch=1 if self.backend.name == "compiled" else None,  # compiled for one shape
         )
         self.denoiser: FactorisedDenoiser | None = None
         if self.backend.name != "plain":
             if policy.config.conditioning == "adaln":
-                self.denoiser = FactorisedDenoiser(policy.noise_predictor, self.backend.dtype)
+                self.denoiser, self._step = self._make_denoiser()
             else:
-                self._as_trained.append(f"the network with the conditioning {policy.config.conditioning!r}")
+                self._exceptions.append(
+                    f"the network with the conditioning {policy.config.conditioning!r} as trained"
+                )
         self._weights = weights_version(policy)
+
+    def _make_denoiser(self) -> tuple[FactorisedDenoiser, nn.Module | None]:
+        """The network, and what does a step's work in its place."""
+        network, dtype = self.policy.noise_predictor, self.backend.dtype
+        needs_gradients = self.reuse.needs_gradients(self.policy.config)
+        if self.backend.name != "compiled":
+            return FactorisedDenoiser(network, dtype, pack=not needs_gradients), None
+        if needs_gradients:
+            self._exceptions.append("the network eager, for the gradients that chunk_continuity takes")
+            return FactorisedDenoiser(network, dtype, pack=False), None
+        denoiser, config = FactorisedDenoiser(network, dtype, pack=False), self.policy.config
+        batch = 1 if self._guidance_scale == NO_GUIDANCE else 2
+        x = torch.zeros(batch, config.horizon, config.action_dim, device=self._device)
+        modulation = torch.zeros(batch, config.num_layers, 6, config.hidden_dim, device=self._device)
+        compiled = try_to_compile(denoiser, x, modulation)
+        if compiled is None:
+            self._exceptions.append("the network eager, as it could not be compiled")
+            return FactorisedDenoiser(network, dtype), None
+        return denoiser, compiled
 
     def _vision_networks(self) -> list[nn.Module]:
         encoder = self.policy.observation_encoder
         trained = [encoder.vision_encoder] if encoder.vision_encoders is None else encoder.vision_encoders
-        networks: list[nn.Module] = []
-        for each in trained:
-            if isinstance(each, VisionEncoder):
-                networks.append(self._vision_network(each))
-        return networks
+        return [self._vision_network(each) for each in trained if isinstance(each, VisionEncoder)]
 
     def _vision_network(self, trained: VisionEncoder) -> nn.Module:
-        if self.backend.name == "plain":
-            return trained
+        match self.backend.name:
+            case "plain":
+                return trained
+            case "cuda_graphs":
+                return GraphedNetwork(self._fast_vision(trained))
+            case "compiled":
+                encoder = self.policy.observation_encoder
+                feature = next(iter(self.policy.config.image_features.values()))
+                image = encoder.resize_and_crop(torch.zeros(1, *feature.shape, device=self._device))
+                unpacked = self._fast_vision(trained, pack=False)
+                compiled = try_to_compile(unpacked, image, encoder.reads_patches)
+                if compiled is not None:
+                    return compiled
+                self._except_once("vision encoders eager, as they could not be compiled")
+        return self._fast_vision(trained)
+
+    def _fast_vision(self, trained: VisionEncoder, pack: bool = True) -> nn.Module:
         if is_covered(trained.model.config):
-            return FastClip(trained.model, self.backend.dtype)
-        family = f"vision encoders of the family {self.policy.config.vision_encoder_family!r}"
-        if family not in self._as_trained:
-            self._as_trained.append(family)
+            return FastClip(trained.model, self.backend.dtype, pack)
+        family = self.policy.config.vision_encoder_family
+        self._except_once(f"vision encoders of the family {family!r} as trained")
         return trained
+
+    def _except_once(self, what: str) -> None:
+        if what not in self._exceptions:
+            self._exceptions.append(what)
 
     def _predictor(self, observation: Tensor) -> Predict:
         if self.denoiser is None:
-            return predictor(self.policy.noise_predictor, observation)
-        return self.denoiser.predictor(observation)
+            predict = predictor(self.policy.noise_predictor, observation)
+        else:
+            predict = self.denoiser.predictor(observation, self._step)
+        return predict if self._guidance_scale == NO_GUIDANCE else guided(predict, self._guidance_scale)
 
 
 def weights_version(module: nn.Module) -> tuple[tuple[int, int], ...]:

@@ -24,14 +24,15 @@ _SCALES = (1, 4)  # among the six values of a layer: shift, scale, gate of the a
 
 
 class FactorisedDenoiser(nn.Module):
-    """Holds laid-out copies of the layers' weights and views of the rest; no gradients."""
+    """Holds laid-out copies of the layers' weights and views of the rest."""
 
-    def __init__(self, network: DiffusionTransformer, dtype: torch.dtype) -> None:
+    def __init__(self, network: DiffusionTransformer, dtype: torch.dtype, pack: bool = True) -> None:
         """Take over a network in evaluation mode; later changes of its weights are not seen.
 
         Args:
             network: its layers are ``AdaLNBlocks``.
             dtype: of the layers' products; sums and norms stay float32.
+            pack: as for ``PackedLinear``.
         """
         super().__init__()
         blocks = network.transformer_blocks
@@ -39,7 +40,7 @@ class FactorisedDenoiser(nn.Module):
             raise ValueError(f"expected layers of the conditioning 'adaln', got {type(blocks).__name__}")
         self.network = network
         self.dtype = dtype
-        layers = [_Layer(block, dtype) for block in blocks]
+        layers = [_Layer(block, dtype, pack) for block in blocks]
         self.layers = nn.ModuleList(layers)
         self._in_order = tuple(layers)  # iterating over a ModuleList costs, and hides what it holds
         modulations: list[nn.Linear] = [layer.modulation for layer in layers]
@@ -66,10 +67,15 @@ class FactorisedDenoiser(nn.Module):
             self._rows[t] = row
         return self._rows[t]
 
-    def predictor(self, observation: Tensor) -> Predict:
-        """The network under one observation (B, C_obs)."""
-        condition = self.condition(observation)
-        return lambda x, t: self(x, condition + self.row(t))
+    def predictor(self, observation: Tensor, run: nn.Module | None = None) -> Predict:
+        """The network under one observation (B, C_obs).
+
+        Args:
+            observation: (B, C_obs).
+            run: what does the work of ``forward`` instead.
+        """
+        condition, step = self.condition(observation), run or self
+        return lambda x, t: step(x, condition + self.row(t))
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """(B, T, A), (B, L, 6, H) -> (B, T, A)."""
@@ -88,7 +94,7 @@ class _Layer(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, block: Any, dtype: torch.dtype) -> None:
+    def __init__(self, block: Any, dtype: torch.dtype, pack: bool) -> None:
         super().__init__()
         self.modulation: nn.Linear = block.adaLN_modulation[1]
         if block.uses_rope:
@@ -107,11 +113,11 @@ class _Layer(nn.Module):
         self.uses_rope = block.uses_rope
         self.dtype = dtype
         self.eps, self.shape = block.norm1.eps, block.norm1.normalized_shape
-        self.qkv = PackedLinear(qkv_weight, qkv_bias, dtype)
-        self.out = PackedLinear(attention.out_proj.weight, attention.out_proj.bias, dtype)
+        self.qkv = PackedLinear(qkv_weight, qkv_bias, dtype, pack=pack)
+        self.out = PackedLinear(attention.out_proj.weight, attention.out_proj.bias, dtype, pack=pack)
         widen, _, narrow = block.mlp
-        self.widen = PackedLinear(widen.weight, widen.bias, dtype, "gelu_tanh")
-        self.narrow = PackedLinear(narrow.weight, narrow.bias, dtype)
+        self.widen = PackedLinear(widen.weight, widen.bias, dtype, "gelu_tanh", pack)
+        self.narrow = PackedLinear(narrow.weight, narrow.bias, dtype, pack=pack)
 
     def forward(self, h: Tensor, values: Tensor) -> Tensor:
         """(B, T, H), (B, 6, H) -> (B, T, H); the scales have their 1 already."""

@@ -38,24 +38,25 @@ class FastClip(nn.Module):
     first: Tensor
     positions: Tensor
 
-    def __init__(self, model: CLIPVisionModel, dtype: torch.dtype) -> None:
+    def __init__(self, model: CLIPVisionModel, dtype: torch.dtype, pack: bool = True) -> None:
         """Take over a model in evaluation mode; later changes of its weights are not seen.
 
         Args:
             model: of an architecture that ``is_covered``.
             dtype: what it computes in.
+            pack: as for ``PackedLinear``.
         """
         super().__init__()
         self.dtype = dtype
         embeddings, width = model.embeddings, model.config.hidden_size
         self.patch = embeddings.patch_size
         kernel = embeddings.patch_embedding.weight.flatten(1)  # (F, 3 patch patch)
-        self.embed = PackedLinear(kernel, torch.zeros(width, device=kernel.device), dtype)
+        self.embed = PackedLinear(kernel, torch.zeros(width, device=kernel.device), dtype, pack=pack)
         positions = embeddings.position_embedding.weight.detach().to(dtype)  # (L, F)
         self.register_buffer("first", (embeddings.class_embedding.to(dtype) + positions[0]).view(1, 1, -1))
         self.register_buffer("positions", positions[1:])
         self.norm = _Norm(model.pre_layrnorm, dtype)
-        layers = [_Layer(layer, dtype) for layer in model.encoder.layers]
+        layers = [_Layer(layer, dtype, pack) for layer in model.encoder.layers]
         self.layers = nn.ModuleList(layers)
         self._in_order = tuple(layers)
 
@@ -94,19 +95,17 @@ class _Norm(nn.Module):
 class _Layer(nn.Module):
     """One layer of the encoder: attention and MLP, each normed before and added after."""
 
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+    def __init__(self, layer: Any, dtype: torch.dtype, pack: bool) -> None:
         super().__init__()
         attention, mlp = layer.self_attn, layer.mlp
         self.heads, self.scale = attention.num_heads, attention.scale
         parts = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.width = attention.embed_dim
-        self.qkv = PackedLinear(
-            torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]), dtype
-        )
-        self.out = PackedLinear(attention.out_proj.weight, attention.out_proj.bias, dtype)
+        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        self.qkv = PackedLinear(weight, bias, dtype, pack=pack)
+        self.out = PackedLinear(attention.out_proj.weight, attention.out_proj.bias, dtype, pack=pack)
         activation, factor = _ACTIVATIONS[mlp.config.hidden_act]
-        self.widen = PackedLinear(mlp.fc1.weight * factor, mlp.fc1.bias * factor, dtype, activation)
-        self.narrow = PackedLinear(mlp.fc2.weight / factor, mlp.fc2.bias, dtype)
+        self.widen = PackedLinear(mlp.fc1.weight * factor, mlp.fc1.bias * factor, dtype, activation, pack)
+        self.narrow = PackedLinear(mlp.fc2.weight / factor, mlp.fc2.bias, dtype, pack=pack)
         self.norm1 = _Norm(layer.layer_norm1, dtype)
         self.norm2 = _Norm(layer.layer_norm2, dtype)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.loss import masked_mse
-from dit_policy_ros.policy.sampling import Predict
+from dit_policy_ros.policy.sampling import Constrain, Predict
 
 
 class FlowMatchingObjective(nn.Module):
@@ -44,14 +44,37 @@ class FlowMatchingObjective(nn.Module):
             predicted, x_1 - shrink * noise, is_pad if self.config.do_mask_loss_for_padding else None
         )
 
-    def sample(self, predict: Predict, x: Tensor) -> Tensor:
-        """Integrate the field from noise (B, T, A) to actions (B, T, A) in normalised units."""
+    def sample(
+        self, predict: Predict, x: Tensor, first: int = 0, constrain: Constrain | None = None
+    ) -> Tensor:
+        """Integrate the field to actions (B, T, A) in normalised units.
+
+        Args:
+            predict: the velocity field.
+            x: (B, T, A) pure noise, or actions ``noised`` to the beginning of step ``first``.
+            first: steps to leave out.
+            constrain: applied after each step.
+        """
         step = rk4_step if self.config.integration_method == "rk4" else euler_step
-        grid = torch.linspace(0, 1, self.config.num_integration_steps + 1)
+        grid = self._grid()
         widths = (grid[1:] - grid[:-1]).tolist()
-        for start, width in zip(grid.tolist(), widths, strict=False):
-            x = step(predict, x, start, width)
+        ends = grid.tolist()
+        for i in range(first, len(widths)):
+            x = step(predict, x, ends[i], widths[i])
+            if constrain is not None:
+                x = constrain(x, ends[i + 1])
         return x
+
+    def times(self) -> list[float]:
+        """Where each step of ``sample`` begins."""
+        return self._grid()[:-1].tolist()
+
+    def noised(self, x_1: Tensor, noise: Tensor, t: float) -> Tensor:
+        """Actions as they would look at time ``t`` of their path from ``noise``. All (B, T, A)."""
+        return t * x_1 + (1 - (1 - self.config.sigma_min) * t) * noise
+
+    def _grid(self) -> Tensor:
+        return torch.linspace(0, 1, self.config.num_integration_steps + 1)
 
 
 def euler_step(velocity: Predict, x: Tensor, t: float, dt: float) -> Tensor:

@@ -31,6 +31,7 @@ class FrameEncoder:
         networks: Sequence[nn.Module],
         scales: Mapping[str, Normalizer],
         device: torch.device,
+        batch: int | None = None,
     ) -> None:
         """Prepare an empty cache.
 
@@ -39,9 +40,10 @@ class FrameEncoder:
             networks: one per camera, or one for all of them.
             scales: normalisation by camera, in the checkpoint's order.
             device: where the networks are.
+            batch: images per call of a network; None is as many as there are.
         """
         self.encoded = 0  # frames that went through a network
-        self._encoder, self._scales, self._device = encoder, scales, device
+        self._encoder, self._scales, self._device, self._batch = encoder, scales, device, batch
         shared = len(networks) == 1
         self._networks = {name: networks[0 if shared else i] for i, name in enumerate(scales)}
         self._features: OrderedDict[bytes, Tensor] = OrderedDict()  # each (P, F)
@@ -79,7 +81,9 @@ class FrameEncoder:
                 else:
                     batches.setdefault(self._networks[name], {})[key] = self._normalized(name, frame)
         for network, batch in batches.items():
-            features = self._encoder.read(network, torch.stack(list(batch.values())))  # (M, P, F)
+            images = torch.stack(list(batch.values()))  # (M, 3, H, W)
+            parts = images.split(self._batch or len(images))
+            features = torch.cat([self._encoder.read(network, part) for part in parts])  # (M, P, F)
             self._features.update(zip(batch, features.unbind(), strict=True))
             self.encoded += len(batch)
         while len(self._features) > self._capacity:

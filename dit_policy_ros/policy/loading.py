@@ -11,6 +11,7 @@ from dit_policy_ros.policy.backend import choose_backend
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.device import resolve_device
 from dit_policy_ros.policy.guidance import NO_GUIDANCE, check_guidance_scale
+from dit_policy_ros.policy.reuse import Reuse
 from dit_policy_ros.policy.runtime import DiTRuntime
 
 
@@ -21,6 +22,8 @@ def load_policy(
     num_threads: int | None = None,
     backend: str = "auto",
     dtype: str = "float32",
+    warm_start: int = 0,
+    chunk_continuity: bool = False,
     guidance_scale: float = NO_GUIDANCE,
     **overrides: Any,
 ) -> DiTRuntime:
@@ -34,6 +37,8 @@ def load_policy(
         backend: how the networks run, see ``backend.py``; ``"plain"`` is slow and as trained.
         dtype: ``"float32"``; ``"bfloat16"`` and ``"float16"`` are faster where the hardware has them, and
             less exact.
+        warm_start: steps to take from the previous chunk instead of all of them from noise; 0 is off.
+        chunk_continuity: whether a chunk is sampled to agree with what is being executed.
         guidance_scale: 1.0 samples what the network predicts, at no cost; more follows the instruction more
             closely, at twice the network's work. It needs training with instruction dropout.
         **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,
@@ -51,4 +56,6 @@ def load_policy(
         if not isinstance(num_threads, int) or num_threads < 1:
             raise CheckpointError(f"load_policy: num_threads: expected at least 1, got {num_threads!r}")
         torch.set_num_threads(num_threads)
-    return DiTRuntime(read_checkpoint(checkpoint, overrides), target, scale, chosen)
+    read, reuse = read_checkpoint(checkpoint, overrides), Reuse(warm_start, chunk_continuity)
+    reuse.check(read.config)
+    return DiTRuntime(read, target, scale, chosen, reuse)

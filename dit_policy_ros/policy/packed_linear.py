@@ -20,21 +20,32 @@ _EPILOGUE = {
 }
 
 
-def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN's packed products exist for this device and type."""
-    if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
+LEAST_PACKED = 2**16
+"""Entries of a weight from which on packing pays: below, what a call costs outweighs what it saves."""
+
+
+def can_pack(weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether oneDNN's packed products exist for this device and type, and pay."""
+    if weight.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
+        return False
+    if weight.numel() < LEAST_PACKED:
         return False
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class PackedLinear(nn.Module):
-    """``activation(x W^T + b)``; no gradients."""
+    """``activation(x W^T + b)``; of the weights there are no gradients."""
 
     weight: Tensor
     bias: Tensor
 
     def __init__(
-        self, weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: Activation = "none"
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        dtype: torch.dtype,
+        activation: Activation = "none",
+        pack: bool = True,
     ) -> None:
         """Lay out weights.
 
@@ -43,10 +54,11 @@ class PackedLinear(nn.Module):
             bias: (out,).
             dtype: what it computes in, and what ``x`` and the result are.
             activation: applied to the result.
+            pack: False keeps to operations that have gradients of their input and that compilers know.
         """
         super().__init__()
         self.activation: Activation = activation
-        self.is_packed = can_pack(weight.device, dtype)
+        self.is_packed = pack and can_pack(weight, dtype)
         cast = weight.detach().to(dtype)
         packed = torch.ops.mkldnn._reorder_linear_weight(cast.contiguous()) if self.is_packed else cast
         self.register_buffer("weight", packed)

@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dit_policy_ros.core.continuation import Continuation
+from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.step_budget import StepBudget, fit_steps
 from dit_policy_ros.core.task import check_task
 from dit_policy_ros.policy.backend import Backend
 from dit_policy_ros.policy.checkpoint import Checkpoint
@@ -18,6 +21,7 @@ from dit_policy_ros.policy.config import IMAGE_PREFIX
 from dit_policy_ros.policy.engine import Engine
 from dit_policy_ros.policy.guidance import NO_GUIDANCE
 from dit_policy_ros.policy.input_check import check_array, check_images
+from dit_policy_ros.policy.reuse import Reuse, known_actions
 from dit_policy_ros.policy.tasks import EMPTY_INSTRUCTION
 from dit_policy_ros.policy.text_cache import TextCache
 
@@ -28,7 +32,12 @@ class DiTRuntime:
     """Implements ``dit_policy_ros.core.policy_protocol.Policy``; one inference at a time."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, guidance_scale: float, backend: Backend
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        guidance_scale: float,
+        backend: Backend,
+        reuse: Reuse,
     ) -> None:
         """Move a checkpoint to its device.
 
@@ -37,6 +46,7 @@ class DiTRuntime:
             device: where inference runs.
             guidance_scale: how closely to follow the instruction, 0 or more; 1.0 as the network does.
             backend: how the networks run.
+            reuse: what a chunk takes over from the one before it.
         """
         self.checkpoint = checkpoint
         self.module = checkpoint.policy.to(device).eval().requires_grad_(False)
@@ -56,8 +66,9 @@ class DiTRuntime:
         self._text = TextCache(
             self.module.observation_encoder.text_encoder, checkpoint.clip.tokenizer, device
         )
-        with torch.inference_mode():
-            self.engine = Engine(self.module, image_scales, device, backend)
+        self._without_gradients = torch.no_grad if reuse.needs_gradients(config) else torch.inference_mode
+        with self._without_gradients():
+            self.engine = Engine(self.module, guidance_scale, image_scales, device, backend, reuse)
         self._lock = threading.Lock()
         if guidance_scale != NO_GUIDANCE and not checkpoint.facts.instruction_dropout:
             logger.warning(
@@ -79,7 +90,7 @@ class DiTRuntime:
         guidance = f", guided x{self.guidance_scale:g}" if self.guidance_scale != NO_GUIDANCE else ""
         return (
             f"Multitask DiT, {millions:.1f}M parameters, {ours}{config.objective} ({method}, "
-            f"{config.sampling_steps} steps{guidance}), horizon {config.horizon}, "
+            f"{self.steps} steps{guidance}), horizon {config.horizon}, "
             f"{config.n_obs_steps} observation steps, cameras: {', '.join(self._shapes) or 'none'}; "
             f"{self.engine.description}"
         )
@@ -88,6 +99,21 @@ class DiTRuntime:
     def device(self) -> str:
         """Where inference runs, e.g. ``"cpu"`` or ``"cuda:0"``."""
         return str(self._device)
+
+    @property
+    def backend(self) -> str:
+        """How inference runs, for the status."""
+        return f"{self.engine.description}, {self.steps} steps"
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps of one inference."""
+        return self.engine.objective.config.sampling_steps
+
+    @property
+    def uses_previous(self) -> bool:
+        """Whether ``predict`` does anything with ``previous``."""
+        return self.engine.reuse.is_on
 
     @property
     def fps(self) -> float | None:
@@ -135,6 +161,7 @@ class DiTRuntime:
         state: NDArray[np.float32],
         task: str,
         noise: NDArray[np.float32] | None = None,
+        previous: Continuation | None = None,
     ) -> NDArray[np.float32]:
         """Infer one chunk.
 
@@ -144,6 +171,8 @@ class DiTRuntime:
             task: the instruction.
             noise: float32 (horizon, A) in normalised units to start the sampling from; None draws it from
                 torch's global generator.
+            previous: what is known of the sample (horizon, A) already; without an option that uses it, it
+                changes nothing.
 
         Returns:
             float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
@@ -157,30 +186,59 @@ class DiTRuntime:
         check_task(task, self.known_tasks)
         if noise is not None:
             check_array("noise", noise, (self.horizon, self.action_dim))
-        with self._lock, torch.inference_mode():
+        if previous is not None and previous.actions.shape != (self.horizon, self.action_dim):
+            raise StreamError(
+                f"previous: expected actions {(self.horizon, self.action_dim)}, got {previous.actions.shape}"
+            )
+        with self._lock, self._without_gradients():
             if self.engine.refresh():
                 self._text.clear()
             tasks = (task,) if self.guidance_scale == NO_GUIDANCE else (task, EMPTY_INSTRUCTION)
             observation = self.observe(images, state, *tasks)
             start = None if noise is None else self._tensor(noise)[None]
-            sampled = self.engine.sample(observation, start, self.guidance_scale)  # (1, T, A)
+            known = None
+            if previous is not None and np.isfinite(previous.actions).all(axis=1).any():
+                known = known_actions(previous, self._action_scale, self._device)
+            sampled = self.engine.sample(observation, start, known)  # (1, T, A)
             actions = self._action_scale.unnormalize(sampled)
             return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
 
     def warm_up(self, n: int) -> NDArray[np.float64]:
-        """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before."""
-        images = {
-            name: np.zeros((self.n_obs_steps, *shape, 3), np.uint8) for name, shape in self._shapes.items()
-        }
+        """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before.
+
+        No frame is seen twice, and every chunk goes on from one before it: the latencies are those of the
+        worst case.
+        """
         state = np.zeros((self.n_obs_steps, self.state_dim), np.float32)
         task = self.known_tasks[0] if self.known_tasks else "warm up"
+        going_on = Continuation(np.zeros((self.horizon, self.action_dim)), committed=self.n_obs_steps)
         latencies = np.empty(n)
         with torch.random.fork_rng():
             for i in range(n):
+                images = self._made_up_images()
                 start = time.perf_counter()
-                self.predict(images, state, task)
+                self.predict(images, state, task, previous=going_on)
                 latencies[i] = time.perf_counter() - start
         return latencies
+
+    def fit_steps(self, max_latency: float, n: int) -> StepBudget:
+        """Set the largest number of steps, at most the present one, whose latency fits.
+
+        Args:
+            max_latency: for the 95th percentile [s].
+            n: inferences per measurement, after two that are not counted.
+
+        Raises:
+            DitPolicyError: not even one step fits.
+        """
+
+        def measure(steps: int) -> NDArray[np.float64]:
+            self.engine.set_steps(steps)
+            return self.warm_up(n + 2)[2:]
+
+        budget = fit_steps(measure, self.steps, max_latency)
+        self.engine.set_steps(budget.steps)
+        return budget
 
     def observe(
         self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.float32], *tasks: str
@@ -198,6 +256,14 @@ class DiTRuntime:
             features = features.expand(len(tasks), *features.shape[1:])
         pooled = torch.cat([self._text(task) for task in tasks])  # (K, E)
         return encoder.join(features, states.expand(len(tasks), -1, -1), pooled)
+
+    def _made_up_images(self) -> dict[str, NDArray[np.uint8]]:
+        """Frames that have not been seen before."""
+        rng = np.random.default_rng()
+        return {
+            name: rng.integers(0, 256, (self.n_obs_steps, *shape, 3), dtype=np.uint8)
+            for name, shape in self._shapes.items()
+        }
 
     def _tensor(self, array: NDArray) -> Tensor:
         # A copy: the caller's array may be read-only, or change while we compute.

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 Predict = Callable[[Tensor, float], Tensor]
 """Noisy actions (B, T, A) and a time, an integer diffusion step or a flow time in [0, 1] -> (B, T, A)."""
 
+Constrain = Callable[[Tensor, float], Tensor]
+"""What to make of actions (B, T, A) that have just arrived at a time; below 0 a diffusion step is the end."""
+
 
 def predictor(network: nn.Module, observation: Tensor) -> Predict:
     """The plain network under one observation, (B, C) or tokens (B, K, H)."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The thread that turns observations into chunks, apart from every callback."""
 
+import math
 import threading
 import time
 import traceback
@@ -11,10 +12,13 @@ import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.continuation import Continuation, continuation
+from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import DitPolicyError, StaleObservation
 from dit_policy_ros.core.observation import ObservationBuilder
 from dit_policy_ros.core.pipeline import MotionState
 from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.splice import FROZEN_INTERVALS
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
 from dit_policy_ros.ros.frame_decoder import FrameDecoder
 from dit_policy_ros.ros.motion import Motion
@@ -32,6 +36,7 @@ class InferenceFigures:
     observation_age: RecentValues = field(default_factory=RecentValues)  # [s] when inference began
     chunk_rate: RecentRate = field(default_factory=RecentRate)
     chunks: int = 0
+    missed_latencies: int = 0  # inferences that took longer than they may
     newest_stamp_ns: int | None = None  # of the newest chunk's observation
 
 
@@ -47,6 +52,7 @@ class InferenceWorker:
         now_ns: Callable[[], int],
         period_ns: int,
         replan_interval: float,
+        max_latency: float,
         on_chunk: Callable[[Chunk], None],
         logger: RcutilsLogger,
     ) -> None:
@@ -57,12 +63,14 @@ class InferenceWorker:
             now_ns: the node's clock [ns].
             period_ns: spacing of the policy's actions [ns].
             replan_interval: shortest time between the beginnings of two inferences [s].
+            max_latency: an inference that takes longer is counted [s].
             on_chunk: told every chunk, for plots.
         """
         self.figures = InferenceFigures()
         self._policy, self._streams, self._motion = policy, streams, motion
         self._task, self._now_ns, self._on_chunk, self._logger = task, now_ns, on_chunk, logger
-        self._period_ns, self._interval = period_ns, replan_interval
+        self._period_ns, self._interval, self._max_latency = period_ns, replan_interval, max_latency
+        self._newest: tuple[int, Chunk] | None = None  # with the epoch that it was inferred in
         self._history_ns = (policy.n_obs_steps - 1) * period_ns  # of an observation
         self._decode = FrameDecoder(policy.image_shapes)
         self._wanted = threading.Event()  # new data may be there
@@ -114,10 +122,13 @@ class InferenceWorker:
         begin_ns = self._now_ns()
         observation = self._streams.build(begin_ns)
         images = self._decode(observation)  # (n_obs, H, W, 3) each
+        known = self._known(observation.stamp_ns, epoch) if self._policy.uses_previous else None
         began = time.perf_counter()
-        actions = self._policy.predict(images, observation.state.astype(np.float32), task)  # (T, A)
+        state = observation.state.astype(np.float32)  # (n_obs, D)
+        actions = self._policy.predict(images, state, task, previous=known)  # (T, A)
         inference = time.perf_counter() - began
         chunk = Chunk(observation.stamp_ns, self._period_ns, actions.astype(np.float64))
+        self._newest = epoch, chunk
         plan = self._motion.offer(chunk, epoch)
         if plan is not None:
             figures.pipeline.add((self._now_ns() - observation.stamp_ns) * 1e-9 - inference)
@@ -126,5 +137,20 @@ class InferenceWorker:
         figures.observation_age.add((begin_ns - observation.stamp_ns) * 1e-9)
         figures.chunk_rate.add(self._now_ns())
         figures.chunks += 1
+        figures.missed_latencies += inference > self._max_latency
         figures.newest_stamp_ns = observation.stamp_ns
         return observation.stamp_ns
+
+    def _known(self, stamp_ns: int, epoch: int) -> Continuation | None:
+        """What the next sample goes on from; nothing after a hold or another task."""
+        if self._newest is None or self._newest[0] != epoch:
+            return None
+        recent = self.figures.inference.percentile(95)  # [s] NaN before the first
+        delay_ns = 0 if math.isnan(recent) else round(recent * NANOSECONDS)
+        return continuation(
+            self._newest[1],
+            self._motion.pipeline.plan,
+            stamp_ns - self._history_ns,
+            self._policy.horizon,
+            self._now_ns() + delay_ns + FROZEN_INTERVALS * self._period_ns,
+        )

@@ -3,6 +3,7 @@
 
 import functools
 import gc
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -29,13 +30,14 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.control_watch import ControlWatch
+from dit_policy_ros.ros.inference_parameters import policy_options
 from dit_policy_ros.ros.inference_worker import InferenceWorker
 from dit_policy_ros.ros.lifecycle import GuardedLifecycleNode, run_node
 from dit_policy_ros.ros.motion import Motion
 from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.outputs import Outputs
 from dit_policy_ros.ros.parameters import declare_parameters, read_parameters
-from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings, policy_overrides
+from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings
 from dit_policy_ros.ros.policy_status import policy_status
 from dit_policy_ros.ros.preflight import activation_problems
 from dit_policy_ros.ros.sensor_streams import SensorStreams
@@ -102,7 +104,7 @@ class PolicyNode(GuardedLifecycleNode):
         pipeline = Pipeline(
             contract.joints, contract.limits, contract.dt_ns, motion_settings(settings, contract)
         )
-        policy = load_policy(settings["checkpoint"], device=settings["device"], **policy_overrides(settings))
+        policy = load_policy(settings["checkpoint"], **policy_options(settings))
         check_policy(policy, contract)
         self._check_pace(policy, contract, settings)
         if settings["task"]:
@@ -184,6 +186,7 @@ class PolicyNode(GuardedLifecycleNode):
             self._now_ns,
             configured.contract.dt_ns,
             settings["replan_interval"],
+            settings["max_latency"] or math.inf,
             self._publish_chunk,
             self.get_logger(),
         )
@@ -293,7 +296,7 @@ class PolicyNode(GuardedLifecycleNode):
                 time.monotonic_ns(),
                 self._task,
                 self._e_stop,
-                configured.policy.device if configured else None,
+                configured.policy if configured else None,
                 configured.motion if configured and active else None,
                 active.worker.figures if active else None,
                 active.watch if active else None,
@@ -303,6 +306,12 @@ class PolicyNode(GuardedLifecycleNode):
     # --- small things --------------------------------------------------------------------------------------
 
     def _check_pace(self, policy: Policy, contract: Contract, settings: dict[str, Any]) -> None:
+        if settings["max_latency"]:
+            budget = policy.fit_steps(settings["max_latency"], settings["warm_up_chunks"])
+            self.get_logger().info(
+                f"{budget.steps} steps fit into max_latency {settings['max_latency']:g} s: "
+                f"{budget.latency_p95:.3f} s (p95)"
+            )
         latencies = policy.warm_up(settings["warm_up_chunks"])  # (n,) [s]
         p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # the first ones pay for allocation
         rows = policy.horizon - policy.n_obs_steps + 1
@@ -316,7 +325,8 @@ class PolicyNode(GuardedLifecycleNode):
                 settings["max_blind_time"],
             )
         self.get_logger().info(
-            f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device})"
+            f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: "
+            f"{policy.backend})"
         )
 
     def _require_configured(self) -> Configured:

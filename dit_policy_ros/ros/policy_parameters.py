@@ -12,6 +12,7 @@ from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.pacing import Pacing
 from dit_policy_ros.core.pipeline import MotionSettings
 from dit_policy_ros.core.problems import Problems
+from dit_policy_ros.ros.inference_parameters import INFERENCE_PARAMETERS
 from dit_policy_ros.ros.parameter_table import Parameter
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
@@ -28,17 +29,7 @@ def _parameter(name: str, kind: type, default: Any, description: str, **more: An
 
 POLICY_PARAMETERS = (
     _parameter("checkpoint", str, "", "folder of the checkpoint (LeRobot's multi_task_dit format)"),
-    _parameter("device", str, "auto", "where to infer: auto, cpu, cuda or cuda:<n>"),
-    _parameter("num_threads", int, 1, "CPU threads of inference", unit="threads", low=1, high=256),
-    _parameter(
-        "inference_steps", int, 0, "denoising or integration steps; 0: the checkpoint's", low=0, high=1000
-    ),
-    _parameter(
-        "guidance_scale", float, 1.0, "weight of the instruction; 1: no guidance, no cost", low=0.0, high=20.0
-    ),
-    _parameter(
-        "warm_up_chunks", int, 12, "inferences before the latency is judged", unit="chunks", low=3, high=1000
-    ),
+    *INFERENCE_PARAMETERS,
     _parameter("task", str, "", "instruction at the start; ~/set_task changes it"),
     _parameter(
         "control_rate", float, 50.0, "how often freshness is watched", unit="Hz", low=5.0, high=1000.0
@@ -172,14 +163,3 @@ def _groups(coupling: str, contract: Contract) -> np.ndarray:
         for number, controller in enumerate(contract.controllers):
             groups[contract.indices(controller)] = number
     return groups.astype(np.int64)
-
-
-def policy_overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of the checkpoint that the parameters override."""
-    overrides: dict[str, Any] = {
-        "num_threads": settings["num_threads"],
-        "guidance_scale": settings["guidance_scale"],
-    }
-    if settings["inference_steps"]:
-        overrides["sampling_steps"] = settings["inference_steps"]
-    return overrides

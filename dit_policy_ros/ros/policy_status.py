@@ -4,6 +4,7 @@
 import math
 
 from dit_policy_ros.core.pipeline import MotionState
+from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.control_watch import ControlWatch
 from dit_policy_ros.ros.convert import to_stamp
@@ -29,7 +30,7 @@ def policy_status(
     steady_ns: int,
     task: str,
     e_stop: bool,
-    device: str | None,
+    policy: Policy | None,
     motion: Motion | None,
     figures: InferenceFigures | None,
     watch: ControlWatch | None,
@@ -37,11 +38,13 @@ def policy_status(
     """What to publish on ~/status.
 
     Args:
-        device: of the policy; None while unconfigured.
+        policy: None while unconfigured.
         motion, figures, watch: None while inactive.
     """
-    message = PolicyStatus(stamp=to_stamp(now_ns), task=task, e_stop=e_stop, device=device or "")
-    message.state = PolicyStatus.UNCONFIGURED if device is None else PolicyStatus.INACTIVE
+    message = PolicyStatus(stamp=to_stamp(now_ns), task=task, e_stop=e_stop)
+    message.state = PolicyStatus.UNCONFIGURED if policy is None else PolicyStatus.INACTIVE
+    if policy is not None:
+        message.device, message.backend = policy.device, policy.backend
     message.chunk_age = math.nan
     if motion is not None and figures is not None and watch is not None:
         pipeline = motion.pipeline
@@ -51,7 +54,7 @@ def policy_status(
         message.plans, message.holds = pipeline.plans, pipeline.holds
         message.expired_chunks, message.disagreements = pipeline.expired_chunks, pipeline.disagreements
         message.limited_knots = pipeline.limited_knots
-        message.chunks = figures.chunks
+        message.chunks, message.missed_latencies = figures.chunks, figures.missed_latencies
         message.inference_latency_p50 = figures.inference.percentile(50)
         message.inference_latency_p95 = figures.inference.percentile(95)
         message.pipeline_latency_p50 = figures.pipeline.percentile(50)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The restructured networks compute what the trained ones do, and nothing stale is ever used."""
 
+import resource
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from tiny_policy import TASKS, random_observation, random_stats, save_tiny, tiny
 from tiny_variants import CONDITIONINGS, shaken_policy, variant_config
 from transformers import CLIPVisionConfig
 
+from dit_policy_ros.core.continuation import Continuation
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy import load_policy, packed_linear
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.policy.compiled_network import CompiledNetwork
 from dit_policy_ros.policy.fast_adaln import FactorisedDenoiser
 from dit_policy_ros.policy.fast_clip import FastClip
 from dit_policy_ros.policy.packed_linear import PackedLinear
@@ -64,8 +67,9 @@ FLOW = {"objective": "flow_matching"}
     ids=lambda options: " ".join(map(str, options.values())) if isinstance(options, dict) else str(options),
 )
 def test_every_variant_equals_the_networks_as_trained(
-    tmp_path: Path, options: dict[str, Any], scale: float
+    tmp_path: Path, options: dict[str, Any], scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(packed_linear, "LEAST_PACKED", 0)  # these networks are too small for it to pay
     folder = save(tmp_path / "checkpoint", **options)
     plain = load_policy(folder, backend="plain", guidance_scale=scale)
     fast = load_policy(folder, backend="eager", guidance_scale=scale)
@@ -83,8 +87,10 @@ def test_what_has_no_fast_form_says_so(tmp_path: Path) -> None:
     assert covered.description.endswith("eager float32") and covered.engine.denoiser is not None
     other = load_policy(save(tmp_path / "other", conditioning="joint", vision_encoder_family="dinov2"))
     assert other.engine.denoiser is None
-    expected = "eager float32; as trained: vision encoders of the family 'dinov2', the network with the"
-    assert expected in other.description
+    assert other.description.endswith(
+        "eager float32; vision encoders of the family 'dinov2' as trained; the network with the conditioning "
+        "'joint' as trained"
+    )
 
 
 @pytest.fixture
@@ -240,21 +246,20 @@ def test_times_are_embedded_once_and_the_step_has_no_conditioning_product() -> N
     assert calls == [1] * policy.config.num_train_timesteps
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("activation", ["none", "gelu", "gelu_tanh", "silu"])
-def test_a_packed_product_equals_the_plain_one(dtype: torch.dtype, activation: Any) -> None:
-    """float64 has no packed form, so that both ways are held against the formula."""
+def test_a_packed_product_equals_the_plain_one(packs: bool, activation: Any) -> None:
     torch.manual_seed(0)
-    weight, bias = torch.randn(7, 5, dtype=dtype), torch.randn(7, dtype=dtype)
-    x, residual = torch.randn(2, 3, 5, dtype=dtype), torch.randn(2, 3, 7, dtype=dtype)
+    weight, bias = torch.randn(300, 250), torch.randn(300)
+    x, residual = 0.1 * torch.randn(2, 3, 250), torch.randn(2, 3, 300)
     functions = {
         "none": lambda y: y,
         "gelu": torch.nn.GELU(),
         "gelu_tanh": torch.nn.GELU("tanh"),
         "silu": torch.nn.SiLU(),
     }
-    layer = PackedLinear(weight, bias, dtype, activation)
-    assert layer.is_packed == (dtype is torch.float32)
+    layer = PackedLinear(weight, bias, torch.float32, activation, pack=packs)
+    assert layer.is_packed == packs
     expected = functions[activation](x @ weight.T + bias)
     torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(layer.plus(x, residual), expected + residual, rtol=1e-5, atol=1e-5)
@@ -263,7 +268,11 @@ def test_a_packed_product_equals_the_plain_one(dtype: torch.dtype, activation: A
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"backend": "onnx"}, "backend: expected one of auto, plain, eager.*got 'onnx'"),
+        (
+            {"backend": "onnx"},
+            "backend: expected one of auto, plain, eager, compiled, cuda_graphs, got 'onnx'",
+        ),
+        ({"backend": "cuda_graphs"}, "backend 'cuda_graphs' needs a GPU, but the device is 'cpu'"),
         ({"dtype": "int8"}, "dtype: expected one of float32, bfloat16, float16, got 'int8'"),
         ({"dtype": "float16"}, "dtype 'float16' is not available: on a CPU it would be slower"),
         ({"dtype": "bfloat16", "backend": "plain"}, "expected float32 with the backend 'plain'"),
@@ -291,3 +300,89 @@ def test_bfloat16_is_near_float32_where_the_hardware_has_it(
     exact, rounded = infer(load_policy(folder)), infer(load_policy(folder, dtype="bfloat16"))
     difference = np.abs(exact - rounded).max()
     assert 0.0 < difference < 0.02 * 1.5
+
+
+def test_a_compiled_step_equals_the_eager_one_and_is_compiled_before_use(tmp_path: Path) -> None:
+    options = DDIM | {"num_layers": 1, "horizon": 4, "n_action_steps": 3}
+    folder = save_tiny(tmp_path / "checkpoint", tiny_config(cameras=0, **options))
+    compiled, plain = load_policy(folder, backend="compiled"), load_policy(folder, backend="plain")
+    assert compiled.description.endswith("compiled float32")
+    assert isinstance(compiled.engine._step, CompiledNetwork)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    got: list[NDArray] = []
+    thread = threading.Thread(target=lambda: got.append(infer(compiled)))
+    thread.start()
+    thread.join(60.0)
+    np.testing.assert_allclose(got[0], infer(plain), rtol=0, atol=TOLERANCE)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs, "nothing is compiled in use"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"cameras": 2}, {"use_separate_rgb_encoder_per_camera": True}, FLOW])
+def test_everything_compiled_equals_the_networks_as_trained(tmp_path: Path, options: dict[str, Any]) -> None:
+    folder = save_tiny(tmp_path / "checkpoint", tiny_config(**(DDIM | options)))
+    compiled = load_policy(folder, backend="compiled", guidance_scale=2.0)
+    plain = load_policy(folder, backend="plain", guidance_scale=2.0)
+    assert compiled.description.endswith("compiled float32")
+    for observation in (0, 1):
+        expected = infer(plain, observation)
+        np.testing.assert_allclose(infer(compiled, observation), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_what_cannot_be_compiled_runs_eagerly_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no C++ compiler found\nand much more")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    policy = load_policy(folder, backend="compiled")
+    assert "FactorisedDenoiser cannot be compiled here and runs as with 'eager'" in caplog.text
+    assert "RuntimeError: no C++ compiler found" in caplog.text and "much more" not in caplog.text
+    assert "vision encoders eager, as they could not be compiled; the network eager" in policy.description
+    expected = infer(load_policy(folder, backend="plain"))
+    np.testing.assert_allclose(infer(policy), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_as_many_steps_as_fit_are_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = load_policy(folder)
+    measured: list[int] = []
+
+    def warm_up(n: int) -> NDArray[np.float64]:
+        measured.append(policy.steps)
+        return np.full(n, 0.010 + 0.002 * policy.steps)  # [s]
+
+    monkeypatch.setattr(policy, "warm_up", warm_up)
+    budget = policy.fit_steps(max_latency=0.0165, n=5)
+    assert (budget.steps, policy.steps) == (3, 3) and budget.latency_p95 == pytest.approx(0.016)
+    assert "3 steps" in policy.description and "3 steps" in policy.backend
+    assert max(measured) == 4, "never more than were asked for"
+    np.testing.assert_allclose(
+        infer(policy), infer(load_policy(folder, num_inference_steps=3)), rtol=0, atol=TOLERANCE
+    )
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_ten_thousand_calls(tmp_path: Path) -> None:
+    """New frames, instructions and noise every time; after the caches are full the resident set stands."""
+    options = DDIM | {"num_layers": 1, "num_inference_steps": 2}
+    policy = load_policy(save_tiny(tmp_path / "checkpoint", tiny_config(**options)), warm_start=1)
+    images, state = random_observation(policy.checkpoint.config)
+    rng = np.random.default_rng(0)
+
+    def call(i: int) -> None:
+        images["cam0"][:] = rng.integers(0, 256, images["cam0"].shape, dtype=np.uint8)
+        previous = Continuation(np.zeros((policy.horizon, policy.action_dim)), committed=1)
+        policy.predict(images, state, f"task {i % 200}", previous=previous)
+
+    for i in range(1_000):
+        call(i)
+    before = resident_bytes()
+    for i in range(10_000):
+        call(i)
+    assert resident_bytes() - before < 4e6
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

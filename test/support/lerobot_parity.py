@@ -16,7 +16,6 @@ from dit_policy_ros.policy.checkpoint import Checkpoint
 from dit_policy_ros.policy.checkpoint_writer import relocate
 from dit_policy_ros.policy.config import IMAGE_PREFIX
 from dit_policy_ros.policy.dit_policy import Batch
-from dit_policy_ros.policy.guidance import NO_GUIDANCE
 from dit_policy_ros.policy.runtime import DiTRuntime
 
 Frames = dict[str, Any]  # what LeRobot's preprocessor takes
@@ -85,7 +84,7 @@ def compare_chunk(theirs: Theirs, ours: DiTRuntime, seed: int = 7) -> tuple[floa
     torch.manual_seed(seed)
     with torch.inference_mode():
         observation = ours.observe(images, state, TASKS[1])
-        sampled = ours.engine.sample(observation, None, NO_GUIDANCE)  # (1, T, A)
+        sampled = ours.engine.sample(observation)  # (1, T, A)
     first = config.n_obs_steps - 1
     sampled = sampled[:, first : first + config.n_action_steps]
     torch.manual_seed(seed)
