@@ -23,6 +23,9 @@ COMMANDS = {
     "diagnose": Command("dit_policy_ros.cli.diagnose", "does a policy idle, or do another task than told"),
     "evaluate": Command("dit_policy_ros.cli.evaluate", "how often a policy does what it is told, simulated"),
     "relocate": Command("dit_policy_ros.cli.relocate", "let LeRobot load a checkpoint without the hub"),
+    "block_cache": Command(
+        "dit_policy_ros.cli.block_cache", "which blocks of a network to compute how often"
+    ),
     "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),
     "recorder_node": Command("dit_policy_ros.ros.recorder_node", "demonstrations into a LeRobotDataset"),
     "sim_node": Command("dit_policy_ros.ros.sim_node", "a MuJoCo robot that speaks like a ros2_control one"),

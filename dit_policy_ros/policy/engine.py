@@ -13,8 +13,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.backend import Backend
+from dit_policy_ros.policy.block_features import BlockFeatures
+from dit_policy_ros.policy.block_schedule import BlockSchedule
 from dit_policy_ros.policy.compiled_network import try_to_compile
+from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.continuity import KnownActions, guide_velocity, put_back
 from dit_policy_ros.policy.cuda_graph import CapturedFunction, GraphedNetwork
 from dit_policy_ros.policy.diffusion import DiffusionObjective
@@ -41,6 +45,7 @@ class Engine:
         device: torch.device,
         backend: Backend,
         reuse: Reuse,
+        schedule: BlockSchedule | None = None,
     ) -> None:
         """Restructure a policy.
 
@@ -51,17 +56,22 @@ class Engine:
             device: where it is.
             backend: how the networks run.
             reuse: what a sample takes over from the one before it.
+            schedule: which blocks of the network to compute at which step; None is all.
+
+        Raises:
+            CheckpointError: the schedule cannot be used with this network, backend or ``reuse``.
         """
         self.policy, self.backend, self.reuse = policy, backend, reuse
         self.objective = policy.objective
-        self._guidance_scale = guidance_scale
+        self._guidance_scale, self._schedule = guidance_scale, schedule
         self._scales, self._device = scales, device
         self._build()
 
     @property
     def description(self) -> str:
         """How inference runs, for the log."""
-        return "; ".join((str(self.backend), *self._exceptions))
+        cached = () if self._schedule is None else (f"{self._schedule.share:.0%} of the blocks computed",)
+        return "; ".join((str(self.backend), *self._exceptions, *cached))
 
     def refresh(self) -> bool:
         """Drop and make anew what was derived from the weights where one has changed; whether it has.
@@ -76,6 +86,12 @@ class Engine:
 
     def set_steps(self, steps: int) -> None:
         """Sample with another number of steps from now on."""
+        present = self.objective.config.sampling_steps
+        if self._schedule is not None and steps != present:
+            raise CheckpointError(
+                f"block_cache: the schedule is for {present} steps, not {steps}; switch block_cache or "
+                f"max_latency off"
+            )
         self._loop = None
         self.objective = make_objective(self.objective.config.with_overrides({"sampling_steps": steps}))
 
@@ -139,6 +155,8 @@ class Engine:
                 self._exceptions.append(
                     f"the network with the conditioning {policy.config.conditioning!r} as trained"
                 )
+        if self._schedule is not None:
+            check_cachable(self.objective.config, self.denoiser, self.backend, self.reuse)
         self._weights = weights_version(policy)
 
     def _make_denoiser(self) -> tuple[FactorisedDenoiser, nn.Module | None]:
@@ -197,10 +215,32 @@ class Engine:
         if self.denoiser is None:
             predict = predictor(self.policy.noise_predictor, observation)
         else:
-            predict = self.denoiser.predictor(observation, self._step)
+            blocks = None
+            if self._schedule is not None:
+                blocks = BlockFeatures(self.objective.times(), self._schedule.updates)
+            predict = self.denoiser.predictor(observation, self._step, blocks)
         return predict if self._guidance_scale == NO_GUIDANCE else guided(predict, self._guidance_scale)
 
 
 def weights_version(module: nn.Module) -> tuple[tuple[int, int], ...]:
     """Changes when a parameter is written to or replaced."""
     return tuple((p.data_ptr(), p._version) for p in module.parameters())
+
+
+def check_cachable(
+    config: PolicyConfig, denoiser: FactorisedDenoiser | None, backend: Backend, reuse: Reuse
+) -> FactorisedDenoiser:
+    """The network whose blocks can stand in for one another; CheckpointError where they cannot."""
+    if denoiser is None or backend.name == "compiled":
+        raise CheckpointError(
+            f"block_cache: expected the conditioning 'adaln' with the backend 'eager' or 'cuda_graphs', got "
+            f"{config.conditioning!r} with {backend.name!r}"
+        )
+    if config.objective == "flow_matching" and config.integration_method == "rk4":
+        raise CheckpointError("block_cache: expected integration_method 'euler', got 'rk4'")
+    if reuse.needs_gradients(config):
+        raise CheckpointError(
+            "block_cache: with flow matching chunk_continuity differentiates every step, which blocks of "
+            "earlier steps cannot stand in for; switch one of them off"
+        )
+    return denoiser

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_policy_ros.policy.adaln import AdaLNBlocks
+from dit_policy_ros.policy.block_features import BlockFeatures
 from dit_policy_ros.policy.packed_linear import PackedLinear
 from dit_policy_ros.policy.sampling import Predict, time_tensor
 from dit_policy_ros.policy.transformer import DiffusionTransformer
@@ -67,25 +68,43 @@ class FactorisedDenoiser(nn.Module):
             self._rows[t] = row
         return self._rows[t]
 
-    def predictor(self, observation: Tensor, run: nn.Module | None = None) -> Predict:
-        """The network under one observation (B, C_obs).
+    def predictor(
+        self, observation: Tensor, run: nn.Module | None = None, blocks: BlockFeatures | None = None
+    ) -> Predict:
+        """The network under one observation.
 
         Args:
             observation: (B, C_obs).
             run: what does the work of ``forward`` instead.
+            blocks: what stands in for some blocks at some steps.
         """
-        condition, step = self.condition(observation), run or self
+        condition = self.condition(observation)
+        if blocks is not None:
+            return lambda x, t: self._reuse(x, condition + self.row(t), t, blocks)
+        step = run or self
         return lambda x, t: step(x, condition + self.row(t))
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """(B, T, A), (B, L, 6, H) -> (B, T, A)."""
-        network = self.network
-        h = network.input_proj(x)  # (B, T, H)
-        if network.pos_embedding is not None:
-            h = h + network.pos_embedding[:, : x.shape[1]]
+        h = self._embed(x)
         for i, layer in enumerate(self._in_order):
             h = layer(h, modulation[:, i])
-        return network.output_proj(h)
+        return self.network.output_proj(h)
+
+    def _reuse(self, x: Tensor, modulation: Tensor, t: float, blocks: BlockFeatures) -> Tensor:
+        """As ``forward``, with what ``blocks`` has for each attention and MLP, under the gates of ``t``."""
+        blocks.begin_step(t)
+        h = self._embed(x)
+        for i, layer in enumerate(self._in_order):
+            values = modulation[:, i]  # (B, 6, H)
+            h = torch.addcmul(h, values[:, 2:3], blocks(2 * i, layer.attention, h, values))
+            h = torch.addcmul(h, values[:, 5:6], blocks(2 * i + 1, layer.mlp, h, values))
+        return self.network.output_proj(h)
+
+    def _embed(self, x: Tensor) -> Tensor:
+        h = self.network.input_proj(x)  # (B, T, H)
+        positions = self.network.pos_embedding
+        return h if positions is None else h + positions[:, : x.shape[1]]
 
 
 class _Layer(nn.Module):
@@ -121,10 +140,16 @@ class _Layer(nn.Module):
 
     def forward(self, h: Tensor, values: Tensor) -> Tensor:
         """(B, T, H), (B, 6, H) -> (B, T, H); the scales have their 1 already."""
-        shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = values.unsqueeze(2).unbind(1)
-        h = torch.addcmul(h, gate_attn, self._attend(self._norm(h, shift_attn, scale_attn)).to(h.dtype))
-        inner = self.narrow(self.widen(self._norm(h, shift_mlp, scale_mlp)))
-        return torch.addcmul(h, gate_mlp, inner.to(h.dtype))
+        h = torch.addcmul(h, values[:, 2:3], self.attention(h, values))
+        return torch.addcmul(h, values[:, 5:6], self.mlp(h, values))
+
+    def attention(self, h: Tensor, values: Tensor) -> Tensor:
+        """The attention's output before its gate: (B, T, H), (B, 6, H) -> (B, T, H)."""
+        return self._attend(self._norm(h, values[:, 0:1], values[:, 1:2])).to(h.dtype)
+
+    def mlp(self, h: Tensor, values: Tensor) -> Tensor:
+        """The MLP's output before its gate: (B, T, H), (B, 6, H) -> (B, T, H)."""
+        return self.narrow(self.widen(self._norm(h, values[:, 3:4], values[:, 4:5]))).to(h.dtype)
 
     def _norm(self, h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         return torch.addcmul(shift, functional.layer_norm(h, self.shape, eps=self.eps), scale).to(self.dtype)

@@ -8,6 +8,7 @@ import torch
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.backend import choose_backend
+from dit_policy_ros.policy.block_schedule import read_schedule
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.device import resolve_device
 from dit_policy_ros.policy.guidance import NO_GUIDANCE, check_guidance_scale
@@ -24,6 +25,7 @@ def load_policy(
     dtype: str = "float32",
     warm_start: int = 0,
     chunk_continuity: bool = False,
+    block_cache: bool = False,
     guidance_scale: float = NO_GUIDANCE,
     **overrides: Any,
 ) -> DiTRuntime:
@@ -39,6 +41,8 @@ def load_policy(
             less exact.
         warm_start: steps to take from the previous chunk instead of all of them from noise; 0 is off.
         chunk_continuity: whether a chunk is sampled to agree with what is being executed.
+        block_cache: whether to compute some blocks of the network less often, as the schedule beside the
+            checkpoint says.
         guidance_scale: 1.0 samples what the network predicts, at no cost; more follows the instruction more
             closely, at twice the network's work. It needs training with instruction dropout.
         **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,
@@ -58,4 +62,5 @@ def load_policy(
         torch.set_num_threads(num_threads)
     read, reuse = read_checkpoint(checkpoint, overrides), Reuse(warm_start, chunk_continuity)
     reuse.check(read.config)
-    return DiTRuntime(read, target, scale, chosen, reuse)
+    schedule = read_schedule(read.folder, read.config) if block_cache else None
+    return DiTRuntime(read, target, scale, chosen, reuse, schedule)

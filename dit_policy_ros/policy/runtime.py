@@ -16,6 +16,7 @@ from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.step_budget import StepBudget, fit_steps
 from dit_policy_ros.core.task import check_task
 from dit_policy_ros.policy.backend import Backend
+from dit_policy_ros.policy.block_schedule import BlockSchedule
 from dit_policy_ros.policy.checkpoint import Checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX
 from dit_policy_ros.policy.engine import Engine
@@ -38,6 +39,7 @@ class DiTRuntime:
         guidance_scale: float,
         backend: Backend,
         reuse: Reuse,
+        schedule: BlockSchedule | None = None,
     ) -> None:
         """Move a checkpoint to its device.
 
@@ -47,6 +49,7 @@ class DiTRuntime:
             guidance_scale: how closely to follow the instruction, 0 or more; 1.0 as the network does.
             backend: how the networks run.
             reuse: what a chunk takes over from the one before it.
+            schedule: which blocks of the network to compute at which step; None is all.
         """
         self.checkpoint = checkpoint
         self.module = checkpoint.policy.to(device).eval().requires_grad_(False)
@@ -68,7 +71,7 @@ class DiTRuntime:
         )
         self._without_gradients = torch.no_grad if reuse.needs_gradients(config) else torch.inference_mode
         with self._without_gradients():
-            self.engine = Engine(self.module, guidance_scale, image_scales, device, backend, reuse)
+            self.engine = Engine(self.module, guidance_scale, image_scales, device, backend, reuse, schedule)
         self._lock = threading.Lock()
         if guidance_scale != NO_GUIDANCE and not checkpoint.facts.instruction_dropout:
             logger.warning(

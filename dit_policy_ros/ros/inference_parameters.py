@@ -76,7 +76,16 @@ def policy_options(settings: Mapping[str, Any]) -> dict[str, Any]:
                     f"{name} is {settings[name]}, but with pacing {Pacing.STOP_AND_GO.value} nothing is "
                     f"executed while a chunk is inferred; switch one of them off"
                 )
-    names = ("device", "num_threads", "backend", "dtype", "guidance_scale", "warm_start", "chunk_continuity")
+    names = (
+        "device",
+        "num_threads",
+        "backend",
+        "dtype",
+        "guidance_scale",
+        "warm_start",
+        "chunk_continuity",
+        "block_cache",
+    )
     options: dict[str, Any] = {name: settings[name] for name in names}
     if settings["inference_steps"]:
         options["sampling_steps"] = settings["inference_steps"]
