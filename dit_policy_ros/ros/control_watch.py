@@ -23,6 +23,7 @@ class ControlWatch:
         self,
         motion: Motion,
         streams: ObservationBuilder,
+        stream_trouble: Callable[[int], dict[str, str]],
         outputs: Outputs,
         now_ns: Callable[[], int],
         steady_ns: Callable[[], int],
@@ -32,6 +33,7 @@ class ControlWatch:
         """Prepare to be ticked.
 
         Args:
+            stream_trouble: what is wrong with the streams at a time [ns], by their names.
             outputs: the controllers.
             now_ns: the node's clock [ns].
             steady_ns: a clock that never jumps, for the timer's own figures [ns].
@@ -42,6 +44,7 @@ class ControlWatch:
         self.rate = RecentRate()
         self.missed_ticks = 0
         self._motion, self._streams, self._outputs = motion, streams, outputs
+        self._stream_trouble = stream_trouble
         self._now_ns, self._steady_ns = now_ns, steady_ns
         self._period, self._recovery = period, recovery_time
         self._previous_ns: int | None = None
@@ -78,7 +81,7 @@ class ControlWatch:
     def trouble(self) -> str:
         """What is missing right now; empty where nothing is."""
         now_ns = self._now_ns()
-        stale = self._streams.stale(now_ns)
+        stale = self._stream_trouble(now_ns)
         if stale:
             return "stale observation: " + "; ".join(stale.values())
         if trouble := self._outputs.trouble(now_ns):

@@ -112,7 +112,12 @@ class PolicyNode(GuardedLifecycleNode):
             self._task = settings["task"]
         outputs = Outputs(self, contract, self._on_goal_rejected)
         sensors = SensorStreams(
-            self, contract, policy.n_obs_steps, tuple(policy.image_shapes), on_image=self._on_image
+            self,
+            contract,
+            policy.n_obs_steps,
+            tuple(policy.image_shapes),
+            on_image=self._on_image,
+            frozen_after=settings["frozen_after"],
         )
         motion = Motion(
             pipeline,
@@ -172,6 +177,7 @@ class PolicyNode(GuardedLifecycleNode):
         watch = ControlWatch(
             motion,
             sensors.observations,
+            sensors.trouble,
             configured.outputs,
             self._now_ns,
             time.monotonic_ns,

@@ -77,6 +77,15 @@ POLICY_PARAMETERS = (
         low=0.0,
         high=60.0,
     ),
+    _parameter(
+        "frozen_after",
+        float,
+        2.0,
+        "a picture that stays the same so long while all arms move is frozen; 0: never",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    ),
     _parameter("ensemble.mode", str, "act", "how live chunks become one motion", choices=_MODES),
     _parameter(
         "ensemble.m", float, 0.01, "act: decay of the weights, oldest first; 0: equal", low=0.0, high=100.0

@@ -2,6 +2,7 @@
 """The cameras and the joint states of the contract, as streams: what both nodes listen to."""
 
 import functools
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.observation import ObservationBuilder
+from dit_policy_ros.core.picture_watch import PictureWatch
 from dit_policy_ros.core.streams import StreamBuffer
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
@@ -30,6 +32,7 @@ class SensorStreams:
         cameras: names of the cameras that are needed; all of the contract's by default.
         margin: history kept beyond what is needed [s].
         on_image: called after each new image.
+        frozen_after: so long may a picture stay the same while all arms move [s]; 0 for ever.
     """
 
     def __init__(
@@ -40,13 +43,16 @@ class SensorStreams:
         cameras: Sequence[str] | None = None,
         margin: float = 0.5,
         on_image: Callable[[], None] = lambda: None,
+        frozen_after: float = 0.0,
     ) -> None:
         self._node, self._contract, self._on_new_image = node, contract, on_image
         # Not reentrant: rclpy would hand each subscription to its threads again and again until the message
         # is taken, which doubles the CPU time of listening.
         self._group = MutuallyExclusiveCallbackGroup()
         self._complaints: set[str] = set()
+        self._fingerprint = frozen_after > 0.0
         self.observations = ObservationBuilder(contract, n_obs_steps, cameras, margin)
+        self._pictures = PictureWatch(contract, tuple(self.observations.images), frozen_after)
         self._subscriptions: list[Any] = []
         for stream in self.observations.images.values():
             kind = CompressedImage if contract.camera(stream.name).compressed else Image
@@ -56,6 +62,10 @@ class SensorStreams:
     def now_ns(self) -> int:
         """The node's clock [ns]."""
         return self._node.get_clock().now().nanoseconds
+
+    def trouble(self, now_ns: int) -> dict[str, str]:
+        """What is wrong with each stream that cannot be relied on at ``now_ns``, by its name."""
+        return self._pictures.frozen() | self.observations.stale(now_ns)
 
     def measured(self) -> np.ndarray | None:
         """The measured pose (A,) in contract order, where it is fresh."""
@@ -91,7 +101,10 @@ class SensorStreams:
         self._subscriptions.clear()
 
     def _on_image(self, stream: StreamBuffer, msg: Image | CompressedImage) -> None:
-        stream.push(stamp_ns(msg.header.stamp), msg, self.now_ns())
+        stamp = stamp_ns(msg.header.stamp)
+        stream.push(stamp, msg, self.now_ns())
+        if self._fingerprint:
+            self._pictures.see(stream.name, stamp, zlib.crc32(msg.data), self.measured())
         self._on_new_image()
 
     def _on_joints(self, stream: StreamBuffer, convert: JointStateConverter, msg: JointState) -> None:

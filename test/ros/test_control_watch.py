@@ -92,6 +92,7 @@ class Loop:
         self.watch = ControlWatch(
             self.motion,
             self.streams,
+            self.streams.stale,
             self.controllers,
             lambda: self.now_ns,
             lambda: self.steady_ns,
