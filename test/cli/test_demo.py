@@ -20,7 +20,7 @@ from waiting import wait_for
 from dit_policy_ros.cli import demo, demo_summary
 from dit_policy_ros.cli.demo_view import Trial
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.sim.robot import JOINTS
+from dit_policy_ros.sim.robot import HOME, JOINTS
 
 STARTING, CONFIGURED, RUNNING = "starting the simulator", "policy loaded", "state running"
 UP_WITHIN = 150  # [s] importing torch, mujoco and ROS in three processes, on a busy machine
@@ -28,7 +28,7 @@ UP_WITHIN = 150  # [s] importing torch, mujoco and ROS in three processes, on a 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("demo") / "checkpoint", joints=JOINTS)
+    return tiny_checkpoint(tmp_path_factory.mktemp("demo") / "checkpoint", joints=JOINTS, around=HOME)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from waiting import wait_for
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
 from dit_policy_ros.ros.transport import PROFILE
-from dit_policy_ros.sim.robot import JOINTS
+from dit_policy_ros.sim.robot import HOME, JOINTS
 
 LAUNCH = """
 import sys
@@ -75,7 +75,7 @@ def node_process(child, name: str) -> Path | None:
 
 
 def test_one_command_starts_simulator_and_policy(ros_domain, launch, tmp_path):
-    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS, around=HOME)
     child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "device:=cpu")
     observer = rclpy.create_node("observer")
     newest: dict[str, PolicyStatus] = {}
@@ -106,7 +106,7 @@ def test_a_wrong_checkpoint_is_reported_and_the_rest_goes_on(ros_domain, launch,
 
 
 def test_a_real_robot_without_a_task_is_not_activated(ros_domain, launch, tmp_path):
-    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS, around=HOME)
     child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", "robot:=external")
     wait_for(lambda: "could not activate" in child.output(), 120, "the refused activation is reported")
     assert "no task" in child.output()

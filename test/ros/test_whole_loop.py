@@ -18,13 +18,8 @@ from waiting import wait_for
 
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.sim.robot import HOME, JOINTS
 from dit_policy_ros.srv import SetTask
-
-JOINTS = tuple(
-    f"{side}_{name}"
-    for side in ("left", "right")
-    for name in (*(f"joint_{i}" for i in range(1, 7)), "gripper")
-)
 
 
 class Observer:
@@ -54,7 +49,7 @@ class Observer:
 @pytest.fixture
 def loop(ros_domain, start_process, tmp_path):
     """Simulator, active policy node and observer."""
-    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS, around=HOME)
     sim = start_process("sim", "dit_policy_ros.ros.sim_node")
     policy = start_process(
         "policy",

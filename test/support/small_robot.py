@@ -3,7 +3,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,16 @@ def parameters(**changes: Any) -> list[Parameter]:
 
 
 def tiny_checkpoint(
-    folder: Path, joints: tuple[str, ...] = JOINTS, camera: str = "top", fps: float = 30.0
+    folder: Path,
+    joints: tuple[str, ...] = JOINTS,
+    camera: str = "top",
+    fps: float = 30.0,
+    around: Sequence[float] | None = None,
 ) -> Path:
-    """A checkpoint of random weights that fits the small robot; it infers in milliseconds."""
+    """A checkpoint of random weights that fits the small robot; it infers in milliseconds.
+
+    Its actions lie within 0.2 rad of the pose `around`, or within 0.5 rad of zero.
+    """
     tokenizer = TaskTokenizer(train_tokenizer(TASKS, vocabulary=600), TokenizerOptions(max_length=16))
     config = PolicyConfig(
         input_features={
@@ -99,8 +106,10 @@ def tiny_checkpoint(
         text_encoder_name="clip",
         device="cpu",
     )
-    low = torch.tensor([0.0 if "gripper" in joint else -0.5 for joint in joints])
-    high = torch.tensor([0.04 if "gripper" in joint else 0.5 for joint in joints])
+    centre, reach = ([0.0] * len(joints), 0.5) if around is None else (around, 0.2)
+    middle = list(zip(joints, centre, strict=True))
+    low = torch.tensor([0.0 if "gripper" in joint else float(c) - reach for joint, c in middle])
+    high = torch.tensor([0.04 if "gripper" in joint else float(c) + reach for joint, c in middle])
     flat = {"min": low, "max": high, "mean": (low + high) / 2, "std": (high - low) / 4}
     pixel = {
         name: torch.full((3, 1, 1), value)

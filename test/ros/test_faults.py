@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of every kind; simulator, policy and a watcher of all commands are processes with DDS between them.
+
+Between the robot and the policy stands a relay, in which sensors fail; the policy itself fails on demand.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from ros_testing import call, spinning
+from sensor_msgs.msg import Image, JointState
+from small_robot import TASKS, tiny_checkpoint
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+from waiting import wait_for
+
+from dit_policy_ros.core.share import share_directory
+from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.convert import stamp_ns
+from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS
+
+pytestmark = pytest.mark.slow
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+class Relay(rclpy.node.Node):
+    """Passes the robot's sensors on to the policy, as a test has them; and keeps what everyone says."""
+
+    def __init__(self):
+        super().__init__("relay")
+        self.joints = lambda message: message  # what becomes of a message; None loses it
+        self.image = lambda message: message
+        self.status, self.referee = PolicyStatus(), {}
+        self.states: list[JointState] = []
+        self.commands: dict[str, list[JointTrajectory]] = {name: [] for name in CONTROLLERS}
+        self.joint_states = self.create_publisher(JointState, "/relayed/joint_states", qos.JOINT_STATES)
+        self.images = self.create_publisher(Image, "/relayed/top", qos.IMAGES)
+        self.create_subscription(JointState, "/joint_states", self._on_joints, qos.JOINT_STATES)
+        self.create_subscription(Image, "/top/image_raw", self._on_image, qos.IMAGES)
+        self.create_subscription(PolicyStatus, "/policy/status", lambda m: setattr(self, "status", m), 10)
+        self.create_subscription(DiagnosticStatus, "/sim/referee", self._on_referee, 10)
+        for name, messages in self.commands.items():
+            self.create_subscription(JointTrajectory, f"/{name}/joint_trajectory", messages.append, 100)
+
+    def _on_joints(self, message):
+        self.states.append(message)
+        if (passed := self.joints(message)) is not None:
+            self.joint_states.publish(passed)
+
+    def _on_image(self, message):
+        if (passed := self.image(message)) is not None:
+            self.images.publish(passed)
+
+    def _on_referee(self, message):
+        self.referee = {pair.key: pair.value for pair in message.values}
+
+    def heal(self):
+        self.joints = self.image = lambda message: message
+
+
+class World:
+    """Everything that runs, and what tests do to it."""
+
+    def __init__(self, relay, start_process, folder):
+        self.relay, self._start, self._folder = relay, start_process, folder
+        self.fault_file, self.report_file = folder / "fault", folder / "watcher.json"
+        self.fault("")
+        self.checkpoint = tiny_checkpoint(folder / "checkpoint", joints=JOINTS, around=HOME)
+        self.config = str(share_directory() / "config" / "bimanual.yaml")
+        watcher = (sys.executable, str(SUPPORT / "watcher.py"), str(self.report_file), self.config)
+        self.watcher = start_process("watcher", *watcher)
+        self.start_sim()
+        self.start_policy()
+
+    def start_sim(self):
+        small = ("-p", "image_width:=80", "-p", "image_height:=60", "-p", "cameras:=[top]")
+        self.sim = self._start("sim", "dit_policy_ros.ros.sim_node", "--ros-args", *small)
+
+    def start_policy(self):
+        changes = {
+            "checkpoint": self.checkpoint,
+            "task": TASKS[0],
+            "max_blind_time": 0.8,
+            "joint_states.topic": "/relayed/joint_states",
+            "joint_states.max_age": 0.5,
+            "cameras.top.topic": "/relayed/top",
+            "cameras.top.max_age": 0.5,
+            "frozen_after": 1.0,
+        }
+        arguments = [a for name, value in changes.items() for a in ("-p", f"{name}:={value}")]
+        command = (sys.executable, str(SUPPORT / "faulty_policy_node.py"), "--ros-args")
+        python_path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+        self.policy = self._start(
+            "policy",
+            *(*command, "--params-file", self.config, *arguments),
+            FAULT_FILE=str(self.fault_file),
+            PYTHONPATH=python_path,
+        )
+        self.transition(Transition.TRANSITION_CONFIGURE)
+        wait_for(lambda: self.relay.states, 60.0, "the robot is up")
+        wait_for(lambda: self.transition(Transition.TRANSITION_ACTIVATE), 30.0, "activation")
+        self.running()
+
+    def transition(self, number):
+        request = ChangeState.Request(transition=Transition(id=number))
+        return call(self.relay, ChangeState, "/policy/change_state", request, timeout=90.0).success
+
+    def fault(self, what):
+        self.fault_file.write_text(what)
+
+    def running(self):
+        """Waits until plans flow, after a resume where one is needed."""
+        relay = self.relay
+
+        def resumed():
+            if relay.status.state != PolicyStatus.RUNNING:
+                call(relay, Trigger, "/policy/resume", Trigger.Request())
+            return relay.status.state == PolicyStatus.RUNNING
+
+        wait_for(resumed, 30.0, f"running, not {relay.status.state_name}: {relay.status.hold_reason}", 0.2)
+        plans = relay.status.plans
+        wait_for(lambda: relay.status.plans > plans + 3 or relay.status.plans < plans, 20.0, "plans")
+
+    def held(self, reason):
+        """Waits for a hold for that reason, and for the arms to stand."""
+        relay = self.relay
+        wait_for(
+            lambda: relay.status.state == PolicyStatus.HOLD and reason in relay.status.hold_reason,
+            20.0,
+            f"a hold because of {reason!r}",
+        )
+        wait_for(lambda: np.abs(relay.states[-1].velocity).max() < 0.02, 10.0, "the arms stand")
+        ends = {name: stamp_ns(messages[-1].header.stamp) for name, messages in relay.commands.items()}
+        assert len(set(ends.values())) == 1, "all controllers hold together"
+
+    def resumes_by_itself(self):
+        wait_for(lambda: self.relay.status.state == PolicyStatus.RUNNING, 20.0, "motion goes on by itself")
+
+    def violations(self):
+        """What the watcher found in the messages so far; at least some must have been seen."""
+        messages = sum(len(each) for each in self.relay.commands.values())
+        report = wait_for(
+            lambda: (
+                self.report_file.exists()
+                and (r := json.loads(self.report_file.read_text()))["messages"] >= messages > 0
+                and r
+            ),
+            20.0,
+            "the watcher's report",
+        )
+        return report["violations"]
+
+
+@pytest.fixture
+def world(ros_domain, start_process, tmp_path):
+    relay = Relay()
+    with spinning(relay):
+        made = World(relay, start_process, tmp_path)
+        yield made
+        assert made.violations() == []
+        assert made.relay.referee["nan_commands"] == "0"
+        rejected = [line for line in made.sim.output().splitlines() if "rejects a trajectory" in line]
+        assert not [line for line in rejected if "ends in the past" not in line]
+
+
+def lose(message):
+    return None
+
+
+def test_sensors_fail_one_after_the_other_and_come_back(world):
+    relay = world.relay
+
+    def frozen():
+        first = []
+
+        def repeat(message):
+            first.append(message)
+            first[0].header = message.header
+            return first[0]
+
+        return repeat
+
+    def without(joint):
+        def drop(message):
+            i = list(message.name).index(joint)
+            kept = [k for k in range(len(message.name)) if k != i]
+            position = [message.position[k] for k in kept]
+            return JointState(header=message.header, name=[message.name[k] for k in kept], position=position)
+
+        return drop
+
+    def spoiled(message):
+        position = list(message.position)
+        position[3] = float("nan")
+        return JointState(header=message.header, name=message.name, position=position)
+
+    for fault, reason in (
+        ({"image": lose}, "stream 'top'"),
+        ({"joints": lose}, "stream 'joint_states'"),
+        ({"joints": without("left_joint_2")}, "stream 'joint_states'"),
+        ({"joints": spoiled}, "stream 'joint_states'"),
+        ({"image": frozen()}, "the picture has been the same"),
+    ):
+        for name, alter in fault.items():
+            setattr(relay, name, alter)
+        world.held(reason)
+        relay.heal()
+        world.resumes_by_itself()
+    log = world.policy.output()
+    assert "JointState lacks left_joint_2" in log and "not finite: " in log
+
+
+def test_joints_in_another_order_change_nothing(world):
+    def reversed_(message):
+        return JointState(
+            header=message.header,
+            name=list(message.name)[::-1],
+            position=list(message.position)[::-1],
+            velocity=list(message.velocity)[::-1],
+        )
+
+    world.relay.joints = reversed_
+    plans = world.relay.status.plans
+    wait_for(lambda: world.relay.status.plans > plans + 20, 20.0, "plans go on")
+    measured = dict(zip(world.relay.states[-1].name, world.relay.states[-1].position, strict=True))
+    assert max(abs(measured[j] - h) for j, h in zip(JOINTS, HOME, strict=True)) < 0.35, (
+        "arms keep to the task"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "by_itself"),
+    [
+        ("nan", "not finite", False),
+        ("raise", "RuntimeError: the accelerator fell off the bus", False),
+        ("slow", "starved", True),
+    ],
+)
+def test_inference_fails(world, fault, reason, by_itself):
+    world.fault(fault)
+    world.held(reason)
+    world.fault("")
+    if by_itself:
+        world.resumes_by_itself()
+    else:
+        assert world.relay.status.state == PolicyStatus.HOLD
+        world.running()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"height": 60, "width": 60, "step": 180}, "image is 60x60"),
+        ({"encoding": "32FC1", "width": 80, "step": 320}, "encoding '32FC1'"),
+        ({"data": b"short"}, "carries 5 bytes"),
+    ],
+)
+def test_images_of_another_kind_are_named(world, change, reason):
+    def altered(message):
+        fields = {"height": 60, "width": 80, "encoding": "rgb8", "step": 240, "data": bytes(60 * 80 * 4)}
+        return Image(header=message.header, **(fields | change))
+
+    world.relay.image = altered
+    world.held(reason)
+    world.relay.heal()
+    world.running()
+
+
+def test_images_of_another_size_of_the_same_shape_serve(world):
+    def larger(message):
+        pixels = np.frombuffer(message.data, np.uint8).reshape(60, 80, 3)
+        data = np.kron(pixels, np.ones((2, 2, 1), np.uint8)).tobytes()
+        return Image(header=message.header, height=120, width=160, encoding="bgr8", step=480, data=data)
+
+    world.relay.image = larger
+    plans = world.relay.status.plans
+    wait_for(lambda: world.relay.status.plans > plans + 20, 20.0, "plans go on")
+
+
+def test_a_thousand_malformed_messages_between_good_ones_do_no_harm(world):
+    rng = np.random.default_rng(0)
+    relay, plans = world.relay, world.relay.status.plans
+    for k in range(1000):
+        names = [str(rng.choice(JOINTS)) for _ in range(rng.integers(0, 20))]
+        message = JointState(name=names, position=rng.normal(size=rng.integers(0, 20)).tolist())
+        message.header.stamp.sec = int(rng.integers(0, 2**31))
+        relay.joint_states.publish(message)
+        if k % 4 == 0:
+            image = Image(encoding=str(rng.choice(["rgb8", "", "x"])), height=int(rng.integers(0, 9)))
+            image.header.stamp.sec = int(rng.integers(0, 2**31))
+            relay.images.publish(image)
+    wait_for(lambda: relay.status.plans > plans + 20, 30.0, "plans go on")
+    assert world.policy.alive
+
+
+def test_the_policy_is_killed_and_the_arms_brake_along_what_they_were_sent(world):
+    relay = world.relay
+    wait_for(lambda: np.abs(relay.states[-1].velocity).max() > 0.1, 20.0, "the arms move")
+    world.policy.process.kill()
+    wait_for(lambda: not world.policy.alive, 10.0, "the process is gone")
+    plans = {}
+
+    def rested():
+        plans.update({name: messages[-1] for name, messages in relay.commands.items()})
+        end = max(stamp_ns(m.header.stamp) + 800_000_000 for m in plans.values())
+        return stamp_ns(relay.states[-1].header.stamp) > end + 300_000_000
+
+    wait_for(rested, 20.0, "the last plan is over")
+    final = dict(zip(relay.states[-1].name, relay.states[-1].position, strict=True))
+    for name, joints in CONTROLLERS.items():
+        end = plans[name].points[-1]
+        assert not any(end.velocities)
+        for joint, position in zip(joints, end.positions, strict=True):
+            assert final[joint] == pytest.approx(position, abs=0.02), f"{joint} stands where its plan ended"
+    assert np.abs(relay.states[-1].velocity).max() < 0.02
+    stopped = stamp_ns(plans["left_arm_controller"].header.stamp)
+    moving = [s for s in relay.states if np.abs(s.velocity).max() > 0.03]
+    assert stamp_ns(moving[-1].header.stamp) - stopped < 1_000_000_000, "within the blind time, and a little"
+
+
+def test_the_simulator_is_killed_and_restarted(world):
+    world.sim.process.send_signal(signal.SIGKILL)
+    wait_for(lambda: world.relay.status.state == PolicyStatus.HOLD, 20.0, "a hold when the robot is gone")
+    reason = world.relay.status.hold_reason
+    assert "stream" in reason or "no controller listens" in reason or "starved" in reason
+    world.start_sim()
+    world.resumes_by_itself()
+    plans = world.relay.status.plans
+    wait_for(lambda: world.relay.status.plans > plans + 5, 20.0, "plans go on")
+
+
+def test_services_in_every_state_of_the_node(world):
+    relay = world.relay
+
+    def ask_all():
+        for kind, name in ((SetBool, "e_stop"), (Trigger, "resume")):
+            assert call(relay, kind, f"/policy/{name}", kind.Request()) is not None
+
+    ask_all()
+    for number in (
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+    ):
+        assert world.transition(number)
+        ask_all()
+    world.running()

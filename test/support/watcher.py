@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that sees every message to the simulated robot's controllers and finds what is wrong with any.
+
+Shares no code with what makes the messages. Writes {"messages": n, "violations": [...]} to the file that its
+first argument names, once a second and at the end.
+"""
+
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import rclpy
+import yaml
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from trajectory_msgs.msg import JointTrajectory
+
+LATE = 1.0  # [s] a message may be on its way, on a busy machine
+STEP = 0.002  # [rad or m] that a command may leap by when one plan replaces another
+
+
+class Watcher(Node):
+    def __init__(self, output: Path, config: Path) -> None:
+        super().__init__("watcher")
+        contract = yaml.safe_load(config.read_text())["/**"]["ros__parameters"]
+        self._limits, self._output = contract["limits"], output
+        self._violations: list[str] = []
+        self._messages = 0
+        self._last: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._stamps: dict[int, set[str]] = {}
+        self._controllers = contract["controllers"]["names"]
+        for name in self._controllers:
+            joints = contract["controllers"][name]["joints"]
+            self.create_subscription(
+                JointTrajectory,
+                f"/{name}/joint_trajectory",
+                lambda message, n=name, j=joints: self._on_message(n, j, message),
+                100,
+            )
+        self.create_timer(1.0, self.write)
+
+    def _on_message(self, name: str, joints: list[str], message: JointTrajectory) -> None:
+        self._messages += 1
+        now = self.get_clock().now().nanoseconds * 1e-9
+        complaints = list(self._faults(name, joints, message, now))
+        self._violations += [f"{name} at {now:.3f}: {complaint}" for complaint in complaints]
+
+    def _faults(self, name, joints, message, now):
+        if list(message.joint_names) != joints:
+            yield f"joints {list(message.joint_names)}"
+            return
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        self._stamps.setdefault(round(stamp * 1e6), set()).add(name)
+        times = stamp + np.array(
+            [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in message.points]
+        )
+        lengths = {len(field) for p in message.points for field in (p.positions, p.velocities)}
+        if lengths != {len(joints)}:
+            yield f"shapes: fields of {sorted(lengths)} for {len(joints)} joints"
+            return
+        positions = np.array([p.positions for p in message.points])  # (K, J)
+        velocities = np.array([p.velocities for p in message.points])  # (K, J)
+        if not (np.isfinite(positions).all() and np.isfinite(velocities).all()):
+            yield "not finite"
+            return
+        if (np.diff(times) <= 0).any():
+            yield "times do not increase"
+        if velocities[-1].any():
+            yield "does not end at rest"
+        if not times[0] <= now or times[-1] < now - LATE:
+            yield f"spans {times[0] - now:.3f} to {times[-1] - now:.3f} s from now"
+        yield from self._beyond(joints, times, positions, velocities)
+        if name in self._last:
+            yield from self._leaps(self._last[name], (times, positions), now)
+        self._last[name] = (times, positions, velocities)
+
+    def _beyond(self, joints, times, positions, velocities):
+        grid = np.linspace(times[0], times[-1], 20 * len(times))
+        for j, joint in enumerate(joints):
+            limit = self._limits[joint]
+            p, v, a = hermite(times, positions[:, j], velocities[:, j], grid)
+            if p.min() < limit["position_min"] - 1e-4 or p.max() > limit["position_max"] + 1e-4:
+                yield f"{joint} goes to {p.min():.4f}..{p.max():.4f}"
+            if np.abs(v).max() > limit["velocity"] * 1.0001 + 1e-6:
+                yield f"{joint} moves at {np.abs(v).max():.4f}"
+            if np.abs(a).max() > limit["acceleration"] * 1.001 + 0.02:
+                yield f"{joint} accelerates by {np.abs(a).max():.4f}"
+
+    def _leaps(self, old, new, now):
+        """A new plan begins where the old one is by then, unless that is over."""
+        if now > old[0][-1] + 0.3 or new[0][0] < old[0][0]:
+            return  # a new beginning, after a rest
+        begin = np.array([new[0][0]])
+        for j in range(old[1].shape[1]):
+            before = hermite(old[0], old[1][:, j], old[2][:, j], begin)[0][0]
+            if abs(new[1][0, j] - before) > STEP:
+                yield f"joint {j} leaps from {before:.4f} to {new[1][0, j]:.4f}"
+
+    def write(self) -> None:
+        newest = max(self._stamps, default=0)
+        alone = [
+            f"stamp {stamp}: only {sorted(names)}"
+            for stamp, names in self._stamps.items()
+            if len(names) < len(self._controllers) and stamp < newest - 2_000_000
+        ]
+        report = {"messages": self._messages, "violations": self._violations + alone}
+        temporary = self._output.with_suffix(".tmp")
+        temporary.write_text(json.dumps(report))
+        temporary.rename(self._output)
+
+
+def hermite(times, positions, velocities, at):
+    """Position, velocity and acceleration of the cubic Hermite spline at the times; held beyond its ends."""
+    at = np.clip(at, times[0], times[-1])
+    if len(times) == 1:
+        return np.full(len(at), positions[0]), np.zeros(len(at)), np.zeros(len(at))
+    k = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 2)
+    h, u = times[k + 1] - times[k], (at - times[k]) / (times[k + 1] - times[k])
+    p0, p1, v0, v1 = positions[k], positions[k + 1], velocities[k], velocities[k + 1]
+    p = (
+        (2 * u**3 - 3 * u**2 + 1) * p0
+        + (u**3 - 2 * u**2 + u) * h * v0
+        + (3 * u**2 - 2 * u**3) * p1
+        + (u**3 - u**2) * h * v1
+    )
+    v = 6 * (u**2 - u) * (p0 - p1) / h + (3 * u**2 - 4 * u + 1) * v0 + (3 * u**2 - 2 * u) * v1
+    a = ((12 * u - 6) * (p0 - p1) / h + (6 * u - 4) * v0 + (6 * u - 2) * v1) / h
+    return p, v, a
+
+
+def main() -> None:
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    watcher = Watcher(Path(sys.argv[1]), Path(sys.argv[2]))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: rclpy.try_shutdown())
+    with contextlib.suppress(ExternalShutdownException):
+        rclpy.spin(watcher)
+    watcher.write()
+
+
+if __name__ == "__main__":
+    main()
