@@ -164,6 +164,48 @@ def test_disagreement_drops_the_old_chunks_from_the_first_offending_knot_on_and_
     assert ensembler.disagreements == 1, "chunks already out must not be counted again"
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), count=st.integers(2, 5), threshold=st.floats(0.1, 4.0))
+def test_the_gate_equals_the_slow_reference(seed, count, threshold):
+    """Chunks come one by one, each is blended at once, as the node does, and drops what it contradicts."""
+    groups = np.array([0, 0, 1])
+    chunks = sorted(random_chunks(seed, count, joints=3), key=lambda chunk: chunk.stamp_ns)
+    ensembler = Ensembler(ensemble_settings(3, m=0.2, disagreement=np.full(3, threshold), group=groups))
+    times_ns = T0_NS + np.arange(12) * PERIOD_NS
+    valid_until = [[math.inf] * 3 for _ in chunks]  # per chunk and joint, what is left of it
+    disagreements = 0
+    for newest, chunk in enumerate(chunks):
+        ensembler.add(chunk)
+        blended = ensembler.blend(times_ns)
+
+        def predictions(time_ns, joint, upto=newest):
+            return [
+                (c, float(chunks[c].at(np.array([time_ns]))[0, joint]))
+                for c in range(upto + 1)
+                if chunks[c].stamp_ns <= time_ns <= chunks[c].end_ns and time_ns < valid_until[c][joint]
+            ]
+
+        def spread(time_ns, joint):
+            values = [value for _, value in predictions(time_ns, joint)]
+            return max(values) - min(values) if values else 0.0
+
+        for group in (0, 1):
+            members = [joint for joint in range(3) if groups[joint] == group]
+            offending = [t for t in times_ns if newest and any(spread(t, j) > threshold for j in members)]
+            if offending:
+                disagreements += 1
+                for older in range(newest):
+                    for joint in members:
+                        valid_until[older][joint] = min(valid_until[older][joint], offending[0])
+        for k, time_ns in enumerate(times_ns):
+            for joint in range(3):
+                left = predictions(time_ns, joint)
+                weights = [math.exp(-0.2 * rank) for rank in range(len(left))]
+                expected = np.average([v for _, v in left], weights=weights) if left else math.nan
+                np.testing.assert_allclose(blended[k, joint], expected, atol=1e-9)
+    assert ensembler.disagreements == disagreements
+
+
 def test_uncoupled_joints_keep_their_average():
     ensembler = Ensembler(ensemble_settings(m=0.0, disagreement=np.array([0.5, 0.5]), group=np.array([0, 1])))
     ensembler.add(constant(0.0))
