@@ -95,7 +95,9 @@ class BatchMaker:
         self._state = self.scales[STATE_KEY].normalize(torch.from_numpy(data.state))  # (M, D)
         self._action = self.scales[ACTION_KEY].normalize(torch.from_numpy(data.action))  # (M, A)
         texts = [*data.tasks, EMPTY_INSTRUCTION]  # the last stands for a dropped one
-        self._pooled = policy.observation_encoder.text_encoder.pool(*tokenizer(texts)).clone()  # (tasks+1, E)
+        device = next(policy.parameters()).device
+        tokens = [each.to(device) for each in tokenizer(texts)]
+        self._pooled = policy.observation_encoder.text_encoder.pool(*tokens).cpu()  # (tasks + 1, E)
         self._first, self._last = data.episode_bounds()
 
     @property
@@ -184,15 +186,13 @@ class BatchMaker:
 
     @torch.no_grad()
     def all_features(self, policy: DiTPolicy, chunk: int = 256) -> Tensor:
-        """What the vision encoder makes of every frame (M, N * F), for training with it frozen."""
-        was_training = policy.training
+        """What the vision encoder makes of every frame (M, N * F) on the CPU, for training with it frozen."""
+        was_training, device = policy.training, next(policy.parameters()).device
         policy.eval()
-        parts = [
-            policy.observation_encoder.encode_images(self._scaled(self._pixels(frames[:, None]), None))[:, 0]
-            for frames in np.array_split(
-                np.arange(len(self.data.state)), max(1, len(self.data.state) // chunk)
-            )
-        ]
+        parts = []
+        for frames in np.array_split(np.arange(len(self._state)), max(1, len(self._state) // chunk)):
+            images = self._scaled(self._pixels(frames[:, None]).to(device), None)
+            parts.append(policy.observation_encoder.encode_images(images)[:, 0].cpu())
         policy.train(was_training)
         return torch.cat(parts)
 
