@@ -28,6 +28,7 @@ COMMANDS = {
     ),
     "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),
     "recorder_node": Command("dit_policy_ros.ros.recorder_node", "demonstrations into a LeRobotDataset"),
+    "teleop_expert": Command("dit_policy_ros.ros.teleop_node", "a scripted operator for the simulated robot"),
     "sim_node": Command("dit_policy_ros.ros.sim_node", "a MuJoCo robot that speaks like a ros2_control one"),
 }
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from geometry_msgs.msg import Point as Point3
+from geometry_msgs.msg import Pose, PoseArray, Quaternion
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -79,6 +81,22 @@ def camera_info_message(
     msg.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     msg.p = [f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
     return msg
+
+
+def cubes_message(time_ns: int, frames: np.ndarray) -> PoseArray:
+    """Where the cubes really are: (3, 7) place [m] and quaternion (w, x, y, z), in the world."""
+    msg = PoseArray()
+    msg.header.stamp = to_stamp(time_ns)
+    msg.header.frame_id = "world"
+    for x, y, z, qw, qx, qy, qz in frames.tolist():
+        msg.poses.append(Pose(position=Point3(x=x, y=y, z=z), orientation=Quaternion(w=qw, x=qx, y=qy, z=qz)))
+    return msg
+
+
+def cube_frames(msg: PoseArray) -> np.ndarray:
+    """The reverse of ``cubes_message``: (3, 7)."""
+    rows = [(pose.position, pose.orientation) for pose in msg.poses]
+    return np.array([(p.x, p.y, p.z, q.w, q.x, q.y, q.z) for p, q in rows])
 
 
 def referee_message(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
@@ -24,7 +25,12 @@ from dit_policy_ros.ros.parameters import declare_parameters, read_settings
 from dit_policy_ros.ros.qos import STATUS, TRAJECTORIES
 from dit_policy_ros.ros.sim_cameras import CameraThread
 from dit_policy_ros.ros.sim_gripper import GripperServer
-from dit_policy_ros.ros.sim_messages import joint_state_message, referee_message, trajectory_from
+from dit_policy_ros.ros.sim_messages import (
+    cubes_message,
+    joint_state_message,
+    referee_message,
+    trajectory_from,
+)
 from dit_policy_ros.ros.sim_parameters import SIM_PARAMETERS
 from dit_policy_ros.sim.gripper import ParallelGripperController
 from dit_policy_ros.sim.jtc import TrajectoryController
@@ -46,8 +52,8 @@ _JOINT_STATES = QoSProfile(depth=10)  # reliable, as the broadcaster publishes
 class SimNode(Node):
     """Physics in one thread, cameras in another, messages in the executor's.
 
-    Topics: joint_states, <camera>/image_raw, <camera>/camera_info, <controller>/joint_trajectory, ~/referee;
-    service ~/reset. Stamps are the simulated instants, which follow the node's clock.
+    Topics: joint_states, <camera>/image_raw, <camera>/camera_info, <controller>/joint_trajectory, ~/referee,
+    ~/cubes; service ~/reset. Stamps are the simulated instants, which follow the node's clock.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -70,6 +76,7 @@ class SimNode(Node):
         self._real_time = RealTimeFactor()
         self._skipped_ns = 0
         self._joint_states = self.create_publisher(JointState, "joint_states", _JOINT_STATES)
+        self._cubes = self.create_publisher(PoseArray, "~/cubes", _JOINT_STATES)
         self._referee_status = self.create_publisher(DiagnosticStatus, "~/referee", STATUS)
         self._cameras = CameraThread(
             self, self._sim.model, settings["cameras"], settings["image_width"], settings["image_height"]
@@ -167,6 +174,7 @@ class SimNode(Node):
         names = [JOINTS[i] for i in order]
         msg = joint_state_message(self._sim.time_ns, names, positions[order], velocities[order])
         self._joint_states.publish(msg)
+        self._cubes.publish(cubes_message(self._sim.time_ns, self._sim.cube_frames()))
         self._complain_about_nan()
 
     def _snapshot(self) -> None:

@@ -161,6 +161,21 @@ class BimanualSim:
             controller.reset(pose[index])
         mujoco.mj_forward(self.model, self.data)
 
+    def cube_frames(self) -> np.ndarray:
+        """All cubes (3, 7): place [m] and unit quaternion (w, x, y, z) of red, green, blue, in the world."""
+        return np.array([self.data.qpos[start : start + 7] for start in self._cube_qpos])
+
+    def imitate(self, pose: np.ndarray, cube_frames: np.ndarray, command: np.ndarray | None = None) -> None:
+        """Looks like another robot and its scene: joints (14,), cubes (3, 7) as `cube_frames` gives them.
+
+        Velocities are zero; `command` (14,) is what the controllers ask for there, None: the pose.
+        """
+        for start, frame in zip(self._cube_qpos, cube_frames, strict=True):
+            self.data.qpos[start : start + 7] = frame
+        self.place(pose)
+        if command is not None:
+            self._command[:] = command
+
     def place_cubes(self, cubes: np.ndarray) -> None:
         """Teleports the cubes to (3, 3) x [m], y [m], yaw [rad], at rest on the table."""
         for start, (x, y, yaw) in zip(self._cube_qpos, cubes, strict=True):

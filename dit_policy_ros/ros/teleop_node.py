@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scripted operator as a ROS node: commands the simulated robot as a person with leader arms would.
+
+It sees what a person sees and a little more: the joints, and where the cubes really are (sim_node's ~/cubes).
+It commands by the topics that a leader arm's driver would use, so the recorder hears it like one.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import PoseArray
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from dit_policy_ros.core.errors import TaskError
+from dit_policy_ros.ros.convert import stamp_ns
+from dit_policy_ros.ros.lifecycle import run_node
+from dit_policy_ros.ros.node_help import print_help_if_asked
+from dit_policy_ros.ros.parameter_table import Parameter
+from dit_policy_ros.ros.parameters import declare_parameters, read_settings
+from dit_policy_ros.ros.qos import JOINT_STATES, TRAJECTORIES
+from dit_policy_ros.ros.sim_messages import cube_frames
+from dit_policy_ros.sim.operator import Operator
+from dit_policy_ros.sim.robot import CONTROLLERS, JOINTS, BimanualSim
+from dit_policy_ros.sim.suite import find, suite
+from dit_policy_ros.sim.tracking import FPS
+from dit_policy_ros.srv import SetTask
+
+_PURPOSE = (
+    "A scripted operator for the simulated robot: carries out one instruction after the other by commands on "
+    "<controller>/joint_trajectory, for recording demonstrations. It never moves before it is given a task."
+)
+TELEOP_PARAMETERS = (
+    Parameter("task", str, "", "instruction to begin with; empty: wait for ~/set_task", read_only=True),
+    Parameter("seed", int, 0, "of the variation from one demonstration to the next", low=0, high=2**31 - 1),
+)
+_ARMS = np.array(["gripper" not in name for name in JOINTS])  # (14,)
+_MOVED = 0.2  # [rad] from the last command: the scene was reset
+_AHEAD = Duration(nanosec=round(2e9 / FPS))  # until a command is reached: the next one comes half-way
+
+
+class TeleopNode(Node):
+    """Topics: joint_states, /sim/cubes in; <controller>/joint_trajectory out. Service: ~/set_task."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Raises TaskError where the first instruction is none of the scene's."""
+        super().__init__("teleop", automatically_declare_parameters_from_overrides=True, **kwargs)
+        declare_parameters(self, TELEOP_PARAMETERS)
+        settings = read_settings(self, TELEOP_PARAMETERS)
+        self._mirror = BimanualSim()
+        self._operator = Operator(np.random.default_rng(settings["seed"]))
+        self._target: np.ndarray | None = None  # (14,) [rad], [m], last commanded
+        self._joints: tuple[int, np.ndarray] | None = None  # stamp [ns], (14,)
+        self._seen: np.ndarray | None = None  # (14,) of the instant that the mirror shows
+        self._waiting = settings["task"]
+        if self._waiting:
+            find(self._waiting)
+        self._outputs = {
+            name: self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", TRAJECTORIES)
+            for name in CONTROLLERS
+        }
+        self.create_subscription(JointState, "joint_states", self._take_joints, JOINT_STATES)
+        self.create_subscription(PoseArray, "sim/cubes", self._take_cubes, JOINT_STATES)
+        self.create_service(SetTask, "~/set_task", self._set_task)
+        self.create_timer(1.0 / FPS, self._act)
+
+    def _take_joints(self, msg: JointState) -> None:
+        by_name = dict(zip(msg.name, msg.position, strict=True))
+        self._joints = stamp_ns(msg.header.stamp), np.array([by_name[name] for name in JOINTS])
+
+    def _take_cubes(self, msg: PoseArray) -> None:
+        """Published right after joint_states of the same instant; others are left out."""
+        if self._joints is None or self._joints[0] != stamp_ns(msg.header.stamp):
+            return
+        self._seen = self._joints[1]
+        self._mirror.imitate(self._seen, cube_frames(msg), self._target)
+
+    def _set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        response.known_tasks = [task.instruction for task in suite()]
+        try:
+            find(request.task)
+        except TaskError as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._waiting = request.task
+        response.success, response.message = True, f"the operator will {request.task}"
+        return response
+
+    def _act(self) -> None:
+        if self._seen is None:
+            return
+        if self._waiting:
+            # The last command of one task is where the next one begins; the first begins where the arms are.
+            if self._target is None or np.abs(self._target - self._seen)[_ARMS].max() > _MOVED:
+                self._target = self._seen.copy()
+                self._mirror.imitate(self._seen, self._mirror.cube_frames(), self._target)
+            self._operator.begin(self._mirror, find(self._waiting))
+            self.get_logger().info(f"now: {self._waiting}")
+            self._waiting = ""
+        if self._target is None:
+            return
+        self._target = self._operator.act(self._mirror)
+        for name, publisher in self._outputs.items():
+            indices = [JOINTS.index(joint) for joint in CONTROLLERS[name]]
+            point = JointTrajectoryPoint(positions=self._target[indices].tolist(), time_from_start=_AHEAD)
+            publisher.publish(JointTrajectory(joint_names=list(CONTROLLERS[name]), points=[point]))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the operator until SIGINT or SIGTERM."""
+    if print_help_if_asked("teleop_expert", _PURPOSE, TELEOP_PARAMETERS, args):
+        return 0
+    return run_node(TeleopNode, args, threads=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

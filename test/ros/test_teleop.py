@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scripted operator and the simulated robot, as processes with DDS between them."""
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
+from ros_testing import call, spinning  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
+from dit_policy_ros.srv import SetTask  # noqa: E402
+
+START, DONE = 90.0, 90.0  # [s] on a busy machine
+LIFT, PUSH = "lift the red cube with the left arm", "push the blue cube to the right zone"
+
+
+def test_it_waits_for_a_task_and_does_one_after_the_other(ros_domain, start_process, wait_for) -> None:
+    start_process(
+        "sim", "dit_policy_ros.ros.sim_node", "--ros-args", "-p", "seed:=4", "-p", "camera_rate:=1.0"
+    )
+    start_process("teleop", "dit_policy_ros.ros.teleop_node", "--ros-args", "-p", "seed:=1")
+    node = rclpy.create_node("listener")
+    referee: dict[str, str] = {}
+    commands: list[JointTrajectory] = []
+    node.create_subscription(
+        DiagnosticStatus, "/sim/referee", lambda m: referee.update({v.key: v.value for v in m.values}), 1
+    )
+    node.create_subscription(JointTrajectory, "/left_arm_controller/joint_trajectory", commands.append, 10)
+    with spinning(node):
+        client = node.create_client(SetTask, "/teleop/set_task")
+        wait_for(lambda: client.service_is_ready() and referee, START, "both nodes are up")
+        refused = call(node, SetTask, "/teleop/set_task", SetTask.Request(task="juggle"))
+        assert not refused.success and "knows no task 'juggle'" in refused.message
+        assert LIFT in refused.known_tasks and len(refused.known_tasks) == 21
+        assert commands == [], "it does not move before it has a task"
+        assert call(node, SetTask, "/teleop/set_task", SetTask.Request(task=LIFT)).success
+        wait_for(lambda: referee[f"{LIFT}/done"] != "no", DONE, "the cube is lifted")
+        assert commands and commands[0].points[0].positions
+        assert call(node, Trigger, "/sim/reset", Trigger.Request()).success
+        wait_for(lambda: referee[f"{LIFT}/done"] == "no", 10.0, "a new scene")
+        assert call(node, SetTask, "/teleop/set_task", SetTask.Request(task=PUSH)).success
+        wait_for(lambda: referee[f"{PUSH}/done"] != "no", DONE, "the cube is pushed")
+        assert referee["trajectories_rejected"] == "0"
