@@ -39,12 +39,15 @@ def activation_problems(
     Returns:
         One line per problem with its remedy; empty where activation is safe.
     """
+
+    def transient() -> list[str]:
+        return _missing(streams, outputs, now_ns) + _clock_problems(node, streams)
+
     for _ in range(round(timeout / _POLL)):
-        if not _missing(streams, outputs, now_ns) or give_up.wait(_POLL):
+        if not transient() or give_up.wait(_POLL):
             break
     return [
-        *_missing(streams, outputs, now_ns),
-        *_clock_problems(node, streams),
+        *transient(),
         *_pose_problems(streams, contract),
         *_other_commanders(node, outputs),
         *_controller_problems(node, contract, outputs),

@@ -102,8 +102,7 @@ class SensorStreams:
 
     def _on_image(self, stream: StreamBuffer, msg: Image | CompressedImage) -> None:
         stamp = stamp_ns(msg.header.stamp)
-        stream.push(stamp, msg, self.now_ns())
-        if self._fingerprint:
+        if stream.push(stamp, msg, self.now_ns()) and self._fingerprint:
             self._pictures.see(stream.name, stamp, zlib.crc32(msg.data), self.measured())
         self._on_new_image()
 

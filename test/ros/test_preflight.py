@@ -95,7 +95,7 @@ class _Behind:
 
 
 def test_clocks_that_differ_are_measured_and_named(ros_domain, checkpoint, capfd):
-    with configured(checkpoint, robot_class=LateRobot) as node:
+    with configured(checkpoint, robot_class=LateRobot, stream_timeout=0.5) as node:
         joints = node._configured.sensors.observations.joints
         wait_for(lambda: joints.counters.accepted > 10, 10.0, "joint states")
         text = refusal(node, capfd)

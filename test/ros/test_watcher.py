@@ -38,7 +38,7 @@ def message(now_ns, shift=0.0, start=0):
 def faults(watcher, *messages, now_ns):
     found = []
     for each in messages:
-        found += watcher._faults(ARM, list(CONTRACT.controller(ARM).joints), each, now_ns * 1e-9 + 0.001)
+        found += watcher._faults(ARM, list(CONTRACT.controller(ARM).joints), each, now_ns + 1_000_000)
     return found
 
 

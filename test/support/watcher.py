@@ -30,7 +30,7 @@ class Watcher(Node):
         self._limits, self._output = contract["limits"], output
         self._violations: list[str] = []
         self._messages = 0
-        self._last: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._last: dict[str, tuple[int, np.ndarray, np.ndarray, np.ndarray]] = {}
         self._stamps: dict[int, set[str]] = {}
         self._controllers = contract["controllers"]["names"]
         for name in self._controllers:
@@ -45,19 +45,20 @@ class Watcher(Node):
 
     def _on_message(self, name: str, joints: list[str], message: JointTrajectory) -> None:
         self._messages += 1
-        now = self.get_clock().now().nanoseconds * 1e-9
-        complaints = list(self._faults(name, joints, message, now))
-        self._violations += [f"{name} at {now:.3f}: {complaint}" for complaint in complaints]
+        now_ns = self.get_clock().now().nanoseconds
+        complaints = list(self._faults(name, joints, message, now_ns))
+        self._violations += [f"{name} at {now_ns * 1e-9:.3f}: {complaint}" for complaint in complaints]
 
-    def _faults(self, name, joints, message, now):
+    def _faults(self, name, joints, message, now_ns):
         if list(message.joint_names) != joints:
             yield f"joints {list(message.joint_names)}"
             return
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        self._stamps.setdefault(round(stamp * 1e6), set()).add(name)
-        times = stamp + np.array(
-            [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in message.points]
-        )
+        # Times are counted from the stamp: seconds since 1970 as a float would be rounded by a quarter of a
+        # microsecond, and knots may lie ten microseconds apart.
+        stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        now = (now_ns - stamp_ns) * 1e-9
+        self._stamps.setdefault(stamp_ns, set()).add(name)
+        times = np.array([p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in message.points])
         lengths = {len(field) for p in message.points for field in (p.positions, p.velocities)}
         if lengths != {len(joints)}:
             yield f"shapes: fields of {sorted(lengths)} for {len(joints)} joints"
@@ -75,8 +76,8 @@ class Watcher(Node):
             yield f"spans {times[0] - now:.3f} to {times[-1] - now:.3f} s from now"
         yield from self._beyond(joints, times, positions, velocities)
         if name in self._last:
-            yield from self._leaps(self._last[name], (times, positions), now)
-        self._last[name] = (times, positions, velocities)
+            yield from self._leaps(*self._last[name], (now_ns, stamp_ns, times[0], positions[0]))
+        self._last[name] = (stamp_ns, times, positions, velocities)
 
     def _beyond(self, joints, times, positions, velocities):
         grid = np.linspace(times[0], times[-1], 20 * len(times))
@@ -90,22 +91,23 @@ class Watcher(Node):
             if np.abs(a).max() > limit["acceleration"] * 1.001 + 0.02:
                 yield f"{joint} accelerates by {np.abs(a).max():.4f}"
 
-    def _leaps(self, old, new, now):
+    def _leaps(self, stamp_ns, times, positions, velocities, new):
         """A new plan begins where the old one is by then, unless that is over."""
-        if now > old[0][-1] + 0.3 or new[0][0] < old[0][0]:
+        now_ns, new_stamp_ns, first, beginning = new
+        at = (new_stamp_ns - stamp_ns) * 1e-9 + first
+        if (now_ns - stamp_ns) * 1e-9 > times[-1] + 0.3 or at < times[0]:
             return  # a new beginning, after a rest
-        begin = np.array([new[0][0]])
-        for j in range(old[1].shape[1]):
-            before = hermite(old[0], old[1][:, j], old[2][:, j], begin)[0][0]
-            if abs(new[1][0, j] - before) > STEP:
-                yield f"joint {j} leaps from {before:.4f} to {new[1][0, j]:.4f}"
+        for j, position in enumerate(beginning):
+            before = hermite(times, positions[:, j], velocities[:, j], np.array([at]))[0][0]
+            if abs(position - before) > STEP:
+                yield f"joint {j} leaps from {before:.4f} to {position:.4f}"
 
     def write(self) -> None:
         newest = max(self._stamps, default=0)
         alone = [
             f"stamp {stamp}: only {sorted(names)}"
             for stamp, names in self._stamps.items()
-            if len(names) < len(self._controllers) and stamp < newest - 2_000_000
+            if len(names) < len(self._controllers) and stamp < newest - 2_000_000_000
         ]
         report = {"messages": self._messages, "violations": self._violations + alone}
         temporary = self._output.with_suffix(".tmp")

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How smooth a policy's motion is, by the way its chunks are streamed to a joint_trajectory_controller.
+
+A policy of 30 Hz gives a chunk of 16 steps every 6 steps, 80 ms after its observation, and wants a joint to
+follow a sine of 0.6 rad and 0.4 Hz. The simulated controller (200 Hz, the semantics of
+joint_trajectory_controller) makes commands of them. Chunks are clean, or differ from one another by an
+offset of 20 mrad (sigma).
+
+Reports for each way the root mean square of the commanded acceleration [rad/s^2], its peak, and how far the
+command lags behind what the policy wanted [s]. Deterministic; nothing is timed.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.contract import Limits
+from dit_policy_ros.core.ensemble import EnsembleMode, EnsembleSettings
+from dit_policy_ros.core.pipeline import MotionSettings, Pipeline
+from dit_policy_ros.sim.jtc import TrajectoryController
+from dit_policy_ros.sim.trajectory import Point, Trajectory
+
+DT_NS, STEPS, EVERY, LATENCY_NS = 33_333_333, 16, 6, 80_000_000
+CONTROL_NS = 5_000_000  # 200 Hz
+AMPLITUDE, FREQUENCY = 0.6, 0.4  # [rad], [Hz]
+SIGMA = 0.02  # [rad]
+SECONDS, SETTLING = 30.0, 3.0  # [s]
+T0_NS = 1_000_000_000_000
+JOINT = ("joint",)
+Way = Callable[[Chunk, int], Iterator[Trajectory]]
+
+
+def wanted(times_ns: np.ndarray) -> np.ndarray:
+    """What the policy wants at the times (N,) -> (N,) [rad]."""
+    return AMPLITUDE * np.sin(2 * np.pi * FREQUENCY * (times_ns - T0_NS) * 1e-9)
+
+
+def chunks(sigma: float) -> Iterator[tuple[int, Chunk]]:
+    """When each chunk arrives [ns], and the chunk."""
+    rng = np.random.default_rng(0)
+    for i in range(int(SECONDS * 30 / EVERY)):
+        stamp_ns = T0_NS + i * EVERY * DT_NS
+        times_ns = stamp_ns + DT_NS * np.arange(STEPS, dtype=np.int64)  # (T,)
+        actions = wanted(times_ns) + rng.normal(0.0, sigma)
+        yield stamp_ns + LATENCY_NS, Chunk(stamp_ns, DT_NS, actions[:, None])
+
+
+def positions_only(stamp_ns: int, offsets_ns: np.ndarray, positions: np.ndarray) -> Trajectory:
+    points = tuple(Point(int(o), (float(p),)) for o, p in zip(offsets_ns, positions, strict=True))
+    return Trajectory(stamp_ns, JOINT, points)
+
+
+def whole_chunk_from_now(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
+    """Stamp 0, the first point one step ahead: what peers do with chunks."""
+    offsets_ns = DT_NS * np.arange(1, STEPS + 1)
+    yield positions_only(0, offsets_ns, chunk.actions[:, 0])
+
+
+def raw_chunk(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
+    """Stamped with the observation."""
+    yield positions_only(chunk.stamp_ns, DT_NS * np.arange(STEPS), chunk.actions[:, 0])
+
+
+def future_points(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
+    """Points that are past are dropped; all that are sent lie ahead."""
+    offsets_ns = DT_NS * np.arange(STEPS)
+    ahead = chunk.stamp_ns + offsets_ns > now_ns
+    yield positions_only(chunk.stamp_ns, offsets_ns[ahead], chunk.actions[ahead, 0])
+
+
+def spliced() -> Way:
+    """This package: ensemble, splice, velocities, rest at the end."""
+    one = np.ones(1)
+    limits = Limits(-3.0 * one, 3.0 * one, 2.5 * one, 8.0 * one)
+    ensemble = EnsembleSettings(
+        EnsembleMode.ACT, 0.01, np.zeros(1, bool), np.full(1, 0.3), np.zeros(1, np.int64), 200_000_000
+    )
+    pipeline = Pipeline(JOINT, limits, DT_NS, MotionSettings(ensemble, 0.5, 5, 1.0, np.full(1, np.inf)))
+    pipeline.start(np.zeros(1), T0_NS)
+
+    def way(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
+        plan = pipeline.add_chunk(chunk, now_ns)
+        if plan is not None:
+            offsets_ns = plan.times_ns - plan.times_ns[0]
+            points = tuple(
+                Point(int(o), (float(p),), (float(v),))
+                for o, p, v in zip(offsets_ns, plan.positions[:, 0], plan.velocities[:, 0], strict=True)
+            )
+            yield Trajectory(int(plan.times_ns[0]), JOINT, points)
+
+    return way
+
+
+def execute(way: Way | None, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times (N,) [ns] and commands (N,) [rad] of the controller; None sends one point per step at t = 0."""
+    controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS)
+    arriving, newest, next_step_ns = list(chunks(sigma))[::-1], None, T0_NS
+    times_ns, commands, velocity = [], [], 0.0
+    for now_ns in range(T0_NS, T0_NS + round(SECONDS * 1e9), CONTROL_NS):
+        while arriving and arriving[-1][0] <= now_ns:
+            newest = arriving.pop()[1]
+            for message in way(newest, now_ns) if way is not None else ():
+                if reason := controller.accept(message, now_ns):
+                    raise ValueError(f"the controller rejects a message: {reason}")
+        if way is None and newest is not None and now_ns >= next_step_ns:
+            next_step_ns = now_ns + DT_NS
+            action = newest.at(np.array([min(now_ns, newest.end_ns)]))[0, 0]
+            controller.accept(positions_only(0, np.zeros(1, np.int64), np.array([action])), now_ns)
+        before = float(controller.command[0])
+        command = float(controller.update(now_ns, np.array([before]), np.array([velocity]))[0])
+        velocity = (command - before) / (CONTROL_NS * 1e-9)
+        times_ns.append(now_ns + CONTROL_NS)
+        commands.append(command)
+    return np.array(times_ns), np.array(commands)
+
+
+def figures(times_ns: np.ndarray, commands: np.ndarray) -> dict[str, float]:
+    """Of a run, without its beginning."""
+    settled = times_ns > T0_NS + SETTLING * 1e9
+    acceleration = np.diff(commands[settled], 2) / (CONTROL_NS * 1e-9) ** 2
+    lags = np.arange(-10, 41)  # [control periods]
+    errors = [
+        np.square(commands[settled] - wanted(times_ns[settled] - lag * CONTROL_NS)).mean() for lag in lags
+    ]
+    return {
+        "acceleration_rms": float(np.sqrt(np.mean(acceleration**2))),
+        "acceleration_peak": float(np.abs(acceleration).max()),
+        "lag": float(lags[int(np.argmin(errors))] * CONTROL_NS * 1e-9),
+    }
+
+
+WAYS: dict[str, Callable[[], Way | None]] = {
+    "one point per step at t = 0": lambda: None,
+    "whole chunk from now, stamp 0": lambda: whole_chunk_from_now,
+    "raw chunk, stamp of the observation": lambda: raw_chunk,
+    "future points only": lambda: future_points,
+    "spliced plan with velocities (ours)": spliced,
+}
+
+
+def plot(path: Path) -> None:
+    """The commanded acceleration of each way over two seconds, chunks disagreeing."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        len(WAYS), 1, figsize=(8, 9), sharex=True, sharey=True, layout="constrained"
+    )
+    for axis, (name, make) in zip(axes, WAYS.items(), strict=True):
+        times_ns, commands = execute(make(), SIGMA)
+        acceleration = np.diff(commands, 2) / (CONTROL_NS * 1e-9) ** 2
+        seconds = (times_ns[1:-1] - T0_NS) * 1e-9
+        shown = (seconds > 10.0) & (seconds < 12.0)
+        axis.plot(
+            seconds[shown], acceleration[shown], linewidth=0.8, color="C3" if "ours" not in name else "C0"
+        )
+        axis.set_title(name, fontsize=9, loc="left")
+        axis.set_ylim(-150, 150)
+        axis.grid(alpha=0.3)
+    axes[-1].set_xlabel("time [s]")
+    figure.supylabel("commanded acceleration [rad/s²]", fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("out/bench/streaming.json"), help="where figures go"
+    )
+    parser.add_argument("--plot", type=Path, help="also draw the ways, into this file")
+    options = parser.parse_args()
+    table = {
+        name: {case: figures(*execute(make(), s)) for case, s in (("clean", 0.0), ("disagreeing", SIGMA))}
+        for name, make in WAYS.items()
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(table, indent=2) + "\n")
+    for name, cases in table.items():
+        line = ", ".join(
+            f"{case} {f['acceleration_rms']:.1f} rms {f['acceleration_peak']:.0f} peak, lag {f['lag']:.3f} s"
+            for case, f in cases.items()
+        )
+        print(f"{name:38} {line}")
+    if options.plot:
+        plot(options.plot)
+    print(f"written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()
