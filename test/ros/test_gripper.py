@@ -115,8 +115,8 @@ def test_a_gripper_that_rejects_a_goal_holds_both_arms_until_resumed(ros_domain,
     with running(checkpoint) as (robot, node):
         robot.hands["right_gripper_controller"].accept = lambda positions: "broken"
         motion = node._configured.motion
-        wait_for(lambda: motion.state is MotionState.HOLD, 15.0, "a hold")
-        assert "right_gripper_controller rejects the goal" in motion.pipeline.hold_reason
+        reason = "right_gripper_controller rejects the goal"
+        wait_for(lambda: reason in motion.pipeline.hold_reason, 15.0, f"a hold: {reason}")
         assert not motion.recoverable
 
 

@@ -116,7 +116,14 @@ class Grasp:
         return self.sim.cube_position("red") - self.sim.tcp("left")
 
 
-@pytest.mark.parametrize("what", ["hold", "hold without joint states", "the policy dies"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "hold without joint states",
+        pytest.param("hold", marks=pytest.mark.slow),
+        pytest.param("the policy dies", marks=pytest.mark.slow),
+    ],
+)
 def test_a_grasped_cube_stays_grasped_for_a_minute(what):
     grasp = Grasp()
     motion = grasp.motion
