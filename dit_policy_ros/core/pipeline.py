@@ -53,6 +53,11 @@ class MotionSettings:
     pacing: Pacing = Pacing.CONTINUOUS
 
 
+# An arm at rest stands much closer to its command than a moving one follows it; one that does not has another
+# command in force than the hold.
+_STANDS_WITHIN = 0.1  # [share of max_tracking_error]
+
+
 class MotionState(StrEnum):
     """Where the motion stands."""
 
@@ -226,7 +231,7 @@ class Pipeline:
         velocity = velocity if stopped_ns is None else np.zeros_like(position)  # (A,) both
         if measured is not None:
             measured = nearest(measured, position, self.limits.continuous)
-            lost = self._lost(measured, position)  # (A,)
+            lost = self._off(measured, position)  # (A,)
             position = np.where(lost, self._inside(measured), position)
             velocity = np.where(lost, 0.0, velocity)
         plan = braking_plan(position, velocity, now_ns, self.limits, self.settings.hold_rest)
@@ -247,8 +252,8 @@ class Pipeline:
 
         Args:
             now_ns: present time [ns].
-            measured: (A,) fresh measured pose, if there is one: there starts a joint that was moved away
-                from the commanded pose meanwhile,
+            measured: (A,) fresh measured pose, if there is one: there starts a joint that does not stand
+                where it was commanded to (it was moved, or its controller restarted),
             uncommanded: (A,) and a joint whose controller has not got the hold.
         """
         if self.state is not MotionState.HOLD:
@@ -257,7 +262,7 @@ class Pipeline:
             return False
         pose = self._started.plan.positions[-1]  # (A,)
         if measured is not None:
-            elsewhere = self._lost(measured, pose)  # (A,)
+            elsewhere = self._off(measured, pose, _STANDS_WITHIN)  # (A,)
             if uncommanded is not None:
                 elsewhere |= uncommanded
             pose = np.where(elsewhere, measured, pose)
@@ -269,12 +274,13 @@ class Pipeline:
         commanded, _ = self._started.plan.sample_at(time_ns)  # (A,)
         return ", ".join(
             f"{self.joints[i]} is at {measured[i]:.4g}, commanded to {commanded[i]:.4g}"
-            for i in np.flatnonzero(self._lost(measured, commanded))
+            for i in np.flatnonzero(self._off(measured, commanded))
         )
 
-    def _lost(self, measured: Array, commanded: Array) -> NDArray[np.bool_]:
+    def _off(self, measured: Array, commanded: Array, share: float = 1.0) -> NDArray[np.bool_]:
+        """Which joints (A,) are off by more than a share of max_tracking_error."""
         error = nearest(measured, commanded, self.limits.continuous) - commanded  # (A,)
-        return np.abs(error) > self.settings.max_tracking_error
+        return np.abs(error) > share * self.settings.max_tracking_error
 
     def _inside(self, pose: Array) -> Array:
         return np.clip(pose, self.limits.position_min, self.limits.position_max)

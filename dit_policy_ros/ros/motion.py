@@ -138,6 +138,8 @@ class Motion:
                 stopped_ns = jump.expected_ns if jump.by_ns < 0 else None
                 if self._hold(str(jump), recoverable=True, stopped_ns=stopped_ns):
                     self._logger.error(f"HOLD: {jump} (resumes by itself)")
+                else:  # a hold in force was stamped by the former time
+                    self._uncommanded |= {controller.name for controller in self._contract.controllers}
             return self._clocks.still_for(self._steady_ns())
 
     def resume(self) -> bool:

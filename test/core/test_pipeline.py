@@ -163,9 +163,9 @@ def first_plan(pipeline, now_ns) -> Plan:
     return pipeline.add_chunk(wave(now_ns), now_ns + 80_000_000)
 
 
-@pytest.mark.parametrize(("moved_by", "follows"), [(0.05, False), (0.3, True)])
+@pytest.mark.parametrize(("moved_by", "follows"), [(0.03, False), (0.08, True), (0.9, True)])
 def test_an_arm_that_was_moved_during_a_hold_starts_where_it_is(moved_by, follows):
-    pipeline, now_ns = held(max_tracking_error=0.1)
+    pipeline, now_ns = held(max_tracking_error=0.5)
     commanded = pipeline.plan.positions[-1]
     measured = commanded + np.array([moved_by, 0.0])
     assert pipeline.resume(now_ns, measured)

@@ -274,6 +274,17 @@ def test_a_chunk_begun_before_a_hold_is_not_followed_after_it():
     assert len(loop.controllers.sent) == sent
 
 
+def test_a_clock_that_is_set_during_a_hold_makes_every_joint_resume_from_where_it_is():
+    loop = Loop()
+    lose(loop, "top")
+    loop.run_until(MotionState.HOLD, 1.0)
+    jump(loop)
+    loop.on["top"] = True
+    loop.pose = loop.motion.pipeline.plan.positions[-1] + np.array([0.03, 0.001, 0.03])
+    loop.run_until(MotionState.WAITING, 3.0)
+    np.testing.assert_allclose(loop.motion.pipeline.plan.positions[0], loop.pose)
+
+
 def test_the_joints_of_a_controller_that_missed_the_hold_resume_from_where_they_are():
     loop = Loop()
     detach(loop)
