@@ -37,6 +37,10 @@ class PlanRejected(DitPolicyError):
     """A chunk or a plan breaks a rule that protects the robot; nothing of it was sent."""
 
 
+class IncidentError(DitPolicyError):
+    """An incident cannot be written or read."""
+
+
 class DatasetError(DitPolicyError):
     """A dataset cannot be created, opened, extended or read."""
 

@@ -35,6 +35,11 @@ class Policy(Protocol):
         ...
 
     @property
+    def steps(self) -> int:
+        """Sampling steps of one inference."""
+        ...
+
+    @property
     def uses_previous(self) -> bool:
         """Whether ``predict`` does anything with ``previous``."""
         ...
@@ -99,6 +104,10 @@ class Policy(Protocol):
         Returns:
             float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
         """
+        ...
+
+    def seed_sampling(self, seed: int) -> None:
+        """Make what the next ``predict`` draws a function of ``seed`` (0 to 2**63 - 1)."""
         ...
 
     def warm_up(self, n: int) -> NDArray[np.float64]:

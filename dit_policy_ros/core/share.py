@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the package's own files (config, launch, urdf, mjcf, checkpoints) lie on this machine."""
 
+import re
 from pathlib import Path
 
 PACKAGE = "dit_policy_ros"
@@ -28,3 +29,9 @@ def share_directory(module_file: str | Path = __file__) -> Path:
 def default_checkpoint() -> Path:
     """The checkpoint that ships with the package: reaching, for the simulated robot."""
     return share_directory() / "checkpoints" / "touch_cubes"
+
+
+def package_version() -> str:
+    """Version of this package, as package.xml has it."""
+    found = re.search(r"<version>(.+?)</version>", (share_directory() / "package.xml").read_text())
+    return found.group(1) if found else "unknown"

@@ -17,10 +17,18 @@ class RecentValues:
         """Take in one value, forgetting the oldest beyond the size."""
         self._values.append(value)
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     @property
     def newest(self) -> float:
         """The value added last; NaN before the first."""
         return self._values[-1] if self._values else math.nan
+
+    def mean(self) -> float:
+        """The mean of the recent values; NaN before the first."""
+        values = tuple(self._values)
+        return sum(values) / len(values) if values else math.nan
 
     def percentile(self, percent: float) -> float:
         """The given percentile of the recent values; NaN before the first."""

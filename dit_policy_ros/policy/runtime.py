@@ -206,11 +206,15 @@ class DiTRuntime:
             actions = self._action_scale.unnormalize(sampled)
             return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
 
+    def seed_sampling(self, seed: int) -> None:
+        """Make what the next ``predict`` draws a function of ``seed``: seeds torch's global generators."""
+        torch.manual_seed(seed)
+
     def warm_up(self, n: int) -> NDArray[np.float64]:
         """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before.
 
         No frame is seen twice, and every chunk goes on from one before it: the latencies are those of the
-        worst case.
+        worst case. The known instructions are encoded, too, so that a change to one of them costs nothing.
         """
         state = np.zeros((self.n_obs_steps, self.state_dim), np.float32)
         task = self.known_tasks[0] if self.known_tasks else "warm up"
@@ -222,6 +226,9 @@ class DiTRuntime:
                 start = time.perf_counter()
                 self.predict(images, state, task, previous=going_on)
                 latencies[i] = time.perf_counter() - start
+        with self._lock, self._without_gradients():
+            for task in self.known_tasks:
+                self._text(task)
         return latencies
 
     def fit_steps(self, max_latency: float, n: int) -> StepBudget:

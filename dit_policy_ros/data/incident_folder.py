@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An incident on disk: a folder that a person can look through and `dit_policy replay` can repeat.
+
+=================================  ====================================================================
+incident.json                      why and when, versions, parameters, recent events, one entry per inference
+images/<camera>/<stamp>.png        what the policy saw, lossless, RGB
+inferences.npz                     of inference i: state_<i> float32 (n_obs, D), actions_<i> float32 (T, A) and,
+                                   where it went on from others, previous_<i> float64 (horizon, A)
+motion.pickle                      the calls of the motion pipeline; read by ``recorded_pipeline.loads`` only
+=================================  ====================================================================
+"""
+
+import json
+import os
+import pickle
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dit_policy_ros.core.continuation import Continuation
+from dit_policy_ros.core.errors import IncidentError
+from dit_policy_ros.core.incident import Incident, Inference, MotionSegment
+from dit_policy_ros.core.recorded_pipeline import loads
+
+FORMAT = 1
+_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # as small within a few percent, several times faster
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredIncident:
+    """An incident as it was read, and what else was noted in ``incident.json``."""
+
+    folder: Path
+    facts: dict[str, Any]
+    incident: Incident
+
+
+def write_incident(folder: Path, incident: Incident, facts: dict[str, Any]) -> None:
+    """Write a folder that did not exist; it appears under its name only when it is complete.
+
+    Args:
+        folder: to be made, with its parents.
+        facts: what else to note; values that JSON knows.
+
+    Raises:
+        IncidentError: the disk is full or not writable; nothing half-written is left.
+    """
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    try:
+        unfinished.mkdir(parents=True)
+        _write(unfinished, incident, facts)
+        unfinished.rename(folder)
+    except (OSError, cv2.error) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise IncidentError(f"the incident cannot be written to {folder}: {error}") from error
+
+
+def read_incident(folder: Path) -> StoredIncident:
+    """Read a folder that ``write_incident`` has made.
+
+    Raises:
+        IncidentError: it is none, is damaged, or is of another version of the format.
+    """
+    facts_file = folder / "incident.json"
+    if not facts_file.is_file():
+        raise IncidentError(f"{folder} is no incident: expected a folder with incident.json in it")
+    try:
+        facts = json.loads(facts_file.read_text())
+        if facts["format"] != FORMAT:
+            raise IncidentError(
+                f"{folder} has format {facts['format']}, this version reads {FORMAT}; it was written by "
+                f"version {facts.get('version', '?')} of this package"
+            )
+        with np.load(folder / "inferences.npz", allow_pickle=False) as arrays:
+            inferences = tuple(
+                _inference(folder, entry, i, arrays) for i, entry in enumerate(facts["inferences"])
+            )
+        segments = loads((folder / "motion.pickle").read_bytes())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IncidentError(f"{folder} is damaged: {type(error).__name__}: {error}") from error
+    if not (isinstance(segments, tuple) and all(isinstance(part, MotionSegment) for part in segments)):
+        raise IncidentError(f"{folder} is damaged: motion.pickle does not hold motion segments")
+    return StoredIncident(folder, facts, Incident(inferences, segments))
+
+
+def _write(folder: Path, incident: Incident, facts: dict[str, Any]) -> None:
+    arrays: dict[str, NDArray] = {}
+    entries = []
+    for i, inference in enumerate(incident.inferences):
+        arrays[f"state_{i}"] = inference.state
+        actions = inference.actions  # set by the inference's thread while we write: read it once
+        if actions is not None:
+            arrays[f"actions_{i}"] = actions
+        if inference.previous is not None:
+            arrays[f"previous_{i}"] = inference.previous.actions
+        entries.append(
+            {
+                "began_ns": inference.began_ns,
+                "stamp_ns": inference.stamp_ns,
+                "task": inference.task,
+                "seed": inference.seed,
+                "committed": None if inference.previous is None else inference.previous.committed,
+                "image_stamps_ns": {name: list(stamps) for name, stamps in inference.image_stamps_ns.items()},
+            }
+        )
+        for name, frames in inference.images.items():
+            for stamp_ns, frame in zip(inference.image_stamps_ns[name], frames, strict=True):
+                _write_image(_image_file(folder, name, stamp_ns), frame)
+    np.savez(folder / "inferences.npz", allow_pickle=False, **arrays)
+    (folder / "motion.pickle").write_bytes(pickle.dumps(incident.segments))
+    # Last, because it is what makes the folder an incident.
+    document = {"format": FORMAT, **facts, "inferences": entries}
+    with (folder / "incident.json").open("w") as file:
+        json.dump(document, file, indent=1, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _inference(folder: Path, entry: dict[str, Any], i: int, arrays: Any) -> Inference:
+    stamps = {name: tuple(values) for name, values in entry["image_stamps_ns"].items()}
+    return Inference(
+        began_ns=entry["began_ns"],
+        stamp_ns=entry["stamp_ns"],
+        task=entry["task"],
+        seed=entry["seed"],
+        images={
+            name: tuple(_read_image(_image_file(folder, name, stamp)) for stamp in values)
+            for name, values in stamps.items()
+        },
+        image_stamps_ns=stamps,
+        state=arrays[f"state_{i}"],
+        previous=None
+        if entry["committed"] is None
+        else Continuation(arrays[f"previous_{i}"], entry["committed"]),
+        actions=arrays[f"actions_{i}"] if f"actions_{i}" in arrays.files else None,
+    )
+
+
+def _image_file(folder: Path, camera: str, stamp_ns: int) -> Path:
+    return folder / "images" / camera / f"{stamp_ns}.png"
+
+
+def _write_image(file: Path, frame: NDArray[np.uint8]) -> None:
+    if file.exists():  # of an earlier observation
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(file), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), _FAST):
+        raise OSError(f"{file} could not be written")
+
+
+def _read_image(file: Path) -> NDArray[np.uint8]:
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if image is None:
+        raise OSError(f"{file} is missing or damaged")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)  # (H, W, 3)

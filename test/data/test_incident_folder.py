@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from dit_policy_ros.core.continuation import Continuation
+from dit_policy_ros.core.errors import IncidentError
+from dit_policy_ros.core.incident import Incident, IncidentRing, MotionCall, MotionSegment
+from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.data.incident_folder import read_incident, write_incident
+
+RNG = np.random.default_rng(3)
+
+
+def incident() -> Incident:
+    ring = IncidentRing(10.0, lambda: 0)
+    for i in range(3):
+        images = {name: RNG.integers(0, 256, (2, 6, 8, 3), dtype=np.uint8) for name in ("top", "wrist")}
+        stamps = {"top": (i, i + 1), "wrist": (10 + i, 10 + i)}
+        state = RNG.normal(size=(2, 3)).astype(np.float32)
+        previous = Continuation(np.where(RNG.random((8, 3)) < 0.5, np.nan, 0.1), committed=i) if i else None
+        inference = ring.observed(100 + i, i, f"task {i}", 2**62 + i, images, stamps, state, previous)
+        inference.actions = RNG.normal(size=(5, 3)).astype(np.float32) if i < 2 else None
+    plan = Plan(np.array([1, 2]), RNG.normal(size=(2, 3)), np.zeros((2, 3)))
+    calls = [MotionCall("hold", ("why", 5), {"measured": None}, plan)]
+    return Incident(ring.snapshot().inferences, (MotionSegment(0, pickle.dumps({"a": np.nan}), calls),))
+
+
+def test_what_is_written_is_read_back_exactly(tmp_path):
+    wanted = incident()
+    write_incident(tmp_path / "new" / "one", wanted, {"reason": "because", "version": "1"})
+    stored = read_incident(tmp_path / "new" / "one")
+    assert stored.facts["reason"] == "because"
+    for expected, got in zip(wanted.inferences, stored.incident.inferences, strict=True):
+        assert (got.began_ns, got.stamp_ns, got.task) == (expected.began_ns, expected.stamp_ns, expected.task)
+        assert (got.seed, got.image_stamps_ns) == (expected.seed, expected.image_stamps_ns)
+        assert got.state.tobytes() == expected.state.tobytes() and got.state.dtype == np.float32
+        for name, frames in expected.images.items():
+            np.testing.assert_array_equal(got.images[name], frames)
+        if expected.previous is None:
+            assert got.previous is None
+        else:
+            assert got.previous.committed == expected.previous.committed
+            np.testing.assert_array_equal(got.previous.actions, expected.previous.actions)
+        if expected.actions is None:
+            assert got.actions is None
+        else:
+            assert got.actions.tobytes() == expected.actions.tobytes()
+    call, expected_call = stored.incident.segments[0].calls[0], wanted.segments[0].calls[0]
+    assert (call.arguments, call.options) == (expected_call.arguments, expected_call.options)
+    np.testing.assert_array_equal(call.plan.positions, expected_call.plan.positions)
+
+
+def test_a_person_can_look_at_the_images(tmp_path):
+    write_incident(tmp_path / "one", incident(), {})
+    assert {path.name for path in (tmp_path / "one" / "images" / "top").iterdir()} == {
+        f"{stamp}.png" for stamp in range(4)
+    }
+
+
+def test_a_failed_write_leaves_nothing_and_says_where(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(IncidentError, match="file"):
+        write_incident(tmp_path / "file" / "one", incident(), {})
+    write_incident(tmp_path / "one", incident(), {})
+    with pytest.raises(IncidentError):
+        write_incident(tmp_path / "one", incident(), {})  # there already
+    assert sorted(os.listdir(tmp_path)) == ["file", "one"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda folder: (folder / "incident.json").unlink(), "no incident"),
+        (lambda folder: (folder / "incident.json").write_text("{"), "damaged"),
+        (lambda folder: (folder / "motion.pickle").unlink(), "damaged"),
+        (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps([1])), "damaged"),
+        (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps(os.system)), "does not belong"),
+        (lambda folder: (folder / "inferences.npz").write_bytes(b"PK"), "damaged"),
+        (lambda folder: (folder / "images" / "top" / "1.png").write_bytes(b"no image"), "1.png"),
+        (lambda folder: rewrite(folder, format=99), "format 99"),
+        (lambda folder: rewrite(folder, inferences=[{}]), "damaged"),
+    ],
+)
+def test_a_spoilt_folder_is_refused_with_the_reason(tmp_path, spoil, complaint):
+    folder = tmp_path / "one"
+    write_incident(folder, incident(), {"version": "1"})
+    spoil(folder)
+    with pytest.raises(IncidentError, match=complaint):
+        read_incident(folder)
+
+
+def rewrite(folder, **changes):
+    file = folder / "incident.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
