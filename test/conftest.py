@@ -38,6 +38,7 @@ def ros_domain(monkeypatch, tmp_path) -> Iterator:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
         monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+        monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
         rclpy.init(domain_id=domain, signal_handler_options=rclpy.SignalHandlerOptions.NO)
         try:
             yield RosDomain(domain, rclpy.get_default_context())

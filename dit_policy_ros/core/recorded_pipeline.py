@@ -51,6 +51,8 @@ class RecordedPipeline(Pipeline):
 
     start = _recorded(Pipeline.start)
     add_chunk = _recorded(Pipeline.add_chunk)
+    extend = _recorded(Pipeline.extend)
+    slow_down = _recorded(Pipeline.slow_down)
     flush = _recorded(Pipeline.flush)
     hold = _recorded(Pipeline.hold)
     resume = _recorded(Pipeline.resume)

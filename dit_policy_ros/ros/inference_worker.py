@@ -2,6 +2,7 @@
 """The thread that turns observations into chunks, apart from every callback."""
 
 import math
+import secrets
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.continuation import Continuation, continuation
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import DitPolicyError, StaleObservation
+from dit_policy_ros.core.incident import IncidentRing, predict_seeded
 from dit_policy_ros.core.observation import ObservationBuilder
 from dit_policy_ros.core.pipeline import MotionState
 from dit_policy_ros.core.policy_protocol import Policy
@@ -53,7 +55,8 @@ class InferenceWorker:
         period_ns: int,
         replan_interval: float,
         max_latency: float,
-        on_chunk: Callable[[Chunk], None],
+        on_chunk: Callable[[Chunk, str], None],
+        ring: IncidentRing,
         logger: RcutilsLogger,
     ) -> None:
         """Prepare; ``start`` begins.
@@ -64,11 +67,13 @@ class InferenceWorker:
             period_ns: spacing of the policy's actions [ns].
             replan_interval: shortest time between the beginnings of two inferences [s].
             max_latency: an inference that takes longer is counted [s].
-            on_chunk: told every chunk, for plots.
+            on_chunk: told every chunk and its task, for plots.
+            ring: gets what was inferred, and from what.
         """
         self.figures = InferenceFigures()
         self._policy, self._streams, self._motion = policy, streams, motion
         self._task, self._now_ns, self._on_chunk, self._logger = task, now_ns, on_chunk, logger
+        self._ring = ring
         self._period_ns, self._interval, self._max_latency = period_ns, replan_interval, max_latency
         self._newest: tuple[int, Chunk] | None = None  # with the epoch that it was inferred in
         self._history_ns = (policy.n_obs_steps - 1) * period_ns  # of an observation
@@ -123,16 +128,19 @@ class InferenceWorker:
         observation = self._streams.build(begin_ns)
         images = self._decode(observation)  # (n_obs, H, W, 3) each
         known = self._known(observation.stamp_ns, epoch) if self._policy.uses_previous else None
+        state, seed = observation.state.astype(np.float32), secrets.randbits(63)  # (n_obs, D)
+        record = self._ring.observed(
+            begin_ns, observation.stamp_ns, task, seed, images, observation.image_stamps_ns, state, known
+        )
         began = time.perf_counter()
-        state = observation.state.astype(np.float32)  # (n_obs, D)
-        actions = self._policy.predict(images, state, task, previous=known)  # (T, A)
+        actions = record.actions = predict_seeded(self._policy, images, state, task, seed, known)  # (T, A)
         inference = time.perf_counter() - began
         chunk = Chunk(observation.stamp_ns, self._period_ns, actions.astype(np.float64))
         self._newest = epoch, chunk
         plan = self._motion.offer(chunk, epoch)
         if plan is not None:
             figures.pipeline.add((self._now_ns() - observation.stamp_ns) * 1e-9 - inference)
-        self._on_chunk(chunk)
+        self._on_chunk(chunk, task)
         figures.inference.add(inference)
         figures.observation_age.add((begin_ns - observation.stamp_ns) * 1e-9)
         figures.chunk_rate.add(self._now_ns())

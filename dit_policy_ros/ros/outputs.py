@@ -20,10 +20,17 @@ from dit_policy_ros.ros.trajectory_messages import plan_messages
 class Outputs:
     """Trajectories go out as one message per controller and plan, gripper goals as the plan proceeds."""
 
-    def __init__(self, node: LifecycleNode, contract: Contract, on_rejected: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        contract: Contract,
+        on_rejected: Callable[[str], None],
+        address: Callable[[str], str] = str,
+    ) -> None:
         """Create publishers and clients.
 
         Args:
+            address: the topic for what would go to a controller's topic.
             on_rejected: told why, when a gripper's controller does not take a goal.
 
         Raises:
@@ -39,7 +46,7 @@ class Outputs:
         }
         self.parameters = ControllerParameters(node, [each.name for each in contract.controllers])
         self.publishers = {
-            each.name: node.create_lifecycle_publisher(JointTrajectory, each.topic, qos.TRAJECTORIES)
+            each.name: node.create_lifecycle_publisher(JointTrajectory, address(each.topic), qos.TRAJECTORIES)
             for each in contract.controllers
             if each.type is ControllerType.JOINT_TRAJECTORY
         }

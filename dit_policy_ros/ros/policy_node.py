@@ -6,13 +6,11 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
@@ -22,11 +20,12 @@ from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.compatibility import check_policy
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DitPolicyError, TaskError
+from dit_policy_ros.core.incident import IncidentRing
 from dit_policy_ros.core.pacing import Pacing, check_pacing
-from dit_policy_ros.core.pipeline import MotionState, Pipeline
+from dit_policy_ros.core.pipeline import MotionState
 from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.recorded_pipeline import RecordedPipeline
 from dit_policy_ros.core.task import check_task
-from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.control_watch import ControlWatch
@@ -38,9 +37,11 @@ from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.outputs import Outputs
 from dit_policy_ros.ros.parameters import declare_parameters, read_parameters
 from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings
-from dit_policy_ros.ros.policy_status import policy_status
+from dit_policy_ros.ros.policy_reporter import PolicyReporter
 from dit_policy_ros.ros.preflight import activation_problems
 from dit_policy_ros.ros.sensor_streams import SensorStreams
+from dit_policy_ros.ros.shadow import ShadowOutputs
+from dit_policy_ros.ros.timers import steady_timer
 from dit_policy_ros.ros.trajectory_messages import chunk_message
 from dit_policy_ros.srv import SetTask
 
@@ -50,7 +51,6 @@ _PURPOSE = (
     "~/set_task. A lifecycle node: configure loads and warms up the checkpoint, activate begins to move. Its "
     "stops are not safety-rated."
 )
-STATUS_RATE = 10.0  # [Hz]
 ACKNOWLEDGED_WITHIN = 0.5  # [s] that a controller has for acknowledging the last hold
 
 
@@ -66,6 +66,7 @@ class Configured:
     outputs: Outputs
     chunk_publisher: LifecyclePublisher
     control_timer: Any  # cancelled while inactive: destroying one that is due makes rclpy complain
+    ring: IncidentRing
 
 
 @dataclass(slots=True)
@@ -93,16 +94,16 @@ class PolicyNode(GuardedLifecycleNode):
         serve(SetTask, "~/set_task", self._on_set_task)
         serve(SetBool, "~/e_stop", self._on_e_stop)
         serve(Trigger, "~/resume", self._on_resume)
-        self._status = self.create_publisher(PolicyStatus, "~/status", qos.STATUS)
-        self._create_steady_timer(STATUS_RATE, self._publish_status, self._service_group)
+        self._reporter = PolicyReporter(self, self._service_group, lambda: self._task, lambda: self._e_stop)
 
     # --- lifecycle -----------------------------------------------------------------------------------------
 
     def configure(self) -> None:
         """Load and check everything; nothing is published to the controllers yet."""
         contract, settings = read_parameters(self, POLICY_PARAMETERS)
-        pipeline = Pipeline(
-            contract.joints, contract.limits, contract.dt_ns, motion_settings(settings, contract)
+        ring = IncidentRing(settings["incident_seconds"], time.monotonic_ns)
+        pipeline = RecordedPipeline(
+            contract.joints, contract.limits, contract.dt_ns, motion_settings(settings, contract), ring
         )
         policy = load_policy(settings["checkpoint"], **policy_options(settings))
         check_policy(policy, contract)
@@ -110,7 +111,11 @@ class PolicyNode(GuardedLifecycleNode):
         if settings["task"]:
             check_task(settings["task"], policy.known_tasks)
             self._task = settings["task"]
-        outputs = Outputs(self, contract, self._on_goal_rejected)
+        outputs = (
+            ShadowOutputs(self, contract)
+            if settings["dry_run"]
+            else Outputs(self, contract, self._on_goal_rejected)
+        )
         sensors = SensorStreams(
             self,
             contract,
@@ -130,13 +135,14 @@ class PolicyNode(GuardedLifecycleNode):
             self.get_logger(),
         )
         chunk_publisher = self.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS)
-        control_timer = self._create_steady_timer(
-            settings["control_rate"], self._on_control_tick, self._control_group
+        control_timer = steady_timer(
+            self, settings["control_rate"], self._on_control_tick, self._control_group
         )
         control_timer.cancel()
         self._configured = Configured(
-            contract, settings, policy, sensors, motion, outputs, chunk_publisher, control_timer
+            contract, settings, policy, sensors, motion, outputs, chunk_publisher, control_timer, ring
         )
+        self._reporter.open(contract, settings, policy, sensors, motion, ring)
         # The libraries' objects stay for good. Walking over them costs the garbage collector 0.1 s at a time,
         # during which nothing else in this process runs (measured with 390,000 objects).
         gc.collect()
@@ -194,9 +200,11 @@ class PolicyNode(GuardedLifecycleNode):
             settings["replan_interval"],
             settings["max_latency"] or math.inf,
             self._publish_chunk,
+            configured.ring,
             self.get_logger(),
         )
         self._active = Active(worker, watch)
+        self._reporter.activate(worker.figures, watch)
         configured.control_timer.reset()
         worker.start()
         self.get_logger().info(f"active: {self._task!r}")
@@ -205,6 +213,7 @@ class PolicyNode(GuardedLifecycleNode):
         """HOLD first, so that no inference under way delays it; then wait for the worker."""
         configured, active = self._require_configured(), self._active
         configured.control_timer.cancel()
+        self._reporter.deactivate()
         if active is not None:
             active.worker.end()
         configured.motion.end("deactivated", ACKNOWLEDGED_WITHIN)
@@ -214,6 +223,7 @@ class PolicyNode(GuardedLifecycleNode):
 
     def teardown(self) -> None:
         """Release the policy and every subscription and publisher of configure."""
+        self._reporter.close()
         if self._configured is not None:
             self._configured.sensors.close()
             self.destroy_timer(self._configured.control_timer)
@@ -235,8 +245,12 @@ class PolicyNode(GuardedLifecycleNode):
         except TaskError as error:
             response.message = f"{error}; the task stays {self._task!r}"
             return response
+        if request.task == self._task:  # nothing to forget: a panel may repeat itself at any rate
+            response.success, response.message = True, f"the task was {request.task!r} already"
+            return response
         self._task = request.task
         configured.motion.change_task()
+        self._reporter.task_changed()
         response.success, response.message = True, f"task: {request.task!r}"
         if known and request.task not in known:
             response.message += " (the checkpoint was not trained on it" + self._known_hint(known) + ")"
@@ -289,25 +303,12 @@ class PolicyNode(GuardedLifecycleNode):
     def _on_control_tick(self) -> None:
         if (active := self._active) is not None:
             active.watch.tick(self._e_stop)
+            self._reporter.tick()
 
-    def _publish_chunk(self, chunk: Chunk) -> None:
+    def _publish_chunk(self, chunk: Chunk, task: str) -> None:
+        self._reporter.chunk(chunk, task)
         if (configured := self._configured) is not None and self._active is not None:
             configured.chunk_publisher.publish(chunk_message(chunk, configured.contract.joints))
-
-    def _publish_status(self) -> None:
-        configured, active = self._configured, self._active
-        self._status.publish(
-            policy_status(
-                self._now_ns(),
-                time.monotonic_ns(),
-                self._task,
-                self._e_stop,
-                configured.policy if configured else None,
-                configured.motion if configured and active else None,
-                active.worker.figures if active else None,
-                active.watch if active else None,
-            )
-        )
 
     # --- small things --------------------------------------------------------------------------------------
 
@@ -339,11 +340,6 @@ class PolicyNode(GuardedLifecycleNode):
         if self._configured is None:
             raise ValueError("the node is not configured")
         return self._configured
-
-    def _create_steady_timer(self, rate: float, callback: Callable[[], None], group: Any) -> Any:
-        """A timer [Hz] that goes on when simulated time pauses or the clock is set."""
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
-        return self.create_timer(1.0 / rate, callback, callback_group=group, clock=clock)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -121,7 +121,47 @@ POLICY_PARAMETERS = (
         low=0.0,
         high=10.0,
     ),
+    _parameter(
+        "dry_run", bool, False, "shadow mode: plans go to ~/shadow/<controller>/..., the robot is not moved"
+    ),
+    _parameter(
+        "idle_time",
+        float,
+        5.0,
+        "no commanded motion for this long is reported",
+        unit="s",
+        low=0.5,
+        high=600.0,
+    ),
+    _parameter(
+        "idle_motion", float, 0.02, "an arm joint must go this far to move", unit="rad", low=1e-4, high=1.0
+    ),
+    _parameter(
+        "incident_seconds",
+        float,
+        10.0,
+        "observations, chunks and commands of the last seconds are kept in memory and written on HOLD, "
+        "e-stop and ~/save_incident; 3 cameras at 320x240 take 14 MB per second; 0: off",
+        unit="s",
+        low=0.0,
+        high=600.0,
+    ),
+    _parameter(
+        "incident_directory",
+        str,
+        "",
+        "folder for incidents; empty: dit_policy_incidents in $ROS_HOME (~/.ros)",
+    ),
 )
+
+_GRIPPER_MOTION = 0.1  # of a gripper's range
+
+
+def idle_motion(settings: Mapping[str, Any], contract: Contract) -> np.ndarray:
+    """How far each joint must be commanded to go for it to count as motion, (A,) [rad or m]."""
+    limits = contract.limits
+    gripper = _GRIPPER_MOTION * (limits.position_max - limits.position_min)  # (A,)
+    return np.where(contract.gripper_mask, gripper, settings["idle_motion"])
 
 
 def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSettings:
@@ -131,6 +171,8 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
         ParameterError: ensemble.newest_wins names a joint that the contract does not have.
     """
     gripper = contract.gripper_mask  # (A,)
+    # In shadow mode the arms follow somebody else.
+    tracking = np.inf if settings["dry_run"] else settings["max_tracking_error"]
     return MotionSettings(
         ensemble=EnsembleSettings(
             mode=EnsembleMode(settings["ensemble.mode"]),
@@ -146,7 +188,7 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
         soft_start=settings["soft_start"],
         pacing=Pacing(settings["pacing"]),
         # A gripper that squeezes an object never arrives where it was told to go: that is its grip.
-        max_tracking_error=np.where(gripper, np.inf, settings["max_tracking_error"]),  # (A,)
+        max_tracking_error=np.where(gripper, np.inf, tracking),  # (A,)
     )
 
 

@@ -45,11 +45,12 @@ def policy_status(
     message.state = PolicyStatus.UNCONFIGURED if policy is None else PolicyStatus.INACTIVE
     if policy is not None:
         message.device, message.backend = policy.device, policy.backend
-    message.chunk_age = math.nan
+    message.chunk_age = message.shadow_error = math.nan
     if motion is not None and figures is not None and watch is not None:
         pipeline = motion.pipeline
         message.state = _ACTIVE[pipeline.state]
         message.hold_reason = pipeline.hold_reason
+        message.hold_recoverable = pipeline.state is MotionState.HOLD and motion.recoverable
         message.live_chunks = pipeline.live_chunks
         message.plans, message.holds = pipeline.plans, pipeline.holds
         message.expired_chunks, message.disagreements = pipeline.expired_chunks, pipeline.disagreements

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that the recorder listens to, as streams that can be asked about any recent time."""
 
-import functools
-
 from rclpy.node import Node
-from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.action_source import ActionSource, CommandedActions, LeaderActions
-from dit_policy_ros.core.command_stream import CommandStream
 from dit_policy_ros.core.contract import Contract
-from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.command_messages import commanded_trajectory
+from dit_policy_ros.ros.command_listener import listen_to_commands
 from dit_policy_ros.ros.sensor_streams import SensorStreams
 
 COMMAND_HISTORY = 5.0  # [s]
@@ -28,7 +22,6 @@ class RecorderStreams:
     """
 
     def __init__(self, node: Node, contract: Contract, leader_topic: str | None) -> None:
-        self._contract = contract
         self._sensors = SensorStreams(node, contract, margin=HISTORY_MARGIN)
         self.observations = self._sensors.observations
         self.actions: ActionSource
@@ -38,9 +31,7 @@ class RecorderStreams:
             self.actions = leader
         else:
             commanded = CommandedActions(contract, COMMAND_HISTORY)
-            for stream in commanded.streams.values():
-                callback = functools.partial(self._on_command, stream)
-                self._sensors.subscribe(JointTrajectory, stream.controller.topic, callback, qos.COMMANDS)
+            listen_to_commands(self._sensors, contract, commanded)
             self.actions = commanded
 
     def now_ns(self) -> int:
@@ -55,13 +46,3 @@ class RecorderStreams:
     def close(self) -> None:
         """Ends all subscriptions."""
         self._sensors.close()
-
-    def _on_command(self, stream: CommandStream, msg: JointTrajectory) -> None:
-        now_ns = self.now_ns()
-        controller = stream.controller
-        measured = self.observations.joints.latest_at(now_ns)
-        start = None if measured is None else measured.value[self._contract.indices(controller)]  # (A_c,)
-        try:
-            stream.push(commanded_trajectory(msg, controller.joints, now_ns, start))
-        except StreamError as error:  # the controller does not follow it either
-            self._sensors.complain_once(f"a command on '{controller.topic}' is ignored: {error}")

@@ -14,7 +14,7 @@ from dit_policy_ros.core.incident import IncidentRing
 from dit_policy_ros.core.pipeline import Pipeline
 from dit_policy_ros.core.recorded_pipeline import RecordedPipeline, loads, repeat
 
-READERS = {"astray", "at_rest"}  # public methods of Pipeline that change nothing
+READERS = {"astray", "at_rest", "may_observe", "starved"}  # public methods of Pipeline that change nothing
 
 
 class Clock:

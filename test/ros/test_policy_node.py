@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node over real DDS, against a small robot's topics, with a real (tiny, random) checkpoint."""
 
-import contextlib
 import itertools
 import os
 import resource
@@ -12,17 +11,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from motion_helpers import PERIOD_NS, assert_executable
+from policy_watch import Watch, running, state
 from ros_testing import call
-from small_robot import CONTROLLERS, JOINTS, TASKS, SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import JOINTS, TASKS, SmallRobot, parameters, spinning_together, tiny_checkpoint
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
 from dit_policy_ros.core.contract import Limits
-from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros.convert import stamp_ns
 from dit_policy_ros.ros.policy_node import PolicyNode
-from dit_policy_ros.srv import SetTask
 
 LIMITS = Limits(
     np.array([-1.5, 0.0, -1.5, 0.0]),
@@ -35,64 +32,6 @@ LIMITS = Limits(
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
-class Watch:
-    """The robot, the node and the newest status, all alive."""
-
-    def __init__(self, robot, node):
-        self.robot, self.node = robot, node
-        self.status = PolicyStatus()
-        robot.create_subscription(PolicyStatus, "/policy/status", self._on_status, 10)
-
-    def _on_status(self, message):
-        self.status = message
-
-    def wait_state(self, state, timeout=10.0):
-        wait_for(lambda: self.status.state == state, timeout, f"state {state}, not {self.status.state_name}")
-
-    def wait_hold(self, reason):
-        """A loaded machine may hold for a late stream first; that resumes by itself, then the cause comes."""
-        wait_for(
-            lambda: self.status.state == PolicyStatus.HOLD and reason in self.status.hold_reason,
-            15.0,
-            f"a hold because of {reason!r}, not {self.status.hold_reason!r}",
-        )
-
-    def task(self, text):
-        return call(self.robot, SetTask, "/policy/set_task", SetTask.Request(task=text))
-
-    def plans(self):
-        """Every plan received so far: the four controllers' messages of one stamp put together."""
-        streams = [self.robot.of(name) for name in CONTROLLERS]
-        count = min(len(stream) for stream in streams)
-        for messages in zip(*(stream[:count] for stream in streams), strict=True):
-            assert len({stamp_ns(message.header.stamp) for message in messages}) == 1, (
-                "arms must share the stamp"
-            )
-            start_ns = stamp_ns(messages[0].header.stamp)
-            offsets = [p.time_from_start for p in messages[0].points]
-            times_ns = start_ns + np.array([o.sec * 1_000_000_000 + o.nanosec for o in offsets])
-            columns = [np.array([p.positions[0] for p in message.points]) for message in messages]
-            speeds = [np.array([p.velocities[0] for p in message.points]) for message in messages]
-            yield Plan(times_ns, np.stack(columns, axis=1), np.stack(speeds, axis=1))
-
-
-@contextlib.contextmanager
-def running(checkpoint, activate=True, **changes):
-    robot = SmallRobot()
-    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **changes))
-    watch = Watch(robot, node)
-    with spinning_together(robot, node):
-        node.trigger_configure()
-        if activate:
-            wait_for(lambda: node.trigger_activate() and state(node) == "active", 10.0, "activation")
-            wait_for(lambda: watch.status.plans >= 3, 10.0, "three plans")
-        yield watch
-
-
-def state(node):
-    return node._state_machine.current_state[1]
 
 
 def test_publishes_plans_that_obey_every_limit_and_whose_arms_share_the_stamp(ros_domain, checkpoint):

@@ -80,6 +80,7 @@ def tiny_checkpoint(
     camera: str = "top",
     fps: float = 30.0,
     around: Sequence[float] | None = None,
+    seed: int = 0,
 ) -> Path:
     """A checkpoint of random weights that fits the small robot; it infers in milliseconds.
 
@@ -116,7 +117,7 @@ def tiny_checkpoint(
         for name, value in (("min", 0.0), ("max", 1.0), ("mean", 0.5), ("std", 0.25))
     }
     stats = {"observation.state": flat, "action": flat, f"observation.images.{camera}": pixel}
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     vision = tiny_vision_config(hidden=16, layers=1, heads=2, image=24, patch=12)
     policy = DiTPolicy(
         config, vision, tiny_text_config(tokenizer.tokenizer, hidden=16, layers=1, positions=16)
