@@ -22,6 +22,8 @@ COMMANDS = {
     "train": Command("dit_policy_ros.cli.train", "train a policy on LeRobotDatasets"),
     "diagnose": Command("dit_policy_ros.cli.diagnose", "does a policy idle, or do another task than told"),
     "evaluate": Command("dit_policy_ros.cli.evaluate", "how often a policy does what it is told, simulated"),
+    "monitor": Command("dit_policy_ros.cli.monitor", "what the nodes are doing, live in a terminal"),
+    "replay": Command("dit_policy_ros.cli.replay", "repeat offline what led to a hold"),
     "relocate": Command("dit_policy_ros.cli.relocate", "let LeRobot load a checkpoint without the hub"),
     "block_cache": Command(
         "dit_policy_ros.cli.block_cache", "which blocks of a network to compute how often"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """An incident on disk: a folder that a person can look through and `dit_policy replay` can repeat.
 
-===========================  ===========================================================================
-incident.json               why and when, versions, parameters, recent events, one entry per inference
-images/<camera>/<stamp>.png what the policy saw, lossless, RGB
-inferences.npz              of inference i: state_<i> float32 (n_obs, D), actions_<i> float32 (T, A), and
-                            previous_<i> float64 (horizon, A) where it went on from a chunk
-motion.pickle               the calls of the motion pipeline; read by ``recorded_pipeline.loads`` only
-===========================  ===========================================================================
+============================ ===========================================================================
+incident.json                why and when, versions, parameters, recent events, one entry per inference
+images/<camera>/<stamp>.png  what the policy saw, lossless, RGB
+inferences.npz               of inference i: state_<i> float32 (n_obs, D), actions_<i> float32 (T, A), and
+                             previous_<i> float64 (horizon, A) where it went on from a chunk
+motion.pickle                the calls of the motion pipeline; read by ``recorded_pipeline.loads`` only
+============================ ===========================================================================
 """
 
 import json

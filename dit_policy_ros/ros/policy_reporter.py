@@ -259,6 +259,7 @@ class PolicyReporter:
             "parameters": {} if configured is None else dict(configured.settings),
             "policy": "" if configured is None else configured.policy.description,
             "device": "" if configured is None else configured.policy.device,
+            "steps": 0 if configured is None else configured.policy.steps,
             # JSON has no NaN: what was never measured is null.
             "status": {
                 name: None if isinstance(value, float) and not math.isfinite(value) else value
