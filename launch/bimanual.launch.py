@@ -9,26 +9,28 @@ from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.ros.launching import (
     config_file,
     lifecycle_node,
+    robot,
     robot_arguments,
-    simulated_robot,
     value,
 )
 
-FIRST_TASK = (
-    "touch the red cube with the left arm"  # only for the simulated robot: a real one waits for its user
-)
+FIRST_TASK = "touch the red cube with the left arm"  # only without hardware: a real robot waits for its user
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     task = value(context, "task")
-    given = {name: text for name in ("checkpoint", "device") if (text := value(context, name))}
-    if not task and value(context, "robot") == "sim" and "checkpoint" not in given:
+    given: dict[str, str | bool] = {
+        name: text for name in ("checkpoint", "device") if (text := value(context, name))
+    }
+    if not task and value(context, "robot") != "external" and "checkpoint" not in given:
         task = FIRST_TASK
     if task:
         given["task"] = task
+    if dry_run := value(context, "dry_run"):
+        given["dry_run"] = dry_run == "true"
     # The config file may name another checkpoint than the default, an argument is stronger than both.
     parameters = [{"checkpoint": str(default_checkpoint())}, config_file(context), given]
-    return [*simulated_robot(context), *lifecycle_node(context, "policy_node", "policy", parameters)]
+    return [*robot(context), *lifecycle_node(context, "policy_node", "policy", parameters)]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -51,7 +53,14 @@ def generate_launch_description() -> LaunchDescription:
                 "task",
                 default_value="",
                 description="instruction to begin with; empty: what the config file says. Without any, a "
-                f"real robot is not activated, and the simulated one starts with '{FIRST_TASK}'",
+                f"real robot is not activated, and the others start with '{FIRST_TASK}'",
+            ),
+            DeclareLaunchArgument(
+                "dry_run",
+                default_value="",
+                choices=["", "true", "false"],
+                description="true: shadow mode, plans go to /policy/shadow/... and nothing moves; empty: "
+                "what the config file says, else false",
             ),
             OpaqueFunction(function=start),
         ]

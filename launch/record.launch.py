@@ -8,8 +8,8 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from dit_policy_ros.ros.launching import (
     config_file,
     lifecycle_node,
+    robot,
     robot_arguments,
-    simulated_robot,
     value,
 )
 
@@ -17,7 +17,7 @@ from dit_policy_ros.ros.launching import (
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     dataset = value(context, "dataset")
     parameters = [config_file(context), *([{"dataset": dataset}] if dataset else [])]
-    return [*simulated_robot(context), *lifecycle_node(context, "recorder_node", "recorder", parameters)]
+    return [*robot(context), *lifecycle_node(context, "recorder_node", "recorder", parameters)]
 
 
 def generate_launch_description() -> LaunchDescription:

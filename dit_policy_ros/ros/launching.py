@@ -16,6 +16,7 @@ from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
 from dit_policy_ros.core.share import PACKAGE, share_directory
+from dit_policy_ros.ros.mock_robot import ros2_control
 from dit_policy_ros.ros.transport import profile_environment
 
 TIME_TO_STOP = "15"  # [s] between SIGINT and SIGTERM: a node brakes the arms and ends its inference first
@@ -27,9 +28,10 @@ def robot_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "robot",
             default_value="sim",
-            choices=["sim", "external"],
-            description="sim starts the MuJoCo robot; external expects cameras, joint states and controllers "
-            "of a robot that runs already",
+            choices=["sim", "mock", "external"],
+            description="sim starts the MuJoCo robot; mock starts ros2_control's real controllers on mock "
+            "hardware, with the simulator's cameras (needs ros2_control and ros2_controllers installed); "
+            "external expects cameras, joint states and controllers of a robot that runs already",
         ),
         DeclareLaunchArgument(
             "config",
@@ -62,22 +64,31 @@ def config_file(context: LaunchContext) -> str:
     return path
 
 
-def simulated_robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """The simulator where robot:=sim asks for it, with the Fast DDS profile that senders of images need."""
-    if value(context, "robot") != "sim":
-        return []
-    node = Node(
+def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The robot that robot:=... asks for; nothing where it runs already."""
+    if value(context, "robot") == "sim":
+        return [_simulator(context)]
+    if value(context, "robot") == "mock":
+        # The simulator follows the same commands and shows them; the joint states are the controllers'.
+        aside = [("joint_states", "sim/joint_states")]
+        return [*ros2_control(_end_launch), _simulator(context, aside)]
+    return []
+
+
+def _simulator(context: LaunchContext, remappings: Sequence[tuple[str, str]] = ()) -> Node:
+    """The simulator, with the Fast DDS profile that senders of images need."""
+    return Node(
         package=PACKAGE,
         executable="sim_node",
         name="sim",
         namespace="/",
         output="screen",
         parameters=[config_file(context)],
+        remappings=list(remappings),
         additional_env=_substitutable(profile_environment(os.environ)),
         sigterm_timeout=TIME_TO_STOP,
         on_exit=_end_launch("the simulated robot ended"),
     )
-    return [node]
 
 
 def lifecycle_node(

@@ -10,7 +10,9 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="launch_ros is on no package index; source ROS 2 to run this")
 import rclpy
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from ros_testing import spinning
+from sensor_msgs.msg import JointState
 from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
@@ -113,10 +115,64 @@ def test_a_real_robot_without_a_task_is_not_activated(ros_domain, launch, tmp_pa
     assert node_process(child, "sim_node") is None
 
 
+def installed(*packages: str) -> bool:
+    try:
+        return all(get_package_prefix(package) for package in packages)
+    except (PackageNotFoundError, OSError):  # the latter where no workspace is sourced
+        return False
+
+
+REAL_CONTROLLERS = installed("controller_manager", "joint_trajectory_controller", "robot_state_publisher")
+
+
+@pytest.mark.skipif(REAL_CONTROLLERS, reason="nothing is missing here")
+def test_what_the_mock_robot_lacks_is_named_with_the_command_that_installs_it(ros_domain, launch):
+    child = launch("bimanual.launch.py", "robot:=mock")
+    wait_for(lambda: not child.alive, 60, "the launch ends")
+    assert child.process.returncode != 0
+    assert "robot:=mock needs the packages" in child.output()
+    assert "ros2-control" in child.output()
+
+
+@pytest.mark.skipif(not REAL_CONTROLLERS, reason="ros2_control and ros2_controllers are not installed")
+def test_the_policy_moves_the_mock_robot_through_the_real_controllers(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    child = launch("bimanual.launch.py", "robot:=mock", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, PolicyStatus] = {}
+    poses: list[dict[str, float]] = []
+    observer.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
+    observer.create_subscription(
+        JointState, "/joint_states", lambda m: poses.append(dict(zip(m.name, m.position, strict=True))), 10
+    )
+    with spinning(observer):
+        wait_for(lambda: "status" in newest and newest["status"].plans >= 20, 180, "plans are sent")
+        first = poses[0]
+        wait_for(
+            lambda: max(abs(poses[-1][joint] - first[joint]) for joint in JOINTS) > 0.02, 30, "the arms move"
+        )
+    assert newest["status"].state == PolicyStatus.RUNNING
+    assert "rejected" not in child.output()
+    child.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not child.alive, 30, "the launch ends on Ctrl-C")
+
+
+def test_shadow_mode_is_an_argument(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    launch("bimanual.launch.py", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "dry_run:=true")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, PolicyStatus] = {}
+    observer.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
+    with spinning(observer):
+        wait_for(lambda: "status" in newest and newest["status"].plans >= 3, 120, "plans are made")
+    assert newest["status"].dry_run
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["robot:=real"], "robot"),
+        (["dry_run:=perhaps"], "dry_run"),
         (["config:=/nowhere/robot.yaml"], "config:=/nowhere/robot.yaml is not a file"),
     ],
 )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ros2_control for real, on mock hardware: the controllers that a robot would run, for launch files."""
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from dit_policy_ros.core.share import share_directory
+
+_NEEDED = {
+    "robot_state_publisher": "robot-state-publisher",
+    "controller_manager": "ros2-control",
+    "joint_trajectory_controller": "ros2-controllers",
+}  # package -> end of its Debian name
+SPAWNED_WITHIN = "60"  # [s] for the controller manager to appear, on a machine that is busy starting
+
+
+def ros2_control(on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]:
+    """robot_state_publisher, the controller manager on mock_components/GenericSystem, and all controllers.
+
+    Args:
+        on_exit: makes the handler for the end of a process that must not end, from a reason.
+
+    Raises:
+        RuntimeError: what this needs is not installed; ends the launch with its message.
+    """
+    _require_packages()
+    urdf = share_directory() / "urdf" / "bimanual.urdf"
+    controllers = share_directory() / "config" / "bimanual_controllers.yaml"
+    names = [name for name in yaml.safe_load(controllers.read_text()) if name != "controller_manager"]
+    description = {"robot_description": ParameterValue(urdf.read_text(), value_type=str)}
+    return [
+        Node(
+            package="robot_state_publisher",
+            executable="robot_state_publisher",
+            output="screen",
+            parameters=[description],
+            on_exit=on_exit("robot_state_publisher ended"),
+        ),
+        Node(
+            package="controller_manager",
+            executable="ros2_control_node",
+            output="screen",
+            parameters=[str(controllers)],
+            on_exit=on_exit("the controller manager ended"),
+        ),
+        Node(
+            package="controller_manager",
+            executable="spawner",
+            output="screen",
+            arguments=[
+                *names,
+                *("--param-file", str(controllers)),
+                *("--controller-manager-timeout", SPAWNED_WITHIN),
+            ],
+        ),
+    ]
+
+
+def _require_packages() -> None:
+    missing = []
+    for package in _NEEDED:
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        debian = " ".join(f"ros-$ROS_DISTRO-{_NEEDED[package]}" for package in missing)
+        raise RuntimeError(
+            f"robot:=mock needs the packages {', '.join(missing)}, which are not installed: sudo apt install "
+            f"{debian}. Without them robot:=sim has controllers of its own."
+        )
