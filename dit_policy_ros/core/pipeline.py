@@ -24,6 +24,7 @@ from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.core.plan_check import check_plan
 from dit_policy_ros.core.soft_start import SoftStart
 from dit_policy_ros.core.splice import FROZEN_INTERVALS, Splicer
+from dit_policy_ros.core.task_fade import TaskFade
 
 Array = NDArray[np.float64]
 
@@ -42,6 +43,7 @@ class MotionSettings:
         hold_rest: how long a braking plan stands at its end [s]; so late may it arrive, on a machine that
             stalls, and still be taken.
         pacing: see Pacing.
+        task_fade: time over which a change of the task is blended in [s]; 0 leaves it to ``fade_knots``.
     """
 
     ensemble: EnsembleSettings
@@ -51,6 +53,7 @@ class MotionSettings:
     max_tracking_error: Array
     hold_rest: float = 10.0
     pacing: Pacing = Pacing.CONTINUOUS
+    task_fade: float = 0.0
 
 
 # An arm at rest stands much closer to its command than a moving one follows it; one that does not has another
@@ -88,6 +91,8 @@ class Pipeline:
         self._ensembler = Ensembler(settings.ensemble)
         self._splicer: Splicer | None = None
         self._soft_start: SoftStart | None = None
+        self._former: tuple[NDArray[np.int64], Array] | None = None  # (M,), (M, A) of the task before
+        self._task_fade: TaskFade | None = None
         self._require_room_to_brake()
 
     @property
@@ -115,7 +120,7 @@ class Pipeline:
         grid = KnotGrid(now_ns, self._period_ns)
         self._ensembler.clear()
         self._splicer = Splicer(self._limiter, grid, self.settings.fade_knots, inside, now_ns)
-        self._soft_start = None
+        self._soft_start = self._task_fade = self._former = None
         self.state, self.hold_reason = MotionState.WAITING, ""
 
     def add_chunk(self, chunk: Chunk, now_ns: int) -> Plan | None:
@@ -191,11 +196,17 @@ class Pipeline:
             splicer.plan.positions[-1], int(times_ns[0]), self.settings.soft_start
         )
         target = soft_start.apply(times_ns, target)
+        task_fade = self._task_fade
+        if self._former is not None:
+            task_fade = TaskFade(*self._former, int(times_ns[0]), self.settings.task_fade)
+        if task_fade is not None:
+            target = task_fade.apply(times_ns, target)
         last = splicer.grid.at_or_before(now_ns + round(self.settings.max_blind_time * 1e9))
         candidate = splicer.splice(target, now_ns, last)
         check_plan(candidate.plan, self.limits, self.joints, now_ns)
         splicer.commit(candidate)
         self._soft_start, self.state = soft_start, MotionState.RUNNING
+        self._task_fade, self._former = task_fade, None
         self.limited_knots += candidate.motion.limited_knots
         for name, count in candidate.motion.counts.items():
             self.limit_counts[name] += count
@@ -209,6 +220,8 @@ class Pipeline:
     def flush(self) -> None:
         """Forget the live chunks; the plan in force stays. For a change of the task."""
         self._ensembler.clear()
+        if self.settings.task_fade > 0.0 and self.state is MotionState.RUNNING:
+            self._former = self._started.target
 
     def hold(
         self, reason: str, now_ns: int, measured: Array | None = None, stopped_ns: int | None = None

@@ -51,6 +51,12 @@ class Splicer:
         self._target: Array = np.empty((0, len(position)))  # (M, A) the former target,
         self._target_first = 0  # from this knot on
 
+    @property
+    def target(self) -> tuple[NDArray[np.int64], Array]:
+        """What the plan in force was to follow, beyond its end too: knots (M,) [ns] and positions (M, A)."""
+        first = self._target_first
+        return self.grid.times_ns(first, first + len(self._target) - 1), self._target
+
     def first_free_knot(self, now_ns: int) -> int:
         """The first knot that a plan made at ``now_ns`` may still change."""
         return self.grid.at_or_after(now_ns + FROZEN_INTERVALS * self.grid.period_ns) + 1

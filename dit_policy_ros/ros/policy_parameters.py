@@ -55,6 +55,15 @@ POLICY_PARAMETERS = (
     _parameter(
         "soft_start", float, 1.0, "the first motion is blended in over this", unit="s", low=0.0, high=10.0
     ),
+    _parameter(
+        "task_fade",
+        float,
+        0.0,
+        "a change of the task is blended in over this; 0: the former task is dropped at once",
+        unit="s",
+        low=0.0,
+        high=5.0,
+    ),
     _parameter("fade_knots", int, 5, "knots over which a chunk is faded in", unit="knots", low=0, high=100),
     _parameter(
         "max_tracking_error",
@@ -187,6 +196,7 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
         fade_knots=settings["fade_knots"],
         soft_start=settings["soft_start"],
         pacing=Pacing(settings["pacing"]),
+        task_fade=settings["task_fade"],
         # A gripper that squeezes an object never arrives where it was told to go: that is its grip.
         max_tracking_error=np.where(gripper, np.inf, tracking),  # (A,)
     )

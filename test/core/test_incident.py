@@ -29,7 +29,7 @@ def recorded(seconds: float) -> tuple[RecordedPipeline, IncidentRing, Clock]:
     clock = Clock()
     ring = IncidentRing(seconds, clock)
     pipeline = RecordedPipeline(
-        ("joint_1", "joint_2"), motion_limits(), PERIOD_NS, make_pipeline().settings, ring
+        ("joint_1", "joint_2"), motion_limits(), PERIOD_NS, make_pipeline(task_fade=0.4).settings, ring
     )
     return pipeline, ring, clock
 
