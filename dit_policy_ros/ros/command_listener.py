@@ -30,4 +30,4 @@ def _on_command(
     try:
         stream.push(commanded_trajectory(msg, controller.joints, now_ns, start))
     except StreamError as error:  # the controller does not follow it either
-        sensors.complain_once(f"a command on '{controller.topic}' is ignored: {error}")
+        sensors.complain(f"a command on '{controller.topic}' is ignored: {error}")

@@ -123,6 +123,7 @@ class PolicyNode(GuardedLifecycleNode):
             tuple(policy.image_shapes),
             on_image=self._on_image,
             frozen_after=settings["frozen_after"],
+            events=self._reporter.events,
         )
         motion = Motion(
             pipeline,

@@ -2,6 +2,7 @@
 """The cameras and the joint states of the contract, as streams: what both nodes listen to."""
 
 import functools
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,8 +19,7 @@ from dit_policy_ros.core.picture_watch import PictureWatch
 from dit_policy_ros.core.streams import StreamBuffer
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
-
-_MAX_COMPLAINTS = 100
+from dit_policy_ros.ros.event_log import EventLog, Severity
 
 
 class SensorStreams:
@@ -33,6 +33,7 @@ class SensorStreams:
         margin: history kept beyond what is needed [s].
         on_image: called after each new image.
         frozen_after: so long may a picture stay the same while all arms move [s]; 0 for ever.
+        events: gets what is wrong with messages; one of its own by default.
     """
 
     def __init__(
@@ -44,12 +45,13 @@ class SensorStreams:
         margin: float = 0.5,
         on_image: Callable[[], None] = lambda: None,
         frozen_after: float = 0.0,
+        events: EventLog | None = None,
     ) -> None:
         self._node, self._contract, self._on_new_image = node, contract, on_image
         # Not reentrant: rclpy would hand each subscription to its threads again and again until the message
         # is taken, which doubles the CPU time of listening.
         self._group = MutuallyExclusiveCallbackGroup()
-        self._complaints: set[str] = set()
+        self._events = events or EventLog(node.get_logger(), time.monotonic_ns)
         self._fingerprint = frozen_after > 0.0
         self.observations = ObservationBuilder(contract, n_obs_steps, cameras, margin)
         self._pictures = PictureWatch(contract, tuple(self.observations.images), frozen_after)
@@ -88,11 +90,9 @@ class SensorStreams:
         callback = functools.partial(self._on_joints, stream, convert)
         self.subscribe(JointState, stream.topic, callback, qos.JOINT_STATES)
 
-    def complain_once(self, text: str) -> None:
-        """Messages come at 100 Hz; each different complaint is worth one line (their number is bounded)."""
-        if text not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:
-            self._complaints.add(text)
-            self._node.get_logger().error(text)
+    def complain(self, text: str) -> None:
+        """Logs what is wrong with a message; messages come at 100 Hz, so the log limits its rate."""
+        self._events.add(Severity.ERROR, "stream", text)
 
     def close(self) -> None:
         """Ends all subscriptions."""
@@ -110,4 +110,4 @@ class SensorStreams:
         try:
             stream.push(stamp_ns(msg.header.stamp), convert(msg), self.now_ns())
         except StreamError as error:  # the stream becomes stale unless good messages come too
-            self.complain_once(f"'{stream.topic}' cannot be used: {error}")
+            self.complain(f"'{stream.topic}' cannot be used: {error}")

@@ -11,22 +11,14 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from motion_helpers import PERIOD_NS, assert_executable
-from policy_watch import Watch, running, state
+from policy_watch import LIMITS, Watch, running, state
 from ros_testing import call
 from small_robot import JOINTS, TASKS, SmallRobot, parameters, spinning_together, tiny_checkpoint
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
-from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.policy_node import PolicyNode
-
-LIMITS = Limits(
-    np.array([-1.5, 0.0, -1.5, 0.0]),
-    np.array([1.5, 0.04, 1.5, 0.04]),
-    np.array([2.0, 0.2, 2.0, 0.2]),
-    np.array([8.0, 2.0, 8.0, 2.0]),
-)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,19 @@ from ros_testing import call
 from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together
 from waiting import wait_for
 
+from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.convert import stamp_ns
 from dit_policy_ros.ros.policy_node import PolicyNode
 from dit_policy_ros.srv import SetTask
+
+LIMITS = Limits(
+    np.array([-1.5, 0.0, -1.5, 0.0]),
+    np.array([1.5, 0.04, 1.5, 0.04]),
+    np.array([2.0, 0.2, 2.0, 0.2]),
+    np.array([8.0, 2.0, 8.0, 2.0]),
+)
 
 
 class Watch:
