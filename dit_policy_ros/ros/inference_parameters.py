@@ -58,6 +58,9 @@ INFERENCE_PARAMETERS = (
     ),
     _parameter("chunk_continuity", bool, False, "sample each chunk to agree with what is being executed"),
     _parameter(
+        "block_cache", bool, False, "compute some blocks less often, as `dit_policy block_cache` found out"
+    ),
+    _parameter(
         "warm_up_chunks", int, 12, "inferences before the latency is judged", unit="chunks", low=3, high=1000
     ),
 )
