@@ -251,13 +251,11 @@ class PolicyNode(GuardedLifecycleNode):
             return response
         self._task = request.task
         configured.motion.change_task()
-        self._reporter.task_changed()
-        response.success, response.message = True, f"task: {request.task!r}"
-        if known and request.task not in known:
+        response.success, response.message = True, f"the task is now {request.task!r}"
+        familiar = not known or request.task in known
+        if not familiar:
             response.message += " (the checkpoint was not trained on it" + self._known_hint(known) + ")"
-            self.get_logger().warning(response.message)
-        else:
-            self.get_logger().info(response.message)
+        self._reporter.task_changed(response.message, familiar)
         return response
 
     def _on_e_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -146,10 +146,11 @@ class PolicyReporter:
         if self._configured is not None:
             self._configured.reaction.add(chunk, task)
 
-    def task_changed(self) -> None:
-        """Another task is in force."""
+    def task_changed(self, sentence: str, familiar: bool) -> None:
+        """Another task is in force, as the sentence says; familiar: the checkpoint was trained on it."""
         if self._configured is not None:
             self._configured.idle.restart()
+        self.events.add(Severity.INFO if familiar else Severity.WARNING, "task", sentence)
 
     def tick(self) -> None:
         """The control timer has come round."""
