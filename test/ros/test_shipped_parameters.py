@@ -49,3 +49,8 @@ def test_the_file_repeats_the_defaults(node: str) -> None:
     assert {name: table[name].convert(value) for name, value in values.items()} == {
         name: table[name].default for name in values
     }
+
+
+def test_what_the_command_line_must_be_able_to_set_is_not_in_the_file():
+    """A value under /policy beats `-p NAME:=VALUE`: asked for a shadow, the robot would move all the same."""
+    assert "dry_run" not in SECTIONS["/policy"]["ros__parameters"]
