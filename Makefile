@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo evaluate test test-all lint bench colcon clean
+.PHONY: help setup demo dataset evaluate test test-all lint bench colcon clean
 
 PYTHON := .venv/bin/python
 # .venv activated, and its share/ in the ament index
@@ -16,6 +16,7 @@ endif
 
 help:
 	@echo "make demo      simulated robot, policy and several instructions, end to end; results in out/demo/"
+	@echo "make dataset   scripted demonstrations, recorded through ROS; N=10 of each task, out/dataset_sim"
 	@echo "make evaluate  success by task of the shipped policy, by the real nodes; EPISODES=50 of each task"
 	@echo "make test      the tests (a few minutes)"
 	@echo "make test-all  the tests and the long ones"
@@ -30,6 +31,9 @@ setup:
 
 demo: setup
 	@$(PYTHON) -m dit_policy_ros.cli.main demo $(ARGS)
+
+dataset: setup
+	@$(PYTHON) -m dit_policy_ros.cli.main dataset --output out/dataset_sim --demonstrations $(or $(N),10) $(ARGS)
 
 evaluate: setup
 	@$(PYTHON) -m dit_policy_ros.cli.main evaluate --episodes $(or $(EPISODES),10) $(ARGS)

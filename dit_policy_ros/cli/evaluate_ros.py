@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 
 from dit_policy_ros.cli.session import Session, SessionError, ros_environment, running_session
 from dit_policy_ros.msg import PolicyStatus
@@ -122,14 +119,7 @@ def _episode(session: Session, view: _View, task: Task, seed: int) -> Outcome:
 
 
 def _new_scene(session: Session, view: _View, seed: int) -> None:
-    value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
-    request = SetParameters.Request(parameters=[Parameter(name="seed", value=value)])
-    result = session.call(SetParameters, "/sim/set_parameters", request).results[0]
-    if not result.successful:
-        raise SessionError(f"the simulator refuses seed {seed}: {result.reason}")
-    answer = session.call(Trigger, "/sim/reset", Trigger.Request())
-    if not answer.success:
-        raise SessionError(f"the simulator does not begin a new scene: {answer.message}")
+    session.new_scene(seed)
     view.referee = {}
 
     def heard() -> bool:

@@ -19,6 +19,7 @@ class Command(NamedTuple):
 # Modules are imported when they are asked for: torch, mujoco and lerobot each take seconds.
 COMMANDS = {
     "demo": Command("dit_policy_ros.cli.demo", "simulated robot, policy and several tasks, end to end"),
+    "dataset": Command("dit_policy_ros.cli.dataset", "record demonstrations of the simulated tasks"),
     "train": Command("dit_policy_ros.cli.train", "train a policy on LeRobotDatasets"),
     "diagnose": Command("dit_policy_ros.cli.diagnose", "does a policy idle, or do another task than told"),
     "evaluate": Command("dit_policy_ros.cli.evaluate", "how often a policy does what it is told, simulated"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulator and policy node as processes of their own, driven through their ROS interfaces."""
+"""Nodes as processes of their own, driven through their ROS interfaces."""
 
 import contextlib
 import os
@@ -13,8 +13,11 @@ from typing import Any
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from std_srvs.srv import Trigger
 
 import dit_policy_ros
 from dit_policy_ros.cli.domain import claimed_domain
@@ -55,7 +58,7 @@ def ros_environment(logs: Path) -> Iterator[dict[str, str]]:
 
 @dataclass(slots=True)
 class Session:
-    """Both nodes and this program's own node. Everything happens in the calling thread."""
+    """The nodes and this program's own node. Everything happens in the calling thread."""
 
     node: Node
     executor: SingleThreadedExecutor
@@ -95,26 +98,37 @@ class Session:
         finally:
             self.node.destroy_client(client)
 
-    def transition(self, number: int) -> None:
-        """Takes the policy node through one lifecycle transition. Raises SessionError with its reason."""
+    def transition(self, number: int, name: str = "policy") -> None:
+        """Takes a node through one lifecycle transition. Raises SessionError with its reason."""
         names = {
             Transition.TRANSITION_CONFIGURE: "configured",
             Transition.TRANSITION_ACTIVATE: "activated",
             Transition.TRANSITION_DEACTIVATE: "deactivated",
         }
         request = ChangeState.Request(transition=Transition(id=number))
-        if not self.call(ChangeState, "/policy/change_state", request).success:
-            policy = self.children[0]
+        if not self.call(ChangeState, f"/{name}/change_state", request).success:
+            child = next(each for each in self.children if each.name == name)
             raise SessionError(
-                f"the policy node could not be {names[number]}; the end of its output ({policy.log}):\n"
-                f"{policy.output(last_lines=15)}"
+                f"the node {name} could not be {names[number]}; the end of its output ({child.log}):\n"
+                f"{child.output(last_lines=15)}"
             )
 
-    def set_task(self, task: str) -> None:
-        """Gives the policy its instruction. Raises SessionError when it is refused."""
-        answer = self.call(SetTask, "/policy/set_task", SetTask.Request(task=task))
+    def set_task(self, task: str, name: str = "policy") -> None:
+        """Gives a node its instruction. Raises SessionError when it is refused."""
+        answer = self.call(SetTask, f"/{name}/set_task", SetTask.Request(task=task))
         if not answer.success:
-            raise SessionError(f"the policy node refuses the task: {answer.message}")
+            raise SessionError(f"the node {name} refuses the task: {answer.message}")
+
+    def new_scene(self, seed: int) -> None:
+        """Has the simulator begin the scene of a seed. Raises SessionError when it does not."""
+        value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
+        request = SetParameters.Request(parameters=[Parameter(name="seed", value=value)])
+        result = self.call(SetParameters, "/sim/set_parameters", request).results[0]
+        if not result.successful:
+            raise SessionError(f"the simulator refuses seed {seed}: {result.reason}")
+        answer = self.call(Trigger, "/sim/reset", Trigger.Request())
+        if not answer.success:
+            raise SessionError(f"the simulator does not begin a new scene: {answer.message}")
 
 
 @contextlib.contextmanager
@@ -122,27 +136,44 @@ def running_session(
     environment: Mapping[str, str], logs: Path, policy_parameters: Mapping[str, str], seed: int
 ) -> Iterator[Session]:
     """Starts simulator and policy node (unconfigured), and stops them at the end, however the block ends."""
-    python = [sys.executable, "-m"]
-    config = str(share_directory() / "config" / "bimanual.yaml")
-    given = [part for name, text in policy_parameters.items() for part in ("-p", f"{name}:={text}")]
-    policy_command = [
-        *python,
-        "dit_policy_ros.ros.policy_node",
-        "--ros-args",
-        "--params-file",
-        config,
-        *given,
-    ]
-    sim_command = [*python, "dit_policy_ros.ros.sim_node", "--ros-args", "-p", f"seed:={seed}"]
+    # The policy stops first: it brakes the arms while the robot is still there.
+    nodes = {
+        "policy": ("policy_node", policy_parameters, config_path()),
+        "sim": ("sim_node", {"seed": str(seed)}, None),
+    }
+    with running_nodes(environment, logs, nodes) as session:
+        yield session
+
+
+def config_path() -> Path:
+    """The contract of the simulated robot."""
+    return share_directory() / "config" / "bimanual.yaml"
+
+
+@contextlib.contextmanager
+def running_nodes(
+    environment: Mapping[str, str],
+    logs: Path,
+    nodes: Mapping[str, tuple[str, Mapping[str, str], Path | None]],
+) -> Iterator[Session]:
+    """Starts nodes, and stops them in the same order at the end, however the block ends.
+
+    Args:
+        environment: of ``ros_environment``.
+        logs: folder for their output.
+        nodes: by the node's name its module in ``ros``, parameters, and a file of parameters or None.
+    """
     children: list[Child] = []
     node = Node("dit_policy_session", use_global_arguments=False)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        # The policy stops first: it brakes the arms while the robot is still there.
-        children.append(start("policy", policy_command, environment, logs / "policy.log"))
-        sim_environment = {**environment, **profile_environment(environment)}
-        children.append(start("sim", sim_command, sim_environment, logs / "sim.log"))
+        for name, (module, parameters, config) in nodes.items():
+            files = ["--params-file", str(config)] if config else []
+            given = [part for key, text in parameters.items() for part in ("-p", f"{key}:={text}")]
+            command = [sys.executable, "-m", f"dit_policy_ros.ros.{module}", "--ros-args", *files, *given]
+            profile = profile_environment(environment) if module == "sim_node" else {}
+            children.append(start(name, command, {**environment, **profile}, logs / f"{name}.log"))
         yield Session(node, executor, tuple(children))
     finally:
         stop_all(children, STOPS_WITHIN)

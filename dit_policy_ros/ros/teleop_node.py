@@ -31,14 +31,14 @@ from dit_policy_ros.srv import SetTask
 
 _PURPOSE = (
     "A scripted operator for the simulated robot: carries out one instruction after the other by commands on "
-    "<controller>/joint_trajectory, for recording demonstrations. It never moves before it is given a task."
+    "<controller>/joint_trajectory, for recording demonstrations. Without a task it holds the arms."
 )
 TELEOP_PARAMETERS = (
     Parameter("task", str, "", "instruction to begin with; empty: wait for ~/set_task", read_only=True),
     Parameter("seed", int, 0, "of the variation from one demonstration to the next", low=0, high=2**31 - 1),
 )
 _ARMS = np.array(["gripper" not in name for name in JOINTS])  # (14,)
-_MOVED = 0.2  # [rad] from the last command: the scene was reset
+_LOST = 0.4  # [rad] between an arm and its command
 _AHEAD = Duration(nanosec=round(2e9 / FPS))  # until a command is reached: the next one comes half-way
 
 
@@ -55,6 +55,7 @@ class TeleopNode(Node):
         self._target: np.ndarray | None = None  # (14,) [rad], [m], last commanded
         self._joints: tuple[int, np.ndarray] | None = None  # stamp [ns], (14,)
         self._seen: np.ndarray | None = None  # (14,) of the instant that the mirror shows
+        self._has_task = False
         self._waiting = settings["task"]
         if self._waiting:
             find(self._waiting)
@@ -92,17 +93,16 @@ class TeleopNode(Node):
     def _act(self) -> None:
         if self._seen is None:
             return
+        if self._target is None or np.abs(self._target - self._seen)[_ARMS].max() > _LOST:
+            # At first, and when the scene was reset or an arm is held up: where the arms are, once.
+            self._target, self._has_task = self._seen.copy(), False
+            self._mirror.imitate(self._seen, self._mirror.cube_frames(), self._target)
         if self._waiting:
-            # The last command of one task is where the next one begins; the first begins where the arms are.
-            if self._target is None or np.abs(self._target - self._seen)[_ARMS].max() > _MOVED:
-                self._target = self._seen.copy()
-                self._mirror.imitate(self._seen, self._mirror.cube_frames(), self._target)
             self._operator.begin(self._mirror, find(self._waiting))
             self.get_logger().info(f"now: {self._waiting}")
-            self._waiting = ""
-        if self._target is None:
-            return
-        self._target = self._operator.act(self._mirror)
+            self._waiting, self._has_task = "", True
+        if self._has_task:
+            self._target = self._operator.act(self._mirror)
         for name, publisher in self._outputs.items():
             indices = [JOINTS.index(joint) for joint in CONTROLLERS[name]]
             point = JointTrajectoryPoint(positions=self._target[indices].tolist(), time_from_start=_AHEAD)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dit_policy dataset`: demonstrations of the simulated tasks, recorded as they would be on hardware.
+
+sim_node, teleop_expert and recorder_node run as processes of their own with ROS between them; each
+demonstration begins in a scene of its own, and the referee says when its task is done. What fails is
+discarded and made again. The dataset is extended where it exists, so an interrupted run goes on.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from dit_policy_ros.cli.session import (
+    Session,
+    SessionError,
+    config_path,
+    ros_environment,
+    running_nodes,
+)
+from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.ros import qos
+from dit_policy_ros.sim.robot import CAMERAS, CONTROLLERS
+from dit_policy_ros.sim.suite import Task, find, suite
+from dit_policy_ros.srv import StartEpisode, StopEpisode
+
+_READY_WITHIN = 30.0  # [s]
+_LINGER = 0.7  # [s] that is recorded after success: how to stay at the goal
+_SLOWER = 4.0  # a simulation on a busy computer may take so many times real time
+_AT_REST = 0.05  # [rad] between arms and commands
+_MOST_FAILURES = 10  # in a row
+
+EPILOG = """\
+example:
+  twenty demonstrations of each of two tasks, through the top camera
+    dit_policy dataset --output out/lift --demonstrations 20 --cameras top \\
+        --tasks "lift the red cube with the left arm" "lift the blue cube with the right arm"
+    dit_policy train --dataset out/lift --output out/lift_policy
+dit_policy evaluate --list-tasks lists the tasks.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One that was kept: its task, frames, and what the recorder has to say about it."""
+
+    task: Task
+    frames: int
+    fps: float
+    warnings: tuple[str, ...]
+    discarded: int  # attempts before it
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dit_policy dataset",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the LeRobotDataset")
+    parser.add_argument("--demonstrations", type=int, default=10, help="of each task; default: %(default)s")
+    parser.add_argument("--tasks", nargs="+", metavar="TEXT", help="instructions; default: all")
+    parser.add_argument(
+        "--cameras", nargs="+", choices=CAMERAS, default=list(CAMERAS), help="to record; default: all"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the first scene; default: %(default)s")
+    parser.add_argument("--logs", type=Path, default=Path("out/dataset"), help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    if options.demonstrations < 1:
+        parser.error(f"--demonstrations: expected at least 1, got {options.demonstrations}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Record; returns the exit code: 0 done, 1 a mistake that the message names, 130 interrupted."""
+    options = parse(arguments)
+    console = Console()
+    try:
+        return run(options, console)
+    except DitPolicyError as error:
+        print(f"dit_policy dataset: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        console.print(f"interrupted; what was saved is in {options.output}, the same command adds to it")
+        return 130
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """One recording with parsed options."""
+    tasks = tuple(map(find, options.tasks)) if options.tasks else suite()
+    order = [task for _ in range(options.demonstrations) for task in tasks]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    made: list[Demonstration] = []
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+        line = bar.add_task("demonstrations", total=len(order), note="starting")
+        for demonstration in demonstrations(options, order):
+            made.append(demonstration)
+            bar.update(line, advance=1, note=demonstration.task.instruction)
+            for warning in demonstration.warnings:
+                console.print(f"  {demonstration.task.instruction}: {warning}", markup=False)
+    console.print(_table(tasks, made))
+    console.print(f"{options.output} has {len(made)} demonstrations more.", soft_wrap=True)
+    return 0
+
+
+def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterator[Demonstration]:
+    """Record one demonstration per entry of ``order``; SessionError where a node dies or refuses."""
+    options.logs.mkdir(parents=True, exist_ok=True)
+    recorder = {"dataset": str(options.output.absolute())}
+    nodes = {
+        "recorder": ("recorder_node", recorder, _contract(options)),
+        "teleop": ("teleop_node", {"seed": str(options.seed)}, None),
+        "sim": ("sim_node", {"cameras": f"[{', '.join(options.cameras)}]"}, None),
+    }
+    with (
+        ros_environment(options.logs) as environment,
+        running_nodes(environment, options.logs, nodes) as session,
+    ):
+        view = _View(session)
+        session.transition(Transition.TRANSITION_CONFIGURE, "recorder")
+        session.transition(Transition.TRANSITION_ACTIVATE, "recorder")
+        seed, failures = options.seed, 0
+        for task in order:
+            discarded = 0
+            while (kept := _record(session, view, task, seed, discarded)) is None:
+                discarded, failures, seed = discarded + 1, failures + 1, seed + 1
+                if failures == _MOST_FAILURES:
+                    raise SessionError(
+                        f"{failures} demonstrations in a row failed, the last one: {task.instruction}; is "
+                        f"this computer too busy? See the logs in {options.logs}"
+                    )
+            failures, seed = 0, seed + 1
+            yield kept
+        session.transition(Transition.TRANSITION_DEACTIVATE, "recorder")
+
+
+def _contract(options: argparse.Namespace) -> Path:
+    """The simulated robot's parameters with the cameras that are asked for alone."""
+    content = yaml.safe_load(config_path().read_text())
+    cameras = content["/**"]["ros__parameters"]["cameras"]
+    content["/**"]["ros__parameters"]["cameras"] = {
+        "names": options.cameras,
+        **{name: cameras[name] for name in options.cameras},
+    }
+    path = options.logs / "contract.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+class _View:
+    """The newest of what the nodes publish."""
+
+    def __init__(self, session: Session) -> None:
+        self.referee: dict[str, str] = {}
+        self._at: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        node = session.node
+        node.create_subscription(DiagnosticStatus, "/sim/referee", self._take_referee, qos.STATUS)
+        node.create_subscription(JointState, "/joint_states", self._take_joints, qos.JOINT_STATES)
+        for name in CONTROLLERS:
+            topic = f"/{name}/joint_trajectory"
+            node.create_subscription(JointTrajectory, topic, self._take_command, qos.TRAJECTORIES)
+
+    def at_rest(self) -> bool:
+        """Whether every arm joint is where it was told to be."""
+        arms = [name for name in self._at if "gripper" not in name]
+        if not arms or any(name not in self._told for name in arms):
+            return False
+        return max(abs(self._at[name] - self._told[name]) for name in arms) < _AT_REST
+
+    def _take_referee(self, message: DiagnosticStatus) -> None:
+        self.referee = {pair.key: pair.value for pair in message.values}
+
+    def _take_joints(self, message: JointState) -> None:
+        self._at = dict(zip(message.name, message.position, strict=True))
+
+    def _take_command(self, message: JointTrajectory) -> None:
+        self._told |= dict(zip(message.joint_names, message.points[-1].positions, strict=True))
+
+
+def _record(session: Session, view: _View, task: Task, seed: int, discarded: int) -> Demonstration | None:
+    """One attempt; None where the task was not done in time."""
+    session.new_scene(seed)
+    view.referee = {}
+
+    def ready() -> bool:
+        return view.referee.get("scene", "").startswith(f"{seed}/") and view.at_rest()
+
+    if not session.wait(ready, _READY_WITHIN):
+        raise SessionError(f"the robot was not at rest in scene {seed} within {_READY_WITHIN:g} s")
+    begun = session.call(StartEpisode, "/recorder/start_episode", StartEpisode.Request(task=task.instruction))
+    if not begun.success:
+        raise SessionError(f"the recorder does not begin: {begun.message}")
+    session.set_task(task.instruction, "teleop")
+    began = float(view.referee["scene_time"])
+
+    def over() -> bool:
+        late = float(view.referee["scene_time"]) - began > task.time_limit
+        return late or view.referee[f"{task.instruction}/done"] != "no"
+
+    session.wait(over, task.time_limit * _SLOWER)
+    done = view.referee[f"{task.instruction}/done"] != "no"
+    if done:
+        session.wait(lambda: False, _LINGER)
+    ended = session.call(
+        StopEpisode, "/recorder/stop_episode", StopEpisode.Request(save=done, success_label=done)
+    )
+    if not ended.success:
+        raise SessionError(f"the recorder does not end the episode: {ended.message}")
+    if not done:
+        return None
+    report = ended.report
+    return Demonstration(task, report.frames, report.fps, tuple(report.warnings), discarded)
+
+
+def _table(tasks: Sequence[Task], made: Sequence[Demonstration]) -> Table:
+    table = Table("instruction", "kept", "discarded", "median length [s]", "with warnings")
+    for task in tasks:
+        mine = [each for each in made if each.task == task]
+        if mine:
+            seconds = float(np.median([each.frames / each.fps for each in mine if each.fps > 0] or [np.nan]))
+            discarded, warned = sum(e.discarded for e in mine), sum(bool(e.warnings) for e in mine)
+            table.add_row(task.instruction, str(len(mine)), str(discarded), f"{seconds:.1f}", str(warned))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
