@@ -39,7 +39,7 @@ WINDOW = 10  # steps between two lines of a log
 def make_data(root: Path, episodes: int) -> None:
     """Record scripted demonstrations."""
     camera = Camera(CAMERA, f"/{CAMERA}/image_raw", *IMAGE, max_age=0.5)
-    writer = DatasetWriter(root, FPS, [camera], JOINTS, "bimanual_sim", finalize_each=False)
+    writer = DatasetWriter(root, FPS, [camera], JOINTS, "bimanual_sim")
     for episode in demonstrate(episodes, 1, Settings(cameras=(CAMERA,))):
         for frame in episode.frames:
             writer.add_frame(frame.images, frame.state, frame.action, episode.task.instruction)

@@ -160,7 +160,7 @@ def demonstration_stage(work: Path, episodes: int) -> Demonstrations:
                 f"{root} is incomplete (an earlier run was interrupted); remove it and start again"
             )
         camera = Camera(CAMERA, f"/{CAMERA}/image_raw", *IMAGE, max_age=0.5)
-        writer = DatasetWriter(root, FPS, [camera], JOINTS, ROBOT_TYPE, finalize_each=False)
+        writer = DatasetWriter(root, FPS, [camera], JOINTS, ROBOT_TYPE)
         with progress_bar() as bar:
             line = bar.add_task("demonstrations", total=episodes, note="")
             for episode in demonstrate(episodes, DATA_SEED, Settings(cameras=(CAMERA,))):

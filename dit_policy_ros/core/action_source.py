@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the action of a frame comes from: the controllers' commands, or the joints of a leader arm."""
+"""Where the action of a frame comes from: the controllers' commands, a leader arm, or a topic of commands."""
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,8 @@ from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.core.observation import stale_reason
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.streams import PATIENCE, StreamBuffer
+
+_HELD_COMMANDS = 10_000  # 10 s at 1 kHz
 
 
 class ActionSource(Protocol):
@@ -84,6 +87,41 @@ class CommandedActions:
         """See ActionSource."""
         for stream in self.streams.values():
             stream.clear()
+
+
+class HeldActions:
+    """The newest command on a topic; `stream` is fed with (A,) arrays, stamped as they arrive.
+
+    A robot obeys its last command until there is another, so that one is in force however old it is.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self.stream: StreamBuffer[np.ndarray] = StreamBuffer(
+            "command", math.inf, capacity=_HELD_COMMANDS, topic=topic, config_key="action.topic"
+        )
+
+    def at(self, time_ns: int) -> np.ndarray | None:
+        """See ActionSource."""
+        sample = self.stream.latest_at(time_ns)
+        return None if sample is None else np.array(sample.value, dtype=np.float64)  # (A,)
+
+    def is_settled(self, time_ns: int, now_ns: int) -> bool:
+        """Always: a command counts from its arrival."""
+        return time_ns <= now_ns
+
+    def is_fresh(self, time_ns: int) -> bool:
+        """Always: see the class."""
+        return True
+
+    def missing(self, now_ns: int) -> dict[str, str]:
+        """See ActionSource."""
+        if self.at(now_ns) is not None:
+            return {}
+        return {self.stream.name: f"'{self.stream.topic}': nothing commanded yet; start the teleoperation"}
+
+    def clear(self) -> None:
+        """See ActionSource."""
+        self.stream.clear()
 
 
 class LeaderActions:

@@ -3,7 +3,7 @@
 
 Frame i is what the policy would have seen at `first + i/fps`, where `first` is the stamp that an observation
 would have had when the episode began. It is taken as soon as it is final: when every stream went past that
-time, or is too late to count. Then the last sample is repeated and counted as missing.
+time, or is too late to count. Then the last sample is repeated, which the frame says and the trace keeps.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,26 @@ import numpy as np
 
 from dit_policy_ros.core.action_source import ActionSource
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
+from dit_policy_ros.core.episode_trace import EpisodeTrace
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.observation import Frame, ObservationBuilder
+from dit_policy_ros.core.streams import StreamCounters
 
 _JOINTS, _ACTION = "joint_states", "action"  # names in `missing` beside those of the cameras
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeFrame:
-    """One frame of an episode: undecoded payloads per camera, state (D,) and action (A,) [rad or m]."""
+    """One frame of an episode: undecoded payloads per camera, state (D,) and action (A,) [rad or m].
+
+    repeated: streams that had no new sample, so that the one before stands in for it.
+    """
 
     stamp_ns: int
     images: dict[str, Any]
     state: np.ndarray
     action: np.ndarray
+    repeated: tuple[str, ...] = ()
 
 
 class EpisodeSampler:
@@ -54,9 +60,11 @@ class EpisodeSampler:
         while actions.at(self.first_stamp_ns) is None and self.first_stamp_ns < now_ns:
             self.first_stamp_ns += contract.dt_ns  # the first command came after the newest image
         self._last: Frame | None = None
+        self._counters = {stream.name: stream.counters for stream in streams.streams}
         self.frames = 0
         self.missing = dict.fromkeys([*streams.images, _JOINTS, _ACTION], 0)
         self.image_stamps_ns: dict[str, list[int]] = {name: [] for name in streams.images}  # each once
+        self.trace = EpisodeTrace(contract.fps, tuple(streams.images))
 
     @property
     def next_stamp_ns(self) -> int:
@@ -85,11 +93,20 @@ class EpisodeSampler:
         action = self._actions.at(stamp_ns)
         if action is None:
             raise StreamError("there is no command for this frame: the commands were cleared")
-        self._count(frame)
+        repeated = self._repeated(frame)
         self.frames += 1
         self._last = frame
+        image_stamps_ns = [sample.stamp_ns for sample in frame.images.values()]
+        self.trace.add(stamp_ns, frame.state, action, image_stamps_ns, repeated)
         images = {name: sample.value for name, sample in frame.images.items()}
-        return EpisodeFrame(stamp_ns, images, frame.state, action)
+        return EpisodeFrame(stamp_ns, images, frame.state, action, repeated)
+
+    def dropped(self) -> dict[str, StreamCounters]:
+        """By stream, what became of its samples since the episode began."""
+        return {
+            stream.name: stream.counters.since(self._counters[stream.name])
+            for stream in self._streams.streams
+        }
 
     def reached(self, newest: int = 0) -> tuple[float, float]:
         """Rate [Hz] and 99th percentile of the interval [s] of the slowest camera's different images.
@@ -107,13 +124,18 @@ class EpisodeSampler:
             intervals.append(float(np.percentile(gaps, 99)))
         return min(rates), max(intervals)
 
-    def _count(self, frame: Frame) -> None:
+    def _repeated(self, frame: Frame) -> tuple[str, ...]:
+        """The streams without a sample for this frame; counts them."""
+        repeated = []
         for name, sample in frame.images.items():
             if self._last is not None and self._last.images[name].stamp_ns == sample.stamp_ns:
-                self.missing[name] += 1
+                repeated.append(name)
             else:
                 self.image_stamps_ns[name].append(sample.stamp_ns)
         if frame.joints_distance > self._dt:
-            self.missing[_JOINTS] += 1
+            repeated.append(_JOINTS)
         if not self._actions.is_fresh(frame.stamp_ns):
-            self.missing[_ACTION] += 1
+            repeated.append(_ACTION)
+        for name in repeated:
+            self.missing[name] += 1
+        return tuple(repeated)

@@ -40,6 +40,11 @@ class StreamCounters:
     future: int = 0  # dropped: ahead of our clock
     clock_resets: int = 0  # times that everything was dropped because our clock was set back
 
+    def since(self, earlier: "StreamCounters") -> "StreamCounters":
+        """What was counted after `earlier`."""
+        names = StreamCounters.__dataclass_fields__
+        return StreamCounters(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
+
 
 class StreamBuffer[T]:
     """A bounded, sorted, thread-safe history of one stream.

@@ -4,6 +4,7 @@
 LeRobot answers a missing or damaged file by asking the model hub for it; the user deserves the reason.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.problems import Problems
 
 INFO = Path("meta") / "info.json"
+JOURNAL = "journal"  # folder of the episodes that are not in the dataset yet
 _VERSION = "v3."
 
 
@@ -33,11 +35,8 @@ def features_of(cameras: Sequence[Camera], joints: Sequence[str]) -> dict[str, d
     return features
 
 
-def inspect_folder(root: Path) -> dict[str, Any] | None:
-    """The content of a dataset's info.json, or None where a new dataset can be created.
-
-    Raises DatasetError if the path is neither, cannot be written, or the dataset is damaged.
-    """
+def check_place(root: Path) -> None:
+    """Raises DatasetError if a path is a file, or nothing can be written there."""
     if root.exists() and not root.is_dir():
         raise DatasetError(
             f"dataset path {root} is a file; give a folder, which is created if it does not exist"
@@ -47,13 +46,20 @@ def inspect_folder(root: Path) -> dict[str, Any] | None:
         raise DatasetError(f"dataset path {root} cannot be created: {parent} is a file")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise DatasetError(f"dataset path {root} cannot be written: no permission to write in {parent}")
-    if not root.exists() or not any(root.iterdir()):
+
+
+def inspect_folder(root: Path) -> dict[str, Any] | None:
+    """The content of a dataset's info.json, or None where a new dataset can be created.
+
+    Raises DatasetError if the folder holds something else, or the dataset is damaged.
+    """
+    if not root.exists() or not any(path.name != JOURNAL for path in root.iterdir()):
         return None
     if not (root / INFO).exists():
         raise DatasetError(
             f"{root} is not empty and no LeRobot dataset ({INFO} is missing); give another folder or empty it"
         )
-    info = _read_info(root)
+    info = read_info(root)
     _check_tables(root, info)
     return info
 
@@ -65,7 +71,7 @@ def check_readable(root: Path) -> dict[str, Any]:
     """
     if not (root / INFO).is_file():
         raise DatasetError(f"dataset {root}: looked for {root / INFO}, which does not exist")
-    info = _read_info(root)
+    info = read_info(root)
     _check_tables(root, info)
     if info["total_episodes"] == 0:
         raise DatasetError(f"dataset {root}: expected episodes, but none has been saved in it yet")
@@ -78,8 +84,12 @@ def nearest_existing(path: Path) -> Path:
 
 
 def folder_size(root: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    """Bytes of all files in a folder, which may be moved meanwhile."""
+    total = 0
+    for path in root.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def check_same(
@@ -115,7 +125,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | list) else value
 
 
-def _read_info(root: Path) -> dict[str, Any]:
+def read_info(root: Path) -> dict[str, Any]:
+    """The content of a dataset's info.json. Raises DatasetError if it is damaged or of another version."""
     try:
         info = json.loads((root / INFO).read_text())
         version, complete = info["codebase_version"], {"fps", "features", "total_episodes", "total_frames"}
@@ -132,13 +143,15 @@ def _read_info(root: Path) -> dict[str, Any]:
 
 
 def _check_tables(root: Path, info: Mapping[str, Any]) -> None:
-    """The tables must be whole and hold as many rows as info.json says."""
+    """The tables must be whole and hold the rows that info.json promises."""
     if info["total_episodes"] == 0:
         return  # created, but nothing saved yet
     counts = {"meta/episodes": info["total_episodes"], "data": info["total_frames"]}
     for folder, expected in counts.items():
         rows = sum(_rows(path) for path in sorted((root / folder).glob("*/*.parquet")))
-        if rows != expected:
+        # An episode whose commit was interrupted may be there already; nobody looks at it.
+        interrupted = rows > expected and any((root / JOURNAL).glob("*/plan.json"))
+        if rows != expected and not interrupted:
             raise DatasetError(
                 f"{root / folder} is damaged: {INFO} promises {expected} rows, the tables hold {rows}"
             )

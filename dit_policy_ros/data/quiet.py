@@ -11,8 +11,6 @@ _NOISY = ("lerobot", "libav", "datasets", "huggingface_hub", "torchcodec")
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Only errors of LeRobot and its libraries are heard inside, and no progress bars are drawn."""
-    import av.logging
-
     levels = {name: logging.getLogger(name).level for name in _NOISY}
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -27,7 +25,14 @@ def quiet() -> Iterator[None]:
             bars.enable_progress_bar()
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        av.logging.set_level(av.logging.get_level())  # LeRobot turns FFmpeg's printing to stderr on
+        silence_ffmpeg()
+
+
+def silence_ffmpeg() -> None:
+    """Turns off FFmpeg's printing to stderr, which several of LeRobot's functions turn on."""
+    import av.logging
+
+    av.logging.set_level(av.logging.get_level())
 
 
 @contextlib.contextmanager

@@ -1,17 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the recorder needs of whatever keeps its episodes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+
+from dit_policy_ros.data.journal import CameraHealth, EpisodeLabel
 
 
 class EpisodeSink(Protocol):
     """Takes the frames of one episode at a time and keeps or forgets them as a whole.
 
-    All methods are called from one thread. All may raise DatasetError.
+    All methods are called from one thread. All may raise DatasetError; what was added before then is not
+    lost.
     """
+
+    @property
+    def episode_bytes(self) -> int:
+        """Size of the running episode on the disk so far [byte]."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Saved episodes that are safe, but not where others can read them yet."""
+        ...
+
+    @property
+    def commit_failure(self) -> str | None:
+        """Why that is so, if something went wrong."""
+        ...
+
+    @property
+    def interrupted(self) -> Sequence[object]:
+        """Episodes that a crash interrupted and that wait for a decision; their text describes them."""
+        ...
 
     @property
     def next_index(self) -> int:
@@ -23,13 +46,37 @@ class EpisodeSink(Protocol):
         ...
 
     def add_frame(
-        self, images: Mapping[str, np.ndarray], state: np.ndarray, action: np.ndarray, task: str
+        self,
+        images: Mapping[str, np.ndarray],
+        state: np.ndarray,
+        action: np.ndarray,
+        task: str,
+        stamp_ns: int = 0,
+        repeated: Collection[str] = (),
     ) -> None:
-        """Appends a frame: uint8 (h, w, 3) RGB per camera, state (D,) and action (A,) [rad or m]."""
+        """Appends a frame.
+
+        Args:
+            images: by camera name, uint8 (h, w, 3) RGB.
+            state: joint positions (D,) [rad or m].
+            action: commanded joint positions (D,) [rad or m].
+            task: the instruction in force.
+            stamp_ns: time of the frame [ns].
+            repeated: streams of which no sample was there, so that the one before is repeated: cameras,
+                `joint_states`, `action`.
+        """
         ...
 
-    def save_episode(self) -> int:
-        """Keeps the episode; when this returns its index, the episode survives the end of the process."""
+    def end_episode(self) -> dict[str, CameraHealth]:
+        """No more frames come; waits until all are written. May be called again."""
+        ...
+
+    def save_episode(self, label: EpisodeLabel = ...) -> int:
+        """Keeps the episode; when this returns its index, the episode survives a loss of power."""
+        ...
+
+    def resolve_interrupted(self, keep: bool) -> int:
+        """Keeps or removes the episodes that a crash interrupted; returns how many there were."""
         ...
 
     def discard_episode(self) -> None:
@@ -37,5 +84,5 @@ class EpisodeSink(Protocol):
         ...
 
     def finalize(self) -> None:
-        """Closes everything; an episode that was not saved is forgotten."""
+        """Finishes everything; an episode without a decision is treated as if the process had ended."""
         ...

@@ -1,35 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes episodes as a LeRobotDataset v3: one Parquet row per frame, one video per camera."""
+"""Writes episodes into a LeRobotDataset v3 so that nothing saved is ever lost.
+
+An episode is first a journal of its own in the dataset's folder (see journal). Saving it makes the journal
+durable; adding it to LeRobot's files (see commit) can be done in the background, and is made up for at the
+next start where it was interrupted.
+"""
 
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.problems import listing
-from dit_policy_ros.data.dataset_files import check_same, features_of, inspect_folder, nearest_existing
+from dit_policy_ros.data import recovery
+from dit_policy_ros.data.committer import Committer
+from dit_policy_ros.data.dataset_files import (
+    JOURNAL,
+    check_place,
+    check_same,
+    features_of,
+    folder_size,
+    inspect_folder,
+    nearest_existing,
+)
+from dit_policy_ros.data.durable import make_folders
+from dit_policy_ros.data.journal import CameraHealth, EpisodeJournal, EpisodeLabel, Layout
+from dit_policy_ros.data.lock import DatasetLock
 from dit_policy_ros.data.quiet import quiet, same_root_logger
+from dit_policy_ros.data.recovery import LEAST_FRAMES, Interrupted, Recover
+from dit_policy_ros.data.video_settings import VideoSettings
 
-# H.264 with a key frame at every second frame: fast to encode and to read at random, on any machine.
-_VIDEO: dict[str, Any] = {"vcodec": "h264", "pix_fmt": "yuv420p", "g": 2, "crf": 20, "preset": "veryfast"}
-_VIDEO["extra_options"] = {"x264-params": "log=0"}  # errors only; it would print pages on stderr
-_QUEUE = 30  # frames per camera that wait for the encoder at most
-_LEAST_FRAMES = 2  # LeRobot keeps no image statistics of an episode of one frame
+STREAMS = ("joint_states", "action")  # beside the cameras
+_NO_LABEL = EpisodeLabel()
 
 
 class DatasetWriter:
     """Appends episodes to a dataset folder, which is created, or extended after checking that it matches.
-
-    An episode is in the dataset for good when `save_episode` returns: its files are closed then, because
-    LeRobot otherwise keeps them open and unreadable for the whole session. That costs 0.1 to 0.3 s per
-    episode; with `finalize_each=False` (bulk writing, where one begins again after a crash) `finalize` does
-    it.
 
     Args:
         root: the dataset's folder.
@@ -37,11 +48,13 @@ class DatasetWriter:
         cameras: names and sizes of the images.
         joints: names of the entries of state and action.
         robot_type: written into the dataset.
-        finalize_each: see above.
+        video: how images are encoded.
+        background: whether saved episodes are added to LeRobot's files in a thread of its own.
+        recover: what to do with an episode that a crash interrupted.
 
     Raises:
-        DatasetError: the path is a file, another kind of folder, damaged, not writable, or was recorded with
-            another contract (all differences are listed).
+        DatasetError: the path is a file, another kind of folder, damaged, not writable, in use by another
+            recorder, or was recorded with another contract (all differences are listed).
     """
 
     def __init__(
@@ -51,24 +64,42 @@ class DatasetWriter:
         cameras: Sequence[Camera],
         joints: Sequence[str],
         robot_type: str,
-        finalize_each: bool = True,
+        video: VideoSettings | None = None,
+        background: bool = False,
+        recover: Recover = Recover.ASK,
     ) -> None:
         self._root = Path(root)
         if not float(fps).is_integer():
             raise DatasetError(
                 f"fps: LeRobot datasets have a whole number of frames per second, got {fps:g} Hz"
             )
-        self._fps = int(fps)
-        self._cameras = {f"observation.images.{camera.name}": camera for camera in cameras}
         self._features = features_of(cameras, joints)
-        self._robot_type = robot_type
-        self._finalize_each = finalize_each
-        self._dataset: Any = None  # lerobot.datasets.LeRobotDataset while open
-        self._frames = 0  # of the running episode
-        info = inspect_folder(self._root)
-        if info is not None:
-            check_same(self._root, info, self._fps, robot_type, self._features)
-        self._episodes = 0 if info is None else int(info["total_episodes"])
+        self._cameras = {camera.name: camera for camera in cameras}
+        self._journal: EpisodeJournal | None = None
+        self._failure: str | None = None  # why the running episode takes no more frames
+        check_place(self._root)
+        fresh = not recovery.left_behind(self._root)
+        if fresh:
+            self._check(int(fps), robot_type)  # before anything is created
+        with quiet(), same_root_logger():  # importing takes seconds, and must not happen while recording
+            import lerobot.datasets  # noqa: F401
+
+            usable = (video or VideoSettings()).usable()
+        streams = (*self._cameras, *STREAMS)
+        self._layout = Layout(int(fps), tuple(cameras), tuple(joints), robot_type, streams, usable)
+        with self._errors("opened"):
+            make_folders(self._root / JOURNAL)
+            self._lock = DatasetLock(self._root / JOURNAL / "lock", self._root)
+        try:
+            with self._errors("recovered"):
+                saved = self._recover(recover)
+            # What was saved is in the dataset before anything is added, and before the dataset is looked at.
+            Committer(self._root, 0, saved, background=False).close()
+            committed = self._check(int(fps), robot_type)
+            self._committer = Committer(self._root, committed, (), background)
+        except BaseException:
+            self._lock.release()
+            raise
 
     @property
     def root(self) -> Path:
@@ -78,140 +109,176 @@ class DatasetWriter:
     @property
     def next_index(self) -> int:
         """Index that the running episode, or the next one, will have."""
-        return self._episodes
+        return self._committer.next_index
+
+    @property
+    def episode_bytes(self) -> int:
+        """Size of the running episode on the disk so far [byte]."""
+        journal = self._journal
+        return 0 if journal is None else folder_size(journal.folder)
+
+    @property
+    def waiting(self) -> int:
+        """Saved episodes that are safe, but not in LeRobot's files yet."""
+        return self._committer.waiting
+
+    @property
+    def commit_failure(self) -> str | None:
+        """Why saved episodes are not in LeRobot's files, if that went wrong; they are tried again."""
+        return self._committer.failure
+
+    @property
+    def interrupted(self) -> tuple[Interrupted, ...]:
+        """Episodes that a crash interrupted and that nobody has decided about (`recover` is ask)."""
+        return self._interrupted
+
+    def resolve_interrupted(self, keep: bool) -> int:
+        """Keeps the interrupted episodes as far as they got, or removes them; returns how many there were."""
+        episodes, self._interrupted = self._interrupted, ()
+        with self._errors("recovered"):
+            if not keep:
+                recovery.discard(episodes)
+            else:
+                for folder in recovery.keep(episodes):
+                    self._committer.add(folder)
+        return len(episodes)
 
     def begin_episode(self) -> None:
-        """Opens the dataset, so that the first frame does not wait for it."""
-        if self._dataset is None:
-            with same_root_logger(), self._errors("opened"):
-                self._dataset = self._open()
+        """Begins an episode, so that the first frame does not wait.
+
+        Raises DatasetError if one is running or interrupted ones wait for a decision.
+        """
+        if self._journal is not None:
+            raise DatasetError("an episode is running already")
+        if self._interrupted:
+            waiting = listing(map(str, self._interrupted))
+            raise DatasetError(f"interrupted episodes wait to be kept or discarded: {waiting}")
+        self._failure = None
+        with self._errors("extended"):
+            self._journal = EpisodeJournal(recovery.next_folder(self._root), self._layout)
 
     def add_frame(
-        self, images: Mapping[str, np.ndarray], state: np.ndarray, action: np.ndarray, task: str
+        self,
+        images: Mapping[str, np.ndarray],
+        state: np.ndarray,
+        action: np.ndarray,
+        task: str,
+        stamp_ns: int = 0,
+        repeated: Collection[str] = (),
     ) -> None:
-        """Appends a frame to the running episode; begins one if none runs.
+        """Appends a frame to the running episode; begins one if none runs. See EpisodeSink.
 
-        Args:
-            images: by camera name, uint8 (h, w, 3) RGB.
-            state: joint positions (D,) [rad or m].
-            action: commanded joint positions (D,) [rad or m].
-            task: the instruction.
-
-        Raises:
-            DatasetError: not finite, no task, or the encoder failed. ValueError: wrong cameras or shapes.
+        Raises DatasetError: not finite, no task, or writing failed; then the episode takes no more frames.
+        ValueError: wrong cameras, shapes or streams.
         """
-        frame: dict[str, Any] = {f"observation.images.{name}": image for name, image in images.items()}
-        self._check_images(frame)
-        for name, values in (("observation.state", state), ("action", action)):
-            frame[name] = self._checked(name, values)
+        self._check_images(images)
+        state = self._checked("observation.state", state)
+        action = self._checked("action", action)
         if not task.strip():
             raise DatasetError("task: expected an instruction, got an empty text")
-        self.begin_episode()
-        with self._errors("extended"):
-            self._dataset.add_frame({**frame, "task": task})
-        self._frames += 1
+        if self._journal is None:
+            self.begin_episode()
+        if self._failure is not None or self._journal is None:
+            raise DatasetError(f"the episode takes no more frames: {self._failure}")
+        try:
+            with self._errors("extended"):
+                self._journal.add(images, state, action, task, stamp_ns, repeated)
+        except DatasetError as error:
+            self._failure = str(error)
+            raise
 
-    def save_episode(self) -> int:
-        """Adds the running episode to the dataset and returns its index.
+    def end_episode(self) -> dict[str, CameraHealth]:
+        """No more frames come; waits until all are written. By camera name; may be called again."""
+        return {} if self._journal is None else self._journal.end()
 
-        Raises DatasetError if there are fewer than two frames (the episode goes on) or writing failed (the
-        episode is lost).
+    def save_episode(self, label: EpisodeLabel = _NO_LABEL) -> int:
+        """Keeps the running episode and returns its index; it survives whatever comes when this returns.
+
+        Raises DatasetError if there are fewer than two frames (the episode goes on) or the disk fails. The
+        episode is still there then: save it again, or discard it.
         """
-        if self._frames < _LEAST_FRAMES:
-            raise DatasetError(
-                f"an episode needs at least {_LEAST_FRAMES} frames, this one has {self._frames}"
-            )
+        journal = self._journal
+        frames = 0 if journal is None else journal.frames
+        if journal is not None and frames >= LEAST_FRAMES:
+            journal.end()
+            frames = journal.complete_frames
+        if journal is None or frames < LEAST_FRAMES:
+            raise DatasetError(f"an episode needs at least {LEAST_FRAMES} frames, this one has {frames}")
         with self._errors("extended"):
-            self._dataset.save_episode()
-            if self._finalize_each:
-                self._dataset.finalize()
-        if self._finalize_each:
-            self._dataset = None
-        self._frames = 0
-        self._episodes += 1
-        return self._episodes - 1
+            journal.save(label)
+        self._journal = None
+        index = self.next_index
+        self._committer.add(journal.folder)
+        return index
 
     def discard_episode(self) -> None:
         """Forgets the running episode, its frames and its half-encoded videos."""
-        self._frames = 0
-        if self._dataset is not None:
+        journal, self._journal = self._journal, None
+        if journal is not None:
             with self._errors("cleaned up"):
-                self._dataset.clear_episode_buffer()
+                journal.discard()
 
     def finalize(self) -> None:
-        """Closes the dataset; an episode that was not saved is forgotten. May be called again."""
-        if self._dataset is not None:
-            self.discard_episode()
-            with self._errors("closed"):
-                self._dataset.finalize()
-            self._dataset = None
+        """Adds all saved episodes to the dataset and closes it. May be called again.
 
-    def _open(self) -> Any:
-        from lerobot.configs.video import RGBEncoderConfig
-        from lerobot.datasets import LeRobotDataset
+        A running episode is left as if the process had ended. Raises DatasetError if a saved one cannot be
+        added.
+        """
+        journal, self._journal = self._journal, None
+        try:
+            if journal is not None:
+                journal.abandon()
+            self._committer.close()
+        finally:
+            self._lock.release()
+            with contextlib.suppress(OSError):  # it is not empty, or gone already
+                (self._root / JOURNAL).rmdir()
 
-        from dit_policy_ros.data.lossless_encoder import LosslessVideoEncoder
+    def _check(self, fps: int, robot_type: str) -> int:
+        """The number of episodes of a dataset that can be extended."""
+        info = inspect_folder(self._root)
+        if info is None:
+            return 0
+        check_same(self._root, info, fps, robot_type, self._features)
+        return int(info["total_episodes"])
 
-        video = RGBEncoderConfig(**_VIDEO)
-        name = f"local/{self._root.name}"
-        common: dict[str, Any] = {"root": self._root, "rgb_encoder": video, "streaming_encoding": True}
-        if inspect_folder(self._root) is None:
-            if self._root.exists():
-                self._root.rmdir()  # empty; LeRobot insists on creating it
-            dataset = LeRobotDataset.create(
-                name, fps=self._fps, features=self._features, robot_type=self._robot_type, **common
-            )
-        else:
-            dataset = LeRobotDataset.resume(name, **common)
-        assert dataset.writer is not None  # both ways of opening make one
-        # LeRobot has no door for an encoder of one's own.
-        dataset.writer._streaming_encoder = LosslessVideoEncoder(
-            self._fps, rgb_encoder=video, queue_maxsize=_QUEUE, encoder_threads=1
-        )
-        return dataset
+    def _recover(self, policy: Recover) -> list[Path]:
+        """Decides about interrupted episodes; returns the saved ones, oldest first."""
+        saved, interrupted = recovery.examine(self._root)
+        self._interrupted = tuple(interrupted) if policy is Recover.ASK else ()
+        if policy is Recover.KEEP:
+            saved += recovery.keep(interrupted)
+        elif policy is Recover.DISCARD:
+            recovery.discard(interrupted)
+        return saved
 
     @contextlib.contextmanager
     def _errors(self, verb: str) -> Iterator[None]:
-        """Whatever LeRobot raises becomes a DatasetError, and what it had open is closed."""
+        """Whatever the system raises becomes a DatasetError."""
         try:
-            with quiet():
-                yield
-        except DatasetError:
-            raise
-        except Exception as error:
-            self._abandon()
+            yield
+        except OSError as error:
             free = shutil.disk_usage(nearest_existing(self._root)).free
             raise DatasetError(
                 f"dataset {self._root} could not be {verb}: {error!r}. Is the disk full "
                 f"({free / 1e6:.0f} MB free) or read-only?"
             ) from error
 
-    def _abandon(self) -> None:
-        dataset, self._dataset, self._frames = self._dataset, None, 0
-        if dataset is None:
-            return
-        # What was saved is on disk; what fails here was part of the episode that the caller reports as lost.
-        with contextlib.suppress(Exception):
-            dataset.clear_episode_buffer()
-        with contextlib.suppress(Exception):
-            dataset.finalize()
-
-    def _check_images(self, frame: Mapping[str, np.ndarray]) -> None:
-        if frame.keys() != self._cameras.keys():
-            raise ValueError(f"cameras: expected {listing(self._cameras)}, got {listing(frame)}")
-        for key, camera in self._cameras.items():
-            image, expected = frame[key], (camera.height, camera.width, 3)
+    def _check_images(self, images: Mapping[str, np.ndarray]) -> None:
+        if images.keys() != self._cameras.keys():
+            raise ValueError(f"cameras: expected {listing(self._cameras)}, got {listing(images)}")
+        for name, camera in self._cameras.items():
+            image, expected = images[name], (camera.height, camera.width, 3)
             if image.shape != expected or image.dtype != np.uint8:
-                raise ValueError(f"{key}: expected uint8 {expected}, got {image.dtype} {image.shape}")
+                raise ValueError(f"{name}: expected uint8 {expected}, got {image.dtype} {image.shape}")
 
     def _checked(self, name: str, values: np.ndarray) -> np.ndarray:
         vector = np.asarray(values, dtype=np.float32)  # (D,)
-        if vector.shape != self._features[name]["shape"]:
-            raise ValueError(f"{name}: expected shape {self._features[name]['shape']}, got {vector.shape}")
-        bad = [f"{joint} = {value}" for joint, value in self._named(name, vector) if not math.isfinite(value)]
+        feature = self._features[name]
+        if vector.shape != feature["shape"]:
+            raise ValueError(f"{name}: expected shape {feature['shape']}, got {vector.shape}")
+        pairs = zip(feature["names"], vector.tolist(), strict=True)
+        bad = [f"{joint} = {value}" for joint, value in pairs if not math.isfinite(value)]
         if bad:
             raise DatasetError(f"{name}: expected finite values, got {listing(bad)}")
         return vector
-
-    def _named(self, name: str, vector: np.ndarray) -> Iterator[tuple[str, float]]:
-        return zip(self._features[name]["names"], vector.tolist(), strict=True)

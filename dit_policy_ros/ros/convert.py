@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Float64MultiArray
 
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import StreamError
@@ -161,3 +162,17 @@ class JointStateConverter:
         if repeated:
             raise StreamError(f"JointState names {listing(repeated)} more than once")
         return np.array([names.index(joint) for joint in self._joints], dtype=np.intp)  # (D,)
+
+
+def array_values(msg: Float64MultiArray, positions: Sequence[int]) -> np.ndarray:
+    """The entries of an array at `positions`, (D,); StreamError if there are fewer, or one is not finite."""
+    values = np.asarray(msg.data, dtype=np.float64)  # (M,)
+    if len(values) <= max(positions):
+        raise StreamError(
+            f"Float64MultiArray has {len(values)} values, at least {max(positions) + 1} are needed. "
+            "Set 'action.mapping' to where each joint's value stands (left_gripper = 6)."
+        )
+    chosen = values[list(positions)]  # (D,)
+    if not np.isfinite(chosen).all():
+        raise StreamError("Float64MultiArray has values that are not finite")
+    return chosen

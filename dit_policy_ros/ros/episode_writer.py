@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes frames and hands them to an episode sink in a thread of its own, so that sampling never waits."""
 
+import functools
 import queue
 import threading
 import traceback
@@ -13,7 +14,8 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.episode_sampler import EpisodeFrame
-from dit_policy_ros.core.errors import DatasetError, DitPolicyError
+from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.data.journal import CameraHealth, EpisodeLabel
 from dit_policy_ros.data.sink import EpisodeSink
 from dit_policy_ros.ros.convert import image_to_rgb
 
@@ -44,7 +46,6 @@ class EpisodeWriter:
         self._logger = logger
         self._queue: queue.Queue[_Job | tuple[EpisodeFrame, str] | None] = queue.Queue(capacity)
         self.failure: str | None = None
-        self._lost = False  # the sink forgot the episode when it failed
         self.frames = 0  # handed to the sink in the running episode
         self._thread = threading.Thread(target=self._run, name="episode_writer")
         self._thread.start()
@@ -61,19 +62,27 @@ class EpisodeWriter:
             return False
         return True
 
-    def save(self) -> int:
-        """Keeps the episode with all frames queued so far and returns its index; waits for it.
+    def end(self) -> dict[str, CameraHealth]:
+        """Waits until all frames queued so far are written; what became of the images, by camera.
 
-        Raises DatasetError if it could not be kept; then it is gone.
+        May be called again. Raises DatasetError.
         """
-        index = self._do(self._save)
-        # Nobody waits for this: the next `begin` finds it done, or tries again and tells why it cannot be.
-        self._queue.put(_Job(self._sink.begin_episode, Future()))
-        return index
+        return self._do(self._sink.end_episode)
+
+    def save(self, label: EpisodeLabel) -> int:
+        """Keeps the episode and returns its index; when it returns, the episode survives a loss of power.
+
+        Raises DatasetError if that failed; the episode is still there and can be saved again, or discarded.
+        """
+        return self._do(functools.partial(self._sink.save_episode, label))
 
     def discard(self) -> None:
         """Forgets the episode with all frames queued so far; waits for it. Raises DatasetError."""
-        self._do(self._discard)
+        self._do(self._sink.discard_episode)
+
+    def resolve_interrupted(self, keep: bool) -> int:
+        """Keeps or removes what a crash interrupted; returns how many episodes. Raises DatasetError."""
+        return self._do(functools.partial(self._sink.resolve_interrupted, keep))
 
     def close(self) -> None:
         """Closes the sink after all that is queued, and ends the thread. May be called again."""
@@ -101,7 +110,7 @@ class EpisodeWriter:
             self._logger.error(str(error))
 
     def _begin(self) -> None:
-        self.failure, self._lost, self.frames = None, False, 0
+        self.failure, self.frames = None, 0
         self._sink.begin_episode()
 
     def _add(self, frame: EpisodeFrame, task: str) -> None:
@@ -110,23 +119,9 @@ class EpisodeWriter:
                 name: image_to_rgb(message, self._cameras[name].height, self._cameras[name].width)
                 for name, message in frame.images.items()
             }
-            self._sink.add_frame(images, frame.state, frame.action, task)
+            self._sink.add_frame(images, frame.state, frame.action, task, frame.stamp_ns, frame.repeated)
             self.frames += 1
-        except DatasetError as error:
-            self.failure, self._lost = str(error), True
         except DitPolicyError as error:
             self.failure = str(error)
         except Exception:  # noqa: BLE001 - the thread must live on, or the node could not even stop
             self.failure = f"unexpected error:\n{traceback.format_exc()}"
-
-    def _save(self) -> int:
-        if self._lost:
-            raise DatasetError(f"the episode is lost: {self.failure}")
-        try:
-            return self._sink.save_episode()
-        except DatasetError:
-            self._sink.discard_episode()
-            raise
-
-    def _discard(self) -> None:
-        self._sink.discard_episode()

@@ -5,71 +5,50 @@ import shutil
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from std_srvs.srv import SetBool, Trigger
 
-from dit_policy_ros.core.contract import NANOSECONDS, Contract
+from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.episode_sampler import EpisodeSampler
-from dit_policy_ros.core.errors import (
-    DatasetError,
-    DitPolicyError,
-    ParameterError,
-    TaskError,
-)
+from dit_policy_ros.core.errors import DatasetError, DitPolicyError, ParameterError, TaskError
+from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.task import check_task
-from dit_policy_ros.data.dataset_files import folder_size, nearest_existing
+from dit_policy_ros.data.dataset_files import nearest_existing
+from dit_policy_ros.data.recovery import Recover
 from dit_policy_ros.data.sink import EpisodeSink
 from dit_policy_ros.data.writer import DatasetWriter
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.convert import to_stamp
 from dit_policy_ros.ros.episode_writer import EpisodeWriter
 from dit_policy_ros.ros.lifecycle import GuardedLifecycleNode, run_node
 from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.parameters import configuration_source, declare_parameters, read_parameters
-from dit_policy_ros.ros.recorder_parameters import LEADER, RECORDER_PARAMETERS
+from dit_policy_ros.ros.recorder_buttons import Buttons
+from dit_policy_ros.ros.recorder_parameters import (
+    RECORDER_PARAMETERS,
+    action_settings,
+    thresholds,
+    video_settings,
+)
+from dit_policy_ros.ros.recorder_status import STATUS_RATE, Configured, StatusReporter
 from dit_policy_ros.ros.recorder_streams import RecorderStreams
 from dit_policy_ros.ros.recording import Recording
-from dit_policy_ros.srv import StartEpisode, StopEpisode
+from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
 
 _PURPOSE = (
     "Records teleoperated demonstrations into a LeRobot dataset (v3). A lifecycle node named 'recorder': "
     "configure and activate it, then call ~/start_episode with the instruction and ~/stop_episode with "
-    "save: true to keep what was recorded or save: false to discard it. ~/status tells what it is doing."
+    "save: true to keep what was recorded or save: false to discard it. ~/set_task changes the instruction "
+    "within an episode, ~/rerecord begins it again, ~/recover decides about what a crash interrupted. "
+    "~/status tells what it is doing; `dit_policy record_console` shows it and does all this by single keys."
 )
-STATUS_RATE = 10.0  # [Hz]
 _TICKS_PER_FRAME = 2
 _QUEUE_SECONDS = 2.0  # of frames that may wait for the encoder
 _MEGABYTE = 1e6
 _GRACE = 1.0  # [s] for streams to become live before an episode is refused
-_NAMES = {
-    RecorderStatus.UNCONFIGURED: "unconfigured",
-    RecorderStatus.INACTIVE: "inactive",
-    RecorderStatus.READY: "ready",
-    RecorderStatus.RECORDING: "recording",
-    RecorderStatus.SAVING: "saving",
-}
-
-
-@dataclass(slots=True)
-class Configured:
-    """What exists between configure and cleanup."""
-
-    contract: Contract
-    settings: dict[str, Any]
-    streams: RecorderStreams
-    sink: EpisodeSink
-    writer: EpisodeWriter
-    clock: Any  # the sampling timer; cancelled while nothing is recorded
-    bytes_per_frame: float = float("nan")
-
-    @property
-    def folder(self) -> Path:
-        """The dataset."""
-        return Path(self.settings["dataset"])
+_DISK_PERIOD = 1.0  # [s] between two looks at the disk while recording
 
 
 class RecorderNode(GuardedLifecycleNode):
@@ -81,49 +60,66 @@ class RecorderNode(GuardedLifecycleNode):
         self._active = False
         self._recording: Recording | None = None
         self._saving = False
+        self._ready_at = 0.0  # [s] monotonic time before which no episode begins: the scene is being reset
         self._ending = threading.Lock()  # held while an episode is begun or ended
         declare_parameters(self, RECORDER_PARAMETERS)
         services = MutuallyExclusiveCallbackGroup()
-        self.create_service(StartEpisode, "~/start_episode", self._on_start, callback_group=services)
-        self.create_service(StopEpisode, "~/stop_episode", self._on_stop, callback_group=services)
+        for kind, name, callback in (
+            (StartEpisode, "start_episode", self._on_start),
+            (StopEpisode, "stop_episode", self._on_stop),
+            (SetTask, "set_task", self._on_set_task),
+            (Trigger, "rerecord", self._on_rerecord),
+            (SetBool, "recover", self._on_recover),
+        ):
+            self.create_service(kind, f"~/{name}", callback, callback_group=services)
+        self._operator_group = services
         self._clock_group = MutuallyExclusiveCallbackGroup()
         self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)
-        self.create_timer(
-            1.0 / STATUS_RATE, self._publish_status, callback_group=MutuallyExclusiveCallbackGroup()
-        )
+        self._reporter = StatusReporter(self)
+        watching = MutuallyExclusiveCallbackGroup()
+        self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=watching)
+        self.create_timer(_DISK_PERIOD, self._watch_disk, callback_group=watching)
 
     # --- lifecycle -----------------------------------------------------------------------------------------
 
     def configure(self) -> None:
-        """Check the parameters and the dataset, and begin to listen."""
+        """Check the parameters and the dataset, recover what a crash left, and begin to listen."""
         contract, settings = read_parameters(self, RECORDER_PARAMETERS)
         if not settings["dataset"]:
             raise ParameterError(
                 "dataset: expected the folder of a dataset, got nothing "
                 f"({configuration_source(self)}). Give dataset:=FOLDER to ros2 launch, or -p dataset:=FOLDER"
             )
-        sink = self.make_sink(settings, contract)
+        action = action_settings(settings, contract.joints)
         self.get_logger().info("loading LeRobot, which takes some seconds")
-        sink.begin_episode()
-        leader_topic = settings["action.leader_topic"] if settings["action.source"] == LEADER else None
+        sink = self.make_sink(settings, contract)
+        writer = EpisodeWriter(
+            sink, contract.cameras, round(_QUEUE_SECONDS * contract.fps), self.get_logger()
+        )
         clock = self.create_timer(
             contract.dt / _TICKS_PER_FRAME, self._on_tick, callback_group=self._clock_group
         )
         clock.cancel()
-        self._configured = Configured(
-            contract,
-            settings,
-            RecorderStreams(self, contract, leader_topic),
-            sink,
-            EpisodeWriter(sink, contract.cameras, round(_QUEUE_SECONDS * contract.fps), self.get_logger()),
-            clock,
+        streams = RecorderStreams(self, contract, action)
+        buttons = (
+            Buttons(self, settings, self._press, self._operator_group) if settings["joy.topic"] else None
         )
+        self._configured = Configured(contract, settings, streams, sink, writer, clock, buttons)
         self.get_logger().info(f"dataset {settings['dataset']}: the next episode is number {sink.next_index}")
+        if sink.interrupted:
+            self.get_logger().warning(f"interrupted, call ~/recover: {listing(map(str, sink.interrupted))}")
 
     def make_sink(self, settings: dict[str, Any], contract: Contract) -> EpisodeSink:
         """Where episodes go."""
         return DatasetWriter(
-            settings["dataset"], contract.fps, contract.cameras, contract.joints, contract.robot_type
+            settings["dataset"],
+            contract.fps,
+            contract.cameras,
+            contract.joints,
+            contract.robot_type,
+            video=video_settings(settings),
+            background=True,
+            recover=Recover(settings["recover"]),
         )
 
     def start(self) -> None:
@@ -144,9 +140,12 @@ class RecorderNode(GuardedLifecycleNode):
     def teardown(self) -> None:
         """Close the dataset and all subscriptions."""
         configured, self._configured = self._configured, None
+        self._recording = None
         if configured is None:
             return
         self.destroy_timer(configured.clock)
+        if configured.buttons is not None:
+            configured.buttons.close()
         configured.streams.close()
         configured.writer.close()
 
@@ -157,34 +156,45 @@ class RecorderNode(GuardedLifecycleNode):
     ) -> StartEpisode.Response:
         response.episode_index = -1
         with self._ending:
-            configured = self._configured
-            if configured is None or not self._active:
-                state = "inactive" if configured is not None else "not configured"
-                response.message = f"the recorder is {state}: configure and activate it first"
-                return response
             try:
-                self._begin(configured, request.task)
+                configured = self._ready()
+                task = request.task or configured.settings["task"]
+                self._begin(configured, task)
             except DitPolicyError as error:
                 response.message = str(error)
                 self.get_logger().error(f"no episode begins: {error}")
                 return response
             response.success, response.episode_index = True, configured.sink.next_index
-            response.message = f"recording episode {response.episode_index}: {request.task!r}"
+            response.message = f"recording episode {response.episode_index}: {task!r}"
         self.get_logger().info(response.message)
         return response
+
+    def _ready(self) -> Configured:
+        configured = self._configured
+        if configured is None or not self._active:
+            state = "inactive" if configured is not None else "not configured"
+            raise DitPolicyError(f"the recorder is {state}: configure and activate it first")
+        return configured
 
     def _begin(self, configured: Configured, task: str) -> None:
         """Raises with everything that is in the way."""
         if self._recording is not None:
-            raise TaskError(f"an episode is running ({self._recording.task!r}): call ~/stop_episode first")
+            raise TaskError(f"an episode is running ('{self._recording.task}'): call ~/stop_episode first")
         problems = []
         try:
             check_task(task)
         except TaskError as error:
             problems.append(str(error))
+        if configured.sink.interrupted:
+            problems.append(
+                f"a crash interrupted: {listing(map(str, configured.sink.interrupted))}; call ~/recover with "
+                "data: true to keep it or data: false to discard it"
+            )
+        countdown = self._ready_at - time.monotonic()
+        if countdown > 0.0:
+            problems.append(f"the scene is being reset: {countdown:.1f} s are left of reset_time")
         problems += self._wait_for_streams(configured.streams).values()
-        free = shutil.disk_usage(nearest_existing(configured.folder)).free / _MEGABYTE  # [MB]
-        least = configured.settings["min_free_space"]
+        free, least = self._free_space(configured), configured.settings["min_free_space"]
         if free < least:
             problems.append(
                 f"disk: {free:.0f} MB are free for {configured.folder}, min_free_space is {least:g} MB"
@@ -192,10 +202,15 @@ class RecorderNode(GuardedLifecycleNode):
         if problems:
             raise DitPolicyError("\n  - ".join(["not ready to record:", *problems]))
         configured.writer.begin()
-        streams = configured.streams
-        self._wait_for_streams(streams)  # opening a dataset may have kept the interpreter from listening
-        sampler = EpisodeSampler(configured.contract, streams.observations, streams.actions, streams.now_ns())
-        self._recording = Recording(task, sampler, configured.writer, configured.contract.fps)
+        streams, contract = configured.streams, configured.contract
+        self._wait_for_streams(streams)  # opening files may have kept the interpreter from listening
+        try:
+            sampler = EpisodeSampler(contract, streams.observations, streams.actions, streams.now_ns())
+        except DitPolicyError:
+            configured.writer.discard()
+            raise
+        length = configured.settings["max_episode_length"]
+        self._recording = Recording(task, sampler, configured.writer, contract, length)
         configured.clock.reset()
 
     def _wait_for_streams(self, streams: RecorderStreams) -> dict[str, str]:
@@ -211,15 +226,17 @@ class RecorderNode(GuardedLifecycleNode):
         if configured is None or recording is None:
             return
         if recording.tick(configured.streams.now_ns()):
-            self.get_logger().error(
-                f"the episode cannot go on; ~/stop_episode keeps what was recorded. {recording.failure}"
-            )
+            say = self.get_logger().error if recording.failed else self.get_logger().info
+            say(f"~/stop_episode keeps or discards what was recorded: {recording.stopped}")
 
     def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
         return self._end(request, response)
 
     def _end(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
-        """Ends the running episode as asked; waits until it is on disk, or gone."""
+        """Ends the running episode as asked; waits until it is on disk, or gone.
+
+        If that fails it can be repeated.
+        """
         with self._ending:
             configured, recording = self._configured, self._recording
             response.report.episode_index = -1
@@ -231,67 +248,110 @@ class RecorderNode(GuardedLifecycleNode):
             recording.end(configured.streams.now_ns())
             index = -1
             try:
-                index = self._keep(configured, recording) if request.save else self._discard(configured)
-                response.success = True
+                recording.health = configured.writer.end()
+                verdict = recording.judge(thresholds(configured.settings))
+                if request.save:
+                    index = configured.writer.save(recording.label(request.success_label, verdict))
+                else:
+                    configured.writer.discard()
             except DatasetError as error:
-                response.message = str(error)
+                response.message = f"{error}\nThe episode is not lost: call ~/stop_episode again"
                 self.get_logger().error(response.message)
+                return response
             finally:
-                self._recording, self._saving = None, False
-            response.report = recording.report(index, request.success_label)
-        report = response.report
-        if response.success:
-            what = f"episode {index} saved" if request.save else "episode discarded"
-            response.message = f"{what}: {report.frames} frames, {report.duration:.1f} s, {report.task!r}"
-            self.get_logger().info(response.message)
-        for warning in report.warnings:
-            self.get_logger().warning(warning)
+                self._saving = False
+            self._recording, response.success = None, True
+            self._ready_at = time.monotonic() + configured.settings["reset_time"]
+            response.report = recording.report(index, request.success_label, verdict)
+        self._speak(request, response)
         return response
 
-    @staticmethod
-    def _keep(configured: Configured, recording: Recording) -> int:
-        before = folder_size(configured.folder)
-        index = configured.writer.save()
-        written = folder_size(configured.folder) - before
-        configured.bytes_per_frame = max(1.0, written / max(1, recording.sampler.frames))
-        return index
+    def _speak(self, request: StopEpisode.Request, response: StopEpisode.Response) -> None:
+        """The outcome, as the service's answer and in the log."""
+        report = response.report
+        what = f"episode {report.episode_index} saved" if request.save else "episode discarded"
+        response.message = f"{what}: {report.frames} frames, {report.duration:.1f} s, {report.task!r}"
+        if request.save and not report.passed:
+            response.message += f". It FAILED the check: {'; '.join(report.reasons)}"
+        self.get_logger().info(response.message)
+        for text in [*(report.reasons if request.save else ()), *report.warnings]:
+            self.get_logger().warning(text)
 
-    @staticmethod
-    def _discard(configured: Configured) -> int:
-        configured.writer.discard()
-        return -1
+    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        configured, recording = self._configured, self._recording
+        try:
+            check_task(request.task)
+        except TaskError as error:
+            response.message = str(error)
+            return response
+        if configured is None or recording is None:
+            response.message = "no episode is running: give the task to ~/start_episode"
+            return response
+        recording.set_task(request.task, configured.streams.now_ns())
+        response.success, response.message = True, f"from now on: {request.task!r}"
+        self.get_logger().info(response.message)
+        return response
+
+    def _on_rerecord(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        recording = self._recording
+        if recording is None:
+            response.message = "no episode is running: call ~/start_episode"
+            return response
+        ended = self._end(StopEpisode.Request(save=False), StopEpisode.Response())
+        response.message = ended.message
+        if ended.success:
+            self._ready_at = 0.0  # whoever begins again is ready to
+            begun = self._on_start(StartEpisode.Request(task=recording.task), StartEpisode.Response())
+            response.success, response.message = begun.success, begun.message
+        return response
+
+    def _on_recover(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        configured = self._configured
+        if configured is None or not configured.sink.interrupted:
+            response.message = "no interrupted episode waits for a decision"
+            return response
+        try:
+            count = configured.writer.resolve_interrupted(request.data)
+        except DatasetError as error:
+            response.message = str(error)
+        else:
+            response.success = True
+            response.message = f"interrupted episodes {'kept' if request.data else 'discarded'}: {count}"
+        self.get_logger().info(response.message)
+        return response
+
+    def _press(self, action: str) -> None:
+        """What a button does."""
+        if action == "rerecord":
+            self._on_rerecord(Trigger.Request(), Trigger.Response())
+        elif action == "start" and self._recording is None:
+            self._on_start(StartEpisode.Request(), StartEpisode.Response())
+        elif self._recording is not None:
+            save, success = action != "discard", action != "fail"
+            self._end(StopEpisode.Request(save=save, success_label=success), StopEpisode.Response())
 
     # --- status --------------------------------------------------------------------------------------------
 
-    def _publish_status(self) -> None:
-        now_ns = self.get_clock().now().nanoseconds
-        status = RecorderStatus(stamp=to_stamp(now_ns), disk_minutes_left=float("nan"))
-        configured, recording = self._configured, self._recording
-        status.state = self._state(configured, recording)
-        status.state_name = _NAMES[status.state]
-        if configured is not None:
-            status.dataset = str(configured.folder)
-            status.episode_index = configured.sink.next_index
-            status.stale_streams = list(configured.streams.problems())
-            free = shutil.disk_usage(nearest_existing(configured.folder)).free
-            rate = configured.bytes_per_frame * configured.contract.fps  # [byte/s]
-            status.disk_minutes_left = free / rate / 60.0
-        if configured is not None and recording is not None:
-            sampler = recording.sampler
-            status.task = recording.task
-            status.frames = sampler.frames
-            status.elapsed = max(0.0, (now_ns - sampler.first_stamp_ns) / NANOSECONDS)
-            status.fps = sampler.reached(newest=round(configured.contract.fps))[0]
-        self._status.publish(status)
+    def _free_space(self, configured: Configured) -> float:
+        """On the dataset's disk [MB]."""
+        return shutil.disk_usage(nearest_existing(configured.folder)).free / _MEGABYTE
 
-    def _state(self, configured: Configured | None, recording: Recording | None) -> int:
-        if configured is None:
-            return RecorderStatus.UNCONFIGURED
-        if self._saving:
-            return RecorderStatus.SAVING
-        if recording is not None:
-            return RecorderStatus.RECORDING
-        return RecorderStatus.READY if self._active else RecorderStatus.INACTIVE
+    def _watch_disk(self) -> None:
+        """Ends the running episode in time: what it holds must still be added to the dataset."""
+        configured, recording = self._configured, self._recording
+        if configured is None or recording is None or recording.stopped is not None:
+            return
+        free, least = self._free_space(configured), configured.settings["min_free_space"] / 2.0
+        if free < least:
+            recording.stop(f"only {free:.0f} MB are free on the disk of {configured.folder}")
+            self.get_logger().error(f"~/stop_episode keeps what was recorded: {recording.stopped}")
+
+    def _publish_status(self) -> None:
+        countdown = max(0.0, self._ready_at - time.monotonic())
+        status = self._reporter.status(
+            self._configured, self._recording, self._active, self._saving, countdown
+        )
+        self._status.publish(status)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,11 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that the recorder listens to, as streams that can be asked about any recent time."""
 
-from rclpy.node import Node
+import functools
+from collections.abc import Callable
+from typing import Any
 
-from dit_policy_ros.core.action_source import ActionSource, CommandedActions, LeaderActions
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from dit_policy_ros.core.action_source import ActionSource, CommandedActions, HeldActions, LeaderActions
 from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.joint_mapping import JointMapping
+from dit_policy_ros.core.streams import StreamBuffer
+from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.command_listener import listen_to_commands
+from dit_policy_ros.ros.convert import JointStateConverter, array_values, stamp_ns
+from dit_policy_ros.ros.recorder_parameters import COMMANDED, LEADER, ActionSettings
 from dit_policy_ros.ros.sensor_streams import SensorStreams
 
 COMMAND_HISTORY = 5.0  # [s]
@@ -18,21 +31,13 @@ class RecorderStreams:
     Args:
         node: whose subscriptions they are.
         contract: topics, names and ages.
-        leader_topic: JointState topic of a leader arm; None takes the controllers' commands as actions.
+        action: where the actions come from.
     """
 
-    def __init__(self, node: Node, contract: Contract, leader_topic: str | None) -> None:
+    def __init__(self, node: Node, contract: Contract, action: ActionSettings) -> None:
         self._sensors = SensorStreams(node, contract, margin=HISTORY_MARGIN)
         self.observations = self._sensors.observations
-        self.actions: ActionSource
-        if leader_topic is not None:
-            leader = LeaderActions(contract, leader_topic, COMMAND_HISTORY)
-            self._sensors.listen_to_joints(leader.stream)
-            self.actions = leader
-        else:
-            commanded = CommandedActions(contract, COMMAND_HISTORY)
-            listen_to_commands(self._sensors, contract, commanded)
-            self.actions = commanded
+        self.actions: ActionSource = self._listen_to_actions(contract, action)
 
     def now_ns(self) -> int:
         """The node's clock [ns]."""
@@ -46,3 +51,49 @@ class RecorderStreams:
     def close(self) -> None:
         """Ends all subscriptions."""
         self._sensors.close()
+
+    def _listen_to_actions(self, contract: Contract, action: ActionSettings) -> ActionSource:
+        if action.source == COMMANDED:
+            commanded = CommandedActions(contract, COMMAND_HISTORY)
+            listen_to_commands(self._sensors, contract, commanded)
+            return commanded
+        mapping = action.mapping
+        names = JointStateConverter(mapping.sources)
+        if action.source == LEADER:
+            leader = LeaderActions(contract, action.topic, COMMAND_HISTORY)
+            self._listen(
+                JointState, leader.stream, lambda msg: (stamp_ns(msg.header.stamp), mapping(names(msg)))
+            )
+            return leader
+        held = HeldActions(action.topic)
+        if action.array:
+            positions = _positions(mapping)
+            self._listen(
+                Float64MultiArray,
+                held.stream,
+                lambda msg: (self.now_ns(), mapping(array_values(msg, positions))),
+            )
+        else:
+            self._listen(JointState, held.stream, lambda msg: (self.now_ns(), mapping(names(msg))))
+        return held
+
+    def _listen(
+        self, kind: type, stream: StreamBuffer, convert: Callable[[Any], tuple[int, np.ndarray]]
+    ) -> None:
+        """Fills a stream of vectors; `convert` gives a message's stamp [ns] and its values (D,)."""
+        callback = functools.partial(self._on_vector, stream, convert)
+        self._sensors.subscribe(kind, stream.topic, callback, qos.JOINT_STATES)
+
+    def _on_vector(
+        self, stream: StreamBuffer, convert: Callable[[Any], tuple[int, np.ndarray]], msg: Any
+    ) -> None:
+        try:
+            stamp, values = convert(msg)
+            stream.push(stamp, values, self.now_ns())
+        except StreamError as error:  # the stream becomes stale unless good messages come too
+            self._sensors.complain(f"'{stream.topic}' cannot be used: {error}")
+
+
+def _positions(mapping: JointMapping) -> list[int]:
+    """Where the joints' values stand in an array: at the number that is their source, or in order."""
+    return [int(source) if source.isdecimal() else index for index, source in enumerate(mapping.sources)]

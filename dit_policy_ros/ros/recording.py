@@ -2,85 +2,155 @@
 """The episode that is being recorded, from the first frame to its report."""
 
 import threading
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import asdict
 
+from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.episode_sampler import EpisodeSampler
 from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.verdict import Thresholds, Verdict, judge
+from dit_policy_ros.data.journal import CameraHealth, EpisodeLabel
 from dit_policy_ros.msg import EpisodeReport
 from dit_policy_ros.ros.episode_writer import EpisodeWriter
 
-_RATE_TOLERANCE = 0.95  # of the contract's rate; below it the operator is warned
+_NOTHING = Verdict(("no frame was recorded",))
 
 
 class Recording:
     """Moves frames from the sampler to the writer until it is ended, or until that becomes impossible.
 
-    What was recorded up to then is kept: `failure` says what happened.
+    What was recorded up to then is kept: `stopped` says why no more frames are taken, `failed` whether that
+    is a fault.
+
+    Args:
+        task: the instruction at the beginning.
+        sampler: where frames come from.
+        writer: where they go.
+        contract: rate, joints and limits.
+        max_length: frames after which it stops [s]; 0 for no limit.
     """
 
-    def __init__(self, task: str, sampler: EpisodeSampler, writer: EpisodeWriter, fps: float) -> None:
-        self.task = task
+    def __init__(
+        self, task: str, sampler: EpisodeSampler, writer: EpisodeWriter, contract: Contract, max_length: float
+    ) -> None:
         self.sampler = sampler
-        self.failure: str | None = None
+        self.stopped: str | None = None
+        self.failed = False
+        self.health: Mapping[str, CameraHealth] = {}
+        self._tasks = [(0, task)]  # since when [ns], and the instruction
         self._writer = writer
-        self._fps = fps
+        self._contract = contract
+        self._max_frames = round(max_length * contract.fps)
         self._lock = threading.Lock()
         self._ended = False
 
-    def tick(self, now_ns: int) -> bool:
-        """Takes every frame that is final at `now_ns` [ns]; True if this call made the recording fail."""
+    @property
+    def task(self) -> str:
+        """The newest instruction."""
+        return self._tasks[-1][1]
+
+    @property
+    def remaining(self) -> float:
+        """Time until it stops by itself [s]; NaN without a limit."""
+        left = max(0, self._max_frames - self.sampler.frames) / self._contract.fps
+        return left if self._max_frames else float("nan")
+
+    def set_task(self, task: str, now_ns: int) -> None:
+        """Changes the instruction for the frames from `now_ns` [ns] on."""
         with self._lock:
-            if self._ended or self.failure is not None:
+            self._tasks.append((now_ns, task))
+
+    def stop(self, reason: str) -> None:
+        """Takes no more frames because of a fault; what was recorded is kept."""
+        with self._lock:
+            if self.stopped is None:
+                self.stopped, self.failed = reason, True
+
+    def tick(self, now_ns: int) -> bool:
+        """Takes every frame that is final at `now_ns` [ns]; True if this call made it stop."""
+        with self._lock:
+            if self._ended or self.stopped is not None:
                 return False
             try:
-                while (frame := self.sampler.poll(now_ns)) is not None:
-                    if not self._writer.put(frame, self.task):
+                while not self._is_full() and (frame := self.sampler.poll(now_ns)) is not None:
+                    if not self._writer.put(frame, self._task_at(frame.stamp_ns)):
                         raise StreamError(
                             "images come faster than they can be encoded; free some CPU, or lower the "
                             "cameras' resolution or fps"
                         )
             except StreamError as error:
-                self.failure = str(error)
+                self.stopped, self.failed = str(error), True
             if self._writer.failure is not None:
-                self.failure = self._writer.failure
-            return self.failure is not None
+                self.stopped, self.failed = self._writer.failure, True
+            elif self.stopped is None and self._is_full():
+                self.stopped = "the episode has reached its greatest length"
+            return self.stopped is not None
 
     def end(self, now_ns: int) -> None:
-        """Takes the last frames; none are taken afterwards."""
+        """Takes the last frames; none are taken afterwards. May be called again."""
         self.tick(now_ns)
         with self._lock:
             self._ended = True
 
-    def report(self, episode_index: int, success_label: bool) -> EpisodeReport:
-        """What was recorded; call it after the writer has finished."""
-        sampler, frames = self.sampler, self._writer.frames
-        rate, p99 = sampler.reached()
-        report = EpisodeReport(
+    def judge(self, thresholds: Thresholds) -> Verdict:
+        """The verdict; call it after the writer has ended and `health` is set."""
+        trace, (rate, _) = self.sampler.trace, self.sampler.reached()
+        verdict = judge(trace, rate, self.health, self._contract, thresholds) if len(trace) else _NOTHING
+        fault = self.stopped if self.failed else self._writer.failure
+        if fault is None:
+            return verdict
+        return verdict.failed(f"the episode ended early, at frame {self._writer.frames}: {fault}")
+
+    def report(self, episode_index: int, success_label: bool, verdict: Verdict) -> EpisodeReport:
+        """What was recorded."""
+        rate, p99 = self.sampler.reached()
+        dropped = self.sampler.dropped()
+        streams = list(self.sampler.missing)
+        frames = self._writer.frames
+        return EpisodeReport(
             episode_index=episode_index,
             task=self.task,
             success_label=success_label,
+            passed=verdict.passed,
+            reasons=list(verdict.reasons),
+            warnings=list(verdict.warnings),
             frames=frames,
-            duration=max(0, frames - 1) / self._fps,
+            duration=max(0, frames - 1) / self._contract.fps,
             fps=rate,
             interval_p99=p99,
-            streams=list(sampler.missing),
-            missing_frames=list(sampler.missing.values()),
+            streams=streams,
+            missing_frames=list(self.sampler.missing.values()),
+            duplicates=[dropped[name].duplicates if name in dropped else 0 for name in streams],
+            late_samples=[
+                dropped[name].late + dropped[name].future if name in dropped else 0 for name in streams
+            ],
+            cameras=list(self.health),
+            frozen_images=[camera.frozen for camera in self.health.values()],
+            clipped_images=[camera.clipped for camera in self.health.values()],
+            encoder_waits=[camera.waits for camera in self.health.values()],
+            camera_skew=verdict.camera_skew,
+            joint_skew=verdict.joint_skew,
+            idle_start=verdict.idle_start,
+            idle_end=verdict.idle_end,
+            action_jumps=verdict.jumps,
+            still_joints=list(verdict.still_joints),
         )
-        report.warnings = self._warnings(rate)
-        return report
 
-    def _warnings(self, rate: float) -> list[str]:
-        warnings = []
-        failure = self.failure or self._writer.failure
-        if failure is not None:
-            warnings.append(f"the episode ended early, at frame {self._writer.frames}: {failure}")
-        if rate < _RATE_TOLERANCE * self._fps:
-            warnings.append(
-                f"the slowest camera delivered {rate:.1f} images per second of {self._fps:g}. If it sends "
-                "more, they are lost on the way: start it with the Fast DDS profile config/fastdds.xml"
-            )
-        for name, missing in self.sampler.missing.items():
-            if missing:
-                warnings.append(
-                    f"{name}: {missing} of {self.sampler.frames} frames repeat the sample before them"
-                )
-        return warnings
+    def label(self, success: bool, verdict: Verdict) -> EpisodeLabel:
+        """What goes into the dataset's side table."""
+        figures = asdict(verdict)
+        for name in ("reasons", "warnings", "still_joints"):
+            figures[name] = list(figures[name])
+        reasons = figures.pop("reasons")
+        rate, p99 = self.sampler.reached()
+        measured = {name: value for name, value in (("fps", rate), ("interval_p99", p99)) if value == value}
+        return EpisodeLabel(success, verdict.passed, tuple(reasons), figures=figures | measured)
+
+    def _is_full(self) -> bool:
+        return 0 < self._max_frames <= self.sampler.frames
+
+    def _task_at(self, stamp_ns: int) -> str:
+        """The instruction in force at a time [ns]."""
+        index = bisect_right(self._tasks, stamp_ns, lo=1, key=lambda entry: entry[0])
+        return self._tasks[index - 1][1]

@@ -12,6 +12,7 @@ from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_token
 
 from dit_policy_ros.cli.diagnose import main
 from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.dataset_files import features_of
 from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.data.samples import SampleReader
 from dit_policy_ros.data.writer import DatasetWriter
@@ -33,9 +34,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each task goes straight to its goal from wherever it starts."""
     pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
     folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
-    writer = DatasetWriter(
-        folder, 30.0, [Camera("cam0", "/cam0", *SIZE, max_age=0.5)], JOINTS, "test", finalize_each=False
-    )
+    writer = DatasetWriter(folder, 30.0, [Camera("cam0", "/cam0", *SIZE, max_age=0.5)], JOINTS, "test")
     picture = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     for episode in range(12):
         state = rng.uniform(-1.0, 1.0, 2)
@@ -139,13 +138,15 @@ def test_a_dataset_of_another_robot(dataset, tmp_path, capsys) -> None:
 
 
 def test_what_cannot_be_read(dataset, tmp_path, capsys) -> None:
+    from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+
     checkpoint = str(save_tiny(tmp_path / "three", tiny_config(cameras=3)))
     assert main([checkpoint, str(dataset), "--device", "cpu"]) == 2
     assert "no videos of camera cam1, cam2; present: cam0" in capsys.readouterr().err
     assert main([checkpoint, str(tmp_path / "none"), "--device", "cpu"]) == 2
     assert "meta/info.json, which does not exist" in capsys.readouterr().err
     empty = tmp_path / "empty"
-    DatasetWriter(empty, 30.0, [], JOINTS, "test").begin_episode()
+    LeRobotDatasetMetadata.create("local/empty", fps=30, features=features_of([], JOINTS), root=empty)
     assert main([checkpoint, str(empty), "--device", "cpu"]) == 2
     assert "none has been saved in it yet" in capsys.readouterr().err
     assert main([str(tmp_path), str(dataset), "--device", "cpu"]) == 2

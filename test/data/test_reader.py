@@ -29,9 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("data") / "set"
     cameras = [Camera(name, f"/{name}/image_raw", *SHAPE, max_age=0.5) for name in ("top", "wrist")]
-    writer = DatasetWriter(
-        folder, 30.0, cameras, ("left_1", "left_2", "left_gripper"), "test", finalize_each=False
-    )
+    writer = DatasetWriter(folder, 30.0, cameras, ("left_1", "left_2", "left_gripper"), "test")
     for episode, (length, task) in enumerate(zip(LENGTHS, TASKS, strict=True)):
         for frame in range(length):
             state = np.array([episode, frame, episode + frame], np.float64)

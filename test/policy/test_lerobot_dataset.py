@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
     folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
     cameras = [Camera(name, f"/{name}", *IMAGE, max_age=0.5) for name in CAMERAS]
-    writer = DatasetWriter(folder, float(FPS), cameras, JOINTS, "test", finalize_each=False)
+    writer = DatasetWriter(folder, float(FPS), cameras, JOINTS, "test")
     for length, task in zip(LENGTHS, TASKS, strict=True):
         for _ in range(length):
             images = {name: rng.integers(0, 256, (*IMAGE, 3), dtype=np.uint8) for name in CAMERAS}

@@ -20,6 +20,7 @@ from small_robot import spinning_together
 from teleoperated import LEAD, TeleoperatedRobot, brightness, state
 from waiting import wait_for
 
+from dit_policy_ros.data.flags import failed_episodes, flagged_frames
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.convert import stamp_ns
 from dit_policy_ros.ros.recorder_node import RecorderNode
@@ -68,7 +69,7 @@ class Session:
         assert answer.success, answer.message
         recording = self.node._recording
         self.wait_for_status(
-            lambda status: status.frames >= frames or recording.failure is not None, f"{frames} frames"
+            lambda status: status.frames >= frames or recording.stopped is not None, f"{frames} frames"
         )
         return self.end(**end)
 
@@ -163,7 +164,7 @@ def test_episodes_are_recorded_as_published_and_discarded_ones_leave_nothing(sta
 
 def is_clean(report) -> bool:
     assert list(report.streams) == ["top", "wrist", "joint_states", "action"]
-    return not report.warnings and not any(report.missing_frames)
+    return not any(report.missing_frames)
 
 
 def recorded_until_clean(session: Session, frames: int, label: bool) -> list:
@@ -178,7 +179,7 @@ def recorded_until_clean(session: Session, frames: int, label: bool) -> list:
 
 
 def test_the_joints_of_a_leader_can_be_the_action(start_session, tmp_path) -> None:
-    session = start_session(**{"action.source": "leader", "action.leader_topic": "leader"})
+    session = start_session(**{"action.source": "leader", "action.topic": "leader"})
     session.wait_for_status(lambda status: status.state == RecorderStatus.READY, "ready")
     session.wait_for_status(lambda status: not status.stale_streams, "live")
     answer = session.record(6)
@@ -202,13 +203,19 @@ def test_a_camera_that_dies_is_repeated_counted_and_named(start_session, tmp_pat
     session.wait_for_status(lambda status: status.frames >= frames + 20, "recording goes on")
     answer = session.end()
     assert answer.success, answer.message
-    missing = dict(zip(answer.report.streams, answer.report.missing_frames, strict=True))
-    assert missing["wrist"] >= 10
-    assert any("wrist:" in warning and "repeat" in warning for warning in answer.report.warnings)
     refused = session.begin()
     assert not refused.success
     assert "'wrist' (wrist/image_raw): newest sample is" in refused.message
     assert "cameras.wrist.max_age" in refused.message
+    missing = dict(zip(answer.report.streams, answer.report.missing_frames, strict=True))
+    assert missing["wrist"] >= 10
+    assert not answer.report.passed
+    assert "FAILED the check" in answer.message
+    assert any("wrist:" in reason and "repeat" in reason for reason in answer.report.reasons)
+    session.node.shut_down()
+    flagged = flagged_frames(tmp_path / "dataset")[0]
+    assert len(flagged) >= missing["wrist"]
+    assert failed_episodes(tmp_path / "dataset") == {0: tuple(answer.report.reasons)}
 
 
 def test_an_image_of_another_shape_ends_the_episode_and_keeps_what_was_there(start_session, tmp_path) -> None:
@@ -217,11 +224,12 @@ def test_an_image_of_another_shape_ends_the_episode_and_keeps_what_was_there(sta
     assert session.begin().success
     session.wait_for_status(lambda status: status.frames >= 5, "5 frames")
     session.robot.sizes["top"] = (48, 48)
-    wait_for(lambda: session.node._recording.failure, 10.0, "the recording fails")
+    session.wait_for_status(lambda status: status.state == RecorderStatus.ENDED, "the recording fails")
+    assert "image is 48x48" in session.status.problem
     answer = session.end()
     assert answer.success, answer.message
-    assert "ended early" in answer.report.warnings[0]
-    assert "image is 48x48, expected 64x48" in answer.report.warnings[0]
+    assert "ended early" in answer.report.reasons[0]
+    assert "image is 48x48, expected 64x48" in answer.report.reasons[0]
     session.node.shut_down()
     dataset = load(tmp_path / "dataset")
     assert dataset.num_frames == answer.report.frames >= 4
@@ -301,6 +309,7 @@ def test_deactivation_saves_the_running_episode(start_session, tmp_path) -> None
     assert session.begin().success
     session.wait_for_status(lambda status: status.frames >= 5, "5 frames")
     assert session.node.trigger_deactivate().name == "SUCCESS"
+    session.node.shut_down()
     assert load(tmp_path / "dataset").num_frames >= 5
 
 
@@ -311,7 +320,11 @@ BAD = {
         ["dataset: expected the folder of a dataset, got nothing", "robot.yaml"],
     ),
     "a file": ({}, {"dataset": __file__}, ["is a file; give a folder"]),
-    "unknown source": ({}, {"action.source": "telepathy"}, ["one of: commanded, leader, got 'telepathy'"]),
+    "unknown source": (
+        {},
+        {"action.source": "telepathy"},
+        ["one of: commanded, leader, joint_state, array, got 'telepathy'"],
+    ),
     "unknown parameter": ({}, {"datset": "x"}, ["Did you mean 'dataset'?"]),
     "odd rate": ({"fps": 29.97}, {}, ["whole number of frames per second"]),
     "bad contract": ({"fps": "fast"}, {}, ["fps: expected a number from 1 to 240 [Hz], got 'fast'"]),

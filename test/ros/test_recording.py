@@ -14,7 +14,11 @@ from sensor_msgs.msg import Image
 from waiting import wait_for
 
 from dit_policy_ros.core.episode_sampler import EpisodeFrame
+from dit_policy_ros.core.episode_trace import EpisodeTrace
 from dit_policy_ros.core.errors import DatasetError, StreamError
+from dit_policy_ros.core.streams import StreamCounters
+from dit_policy_ros.core.verdict import Thresholds, Verdict
+from dit_policy_ros.data.journal import CameraHealth, EpisodeLabel
 from dit_policy_ros.ros.episode_writer import EpisodeWriter
 from dit_policy_ros.ros.recording import Recording
 
@@ -28,6 +32,7 @@ class Sink:
         self.next_index = 0
         self.frames: list[tuple] = []
         self.calls: list[str] = []
+        self.labels: list[EpisodeLabel] = []
         self.failures: dict[str, Exception] = {}
         self.go = threading.Event()
         self.go.set()
@@ -40,13 +45,18 @@ class Sink:
     def begin_episode(self) -> None:
         self._called("begin")
 
-    def add_frame(self, images, state, action, task) -> None:
+    def add_frame(self, images, state, action, task, stamp_ns=0, repeated=()) -> None:
         self.go.wait(10.0)
         self._called("add")
-        self.frames.append((images, state, action, task))
+        self.frames.append((images, state, action, task, repeated))
 
-    def save_episode(self) -> int:
+    def end_episode(self) -> dict[str, CameraHealth]:
+        self._called("end")
+        return {"top": CameraHealth(len(self.frames), 0, 0, 2)}
+
+    def save_episode(self, label: EpisodeLabel) -> int:
         self._called("save")
+        self.labels.append(label)
         self.next_index += 1
         return self.next_index - 1
 
@@ -64,6 +74,7 @@ class Sampler:
     def __init__(self, ready: int = 0) -> None:
         self.ready, self.frames = ready, 0
         self.missing = {"top": 0}
+        self.trace = EpisodeTrace(30.0, ("top", "wrist"))
         self.rate = (30.0, 0.04)
         self.error: StreamError | None = None
 
@@ -73,10 +84,15 @@ class Sampler:
         if self.frames >= self.ready:
             return None
         self.frames += 1
-        return frame(self.frames)
+        taken = frame(self.frames)
+        self.trace.add(taken.stamp_ns, taken.state, taken.action, [taken.stamp_ns] * 2, taken.repeated)
+        return taken
 
     def reached(self) -> tuple[float, float]:
         return self.rate
+
+    def dropped(self) -> dict[str, StreamCounters]:
+        return {"top": StreamCounters(duplicates=3, late=1, future=2)}
 
 
 def image(height: int, width: int) -> Image:
@@ -85,7 +101,12 @@ def image(height: int, width: int) -> Image:
 
 def frame(number: int, height: int = 48) -> EpisodeFrame:
     images = {"top": image(height, 64), "wrist": image(32, 48)}
-    return EpisodeFrame(number, images, np.full(3, float(number)), np.full(3, number + 0.5))
+    stamp_ns = number * 33_333_333
+    return EpisodeFrame(stamp_ns, images, np.full(3, float(number)), np.full(3, number + 0.5))
+
+
+def start(sampler: Sampler, writer: EpisodeWriter, max_length: float = 0.0) -> Recording:
+    return Recording(TASK, sampler, writer, SMALL_CONTRACT, max_length)
 
 
 @pytest.fixture
@@ -102,24 +123,32 @@ def writer(sink: Sink):
 
 
 def test_frames_arrive_decoded_and_in_order(sink: Sink, writer: EpisodeWriter) -> None:
-    recording = Recording(TASK, Sampler(ready=3), writer, 30.0)
+    recording = start(Sampler(ready=3), writer)
     writer.begin()
     assert not recording.tick(0)
     recording.end(0)
-    assert writer.save() == 0
-    assert [float(state[0]) for _, state, _, _ in sink.frames] == [1.0, 2.0, 3.0]
-    images, _, action, task = sink.frames[0]
+    assert writer.save(EpisodeLabel()) == 0
+    assert [float(state[0]) for _, state, *_ in sink.frames] == [1.0, 2.0, 3.0]
+    images, _, action, task, _ = sink.frames[0]
     assert (images["top"].shape, images["wrist"].shape) == ((48, 64, 3), (32, 48, 3))
     assert action[0] == 1.5
     assert task == TASK
-    report = recording.report(0, True)
-    assert (report.frames, report.episode_index, list(report.warnings)) == (3, 0, [])
+    recording.health = {"top": CameraHealth(3, 1, 2, 5)}
+    report = recording.report(0, True, Verdict(reasons=("no",), warnings=("well",), jumps=4))
+    assert (report.frames, report.episode_index, report.passed) == (3, 0, False)
+    assert (list(report.reasons), list(report.warnings), report.action_jumps) == (["no"], ["well"], 4)
     assert report.duration == pytest.approx(2 / 30)
+    assert (list(report.duplicates), list(report.late_samples)) == ([3], [3])
+    assert [list(n) for n in (report.frozen_images, report.clipped_images, report.encoder_waits)] == [
+        [1],
+        [2],
+        [5],
+    ]
 
 
 def test_nothing_is_taken_after_the_end(writer: EpisodeWriter) -> None:
     sampler = Sampler(ready=1)
-    recording = Recording(TASK, sampler, writer, 30.0)
+    recording = start(sampler, writer)
     recording.end(0)
     sampler.ready = 5
     assert not recording.tick(0)
@@ -128,56 +157,56 @@ def test_nothing_is_taken_after_the_end(writer: EpisodeWriter) -> None:
 
 def test_a_disk_too_slow_ends_the_episode_but_keeps_it(sink: Sink, writer: EpisodeWriter) -> None:
     sink.go.clear()
-    recording = Recording(TASK, Sampler(ready=100), writer, 30.0)
+    recording = start(Sampler(ready=100), writer)
     writer.begin()
     assert recording.tick(0)
-    assert "faster than they can be encoded" in recording.failure
+    assert "faster than they can be encoded" in recording.stopped
     assert not recording.tick(0)  # said once
     sink.go.set()
     recording.end(0)
-    assert writer.save() == 0
-    numbers = [float(state[0]) for _, state, _, _ in sink.frames]
+    assert writer.save(EpisodeLabel()) == 0
+    numbers = [float(state[0]) for _, state, *_ in sink.frames]
     assert numbers == list(range(1, len(numbers) + 1))
     assert 4 <= len(numbers) <= 5
-    assert "ended early" in recording.report(0, True).warnings[0]
+    assert "ended early" in recording.judge(Thresholds()).reasons[0]
 
 
 def test_an_image_that_cannot_be_used_ends_the_episode_but_keeps_it(
     sink: Sink, writer: EpisodeWriter
 ) -> None:
-    recording = Recording(TASK, Sampler(), writer, 30.0)
+    recording = start(Sampler(), writer)
     writer.begin()
     for number, height in ((1, 48), (2, 64), (3, 48)):
         assert writer.put(frame(number, height), TASK)
     wait_for(lambda: recording.tick(0), 30.0, "the recording notices")
-    assert "image is 64x64, expected 64x48" in recording.failure
-    assert writer.save() == 0
+    assert "image is 64x64, expected 64x48" in recording.stopped
+    assert writer.save(EpisodeLabel()) == 0
     assert len(sink.frames) == 1
 
 
-def test_a_sink_that_fails_loses_the_episode_and_says_so(sink: Sink, writer: EpisodeWriter) -> None:
-    sink.failures["add"] = DatasetError("disk full")
-    recording = Recording(TASK, Sampler(ready=2), writer, 30.0)
+def test_a_sink_that_fails_keeps_what_it_has(sink: Sink, writer: EpisodeWriter) -> None:
+    recording = start(Sampler(ready=1), writer)
     writer.begin()
     recording.tick(0)
-    with pytest.raises(DatasetError, match="the episode is lost: disk full"):
-        writer.save()
-    assert "save" not in sink.calls
-    writer.begin()
-    assert writer.put(frame(1), TASK)
-    assert writer.save() == 0
+    writer.end()
+    sink.failures["add"] = DatasetError("disk full")
+    assert writer.put(frame(2), TASK)
+    wait_for(lambda: recording.tick(0), 30.0, "the recording notices")
+    assert writer.put(frame(3), TASK)
+    assert writer.save(EpisodeLabel()) == 0
+    assert len(sink.frames) == 1
+    assert "at frame 1: disk full" in recording.judge(Thresholds()).reasons[0]
 
 
-def test_the_sink_is_opened_again_after_a_save(sink: Sink, writer: EpisodeWriter) -> None:
+def test_an_episode_that_cannot_be_saved_can_be_saved_later(sink: Sink, writer: EpisodeWriter) -> None:
+    sink.failures["save"] = DatasetError("disk full")
     writer.begin()
     writer.put(frame(1), TASK)
-    sink.failures["begin"] = DatasetError("read-only")
-    writer.save()
-    wait_for(lambda: sink.calls == ["begin", "add", "save", "begin"], 30.0, "it is opened again")
-    sink.failures["begin"] = DatasetError("read-only")
-    with pytest.raises(DatasetError, match="read-only"):
-        writer.begin()
-    writer.begin()
+    with pytest.raises(DatasetError, match="disk full"):
+        writer.save(EpisodeLabel())
+    assert writer.save(EpisodeLabel(success=True)) == 0
+    assert sink.calls == ["begin", "add", "save", "save"]
+    assert sink.labels == [EpisodeLabel(success=True)]
 
 
 def test_a_bug_in_the_sink_does_not_end_the_thread(sink: Sink, writer: EpisodeWriter) -> None:
@@ -188,14 +217,6 @@ def test_a_bug_in_the_sink_does_not_end_the_thread(sink: Sink, writer: EpisodeWr
     assert "ZeroDivisionError: oops" in writer.failure
     writer.discard()
     assert sink.calls == ["begin", "add", "discard"]
-
-
-def test_an_episode_that_cannot_be_saved_is_discarded(sink: Sink, writer: EpisodeWriter) -> None:
-    sink.failures["save"] = DatasetError("too short")
-    writer.begin()
-    with pytest.raises(DatasetError, match="too short"):
-        writer.save()
-    assert sink.calls == ["begin", "save", "discard"]
 
 
 def test_whoever_begins_hears_why_not(sink: Sink, writer: EpisodeWriter) -> None:
@@ -210,17 +231,60 @@ def test_closing_finalizes_once(sink: Sink, writer: EpisodeWriter) -> None:
     assert sink.calls == ["finalize"]
 
 
-def test_warnings_name_slow_cameras_missing_samples_and_jumps(writer: EpisodeWriter) -> None:
+def test_faults_come_first_in_the_verdict(writer: EpisodeWriter) -> None:
     sampler = Sampler(ready=2)
-    recording = Recording(TASK, sampler, writer, 30.0)
+    recording = start(sampler, writer)
     recording.tick(0)
-    sampler.rate, sampler.missing = (15.0, 0.1), {"top": 7}
+    sampler.rate = (15.0, 0.1)
     sampler.error = StreamError("the clock was set back by 5.00 s")
     assert recording.tick(0)
     writer.discard()
-    warnings = recording.report(-1, False).warnings
-    assert len(warnings) == 3
-    assert "the clock was set back by 5.00 s" in warnings[0]
-    assert "delivered 15.0 images per second of 30" in warnings[1]
-    assert "config/fastdds.xml" in warnings[1]
-    assert "top: 7 of 2 frames repeat" in warnings[2]
+    verdict = recording.judge(Thresholds())
+    assert "the clock was set back by 5.00 s" in verdict.reasons[0]
+    assert "delivered 15.0 images per second of 30" in verdict.reasons[1]
+    assert "config/fastdds.xml" in verdict.reasons[1]
+
+
+def test_the_instruction_can_change_within_an_episode(sink: Sink, writer: EpisodeWriter) -> None:
+    sampler = Sampler(ready=4)
+    recording = start(sampler, writer)
+    recording.set_task("now the blue one", frame(3).stamp_ns)
+    recording.tick(0)
+    writer.end()
+    assert [entry[3] for entry in sink.frames] == [TASK, TASK, "now the blue one", "now the blue one"]
+    assert recording.task == "now the blue one"
+
+
+def test_an_episode_has_a_greatest_length(sink: Sink, writer: EpisodeWriter) -> None:
+    sampler = Sampler(ready=100)
+    recording = start(sampler, writer, max_length=0.1)
+    assert recording.remaining == pytest.approx(0.1)
+    assert recording.tick(0)
+    writer.end()
+    assert (len(sink.frames), recording.failed, recording.remaining) == (3, False, 0.0)
+    assert "greatest length" in recording.stopped
+    assert not recording.tick(0)
+    assert not any("ended early" in reason for reason in recording.judge(Thresholds()).reasons)
+
+
+def test_a_full_disk_ends_it_with_the_reason(writer: EpisodeWriter) -> None:
+    recording = start(Sampler(ready=3), writer)
+    recording.stop("only 3 MB are free")
+    assert not recording.tick(0)
+    verdict = recording.judge(Thresholds())
+    assert verdict.reasons == (
+        "the episode ended early, at frame 0: only 3 MB are free",
+        "no frame was recorded",
+    )
+
+
+def test_the_label_carries_the_verdict_into_the_side_table(writer: EpisodeWriter) -> None:
+    recording = start(Sampler(ready=3), writer)
+    recording.tick(0)
+    label = recording.label(True, Verdict(reasons=("too dark",), still_joints=("elbow",), jumps=2))
+    assert (label.success, label.passed, label.reasons) == (True, False, ("too dark",))
+    assert (label.figures["jumps"], label.figures["still_joints"], label.figures["fps"]) == (
+        2,
+        ["elbow"],
+        30.0,
+    )

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an episode was made of, frame by frame, without the images: the material of its verdict."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class EpisodeTrace:
+    """Grows by one row per frame; the arrays are views of what has been added so far.
+
+    Args:
+        fps: frames per second [Hz].
+        cameras: names, in the order in which stamps are added.
+    """
+
+    def __init__(self, fps: float, cameras: Sequence[str]) -> None:
+        self.fps = fps
+        self.cameras = tuple(cameras)
+        self._stamps = array("q")
+        self._image_stamps = array("q")
+        self._states: list[np.ndarray] = []
+        self._actions: list[np.ndarray] = []
+        self._repeated: dict[str, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    def add(
+        self,
+        stamp_ns: int,
+        state: np.ndarray,
+        action: np.ndarray,
+        image_stamps_ns: Iterable[int],
+        repeated: Iterable[str],
+    ) -> None:
+        """Appends a frame: its time [ns], joints (D,) and command (D,), its images' own stamps [ns]."""
+        for name in repeated:
+            self._repeated.setdefault(name, []).append(len(self))
+        self._stamps.append(stamp_ns)
+        self._image_stamps.extend(image_stamps_ns)
+        self._states.append(state)
+        self._actions.append(action)
+
+    @property
+    def stamps_ns(self) -> NDArray[np.int64]:
+        """(N,) [ns]."""
+        return np.array(self._stamps, dtype=np.int64)
+
+    @property
+    def image_stamps_ns(self) -> NDArray[np.int64]:
+        """(N, C) [ns], one column per camera."""
+        return np.array(self._image_stamps, dtype=np.int64).reshape(len(self), len(self.cameras))
+
+    @property
+    def state(self) -> NDArray[np.float64]:
+        """(N, D) [rad or m]."""
+        return np.array(self._states, dtype=np.float64)
+
+    @property
+    def action(self) -> NDArray[np.float64]:
+        """(N, D) [rad or m]."""
+        return np.array(self._actions, dtype=np.float64)
+
+    @property
+    def repeated(self) -> dict[str, NDArray[np.int64]]:
+        """By stream, the frames that repeat its sample; streams without any are left out."""
+        return {name: np.array(frames, dtype=np.int64) for name, frames in self._repeated.items()}

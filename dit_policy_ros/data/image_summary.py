@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the images of one camera look like in sum: statistics for training, and signs of a sick camera.
+
+8-bit images have 256 levels, so counting the levels gives every statistic exactly, in 6 KB whatever the
+length of the episode. Large images are thinned out first, as LeRobot does for its own statistics.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_THINNED = 150  # [pixel] longer side, roughly, of what is looked at
+_LARGE = 300  # [pixel] smaller images are taken whole
+_DARK, _BRIGHT = 5, 250  # levels up to and from which a value carries no picture
+_CLIPPED = 0.98  # share of an image's values beyond one of these
+_QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+_LEVELS = np.arange(256)
+
+
+@dataclass(slots=True)
+class ImageSummary:
+    """Counts over the images added so far.
+
+    frames: images. frozen: new images that equal the one before in every pixel looked at. clipped: all black
+    or all white. levels: how often each level occurs per channel, (3, 256).
+    """
+
+    frames: int = 0
+    frozen: int = 0
+    clipped: int = 0
+    levels: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), dtype=np.int64))
+    _last: NDArray[np.uint8] | None = None
+
+    def add(self, image: NDArray[np.uint8], fresh: bool) -> None:
+        """Counts an image (h, w, 3) RGB; one that is not fresh is known to repeat the one before."""
+        factor = _factor(*image.shape[:2])
+        small = np.ascontiguousarray(image[::factor, ::factor])  # (h', w', 3)
+        counts = np.stack([np.bincount(small[..., c].ravel(), minlength=256) for c in range(3)])  # (3, 256)
+        self.levels += counts
+        self.frames += 1
+        if fresh and self._last is not None and np.array_equal(self._last, small):
+            self.frozen += 1
+        limit = _CLIPPED * counts.sum()
+        if counts[:, : _DARK + 1].sum() >= limit or counts[:, _BRIGHT:].sum() >= limit:
+            self.clipped += 1
+        self._last = small
+
+    def statistics(self) -> dict[str, NDArray[np.float64]]:
+        """As in LeRobot's datasets: each (3, 1, 1) in 0 to 1, and `count` (1,), the pixels looked at."""
+        return level_statistics(self.levels)
+
+    def to_json(self) -> dict[str, Any]:
+        """What can be stored; `statistics` of it are the same."""
+        return {
+            "frames": self.frames,
+            "frozen": self.frozen,
+            "clipped": self.clipped,
+            "levels": self.levels.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "ImageSummary":
+        """Reads what `to_json` gave."""
+        levels = np.array(stored["levels"], dtype=np.int64)  # (3, 256)
+        return cls(stored["frames"], stored["frozen"], stored["clipped"], levels)
+
+
+def level_statistics(levels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Statistics of values given by how often each level occurs, (3, 256); see `ImageSummary.statistics`."""
+    count = levels.sum(axis=1)  # (3,)
+    mean = levels @ _LEVELS / count  # (3,)
+    variance = np.einsum("cl,cl->c", levels, (_LEVELS - mean[:, None]) ** 2) / count
+    present = levels > 0
+    values = {
+        "min": present.argmax(axis=1),
+        "max": 255 - present[:, ::-1].argmax(axis=1),
+        "mean": mean,
+        "std": np.sqrt(variance),
+    }
+    cumulated = levels.cumsum(axis=1)  # (3, 256)
+    for name, quantile in _QUANTILES.items():
+        values[name] = (cumulated >= quantile * count[:, None]).argmax(axis=1)
+    statistics = {name: (value / 255.0).reshape(3, 1, 1) for name, value in values.items()}
+    return statistics | {"count": count[:1]}
+
+
+def _factor(height: int, width: int) -> int:
+    """By how much LeRobot thins out an image of that size."""
+    longer = max(height, width)
+    return 1 if longer < _LARGE else longer // _THINNED

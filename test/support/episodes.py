@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small episodes whose every frame can be told, written by DatasetWriter and read back by LeRobot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.writer import DatasetWriter
+
+CAMERAS = (Camera("top", "/top", 48, 64, 0.2), Camera("wrist", "/wrist", 32, 48, 0.2))
+JOINTS = ("a", "b", "c")
+
+
+def make(root: Path, **changes) -> DatasetWriter:
+    settings = {"fps": 30.0, "cameras": CAMERAS, "joints": JOINTS, "robot_type": "toy"} | changes
+    return DatasetWriter(root, **settings)
+
+
+def level(episode: int, frame: int) -> int:
+    """Brightness that tells which frame of which episode an image is."""
+    return 20 + 60 * episode + 4 * frame
+
+
+def frame(episode: int, index: int) -> dict:
+    images = {
+        camera.name: np.full((camera.height, camera.width, 3), level(episode, index), np.uint8)
+        for camera in CAMERAS
+    }
+    state = np.array([episode, index, 0.5])
+    return {"images": images, "state": state, "action": state + 0.25}
+
+
+def add(writer: DatasetWriter, episode: int, frames: int, task: str = "touch the cube") -> None:
+    for index in range(frames):
+        writer.add_frame(**frame(episode, index), task=task)
+
+
+def load(root: Path):
+    from lerobot.datasets import LeRobotDataset
+
+    return LeRobotDataset("local/test", root=root, video_backend="pyav")
+
+
+def assert_holds(root: Path, episodes: dict[int, tuple[int, str]]) -> None:
+    """`episodes`: per index in the dataset, the number of frames and the task; frames as made by `add`."""
+    dataset = load(root)
+    assert dataset.num_episodes == len(episodes)
+    assert dataset.num_frames == sum(frames for frames, _ in episodes.values())
+    row = 0
+    for episode, (frames, task) in episodes.items():
+        for index in range(frames):
+            item = dataset[row]
+            assert int(item["episode_index"]) == episode
+            assert float(item["timestamp"]) == pytest.approx(index / 30)
+            assert item["task"] == task
+            np.testing.assert_allclose(item["observation.state"], [episode, index, 0.5])
+            np.testing.assert_allclose(item["action"], [episode + 0.25, index + 0.25, 0.75])
+            for camera in CAMERAS:
+                image = item[f"observation.images.{camera.name}"].numpy() * 255.0  # (3, h, w)
+                assert image.shape == (3, camera.height, camera.width)
+                np.testing.assert_allclose(image, level(episode, index), atol=3.0)
+            row += 1
