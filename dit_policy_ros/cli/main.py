@@ -29,6 +29,13 @@ COMMANDS = {
     "block_cache": Command(
         "dit_policy_ros.cli.block_cache", "which blocks of a network to compute how often"
     ),
+    "record_console": Command(
+        "dit_policy_ros.cli.record_console", "the recorder at a glance and by single keys"
+    ),
+    "bag_to_dataset": Command(
+        "dit_policy_ros.cli.bag_to_dataset", "episodes from bags into a LeRobotDataset"
+    ),
+    "inspect": Command("dit_policy_ros.cli.inspect", "a dataset's episodes, verdicts, plots and pictures"),
     "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),
     "recorder_node": Command("dit_policy_ros.ros.recorder_node", "demonstrations into a LeRobotDataset"),
     "teleop_expert": Command("dit_policy_ros.ros.teleop_node", "a scripted operator for the simulated robot"),

@@ -181,7 +181,9 @@ class EpisodeJournal:
 
     def discard(self) -> None:
         """Removes the episode."""
-        self.abandon()
+        for encoder in self._encoders.values():
+            encoder.cancel()
+        self._close()
         remove_durably(self.folder)
 
     def abandon(self) -> None:
@@ -189,8 +191,7 @@ class EpisodeJournal:
 
         May be called again.
         """
-        for encoder in self._encoders.values():
-            encoder.cancel()
+        self.end()
         self._close()
 
     def _append(self, content: bytes) -> None:

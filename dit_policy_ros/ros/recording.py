@@ -5,14 +5,33 @@ import threading
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any, Protocol
 
 from dit_policy_ros.core.contract import Contract
-from dit_policy_ros.core.episode_sampler import EpisodeSampler
+from dit_policy_ros.core.episode_sampler import EpisodeFrame, EpisodeSampler
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.verdict import Thresholds, Verdict, judge
 from dit_policy_ros.data.journal import CameraHealth, EpisodeLabel
 from dit_policy_ros.msg import EpisodeReport
-from dit_policy_ros.ros.episode_writer import EpisodeWriter
+
+
+class FrameWriter(Protocol):
+    """Where frames go: an EpisodeWriter, or something that needs no thread."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the episode takes no more frames, if so."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Frames written in the running episode."""
+        ...
+
+    def put(self, frame: EpisodeFrame, task: str) -> bool:
+        """Takes a frame; False if it cannot be taken without waiting."""
+        ...
+
 
 _NOTHING = Verdict(("no frame was recorded",))
 
@@ -32,7 +51,7 @@ class Recording:
     """
 
     def __init__(
-        self, task: str, sampler: EpisodeSampler, writer: EpisodeWriter, contract: Contract, max_length: float
+        self, task: str, sampler: EpisodeSampler, writer: FrameWriter, contract: Contract, max_length: float
     ) -> None:
         self.sampler = sampler
         self.stopped: str | None = None
@@ -137,15 +156,19 @@ class Recording:
             still_joints=list(verdict.still_joints),
         )
 
-    def label(self, success: bool, verdict: Verdict) -> EpisodeLabel:
-        """What goes into the dataset's side table."""
+    def label(
+        self, success: bool | None, verdict: Verdict, more: Mapping[str, Any] | None = None
+    ) -> EpisodeLabel:
+        """What goes into the dataset's side table, `more` figures included."""
         figures = asdict(verdict)
         for name in ("reasons", "warnings", "still_joints"):
             figures[name] = list(figures[name])
         reasons = figures.pop("reasons")
         rate, p99 = self.sampler.reached()
         measured = {name: value for name, value in (("fps", rate), ("interval_p99", p99)) if value == value}
-        return EpisodeLabel(success, verdict.passed, tuple(reasons), figures=figures | measured)
+        return EpisodeLabel(
+            success, verdict.passed, tuple(reasons), figures=figures | measured | dict(more or {})
+        )
 
     def _is_full(self) -> bool:
         return 0 < self._max_frames <= self.sampler.frames

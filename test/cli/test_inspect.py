@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table tells the truth, removing keeps flags with their frames, and nothing is removed by mistake."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lerobot", reason="lerobot is not installed")
+from episodes import add, frame, load, make
+
+from dit_policy_ros.cli.inspect import main, numbers
+from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.flags import failed_episodes, flagged_frames
+from dit_policy_ros.data.journal import EpisodeLabel
+from dit_policy_ros.data.recovery import left_behind
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Path:
+    """Four episodes; the second failed, the last two have flagged frames."""
+    root = tmp_path_factory.mktemp("recorded") / "dataset"
+    writer = make(root)
+    for episode in range(4):
+        add(writer, episode % 3, 4 + episode, "pull" if episode == 3 else "push")
+        for _ in range(episode // 2):
+            writer.add_frame(**frame(0, 1), task="push", repeated=("wrist",))
+        writer.save_episode(EpisodeLabel(True, episode != 1, ("it shook",) if episode == 1 else ()))
+    writer.finalize()
+    return root
+
+
+@pytest.fixture
+def root(recorded: Path, tmp_path) -> Path:
+    return Path(shutil.copytree(recorded, tmp_path / "dataset"))
+
+
+def test_the_table_and_the_tasks(root: Path, tmp_path, capsys) -> None:
+    assert main([str(root), "--json", str(tmp_path / "out.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "FAILED" in printed and "it shook" in printed
+    assert "fewer than 50" in printed
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert [row["frames"] for row in rows] == [4, 5, 7, 8]
+    assert [row["tasks"] for row in rows] == [["push"]] * 3 + [["pull", "push"]]
+    assert [row["record"]["passed"] for row in rows] == [True, False, True, True]
+    assert rows[2]["record"]["repeated"] == {"wrist": [[6, 6]]}
+
+
+def test_removed_episodes_take_their_flags_with_them(root: Path, capsys) -> None:
+    before = {index: frames.tolist() for index, frames in flagged_frames(root).items()}
+    assert before == {2: [6], 3: [7]}
+    assert main([str(root), "--delete", "0,2"]) == 0
+    assert "removed 2 of 4 episodes" in capsys.readouterr().out
+    assert {index: frames.tolist() for index, frames in flagged_frames(root).items()} == {1: [7]}
+    assert failed_episodes(root) == {0: ("it shook",)}
+    dataset = load(root)
+    assert dataset.num_episodes == 2
+    np.testing.assert_allclose(dataset[5]["observation.state"], [0, 0, 0.5])
+    assert dataset[dataset.num_frames - 1]["task"] == "push"
+    kept = root.with_name("dataset.before_1")
+    assert load(kept).num_episodes == 4
+    writer = make(root)  # and the recorder goes on with it
+    add(writer, 2, 3)
+    assert writer.save_episode() == 2
+    writer.finalize()
+    assert load(root).num_episodes == 3
+
+
+def test_failed_episodes_are_removed_when_asked(root: Path, capsys) -> None:
+    assert main([str(root), "--delete-failed"]) == 0
+    assert failed_episodes(root) == {}
+    assert load(root).num_episodes == 3
+    assert main([str(root), "--delete-failed"]) == 0
+    assert "no episode failed its check" in capsys.readouterr().out
+
+
+def test_the_picture_shows_every_episode(root: Path, tmp_path) -> None:
+    from PIL import Image
+
+    picture = tmp_path / "picture.png"
+    assert main([str(root), "--picture", str(picture), "--episodes", "1-2"]) == 0
+    image = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    assert image.shape[1] > image.shape[0] > 200
+    reddish = (image[..., 0] > 200) & (image[..., 1] < 190) & (image[..., 2] < 190)
+    assert reddish.sum() > 100  # the failed title and the flagged frame
+
+
+def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
+    writer = make(root)
+    add(writer, 0, 6)
+    writer.finalize()
+    assert len(left_behind(root)) == 1
+    assert main([str(root), "--delete", "0"]) == 2
+    assert "episodes to be recovered first" in capsys.readouterr().err
+    assert main([str(root), "--recover", "keep"]) == 0
+    assert "episodes recovered: 1" in capsys.readouterr().out
+    assert load(root).num_episodes == 5
+    assert "interrupted" in failed_episodes(root)[4][0]
+
+
+MISTAKES = {
+    "no dataset": (["nowhere"], "which does not exist"),
+    "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes of 0 to 3, got 9"),
+    "all of them": (["ROOT", "--delete", "0-3"], "all 4 episodes would be removed"),
+    "no numbers": (["ROOT", "--delete", "one"], "expected numbers and ranges like 0-5,12, got 'one'"),
+    "none chosen": (["ROOT", "--episodes", "8"], "no episode of --episodes 8 exists"),
+    "no picture": (["ROOT", "--picture", "/nowhere/x.png"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_change_nothing(recorded: Path, capsys, case: str) -> None:
+    arguments, message = MISTAKES[case]
+    assert main([str(recorded) if argument == "ROOT" else argument for argument in arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert load(recorded).num_episodes == 4
+    assert {path.name for path in recorded.parent.iterdir()} == {"dataset"}
+
+
+def test_a_dataset_that_is_being_recorded_is_left_alone(root: Path, capsys) -> None:
+    writer = make(root)
+    assert main([str(root), "--delete", "0"]) == 2
+    assert "being written by process" in capsys.readouterr().err
+    writer.finalize()
+
+
+def test_numbers() -> None:
+    assert numbers("0-2,7") == [0, 1, 2, 7]
+    with pytest.raises(DatasetError):
+        numbers("1,,2")
