@@ -10,9 +10,12 @@ Keys:
 """
 
 import argparse
+import codecs
+import os
 import select
 import sys
 import termios
+import threading
 import time
 import tty
 from collections.abc import Callable, Iterator, Sequence
@@ -173,9 +176,11 @@ def single_keys() -> Iterator[Callable[[], str]]:
     before = termios.tcgetattr(stream)
     tty.setcbreak(stream)
 
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+
     def key() -> str:
-        ready, _, _ = select.select([sys.stdin], [], [], _PERIOD)
-        return sys.stdin.read(1) if ready else ""
+        ready, _, _ = select.select([stream], [], [], _PERIOD)
+        return decode(os.read(stream, 1)) if ready else ""  # not from sys.stdin, which reads ahead
 
     try:
         yield key
@@ -206,6 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     node = rclpy.create_node("record_console")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    spinner = threading.Thread(target=executor.spin, name="executor", daemon=True)
+    spinner.start()
     console = Console()
     try:
         link = RecorderLink(node, options.recorder)
@@ -218,7 +225,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keys = Keys(link, options.task, ask)
             going = True
             while going:
-                executor.spin_once(timeout_sec=0.0)
                 live.update(panel(link, keys.task), refresh=True)
                 pressed = key()
                 going = keys.press(pressed) if pressed else True
@@ -226,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pass  # leaving by Ctrl-C is as good as by q
     finally:
         executor.shutdown()
+        spinner.join()
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder over real DDS: what a robot publishes is what LeRobot reads back, and mistakes are named."""
 
-import contextlib
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("lerobot", reason="lerobot is not installed")
@@ -15,6 +13,7 @@ pytest.importorskip("lerobot", reason="lerobot is not installed")
 from contracts import SMALL_MAPPING, small_mapping
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from recording_session import TASK, Session, parameter_file
 from ros_testing import call
 from small_robot import spinning_together
 from teleoperated import LEAD, TeleoperatedRobot, brightness, state
@@ -22,89 +21,6 @@ from waiting import wait_for
 
 from dit_policy_ros.data.flags import failed_episodes, flagged_frames
 from dit_policy_ros.msg import RecorderStatus
-from dit_policy_ros.ros.convert import stamp_ns
-from dit_policy_ros.ros.recorder_node import RecorderNode
-from dit_policy_ros.srv import StartEpisode, StopEpisode
-
-TASK = "touch the red cube"
-
-
-class Session:
-    """A robot, a recorder, and the operator's hands."""
-
-    def __init__(self, robot: TeleoperatedRobot, node: RecorderNode | None) -> None:
-        self.robot, self.node = robot, node
-        self.status = RecorderStatus()
-        self.refused: list[str] = []
-        robot.create_subscription(RecorderStatus, "/recorder/status", self._on_status, 10)
-
-    def _on_status(self, message: RecorderStatus) -> None:
-        self.status = message
-
-    def wait_for_status(self, condition, what: str) -> None:
-        """Only a status that was published after this call counts."""
-        now_ns = self.robot.get_clock().now().nanoseconds
-        try:
-            wait_for(lambda: stamp_ns(self.status.stamp) > now_ns and condition(self.status), 20.0, what)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; the status is {self.status}") from error
-
-    def ready(self) -> None:
-        wait_for(self.robot.heard, 15.0, "the recorder listens to the commands")
-        self.robot.command()
-        self.wait_for_status(
-            lambda status: status.state == RecorderStatus.READY and not status.stale_streams, "ready"
-        )
-
-    def begin(self, task: str = TASK) -> StartEpisode.Response:
-        request = StartEpisode.Request(task=task)
-        return call(self.robot, StartEpisode, "/recorder/start_episode", request, timeout=30.0)
-
-    def end(self, save: bool = True, label: bool = True) -> StopEpisode.Response:
-        request = StopEpisode.Request(save=save, success_label=label)
-        return call(self.robot, StopEpisode, "/recorder/stop_episode", request, timeout=30.0)
-
-    def record(self, frames: int, **end) -> StopEpisode.Response:
-        answer = self.begin()
-        assert answer.success, answer.message
-        recording = self.node._recording
-        self.wait_for_status(
-            lambda status: status.frames >= frames or recording.stopped is not None, f"{frames} frames"
-        )
-        return self.end(**end)
-
-
-def parameter_file(folder: Path, mapping: dict, **settings) -> Path:
-    file = folder / "robot.yaml"
-    sections = {"/**": {"ros__parameters": mapping}, "/recorder": {"ros__parameters": settings}}
-    file.write_text(yaml.safe_dump(sections))
-    return file
-
-
-@pytest.fixture
-def make_node(ros_domain, tmp_path):
-    def make(mapping: dict | None = None, **settings) -> RecorderNode:
-        values = {"dataset": str(tmp_path / "dataset"), "min_free_space": 0.0} | settings
-        file = parameter_file(tmp_path, mapping or SMALL_MAPPING, **values)
-        return RecorderNode(cli_args=["--ros-args", "--params-file", str(file)])
-
-    return make
-
-
-@pytest.fixture
-def start_session(make_node):
-    with contextlib.ExitStack() as stack:
-
-        def start(mapping: dict | None = None, silent: set[str] | None = None, **settings) -> Session:
-            robot, node = TeleoperatedRobot(), make_node(mapping, **settings)
-            robot.silent |= silent or set()
-            session = Session(robot, node)
-            stack.enter_context(spinning_together(robot, node, threads=8))
-            assert node.trigger_configure().name == "SUCCESS"
-            assert node.trigger_activate().name == "SUCCESS"
-            return session
-
-        yield start
 
 
 def load(root: Path):

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the recorder's tests."""
+
+import contextlib
+
+import pytest
+
+
+@pytest.fixture
+def make_node(ros_domain, tmp_path):
+    """`make_node(mapping, **settings)`: a recorder with the small robot's contract, or another one."""
+    from contracts import SMALL_MAPPING
+    from recording_session import parameter_file
+
+    from dit_policy_ros.ros.recorder_node import RecorderNode
+
+    def make(mapping: dict | None = None, **settings) -> RecorderNode:
+        values = {"dataset": str(tmp_path / "dataset"), "min_free_space": 0.0} | settings
+        file = parameter_file(tmp_path, mapping or SMALL_MAPPING, **values)
+        return RecorderNode(cli_args=["--ros-args", "--params-file", str(file)])
+
+    return make
+
+
+@pytest.fixture
+def start_session(make_node):
+    """`start_session(mapping, silent, **settings)`: a Session with an active recorder."""
+    from recording_session import Session
+    from small_robot import spinning_together
+    from teleoperated import TeleoperatedRobot
+
+    with contextlib.ExitStack() as stack:
+
+        def start(mapping: dict | None = None, silent: set[str] | None = None, **settings) -> Session:
+            robot, node = TeleoperatedRobot(), make_node(mapping, **settings)
+            robot.silent |= silent or set()
+            session = Session(robot, node)
+            stack.enter_context(spinning_together(robot, node, threads=8))
+            assert node.trigger_configure().name == "SUCCESS"
+            assert node.trigger_activate().name == "SUCCESS"
+            return session
+
+        yield start
