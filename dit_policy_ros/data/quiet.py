@@ -29,9 +29,13 @@ def quiet() -> Iterator[None]:
 
 
 def silence_ffmpeg() -> None:
-    """Turns off FFmpeg's printing to stderr, which several of LeRobot's functions turn on."""
+    """Turns off FFmpeg's printing to stderr, which several of LeRobot's functions turn on.
+
+    Where they turn it on in another thread, no more than errors are printed.
+    """
     import av.logging
 
+    av.logging.set_libav_level(av.logging.ERROR)
     av.logging.set_level(av.logging.get_level())
 
 

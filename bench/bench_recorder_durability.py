@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a session survives being killed, and whether saving stays quick however long it gets.
+
+1. A session of 10 episodes is ended at random instants by SIGKILL, SIGTERM and SIGINT, during recording,
+saving and
+   committing; every fourth time its recovery is killed too. Then it is recovered, and every episode whose
+   save was answered is compared frame by frame: states, actions and decoded images, by checksum.
+2. Many short episodes in one session: the time that save_episode takes, and its slope.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.recovery import Recover, left_behind
+from dit_policy_ros.data.writer import DatasetWriter
+
+FPS, JOINTS = 30, tuple(f"joint_{number}" for number in range(14))
+CAMERAS = tuple(Camera(name, f"/{name}", 120, 160, 0.5) for name in ("top", "left", "right"))
+EPISODES, FRAMES = 10, 60
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
+
+def writer(root: Path, **options) -> DatasetWriter:
+    return DatasetWriter(root, FPS, CAMERAS, JOINTS, "bench", **options)
+
+
+def image(episode: int, frame: int, camera: int) -> np.ndarray:
+    """A gradient that moves, different in every frame (h, w, 3)."""
+    ramp = np.add.outer(np.arange(120), np.arange(160)) + 11 * frame + 40 * camera + 7 * episode
+    return np.stack([ramp, ramp // 2, 255 - ramp], axis=-1).astype(np.uint8)
+
+
+def vectors(episode: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    state = np.sin(np.arange(14) + 0.01 * frame + episode).astype(np.float32)
+    return state, state + np.float32(0.01)
+
+
+def session(root: Path, acknowledged: Path) -> None:
+    """Records at double speed; notes each answered save, durably, before going on."""
+    recorder = writer(root, background=True, recover=Recover.KEEP)
+    with acknowledged.open("a") as notes:
+        for episode in range(EPISODES):
+            for frame in range(FRAMES):
+                images = {camera.name: image(episode, frame, n) for n, camera in enumerate(CAMERAS)}
+                recorder.add_frame(images, *vectors(episode, frame), f"task {episode % 3}", frame)
+                time.sleep(0.5 / FPS)
+            index = recorder.save_episode()
+            notes.write(f"{index}\n")
+            notes.flush()
+    recorder.finalize()
+
+
+def in_child(work, kill_after: float | None, number: int = signal.SIGKILL) -> bool:
+    """Runs `work` in a fork; True if it ended by itself before the signal came."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, number)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def recover(root: Path) -> None:
+    writer(root, recover=Recover.KEEP).finalize()
+
+
+def digests(root: Path) -> list[list[str]]:
+    """Of every episode of a dataset, one checksum per frame: state, action, decoded images."""
+    from lerobot.datasets import LeRobotDataset
+
+    if not (root / "meta" / "info.json").exists():
+        return []
+    dataset = LeRobotDataset("local/bench", root=root, video_backend="pyav", return_uint8=True)
+    keys = ["observation.state", "action", *(f"observation.images.{camera.name}" for camera in CAMERAS)]
+    episodes: list[list[str]] = [[] for _ in range(dataset.num_episodes)]
+    for row in range(dataset.num_frames):
+        item = dataset[row]
+        total = hashlib.sha256(b"".join(item[key].numpy().tobytes() for key in keys))
+        episodes[int(item["episode_index"])].append(total.hexdigest())
+    return episodes
+
+
+def read_in_child(root: Path, output: Path) -> list[list[str]]:
+    """The digests, computed in a fork, so that this process stays one that can be forked."""
+    assert in_child(lambda: output.write_text(json.dumps(digests(root))), None)
+    return json.loads(output.read_text())
+
+
+def kills(instants: int, folder: Path) -> dict:
+    dice = random.Random(0)
+    length = EPISODES * FRAMES * 0.5 / FPS * 1.15  # [s] about as long as a session takes
+    # The encoder is deterministic, so a session that nobody disturbs says what every frame must look like.
+    whole = folder / "undisturbed"
+    in_child(lambda: session(whole, folder / "undisturbed.txt"), None)
+    wanted = read_in_child(whole, folder / "digests")
+    assert [len(episode) for episode in wanted] == [FRAMES] * EPISODES
+    table: Counter = Counter()
+    for number in range(instants):
+        root, notes = folder / f"{number}", folder / f"{number}.txt"
+        kind = SIGNALS[number % len(SIGNALS)]
+        in_child(lambda root=root, notes=notes: session(root, notes), dice.uniform(0.2, length), kind)
+        left = left_behind(root)
+        when = "while recording" if left else "between episodes or after the last"
+        if any((path / "label.json").exists() for path in left):
+            when = "while committing"
+        if number % 4 == 3:
+            in_child(lambda root=root: recover(root), dice.uniform(0.01, 0.3))
+        assert in_child(lambda root=root: recover(root), None)
+        found = read_in_child(root, folder / "digests")
+        saved = [int(line) for line in notes.read_text().split()] if notes.exists() else []
+        lost = sum(index >= len(found) or found[index] != wanted[index] for index in saved)
+        table[f"{signal.Signals(kind).name} {when}"] += 1
+        table["acknowledged episodes"] += len(saved)
+        table["acknowledged episodes lost"] += lost
+        table["interrupted episodes kept"] += len(found) > len(saved)
+        print(
+            f"\rkills: {number + 1}/{instants}, lost {table['acknowledged episodes lost']}",
+            end="",
+            flush=True,
+        )
+    print()
+    return dict(table) | {"instants": instants}
+
+
+def saves(count: int, folder: Path) -> dict:
+    recorder = writer(folder / "long", background=True)
+    times = []
+    for episode in range(count):
+        for frame in range(10):
+            images = {camera.name: image(episode, frame, n) for n, camera in enumerate(CAMERAS)}
+            recorder.add_frame(images, *vectors(episode, frame), "task", frame)
+        recorder.end_episode()
+        begin = time.perf_counter()
+        recorder.save_episode()
+        times.append(time.perf_counter() - begin)
+        while recorder.waiting > 2:
+            time.sleep(0.01)  # as an operator gives it time between two episodes
+        print(f"\rsaves: {episode + 1}/{count}", end="", flush=True)
+    print()
+    recorder.finalize()
+    slope = np.polyfit(np.arange(count), times, 1)[0]
+    return {
+        "saves": count,
+        "save_p50_ms": 1e3 * float(np.median(times)),
+        "save_p99_ms": 1e3 * float(np.percentile(times, 99)),
+        "save_slope_ms_per_episode": 1e3 * float(slope),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--instants", type=int, default=100)
+    parser.add_argument("--saves", type=int, default=200)
+    options = parser.parse_args()
+    import lerobot.datasets  # noqa: F401 - once, before the forks
+
+    warnings.filterwarnings(
+        "ignore", "This process .* is multi-threaded", DeprecationWarning
+    )  # they are idle
+    with tempfile.TemporaryDirectory() as folder:
+        result = {"kills": kills(options.instants, Path(folder)), "saves": saves(options.saves, Path(folder))}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+    return 1 if result["kills"]["acknowledged episodes lost"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
