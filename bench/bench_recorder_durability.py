@@ -170,8 +170,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--instants", type=int, default=100)
-    parser.add_argument("--saves", type=int, default=200)
+    parser.add_argument("--instants", type=int, default=100, help="of being killed")
+    parser.add_argument("--saves", type=int, default=200, help="in one session; 0 leaves them out")
     options = parser.parse_args()
     import lerobot.datasets  # noqa: F401 - once, before the forks
 
@@ -179,7 +179,9 @@ def main() -> int:
         "ignore", "This process .* is multi-threaded", DeprecationWarning
     )  # they are idle
     with tempfile.TemporaryDirectory() as folder:
-        result = {"kills": kills(options.instants, Path(folder)), "saves": saves(options.saves, Path(folder))}
+        result = {"kills": kills(options.instants, Path(folder))}
+        if options.saves:
+            result["saves"] = saves(options.saves, Path(folder))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -143,11 +143,11 @@ def parameters(count: int, dataset: Path) -> dict:
     """Of the recorder, for so many cameras."""
     used = cameras(count)
     contract: dict = {
-        "robot_type": "bench", "fps": float(FPS), "joints": JOINTS,
+        "robot_type": "bench", "fps": float(FPS), "joints": list(JOINTS),
         "joint_states": {"topic": "joint_states", "max_age": 0.5},
         "cameras": {"names": [c.name for c in used]}
         | {c.name: {"topic": c.topic, "height": HEIGHT, "width": WIDTH, "max_age": 0.5} for c in used},
-        "controllers": {"names": ["arm"], "arm": {"type": "joint_trajectory_controller", "joints": JOINTS}},
+        "controllers": {"names": ["arm"], "arm": {"type": "joint_trajectory_controller", "joints": list(JOINTS)}},
         "limits": {
             name: {"position_min": -2.0, "position_max": 2.0, "velocity": 3.0, "acceleration": 9.0}
             for name in JOINTS
