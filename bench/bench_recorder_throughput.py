@@ -147,7 +147,10 @@ def parameters(count: int, dataset: Path) -> dict:
         "joint_states": {"topic": "joint_states", "max_age": 0.5},
         "cameras": {"names": [c.name for c in used]}
         | {c.name: {"topic": c.topic, "height": HEIGHT, "width": WIDTH, "max_age": 0.5} for c in used},
-        "controllers": {"names": ["arm"], "arm": {"type": "joint_trajectory_controller", "joints": list(JOINTS)}},
+        "controllers": {
+            "names": ["arm"],
+            "arm": {"type": "joint_trajectory_controller", "joints": list(JOINTS)},
+        },
         "limits": {
             name: {"position_min": -2.0, "position_max": 2.0, "velocity": 3.0, "acceleration": 9.0}
             for name in JOINTS

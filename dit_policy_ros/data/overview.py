@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def _images(root: Path, rows: Sequence[EpisodeRow], cameras: Sequence[str]) -> d
         from lerobot.datasets import LeRobotDataset
     try:
         with quiet():
-            dataset = LeRobotDataset(f"local/{root.name}", root=root, video_backend="pyav")
+            dataset: Any = LeRobotDataset(f"local/{root.name}", root=root, video_backend="pyav")
             starts = dataset.meta.episodes["dataset_from_index"]
             result = {}
             for row in rows:
