@@ -25,7 +25,7 @@ def write_tiny_dataset(
     """Record ``tiny_demonstrations`` as a LeRobotDataset v3; its state has an entry per joint."""
     data = tiny_demonstrations(episodes, length, seed)
     camera = Camera("cam0", "/cam0", *IMAGE, max_age=0.5)
-    writer = DatasetWriter(folder, FPS, [camera], joints, "test", finalize_each=False)
+    writer = DatasetWriter(folder, FPS, [camera], joints, "test")
     for episode in range(episodes):
         for row in range(episode * length, (episode + 1) * length):
             action = data.action[row, : len(joints)]
