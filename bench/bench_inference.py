@@ -12,7 +12,6 @@ import json
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from inference_bound import Bound, measure_bound
+from inference_clock import duration, use_processor_time
 from inference_models import Model, demo_model, lerobot_default
 
 from dit_policy_ros.policy.backend import has_fast_bfloat16
@@ -32,9 +32,7 @@ def alternate(calls: Mapping[str, Callable[[int], object]], rounds: int) -> dict
     durations: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds + 1):
         for name, call in calls.items():
-            began = time.perf_counter()
-            call(i)
-            durations[name].append(time.perf_counter() - began)
+            durations[name].append(duration(call, i))
     return {name: np.array(values[1:]) for name, values in durations.items()}
 
 
@@ -104,9 +102,23 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
     parser.add_argument("--quick", action="store_true", help="the demo's model only")
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="measure what the processor spent, not what the clock on the wall says; for one thread on a "
+        "machine that is not idle",
+    )
     arguments = parser.parse_args()
+    if arguments.processor_time:
+        if arguments.threads != 1:
+            parser.error("--processor-time: expected --threads 1, as threads that wait spend time too")
+        use_processor_time()
     torch.set_num_threads(arguments.threads)
-    results: Figures = {"threads": arguments.threads, "torch": torch.__version__}
+    results: Figures = {
+        "threads": arguments.threads,
+        "processor_time": arguments.processor_time,
+        "torch": torch.__version__,
+    }
     with tempfile.TemporaryDirectory() as folder:
         models = [demo_model(Path(folder))]
         if not arguments.quick:

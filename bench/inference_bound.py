@@ -7,12 +7,12 @@ shape, over as many different weights as there are layers, so that caches help i
 network, and the fastest of torch's ways to compute it counts.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from inference_clock import duration
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig
@@ -112,7 +112,5 @@ def typical(call: Callable[[], object], least: int = 10, at_least_s: float = 0.5
     call()
     durations: list[float] = []
     while len(durations) < least or sum(durations) < at_least_s:
-        began = time.perf_counter()
-        call()
-        durations.append(time.perf_counter() - began)
+        durations.append(duration(call))
     return float(np.median(durations))
