@@ -110,6 +110,10 @@ class Policy(Protocol):
         """Make what the next ``predict`` draws a function of ``seed`` (0 to 2**63 - 1)."""
         ...
 
+    def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Read frames ahead of the ``predict`` that they are for; they are given as there."""
+        ...
+
     def warm_up(self, n: int) -> NDArray[np.float64]:
         """Run ``n`` inferences on made-up input and return their latencies (n,) [s]."""
         ...

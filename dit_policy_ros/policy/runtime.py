@@ -210,6 +210,18 @@ class DiTRuntime:
         """Make what the next ``predict`` draws a function of ``seed``: seeds torch's global generators."""
         torch.manual_seed(seed)
 
+    def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Read frames ahead of the ``predict`` that they are for; they are given as there.
+
+        Raises:
+            StreamError: a camera is missing or unknown, or an array has another shape or type.
+        """
+        check_images(images, self._shapes, self.n_obs_steps)
+        with self._lock, self._without_gradients():
+            if self.engine.refresh():
+                self._text.clear()
+            self.engine.frames.encode(images)
+
     def warm_up(self, n: int) -> NDArray[np.float64]:
         """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before.
 

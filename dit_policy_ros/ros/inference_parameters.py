@@ -61,6 +61,12 @@ INFERENCE_PARAMETERS = (
         "block_cache", bool, False, "compute some blocks less often, as `dit_policy block_cache` found out"
     ),
     _parameter(
+        "encode_on_arrival",
+        bool,
+        False,
+        "read frames between chunks, as they come; for a GPU, or a replan_interval that leaves the time",
+    ),
+    _parameter(
         "warm_up_chunks", int, 12, "inferences before the latency is judged", unit="chunks", low=3, high=1000
     ),
 )

@@ -55,6 +55,7 @@ class InferenceWorker:
         period_ns: int,
         replan_interval: float,
         max_latency: float,
+        encode_on_arrival: bool,
         on_chunk: Callable[[Chunk, str], None],
         ring: IncidentRing,
         logger: RcutilsLogger,
@@ -67,6 +68,7 @@ class InferenceWorker:
             period_ns: spacing of the policy's actions [ns].
             replan_interval: shortest time between the beginnings of two inferences [s].
             max_latency: an inference that takes longer is counted [s].
+            encode_on_arrival: read frames when they come, not when a chunk is due.
             on_chunk: told every chunk and its task, for plots.
             ring: gets what was inferred, and from what.
         """
@@ -75,6 +77,7 @@ class InferenceWorker:
         self._task, self._now_ns, self._on_chunk, self._logger = task, now_ns, on_chunk, logger
         self._ring = ring
         self._period_ns, self._interval, self._max_latency = period_ns, replan_interval, max_latency
+        self._encodes_early = encode_on_arrival
         self._newest: tuple[int, Chunk] | None = None  # with the epoch that it was inferred in
         self._history_ns = (policy.n_obs_steps - 1) * period_ns  # of an observation
         self._decode = FrameDecoder(policy.image_shapes)
@@ -101,17 +104,23 @@ class InferenceWorker:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
-        observed_ns, began = -1, -float("inf")
+        observed_ns, encoded_ns, began = -1, -1, -float("inf")
         while not self._ended.is_set():
             self._wanted.wait(_POLL)
             self._wanted.clear()
-            if time.monotonic() - began < self._interval or self._motion.state is MotionState.HOLD:
+            is_due = time.monotonic() - began >= self._interval
+            if not (is_due or self._encodes_early) or self._motion.state is MotionState.HOLD:
                 continue
             epoch = self._motion.epoch
             try:
                 stamp_ns = self._streams.observation_stamp(self._now_ns())
                 if stamp_ns == observed_ns or not self._motion.may_observe(stamp_ns - self._history_ns):
                     continue  # nothing new to see, or the arms' turn
+                if not is_due:
+                    if stamp_ns != encoded_ns:
+                        self._policy.encode(self._decode(self._streams.build(self._now_ns())))
+                        encoded_ns = stamp_ns
+                    continue
                 began = time.monotonic()
                 observed_ns = self._infer(epoch)
             except StaleObservation:

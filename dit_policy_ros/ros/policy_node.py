@@ -200,6 +200,7 @@ class PolicyNode(GuardedLifecycleNode):
             configured.contract.dt_ns,
             settings["replan_interval"],
             settings["max_latency"] or math.inf,
+            settings["encode_on_arrival"],
             self._publish_chunk,
             configured.ring,
             self.get_logger(),

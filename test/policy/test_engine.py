@@ -15,7 +15,7 @@ from tiny_variants import CONDITIONINGS, shaken_policy, variant_config
 from transformers import CLIPVisionConfig
 
 from dit_policy_ros.core.continuation import Continuation
-from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.core.errors import CheckpointError, StreamError
 from dit_policy_ros.policy import load_policy, packed_linear
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
@@ -112,6 +112,20 @@ def test_a_frame_is_encoded_once(folder: Path) -> None:
     still = {name: np.stack((image[1], image[1])) for name, image in newer.items()}
     policy.predict(still, state, TASKS[0], noise)
     assert policy.engine.frames.encoded == 6
+
+
+def test_frames_can_be_encoded_ahead(folder: Path) -> None:
+    policy = load_policy(folder)
+    images, state = random_observation(policy.checkpoint.config)
+    policy.encode(images)
+    assert policy.engine.frames.encoded == 4
+    noise = np.zeros((8, 4), np.float32)
+    got = policy.predict(images, state, TASKS[0], noise)
+    assert policy.engine.frames.encoded == 4
+    expected = load_policy(folder, backend="plain").predict(images, state, TASKS[0], noise)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
+    with pytest.raises(StreamError, match="expected the checkpoint's cameras"):
+        policy.encode({})
 
 
 def test_one_changed_pixel_makes_another_frame(folder: Path) -> None:

@@ -25,6 +25,7 @@ def checkpoint(tmp_path_factory):
 @contextlib.contextmanager
 def configured(checkpoint, **changes):
     robot = SmallRobot()
+    robot.frames_differ = True
     node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **changes))
     newest = {}
     robot.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
@@ -74,6 +75,30 @@ def test_inferences_that_take_too_long_are_counted(ros_domain, checkpoint):
         activate(node, newest)
         wait_for(lambda: newest["status"].missed_latencies >= 3, 15.0, "misses")
         assert newest["status"].missed_latencies <= newest["status"].chunks
+
+
+def test_frames_are_read_between_chunks_where_that_is_asked_for(ros_domain, checkpoint):
+    with configured(checkpoint, encode_on_arrival=True, replan_interval=0.3) as (node, newest):
+        policy = node._configured.policy
+        predict, new_frames = policy.predict, []
+
+        def watched(*arguments, **options):
+            before = policy.engine.frames.encoded
+            actions = predict(*arguments, **options)
+            new_frames.append(policy.engine.frames.encoded - before)
+            return actions
+
+        policy.predict = watched
+        activate(node, newest)
+        wait_for(lambda: 0 in new_frames, 15.0, "a chunk whose frames are known already")
+
+
+def test_otherwise_each_chunk_reads_the_frames_that_are_new(ros_domain, checkpoint):
+    with configured(checkpoint, replan_interval=0.3) as (node, newest):
+        activate(node, newest)
+        chunks = newest["status"].chunks
+        wait_for(lambda: newest["status"].chunks >= chunks + 3, 15.0, "more chunks")
+        assert node._configured.policy.engine.frames.encoded >= newest["status"].chunks
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,8 @@ class SmallRobot(Node):
         self.compressed = compressed  # its camera
         self.positions = dict.fromkeys(JOINTS, 0.02)
         self.camera_on = self.joints_on = True
+        self.frames_differ = False
+        self._frame = 0
         self.received: list[tuple[str, JointTrajectory]] = []
         self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
         self._images = (
@@ -172,7 +174,8 @@ class SmallRobot(Node):
 
     def _publish_image(self) -> None:
         if self.camera_on:
-            pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            self._frame += self.frames_differ
+            pixels = np.random.default_rng(self._frame).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
             message: Image | CompressedImage
             if self.compressed:
                 data = cv2.imencode(".jpg", pixels)[1].tobytes()
