@@ -193,4 +193,4 @@ def predict_seeded(
     """
     noise = np.random.default_rng(seed).standard_normal((policy.horizon, policy.action_dim), dtype=np.float32)
     policy.seed_sampling(seed)
-    return policy.predict(images, state, task, noise, previous)
+    return policy.predict(images, state, task, noise, previous=previous)

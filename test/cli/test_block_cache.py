@@ -20,9 +20,7 @@ JOINTS = ("a", "b", "c", "d")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
     folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
-    writer = DatasetWriter(
-        folder, 30.0, [Camera("cam0", "/cam0", *IMAGE, max_age=0.5)], JOINTS, "test", finalize_each=False
-    )
+    writer = DatasetWriter(folder, 30.0, [Camera("cam0", "/cam0", *IMAGE, max_age=0.5)], JOINTS, "test")
     for task in TASKS:
         for _ in range(6):
             picture = rng.integers(0, 256, (*IMAGE, 3), dtype=np.uint8)

@@ -74,6 +74,7 @@ def test_jerk_is_the_third_derivative() -> None:
     assert rms_jerk(samples[:2]) is None
 
 
+@pytest.mark.slow  # test_closed_loop.py goes this way, too
 def test_the_real_nodes_carry_out_an_episode(tmp_path: Path, start_process, wait_for) -> None:
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
     command = ["evaluate", "--checkpoint", checkpoint, "--episodes", "1", "--tasks", TASKS[0], "--seed", "7"]
