@@ -6,6 +6,7 @@ Between the robot and the policy stands a relay, in which sensors fail; the poli
 
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -77,6 +78,7 @@ class World:
         self.relay, self._start, self._folder = relay, start_process, folder
         self.fault_file, self.report_file = folder / "fault", folder / "watcher.json"
         self.fault("")
+        self.excused = lambda violation: False  # what a test has the watcher see on purpose
         self.checkpoint = tiny_checkpoint(folder / "checkpoint", joints=JOINTS, around=HOME)
         self.config = str(share_directory() / "config" / "bimanual.yaml")
         watcher = (sys.executable, str(SUPPORT / "watcher.py"), str(self.report_file), self.config)
@@ -160,7 +162,7 @@ class World:
             20.0,
             "the watcher's report",
         )
-        return report["violations"]
+        return [each for each in report["violations"] if not self.excused(each)]
 
 
 @pytest.fixture
@@ -330,6 +332,14 @@ def test_the_policy_is_killed_and_the_arms_brake_along_what_they_were_sent(world
     assert stamp_ns(moving[-1].header.stamp) - stopped < 1_000_000_000, "within the blind time, and a little"
 
 
+def begins_at_home(violation):
+    found = re.fullmatch(r"(\w+) at [\d.]+: joint (\d+) leaps from \S+ to (\S+)", violation)
+    if found is None:
+        return False
+    joint = CONTROLLERS[found[1]][int(found[2])]
+    return abs(float(found[3]) - HOME[JOINTS.index(joint)]) < 0.01
+
+
 def test_the_simulator_is_killed_and_restarted(world):
     world.sim.process.send_signal(signal.SIGKILL)
     wait_for(lambda: world.relay.status.state == PolicyStatus.HOLD, 20.0, "a hold when the robot is gone")
@@ -339,6 +349,9 @@ def test_the_simulator_is_killed_and_restarted(world):
     world.resumes_by_itself()
     plans = world.relay.status.plans
     wait_for(lambda: world.relay.status.plans > plans + 5, 20.0, "plans go on")
+    # New controllers hold the arms where they found them, at home; a plan that began anywhere else would make
+    # them leap. To the watcher, who only knows the plans, it is the new beginning that looks like a leap.
+    world.excused = begins_at_home
 
 
 def test_services_in_every_state_of_the_node(world):
