@@ -48,7 +48,7 @@ def by_task(outcomes: Iterable[Outcome]) -> list[TaskResult]:
     results = []
     for task, group in groups.items():
         done = [outcome for outcome in group if outcome.success]
-        wrong = [outcome for outcome in group if not outcome.success and outcome.did]
+        wrong = [outcome for outcome in group if outcome.instead]
         jerks = [outcome.jerk for outcome in group if outcome.jerk is not None]
         results.append(
             TaskResult(
@@ -71,13 +71,14 @@ def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
     """How often each instruction (outer) ended in each behaviour (inner).
 
     The behaviour is the instruction itself where it was carried out, else each other task that was done, else
-    nothing; an episode in which two other tasks were done counts under both.
+    nothing; an episode in which two other tasks were done counts under both. Steps of the asked task, such as
+    touching the cube that was to be lifted, are no other task.
     """
     matrix: dict[str, dict[str, int]] = {}
     for outcome in outcomes:
         asked = outcome.task.instruction
         row = matrix.setdefault(asked, {})
-        for behaviour in (asked,) if outcome.success else outcome.did or (NOTHING,):
+        for behaviour in (asked,) if outcome.success else outcome.instead or (NOTHING,):
             row[behaviour] = row.get(behaviour, 0) + 1
     return matrix
 
@@ -91,7 +92,7 @@ def summary(outcomes: Sequence[Outcome], **facts: Any) -> dict[str, Any]:
         "episodes": len(outcomes),
         "success_rate": total / len(outcomes),
         "ci95": wilson(total, len(outcomes)),
-        "wrong_rate": float(np.mean([bool(not o.success and o.did) for o in outcomes])),
+        "wrong_rate": float(np.mean([bool(outcome.instead) for outcome in outcomes])),
         "hold_reasons": sorted({reason for o in outcomes for reason in o.hold_reasons}),
         "tasks": [asdict(result) for result in results],
         "confusion": confusion(outcomes),

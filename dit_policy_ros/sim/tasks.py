@@ -9,7 +9,6 @@ from typing import ClassVar
 import mujoco
 import numpy as np
 
-from dit_policy_ros.core.errors import TaskError
 from dit_policy_ros.sim.robot import SIDES, BimanualSim
 from dit_policy_ros.sim.scenes import CUBES
 
@@ -41,15 +40,6 @@ def tasks() -> tuple[Touch, ...]:
 def demo_tasks() -> tuple[Touch, ...]:
     """The tasks that the demo policy learns: the red and the blue cube with each arm."""
     return tuple(task for task in tasks() if task.colour != "green")
-
-
-def find_task(instruction: str) -> Touch:
-    """Returns the task of an instruction; raises TaskError that lists the known ones."""
-    for task in tasks():
-        if task.instruction == instruction:
-            return task
-    known = [task.instruction for task in tasks()]
-    raise TaskError(f"the simulator knows no task '{instruction[:200]}'; it knows {known}")
 
 
 def _geom_ids(sim: BimanualSim, side: str) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dit_policy_ros.sim.judge import Judge, look
 from dit_policy_ros.sim.robot import STEP_NS, BimanualSim
-from dit_policy_ros.sim.suite import Task
+from dit_policy_ros.sim.suite import Task, on_the_way
 from dit_policy_ros.sim.tracking import FPS
 
 Act = Callable[[BimanualSim], np.ndarray]
@@ -30,6 +30,12 @@ class Outcome:
     hold_reasons: tuple[str, ...] = ()
     disagreements: int = 0
     jerk: float | None = None
+
+    @property
+    def instead(self) -> tuple[str, ...]:
+        """Instructions of other tasks that were done while the asked one was not, but for its own steps."""
+        own = {task.instruction for task in on_the_way(self.task)}
+        return () if self.success else tuple(each for each in self.did if each not in own)
 
 
 def carry_out(

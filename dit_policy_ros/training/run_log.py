@@ -2,6 +2,7 @@
 """What a run tells: a file of JSON lines to be read by programs, and TensorBoard's to be looked at."""
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -21,12 +22,10 @@ class RunLog:
         """Begin a log, or go on after ``step``: what a run had logged beyond it is dropped."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / LOG_FILE
-        kept = []
-        if step and path.is_file():
-            # Parsing would reject a line that a crash left unfinished; it is beyond any checkpoint.
-            lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-        path.write_text("".join(f"{line}\n" for line in kept))
+        lines = path.read_text().splitlines() if step and path.is_file() else []
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+        partial.replace(path)
         self._file = path.open("a", buffering=1)
         self._board = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=step + 1 if step else None)
 
@@ -59,3 +58,11 @@ class RunLog:
 
     def _write(self, line: dict[str, object]) -> None:
         self._file.write(json.dumps({**line, "time": round(time.time(), 3)}) + "\n")
+
+
+def _step_of(line: str) -> float:
+    """The step that a line tells of; beyond any where a crash left the line unfinished."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return math.inf

@@ -15,7 +15,7 @@ from dit_policy_ros.cli.evaluate import main
 from dit_policy_ros.cli.evaluate_ros import rms_jerk
 from dit_policy_ros.cli.evaluation import NOTHING, by_task, confusion, markdown, summary, wilson
 from dit_policy_ros.sim.robot import JOINTS
-from dit_policy_ros.sim.suite import Lift, Touch, suite
+from dit_policy_ros.sim.suite import HandOver, Lift, Push, Task, Touch, suite
 from dit_policy_ros.sim.trial import Outcome
 
 RED, BLUE = Lift("left", "red"), Lift("left", "blue")
@@ -53,6 +53,26 @@ def test_the_confusion_matrix_says_what_was_done_instead() -> None:
     matrix = confusion(OUTCOMES)
     assert matrix[RED.instruction] == {RED.instruction: 2, BLUE.instruction: 1, NOTHING: 1}
     assert matrix[BLUE.instruction] == {RED.instruction: 1, "touch the red cube with the left arm": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "did", "instead"),
+    [
+        (RED, (Touch("left", "red"),), ()),
+        (RED, (Touch("right", "red"), Touch("left", "red")), (Touch("right", "red"),)),
+        (RED, (Touch("left", "blue"),), (Touch("left", "blue"),)),
+        (HandOver("red"), (Touch("right", "red"), Lift("right", "red")), ()),
+        (HandOver("red"), (Lift("right", "blue"),), (Lift("right", "blue"),)),
+        (Push("red", "left"), (Touch("left", "red"),), ()),
+        (Push("red", "left"), (Push("red", "right"),), (Push("red", "right"),)),
+        (Touch("left", "red"), (Touch("right", "red"),), (Touch("right", "red"),)),
+    ],
+)
+def test_a_step_of_the_asked_task_is_not_another_task(asked: Task, did: tuple, instead: tuple) -> None:
+    found = Outcome(asked, False, 3.0, tuple(task.instruction for task in did))
+    assert found.instead == tuple(task.instruction for task in instead)
+    assert (by_task([found])[0].wrong_rate > 0) is bool(instead)
+    assert confusion([found])[asked.instruction] == dict.fromkeys(found.instead or (NOTHING,), 1)
 
 
 def test_the_summary_adds_up() -> None:

@@ -185,7 +185,7 @@ writer.save_episode()
 for index in range(60):
     task, repeated = "push" if index < 50 else "pull", ("wrist",) if index == 7 else ()
     writer.add_frame(**frame(1, index % 30), task=task, stamp_ns=index * 33_333_333, repeated=repeated)
-    time.sleep(1 / 60)
+    time.sleep(1 / 60)  # the pace of a camera, not a wait: it decides how much a kill can cost
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

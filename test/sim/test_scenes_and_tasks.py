@@ -11,7 +11,8 @@ from dit_policy_ros.sim.kinematics import ArmKinematics
 from dit_policy_ros.sim.referee import Referee
 from dit_policy_ros.sim.robot import HOME, BimanualSim
 from dit_policy_ros.sim.scenes import MIN_SPACING, WORKSPACE, sample_cubes, sample_scenes
-from dit_policy_ros.sim.tasks import Touch, demo_tasks, distance, find_task, success, tasks
+from dit_policy_ros.sim.suite import find
+from dit_policy_ros.sim.tasks import Touch, demo_tasks, distance, success, tasks
 
 
 def spacing(points: np.ndarray) -> float:
@@ -68,12 +69,12 @@ def test_instructions_are_the_agreed_ones():
         "touch the blue cube with the right arm",
     }
     assert len(tasks()) == 6
-    assert find_task("touch the green cube with the left arm") == Touch("left", "green")
+    assert find("touch the green cube with the left arm") == Touch("left", "green")
 
 
 def test_an_unknown_instruction_lists_the_known_ones():
     with pytest.raises(TaskError, match="touch the blue cube with the right arm"):
-        find_task("juggle")
+        find("juggle")
 
 
 def test_success_belongs_to_the_named_arm_and_cube_alone():

@@ -92,12 +92,15 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, stopped: int) -> None:
     assert [line["step"] for line in lines(parts) if "loss" in line] == [1, 2, 3, 4, 5, 6]
 
 
-def test_what_was_logged_after_the_checkpoint_is_dropped_on_resume(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cut", ['{"step": 6, "lo', '{"step": 6, "validation": {"tasks": {"a": {"loss": 1.0}']
+)
+def test_what_was_logged_after_the_checkpoint_is_dropped_on_resume(tmp_path: Path, cut: str) -> None:
     folder = tmp_path / "run"
     go(begin(folder), until=5)
     checkpoint = folder / "checkpoints" / "000002"
     with (folder / "log.jsonl").open("a") as log:
-        log.write('{"step": 6, "lo')  # the power went
+        log.write(cut)  # the power went
     go(begin(folder, resumed=checkpoint))
     assert [line["step"] for line in lines(folder) if "loss" in line] == [1, 2, 3, 4, 5, 6]
 
