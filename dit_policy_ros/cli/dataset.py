@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.cli.session import (
@@ -38,7 +39,8 @@ from dit_policy_ros.srv import StartEpisode, StopEpisode
 _READY_WITHIN = 30.0  # [s]
 _LINGER = 0.7  # [s] that is recorded after success: how to stay at the goal
 _SLOWER = 4.0  # a simulation on a busy computer may take so many times real time
-_AT_REST = 0.05  # [rad] between arms and commands
+_AT_REST = 0.02  # [rad] between arms and commands
+_SETTLING = 0.5  # [s] a command must be in force before an episode begins, whose first frame looks back
 _MOST_FAILURES = 10  # in a row
 
 EPILOG = """\
@@ -173,6 +175,14 @@ class _View:
             topic = f"/{name}/joint_trajectory"
             node.create_subscription(JointTrajectory, topic, self._take_command, qos.TRAJECTORIES)
 
+    def restart(self) -> None:
+        """Forget what concerns the last scene."""
+        self.referee, self._told = {}, {}
+
+    def scene_time(self) -> float:
+        """Of the newest verdict [s]; NaN before the first."""
+        return float(self.referee.get("scene_time", "nan"))
+
     def at_rest(self) -> bool:
         """Whether every arm joint is where it was told to be."""
         arms = [name for name in self._at if "gripper" not in name]
@@ -192,22 +202,27 @@ class _View:
 
 def _record(session: Session, view: _View, task: Task, seed: int, discarded: int) -> Demonstration | None:
     """One attempt; None where the task was not done in time."""
+    # A hand that still held on would drag the arms of the new scene to where they were in the last one.
+    session.call(SetBool, "/teleop/hold", SetBool.Request(data=False))
     session.new_scene(seed)
-    view.referee = {}
+    view.restart()
+    session.wait(lambda: view.referee.get("scene", "").startswith(f"{seed}/"), _READY_WITHIN)
+    session.call(SetBool, "/teleop/hold", SetBool.Request(data=True))
+    held = view.scene_time()
 
-    def ready() -> bool:
-        return view.referee.get("scene", "").startswith(f"{seed}/") and view.at_rest()
+    def settled() -> bool:
+        return view.at_rest() and view.scene_time() - held > _SETTLING
 
-    if not session.wait(ready, _READY_WITHIN):
+    if not session.wait(settled, _READY_WITHIN):
         raise SessionError(f"the robot was not at rest in scene {seed} within {_READY_WITHIN:g} s")
     begun = session.call(StartEpisode, "/recorder/start_episode", StartEpisode.Request(task=task.instruction))
     if not begun.success:
         raise SessionError(f"the recorder does not begin: {begun.message}")
     session.set_task(task.instruction, "teleop")
-    began = float(view.referee["scene_time"])
+    began = view.scene_time()
 
     def over() -> bool:
-        late = float(view.referee["scene_time"]) - began > task.time_limit
+        late = view.scene_time() - began > task.time_limit
         return late or view.referee[f"{task.instruction}/done"] != "no"
 
     session.wait(over, task.time_limit * _SLOWER)

@@ -13,6 +13,7 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.core.errors import TaskError
@@ -43,7 +44,7 @@ _AHEAD = Duration(nanosec=round(2e9 / FPS))  # until a command is reached: the n
 
 
 class TeleopNode(Node):
-    """Topics: joint_states, /sim/cubes in; <controller>/joint_trajectory out. Service: ~/set_task."""
+    """joint_states and sim/cubes in, <controller>/joint_trajectory out; services ~/set_task, ~/hold."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Raises TaskError where the first instruction is none of the scene's."""
@@ -55,7 +56,7 @@ class TeleopNode(Node):
         self._target: np.ndarray | None = None  # (14,) [rad], [m], last commanded
         self._joints: tuple[int, np.ndarray] | None = None  # stamp [ns], (14,)
         self._seen: np.ndarray | None = None  # (14,) of the instant that the mirror shows
-        self._has_task = False
+        self._has_task, self._holds = False, True
         self._waiting = settings["task"]
         if self._waiting:
             find(self._waiting)
@@ -66,6 +67,7 @@ class TeleopNode(Node):
         self.create_subscription(JointState, "joint_states", self._take_joints, JOINT_STATES)
         self.create_subscription(PoseArray, "sim/cubes", self._take_cubes, JOINT_STATES)
         self.create_service(SetTask, "~/set_task", self._set_task)
+        self.create_service(SetBool, "~/hold", self._hold)
         self.create_timer(1.0 / FPS, self._act)
 
     def _take_joints(self, msg: JointState) -> None:
@@ -86,12 +88,22 @@ class TeleopNode(Node):
         except TaskError as error:
             response.success, response.message = False, str(error)
             return response
-        self._waiting = request.task
+        self._waiting, self._holds = request.task, True
         response.success, response.message = True, f"the operator will {request.task}"
         return response
 
+    def _hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Let go of the arms, for as long as somebody else moves them, or hold them where they are."""
+        self._holds, self._has_task, self._waiting = request.data, False, ""
+        self._target = self._seen = None  # to be looked at anew
+        response.success = True
+        response.message = (
+            "the operator holds the arms" if request.data else "the operator let go of the arms"
+        )
+        return response
+
     def _act(self) -> None:
-        if self._seen is None:
+        if self._seen is None or not self._holds:
             return
         if self._target is None or np.abs(self._target - self._seen)[_ARMS].max() > _LOST:
             # At first, and when the scene was reset or an arm is held up: where the arms are, once.

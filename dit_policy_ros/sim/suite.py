@@ -78,11 +78,11 @@ def suite() -> tuple[Task, ...]:
 
 def on_the_way(task: Task) -> set[Task]:
     """Tasks that whoever carries this one out does in passing; doing only these is not doing another task."""
+    both: set[Task] = {Touch(side, task.colour) for side in SIDES}
     if isinstance(task, Lift):
         return {Touch(task.side, task.colour)}
-    both = {Touch(side, task.colour) for side in SIDES}
     if isinstance(task, HandOver):
-        return both | {Lift(side, task.colour) for side in SIDES}
+        return {*both, *(Lift(side, task.colour) for side in SIDES)}
     return both if isinstance(task, Push) else set()
 
 

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripted operator and the simulated robot, as processes with DDS between them."""
 
+import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from ros_testing import call, spinning  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
+from std_srvs.srv import SetBool, Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
+from dit_policy_ros.sim.robot import HOME  # noqa: E402
 from dit_policy_ros.srv import SetTask  # noqa: E402
 
 START, DONE = 90.0, 90.0  # [s] on a busy machine
@@ -39,8 +41,16 @@ def test_it_waits_for_a_task_and_does_one_after_the_other(ros_domain, start_proc
         assert call(node, SetTask, "/teleop/set_task", SetTask.Request(task=LIFT)).success
         wait_for(lambda: referee[f"{LIFT}/done"] != "no", DONE, "the cube is lifted")
         assert commands[-1].points != commands[0].points
+        assert call(node, SetBool, "/teleop/hold", SetBool.Request(data=False)).success
         assert call(node, Trigger, "/sim/reset", Trigger.Request()).success
         wait_for(lambda: referee[f"{LIFT}/done"] == "no", 10.0, "a new scene")
+        let_go = len(commands)
+        wait_for(lambda: float(referee["scene_time"]) > 1.0, 20.0, "time goes by")
+        assert len(commands) == let_go, "it does not drag the arms back to where they were"
+        assert call(node, SetBool, "/teleop/hold", SetBool.Request(data=True)).success
+        wait_for(lambda: len(commands) > let_go + 10, 20.0, "it holds them where they are")
+        held = commands[-1].points[0].positions
+        np.testing.assert_allclose(held, HOME[:6], atol=0.02)
         assert call(node, SetTask, "/teleop/set_task", SetTask.Request(task=PUSH)).success
         wait_for(lambda: referee[f"{PUSH}/done"] != "no", DONE, "the cube is pushed")
         assert referee["trajectories_rejected"] == "0"
