@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dit_policy dataset`: demonstrations of the simulated tasks, recorded as they would be on hardware.
 
-sim_node, teleop_expert and recorder_node run as processes of their own with ROS between them; each
-demonstration begins in a scene of its own, and the referee says when its task is done. What fails is
-discarded and made again. The dataset is extended where it exists, so an interrupted run goes on.
+sim_node, teleop_expert and recorder_node run as processes of their own with ROS between them, faster than
+real time where the computer can; each demonstration begins in a scene of its own, and the referee says when
+its task is done. What fails is discarded and made again. The action is what the leader's joints were; the
+arms are led a little astray, and the operator brings them back. The dataset is extended where it exists, so
+an interrupted run goes on.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.ros import qos
 from dit_policy_ros.sim.robot import CAMERAS, CONTROLLERS
 from dit_policy_ros.sim.suite import Task, find, suite
+from dit_policy_ros.sim.tracking import FPS
 from dit_policy_ros.srv import StartEpisode, StopEpisode
 
 _READY_WITHIN = 30.0  # [s]
@@ -42,6 +45,7 @@ _SLOWER = 4.0  # a simulation on a busy computer may take so many times real tim
 _AT_REST = 0.02  # [rad] between arms and commands
 _SETTLING = 0.5  # [s] a command must be in force before an episode begins, whose first frame looks back
 _MOST_FAILURES = 10  # in a row
+_JOINT_RATE = 62.5  # [Hz] of joint_states
 
 EPILOG = """\
 example:
@@ -78,10 +82,25 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--cameras", nargs="+", choices=CAMERAS, default=list(CAMERAS), help="to record; default: all"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the first scene; default: %(default)s")
+    parser.add_argument(
+        "--speed", type=float, default=2.0,
+        help="most times as fast as real time; simulated time waits for cameras and operator; "
+        "default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--disturbance", type=float, default=0.006,
+        help="standard deviation [rad] of the error that leads the arms astray; default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lock-step", action="store_true",
+        help="without ROS and its latency, as fast as this computer can; the writer is the recorder's",
+    )  # fmt: skip
     parser.add_argument("--logs", type=Path, default=Path("out/dataset"), help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.demonstrations < 1:
         parser.error(f"--demonstrations: expected at least 1, got {options.demonstrations}")
+    if not 0.1 <= options.speed <= 100.0:
+        parser.error(f"--speed: expected 0.1 to 100 times real time, got {options.speed}")
     return options
 
 
@@ -107,7 +126,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     made: list[Demonstration] = []
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
         line = bar.add_task("demonstrations", total=len(order), note="starting")
-        for demonstration in demonstrations(options, order):
+        for demonstration in (_in_turns if options.lock_step else demonstrations)(options, order):
             made.append(demonstration)
             bar.update(line, advance=1, note=demonstration.task.instruction)
             for warning in demonstration.warnings:
@@ -117,14 +136,26 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _in_turns(options: argparse.Namespace, order: Sequence[Task]) -> Iterator[Demonstration]:
+    from dit_policy_ros.cli.dataset_lockstep import lockstep_demonstrations
+
+    for task, frames, discarded in lockstep_demonstrations(options, order):
+        yield Demonstration(task, frames, FPS, (), discarded)
+
+
 def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterator[Demonstration]:
     """Record one demonstration per entry of ``order``; SessionError where a node dies or refuses."""
     options.logs.mkdir(parents=True, exist_ok=True)
-    recorder = {"dataset": str(options.output.absolute())}
+    recorder = {"dataset": str(options.output.absolute()), "use_sim_time": "true"}
+    teleop = {
+        "seed": str(options.seed), "disturbance": str(float(options.disturbance)), "use_sim_time": "true"
+    }  # fmt: skip
+    sim = {"cameras": f"[{', '.join(options.cameras)}]", "speed": str(float(options.speed))}
+    sim |= {"waits_for": "leader/joint_states", "joint_state_rate": str(_JOINT_RATE)}
     nodes = {
         "recorder": ("recorder_node", recorder, _contract(options)),
-        "teleop": ("teleop_node", {"seed": str(options.seed)}, None),
-        "sim": ("sim_node", {"cameras": f"[{', '.join(options.cameras)}]"}, None),
+        "teleop": ("teleop_node", teleop, None),
+        "sim": ("sim_node", sim, None),
     }
     with (
         ros_environment(options.logs) as environment,
@@ -149,13 +180,14 @@ def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterat
 
 
 def _contract(options: argparse.Namespace) -> Path:
-    """The simulated robot's parameters with the cameras that are asked for alone."""
+    """The simulated robot's parameters with the cameras that are asked for alone, and a leader's actions."""
     content = yaml.safe_load(config_path().read_text())
     cameras = content["/**"]["ros__parameters"]["cameras"]
     content["/**"]["ros__parameters"]["cameras"] = {
         "names": options.cameras,
         **{name: cameras[name] for name in options.cameras},
     }
+    content["/recorder"]["ros__parameters"]["action"]["source"] = "leader"
     path = options.logs / "contract.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
@@ -170,7 +202,7 @@ class _View:
         self._told: dict[str, float] = {}
         node = session.node
         node.create_subscription(DiagnosticStatus, "/sim/referee", self._take_referee, qos.STATUS)
-        node.create_subscription(JointState, "/joint_states", self._take_joints, qos.JOINT_STATES)
+        node.create_subscription(JointState, "/joint_states", self._take_joints, 1)
         for name in CONTROLLERS:
             topic = f"/{name}/joint_trajectory"
             node.create_subscription(JointTrajectory, topic, self._take_command, qos.TRAJECTORIES)
@@ -228,7 +260,8 @@ def _record(session: Session, view: _View, task: Task, seed: int, discarded: int
     session.wait(over, task.time_limit * _SLOWER)
     done = view.referee[f"{task.instruction}/done"] != "no"
     if done:
-        session.wait(lambda: False, _LINGER)
+        ended_at = view.scene_time() + _LINGER
+        session.wait(lambda: view.scene_time() >= ended_at, _LINGER * _SLOWER)
     ended = session.call(
         StopEpisode, "/recorder/stop_episode", StopEpisode.Request(save=done, success_label=done)
     )

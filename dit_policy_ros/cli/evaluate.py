@@ -17,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dit_policy_ros.cli.evaluation import TaskResult, by_task, confusion, write
+from dit_policy_ros.cli.evaluation_film import FailureFilm
+from dit_policy_ros.cli.evaluation_plot import plot_confusion, plot_success
 from dit_policy_ros.cli.lockstep import PolicyActor, image_size
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.policy_protocol import Policy
@@ -40,7 +42,8 @@ examples:
     dit_policy evaluate --actor operator --episodes 20
 
 Written to --output: summary.json (by task: success_rate and its Wilson interval ci95, wrong_rate, seconds;
-the confusion matrix of instruction against behaviour) and table.md.
+the confusion matrix of instruction against behaviour), table.md, success.png, confusion.png, and videos of
+the first failures of each task in failures/.
 """
 
 
@@ -87,11 +90,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<n>; default: %(default)s")
     parser.add_argument("--sampling-steps", type=int, help="of the policy; default: the checkpoint's")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="1 is off; default: %(default)s")
+    parser.add_argument(
+        "--videos", type=int, default=2, help="of failures, at most so many per task; default: %(default)s"
+    )
     parser.add_argument("--output", type=Path, default=Path("out/evaluate"), help="default: %(default)s")
     options = parser.parse_args(arguments)
     for name in ("episodes", "execute"):
         if getattr(options, name) < 1:
             parser.error(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    if options.videos < 0:
+        parser.error(f"--videos: expected 0 or more, got {options.videos}")
     return options
 
 
@@ -116,11 +124,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     in_turns = options.lock_step or options.actor != "policy"
     policy = _load(options) if options.actor == "policy" else None
     tasks = _tasks(options, policy)
+    film = FailureFilm(options.output / "failures", options.videos)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     outcomes: list[Outcome] = []
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
         line = bar.add_task("episodes", total=len(tasks) * options.episodes, note="")
-        for outcome in (episodes if in_turns else _through_ros)(options, policy, tasks):
+        for outcome in (episodes if in_turns else _through_ros)(options, policy, tasks, film):
             outcomes.append(outcome)
             bar.update(line, advance=1, note=f"{sum(each.success for each in outcomes)} succeeded")
     facts = {
@@ -131,8 +140,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         "execute": options.execute if in_turns else None,
         "parameters": [] if in_turns else options.parameter,
         "mode": "lock-step" if in_turns else "ros",
+        "videos": [str(path) for path in film.paths],
     }
     path = write(options.output, outcomes, **facts)
+    plot_success(by_task(outcomes), options.output / "success.png")
+    plot_confusion(confusion(outcomes), options.output / "confusion.png")
     console.print(result_table(by_task(outcomes)))
     for asked, row in confusion(outcomes).items():
         others = {behaviour: count for behaviour, count in row.items() if behaviour != asked}
@@ -143,7 +155,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def episodes(options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task]) -> Iterator[Outcome]:
+def episodes(
+    options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task], film: FailureFilm
+) -> Iterator[Outcome]:
     """Every task in every scene; a scene looks the same for all tasks."""
     height, width = image_size(policy) if policy else (240, 320)
     fps = (policy.fps if policy else None) or 30.0
@@ -151,12 +165,15 @@ def episodes(options: argparse.Namespace, policy: Policy | None, tasks: Sequence
         for seed in range(options.seed, options.seed + options.episodes):
             for task in tasks:
                 sim.reset(seed=seed, arm_jitter=0.05)
-                act = _actor(options, policy, sim, task, seed)
-                yield carry_out(sim, task, act, others=suite(), fps=fps)
+                film.begin()
+                act = film.watching(_actor(options, policy, sim, task, seed))
+                outcome = carry_out(sim, task, act, others=suite(), fps=fps)
+                film.end(outcome, seed)
+                yield outcome
 
 
 def _through_ros(
-    options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task]
+    options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task], film: FailureFilm
 ) -> Iterator[Outcome]:
     """Every task as often as asked, each episode in another scene."""
     from dit_policy_ros.cli.evaluate_ros import ros_episodes
@@ -172,7 +189,7 @@ def _through_ros(
             raise DitPolicyError(f"--parameter: expected NAME:=VALUE, got {given!r}")
         parameters[name] = value
     seeds = range(options.seed, options.seed + len(every))
-    return ros_episodes(every, seeds, parameters, options.output / "logs")
+    return ros_episodes(every, seeds, parameters, options.output / "logs", film)
 
 
 def task_table() -> Table:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
+from dit_policy_ros.cli.evaluation_film import CAMERA, FailureFilm
 from dit_policy_ros.cli.session import Session, SessionError, ros_environment, running_session
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.convert import stamp_ns
+from dit_policy_ros.ros.convert import image_to_rgb, stamp_ns
 from dit_policy_ros.sim.suite import Task
 from dit_policy_ros.sim.trial import Outcome
 
@@ -21,7 +22,11 @@ _SLOWER = 4.0  # a simulation on a busy computer may take so many times real tim
 
 
 def ros_episodes(
-    tasks: Sequence[Task], seeds: Sequence[int], parameters: Mapping[str, str], logs: Path
+    tasks: Sequence[Task],
+    seeds: Sequence[int],
+    parameters: Mapping[str, str],
+    logs: Path,
+    film: FailureFilm,
 ) -> Iterator[Outcome]:
     """Carry out one task after the other, each in a scene of its own.
 
@@ -29,6 +34,7 @@ def ros_episodes(
         tasks, seeds: of each episode.
         parameters: of the policy node, the checkpoint among them.
         logs: folder for the nodes' output.
+        film: keeps the failures.
 
     Raises:
         SessionError: a node died, or refused what it was asked.
@@ -38,16 +44,20 @@ def ros_episodes(
         ros_environment(logs) as environment,
         running_session(environment, logs, parameters, seeds[0]) as session,
     ):
-        view = _View(session)
+        view = _View(session, film)
         session.transition(Transition.TRANSITION_CONFIGURE)
         for task, seed in zip(tasks, seeds, strict=True):
-            yield _episode(session, view, task, seed)
+            film.begin()
+            outcome = _episode(session, view, task, seed)
+            film.end(outcome, seed)
+            yield outcome
 
 
 class _View:
     """The newest of what the nodes publish."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, film: FailureFilm) -> None:
+        self._film = film
         self.status: PolicyStatus | None = None
         self.referee: dict[str, str] = {}
         self.reasons: list[str] = []
@@ -56,6 +66,8 @@ class _View:
         node.create_subscription(PolicyStatus, "/policy/status", self._take_status, qos.STATUS)
         node.create_subscription(DiagnosticStatus, "/sim/referee", self._take_referee, qos.STATUS)
         node.create_subscription(JointState, "/joint_states", self._take_joints, qos.JOINT_STATES)
+        if film.wanted:
+            node.create_subscription(Image, f"/{CAMERA}/image_raw", self._take_image, qos.IMAGES)
 
     def restart(self) -> None:
         """Forget what concerns the last episode."""
@@ -80,6 +92,10 @@ class _View:
 
     def _take_referee(self, message: DiagnosticStatus) -> None:
         self.referee = {pair.key: pair.value for pair in message.values}
+
+    def _take_image(self, message: Image) -> None:
+        image = image_to_rgb(message, message.height, message.width)
+        self._film.add(stamp_ns(message.header.stamp), image)
 
     def _take_joints(self, message: JointState) -> None:
         arms = [v for name, v in zip(message.name, message.velocity, strict=True) if "gripper" not in name]

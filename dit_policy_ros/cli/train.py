@@ -28,7 +28,7 @@ from dit_policy_ros.training.run_folder import RunFolder
 from dit_policy_ros.training.trainer import Trainer, make_accelerator
 from dit_policy_ros.training.validation import Scores
 
-RECIPES = {"touch_cubes": "dit_policy_ros.cli.train_demo"}
+RECIPES = {"cube_tasks": "dit_policy_ros.cli.train_cube_tasks"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,20 +15,31 @@ from dit_policy_ros.sim.renderer import Model, Renderer, focal_length
 
 # Reliable, so that tools with default settings see the pictures too; the policy subscribes best effort.
 _QOS = QoSProfile(depth=5)
+_STUCK = 2.0  # [s] after which nobody waits for the renderer
 
 
 class CameraThread:
     """Publishes <camera>/image_raw and <camera>/camera_info for every snapshot it is handed.
 
     Only the newest snapshot waits: when rendering is slower than the cameras' rate, frames are dropped and
-    counted, and what is published is always recent. All cameras of a snapshot share its stamp.
+    counted, and what is published is always recent. A simulation that makes its own time ``waits`` instead.
+    All cameras of a snapshot share its stamp.
     """
 
-    def __init__(self, node: Node, model: Model, cameras: Sequence[str], width: int, height: int) -> None:
+    def __init__(
+        self,
+        node: Node,
+        model: Model,
+        cameras: Sequence[str],
+        width: int,
+        height: int,
+        *,
+        waits: bool = False,
+    ) -> None:
         """Raises SimulationError when nothing can be rendered or a camera is unknown."""
         self._node = node
         self._model = model
-        self._size = (width, height)
+        self._size, self._waits = (width, height), waits
         self._cameras = tuple(cameras)
         self._images = {c: node.create_publisher(Image, f"{c}/image_raw", _QOS) for c in self._cameras}
         self._infos = {c: node.create_publisher(CameraInfo, f"{c}/camera_info", _QOS) for c in self._cameras}
@@ -54,6 +65,8 @@ class CameraThread:
     def offer(self, time_ns: int, qpos: np.ndarray) -> None:
         """Hands over a snapshot: the instant [ns] and all coordinates of the scene (nq,)."""
         with self._change:
+            if self._waits:
+                self._change.wait_for(lambda: self._leaving or self._snapshot is None, _STUCK)
             if self._snapshot is not None:
                 self.dropped += 1
             self._snapshot = (time_ns, qpos)
@@ -86,6 +99,7 @@ class CameraThread:
         with self._change:
             self._change.wait_for(lambda: self._leaving or self._snapshot is not None)
             snapshot, self._snapshot = self._snapshot, None
+            self._change.notify()
             return None if self._leaving else snapshot
 
     def _publish(self, renderer: Renderer, time_ns: int, qpos: np.ndarray) -> None:

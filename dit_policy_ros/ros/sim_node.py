@@ -24,6 +24,7 @@ from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.parameters import declare_parameters, read_settings
 from dit_policy_ros.ros.qos import STATUS, TRAJECTORIES
 from dit_policy_ros.ros.sim_cameras import CameraThread
+from dit_policy_ros.ros.sim_clock import simulation_clock
 from dit_policy_ros.ros.sim_gripper import GripperServer
 from dit_policy_ros.ros.sim_messages import (
     cubes_message,
@@ -53,7 +54,7 @@ class SimNode(Node):
     """Physics in one thread, cameras in another, messages in the executor's.
 
     Topics: joint_states, <camera>/image_raw, <camera>/camera_info, <controller>/joint_trajectory, ~/referee,
-    ~/cubes; service ~/reset. Stamps are the simulated instants, which follow the node's clock.
+    ~/cubes, with ``speed`` /clock; service ~/reset. Stamps are the simulated instants.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -64,8 +65,8 @@ class SimNode(Node):
         self._settings = settings
         if self.get_parameter("use_sim_time").value:
             raise SimulationError(
-                "the simulator keeps time with the computer's clock, got the parameter use_sim_time: true; "
-                "set it to false for the node 'sim'"
+                "the simulator makes time (parameter speed) or keeps the computer's, got the parameter "
+                "use_sim_time: true; set it to false for the node 'sim'"
             )
         self._seed, self._resets = settings["seed"], 0
         self._sim = BimanualSim(
@@ -73,14 +74,16 @@ class SimNode(Node):
         )
         self._referee = Referee(self._sim)
         self._lock = threading.Lock()  # over the simulation's state
+        self._time = simulation_clock(self, settings["speed"], settings["waits_for"])
         self._real_time = RealTimeFactor()
         self._skipped_ns = 0
         self._joint_states = self.create_publisher(JointState, "joint_states", _JOINT_STATES)
         self._cubes = self.create_publisher(PoseArray, "~/cubes", _JOINT_STATES)
         self._referee_status = self.create_publisher(DiagnosticStatus, "~/referee", STATUS)
         self._cameras = CameraThread(
-            self, self._sim.model, settings["cameras"], settings["image_width"], settings["image_height"]
-        )
+            self, self._sim.model, settings["cameras"], settings["image_width"], settings["image_height"],
+            waits=settings["speed"] > 0,
+        )  # fmt: skip
         self._grippers: list[GripperServer] = []
         for name, controller in self._sim.controllers.items():
             if isinstance(controller, ParallelGripperController):
@@ -106,7 +109,7 @@ class SimNode(Node):
     # -- executor's thread --------------------------------------------------------------------------------
 
     def _receive(self, controller: TrajectoryController, msg: JointTrajectory) -> None:
-        now_ns = self.get_clock().now().nanoseconds
+        now_ns = self._time.now(self._sim.time_ns)
         reason = controller.accept(trajectory_from(msg), now_ns)
         if reason is not None:
             # As on a real robot, this line is all there is: the sender is not told.
@@ -145,10 +148,10 @@ class SimNode(Node):
         rates = (self._settings[name] for name in ("joint_state_rate", "camera_rate", "referee_rate"))
         events = (self._publish_joints, self._snapshot, self._publish_referee)
         schedules = [_Schedule(rate) for rate in rates]
-        self._sim.epoch_ns = self.get_clock().now().nanoseconds  # no step has been made yet
+        self._sim.epoch_ns = self._time.begin()  # no step has been made yet
         wake = time.monotonic()
         while not self._leaving.is_set():
-            todo = advance(self.get_clock().now().nanoseconds, self._sim.time_ns)
+            todo = advance(self._time.goal(self._sim.time_ns), self._sim.time_ns)
             if todo.skip_ns:
                 self._sim.epoch_ns += todo.skip_ns
                 self._skipped_ns += abs(todo.skip_ns)
@@ -162,6 +165,7 @@ class SimNode(Node):
                     for schedule, event in zip(schedules, events, strict=True):
                         if schedule.due(self._sim.steps * STEP_NS):
                             event()
+            self._time.publish(self._sim.time_ns)
             self._real_time.mark(time.monotonic_ns(), self._sim.steps)
             # Deadlines lie on a fixed grid; after a stall the missed ones are not made up for.
             wake = max(wake + _TICK, time.monotonic() - _TICK)

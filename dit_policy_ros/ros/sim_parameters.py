@@ -22,5 +22,16 @@ SIM_PARAMETERS = (
         "which ros2_control controller the grippers seem to have", read_only=True,
         choices=("joint_trajectory_controller", "parallel_gripper_controller"),
     ),
+    Parameter(
+        "speed", float, 0.0,
+        "0: simulated time is the computer's. Otherwise the simulator publishes /clock, for nodes with "
+        "use_sim_time, so many times as fast or as fast as the cameras can be rendered", "times real time",
+        0.0, 100.0, read_only=True,
+    ),
+    Parameter(
+        "waits_for", str, "",
+        "with speed: topic of an operator's sensor_msgs/JointState that simulated time waits for",
+        read_only=True,
+    ),
     Parameter("referee_rate", float, 10.0, "rate of ~/referee", "Hz", 1.0, 50.0, read_only=True),
 )  # fmt: skip

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dit_policy_ros.sim.disturbance import Disturbance
 from dit_policy_ros.sim.expert import Expert
-from dit_policy_ros.sim.robot import ARM_JOINTS, CAMERAS, JOINTS, STEP_NS, BimanualSim
+from dit_policy_ros.sim.robot import CAMERAS, STEP_NS, BimanualSim
 from dit_policy_ros.sim.scenes import sample_cubes
 from dit_policy_ros.sim.tasks import Touch, demo_tasks, distance, success
 from dit_policy_ros.sim.tracking import FPS
@@ -109,7 +110,7 @@ def run_episode(
     limit = round(settings.time_limit * FPS)  # [frames]
     interrupt_at = int(rng.uniform(0.4, 2.0) * FPS) if rng.random() < settings.interrupt else limit
     hold = round(rng.uniform(*settings.hold) * FPS)  # [frames]
-    noise = _Disturbance(rng, settings.disturbance)
+    noise = Disturbance(rng, settings.disturbance)
     frames: list[Frame] = []
     held = 0
     action = expert.target  # (14,), what the operator asks for at this instant
@@ -126,24 +127,6 @@ def run_episode(
     return Episode(
         task, done, not done and interrupt_at < limit, sequence, distance(sim, task), tuple(frames)
     )
-
-
-class _Disturbance:
-    """A slow random error of the arm joints: an Ornstein-Uhlenbeck process smoothed once more."""
-
-    def __init__(self, rng: np.random.Generator, sigma: float, time_constant: float = 0.4) -> None:
-        self._rng, self._sigma = rng, sigma
-        self._decay = float(np.exp(-1.0 / (FPS * time_constant)))
-        self._raw = np.zeros(len(JOINTS))
-        self._smooth = np.zeros(len(JOINTS))
-        self._is_arm = np.array([(i + 1) % (ARM_JOINTS + 1) != 0 for i in range(len(JOINTS))])
-
-    def step(self) -> np.ndarray:
-        """Returns the error (14,) [rad] of the next period; grippers have none."""
-        kick = self._rng.normal(0.0, self._sigma * np.sqrt(1 - self._decay**2), size=len(JOINTS))
-        self._raw = self._decay * self._raw + kick
-        self._smooth += 0.3 * (self._raw - self._smooth)
-        return np.where(self._is_arm, self._smooth, 0.0)
 
 
 def main() -> None:

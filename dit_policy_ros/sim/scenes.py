@@ -67,7 +67,7 @@ def sample_scenes(
             target = np.append(rng.uniform(-0.15, 0.15, size=2), rng.uniform(0.04, 0.22))  # [m]
             first = 0 if reaching == "left" else 7
             pose[first : first + 6] = arms[str(reaching)].solve(
-                pose[first : first + 6], target, iterations=40
+                pose[first : first + 6], target, iterations=15
             )
         sim.place(pose)
         tcps = np.stack([sim.tcp("left"), sim.tcp("right")])  # (2, 3)

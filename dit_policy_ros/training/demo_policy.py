@@ -22,8 +22,8 @@ from dit_policy_ros.training.tiny_clip import (
     train_tokenizer,
 )
 
-IMAGE_SIDE, PATCH_SIDE = 96, 12  # what the vision encoder reads [pixel]
-RESIZED = (96, 128)  # (height, width) [pixel] of a 4:3 image, of which the central square is read
+IMAGE_SIDE, PATCH_SIDE = 144, 18  # what the vision encoder reads [pixel]
+RESIZED = (144, 192)  # (height, width) [pixel] of a 4:3 image, of which the central square is read
 MAX_TOKENS = 24
 VISION = tiny_vision_config(hidden=128, layers=4, heads=4, image=IMAGE_SIDE, patch=PATCH_SIDE)
 

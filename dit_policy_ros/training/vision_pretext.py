@@ -28,7 +28,9 @@ def pretrain_vision(
     steps: int,
     batch_size: int = 64,
     learning_rate: float = 1e-3,
+    weights: NDArray[np.float32] | None = None,
     seed: int = 0,
+    compiled: bool = False,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> NDArray[np.float32]:
     """Train ``encoder`` in place to predict ``targets`` by a linear layer on its class token.
@@ -40,7 +42,9 @@ def pretrain_vision(
         steps: optimiser steps.
         batch_size: stills per step.
         learning_rate: peak rate.
+        weights: (K,) of the targets in the loss; None: all 1.
         seed: of the batches and the linear layer.
+        compiled: compile the encoder and multiply in bfloat16, 1.5 times as fast where the processor can.
         report: called with step and loss.
 
     Returns:
@@ -49,6 +53,7 @@ def pretrain_vision(
     torch.manual_seed(seed)
     goal = torch.from_numpy(targets)
     mean, std = goal.mean(0), goal.std(0)
+    share = torch.ones(targets.shape[1]) if weights is None else torch.from_numpy(weights)  # (K,)
     head = nn.Linear(encoder.model.config.hidden_size, targets.shape[1])
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *head.parameters()], lr=learning_rate, weight_decay=1e-4
@@ -56,8 +61,13 @@ def pretrain_vision(
     schedule = make_schedule(optimizer, warmup=min(200, steps // 10 + 1), steps=steps)
     known = round(len(targets) * (1 - HELD_OUT))
     encoder.train()
+    network = torch.compile(encoder) if compiled else encoder
     for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
-        loss = functional.smooth_l1_loss(head(encoder(images(frames))), (goal[frames] - mean) / std)
+        wanted = (goal[frames] - mean) / std  # (B, K)
+        with torch.autocast("cpu", torch.bfloat16, enabled=compiled):
+            features = network(images(frames))  # (B, F)
+        found = head(features.float())  # (B, K)
+        loss = (share * functional.smooth_l1_loss(found, wanted, reduction="none")).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)

@@ -3,18 +3,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from dit_policy_ros.cli.dataset import Demonstration, _table, main
+from dit_policy_ros.data.flags import failed_episodes
+from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.sim.suite import Lift, suite
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", str(tmp_path / "d"), "--tasks", "juggle"]) == 1
     assert "knows no task 'juggle'" in capsys.readouterr().err
-    for options in (["--demonstrations", "0"], ["--cameras", "wrist"]):
+    for options in (["--demonstrations", "0"], ["--cameras", "wrist"], ["--speed", "0"]):
         with pytest.raises(SystemExit):
             main(["--output", str(tmp_path / "d"), *options])
     assert not (tmp_path / "d").exists()
@@ -31,6 +34,22 @@ def test_an_output_that_is_no_dataset_is_refused_by_the_recorder(
     shown = " ".join(capsys.readouterr().err.split())
     assert "the node recorder could not be configured" in shown and "no LeRobot dataset" in shown
     assert (folder / "diary.txt").read_text() == "mine"
+
+
+def test_in_lock_step_the_same_seed_is_the_same_dataset(tmp_path: Path) -> None:
+    asked = ["--lock-step", "--cameras", "top", "--demonstrations", "1", "--seed", "5"]
+    asked += ["--tasks", "touch the red cube with the left arm"]
+    read = []
+    for name in ("one", "two"):
+        assert main(["--output", str(tmp_path / name), *asked]) == 0
+        read.append(read_demonstrations(tmp_path / name, ("top",), (96, 128)))
+    one, two = read
+    assert one.tasks == ("touch the red cube with the left arm",) and one.fps == 30.0
+    assert np.array_equal(one.state, two.state) and np.array_equal(one.action, two.action)
+    assert 30 < len(one.state) < 8 * 30, "it ends soon after success"
+    led_astray = (one.state[1:] - one.action[:-1])[:, :6]
+    assert 0.001 < np.abs(led_astray).mean() < 0.1, "the arms follow, a little off"
+    assert failed_episodes(tmp_path / "one") == {}
 
 
 def test_the_table_counts_by_task() -> None:

@@ -4,6 +4,7 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -116,11 +117,17 @@ def test_the_ends_of_the_scale(
 ) -> None:
     tasks = [Touch("left", "red").instruction, RED.instruction]
     arguments = ["--actor", actor, "--episodes", "2", "--tasks", *tasks, "--output", str(tmp_path)]
+    arguments += ["--videos", "1"]
     assert main(arguments) == 0
     found = json.loads((tmp_path / "summary.json").read_text())
     assert found["success_rate"] == rate and [each["instruction"] for each in found["tasks"]] == tasks
     assert found["mode"] == "lock-step" and (tmp_path / "table.md").read_text().count("\n") == 4
+    assert all((tmp_path / name).stat().st_size > 1000 for name in ("success.png", "confusion.png"))
+    assert len(found["videos"]) == (2 if actor == "still" else 0), "one failure of each task is kept"
     if actor == "still":
+        with av.open(found["videos"][0]) as video:
+            seconds = float(video.streams.video[0].duration * video.streams.video[0].time_base)
+        assert seconds == pytest.approx(Touch.time_limit, abs=0.2)
         assert found["confusion"] == {task: {NOTHING: 2} for task in tasks}
         assert f"asked to {tasks[0]}: 2 x (nothing)" in capsys.readouterr().out
 

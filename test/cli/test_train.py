@@ -14,7 +14,7 @@ import pytest
 from tiny_dataset import JOINTS, save_for_dataset, write_tiny_dataset
 from tiny_policy import TASKS, random_observation
 
-from dit_policy_ros.cli import train, train_demo
+from dit_policy_ros.cli import train, train_cube_tasks
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.processors import read_stats
@@ -173,7 +173,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     for text in (
         "--vision-lr-multiplier",
         "examples:",
-        "--recipe touch_cubes",
+        "--recipe cube_tasks",
         "LeRobotDataset v3",
         "--resume",
     ):
@@ -182,15 +182,15 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 def test_an_unknown_recipe_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["--recipe", "fold_towels"]) == 2
-    assert "valid names: touch_cubes" in capsys.readouterr().err
+    assert "valid names: cube_tasks" in capsys.readouterr().err
 
 
 def test_a_recipe_gets_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(train_demo, "main", lambda arguments: given.append(arguments) or 0)
-    assert train.main(["--recipe", "touch_cubes", "--output", "here"]) == 0
+    monkeypatch.setattr(train_cube_tasks, "main", lambda arguments: given.append(arguments) or 0)
+    assert train.main(["--recipe", "cube_tasks", "--output", "here"]) == 0
     assert given == [["--output", "here"]]
-    assert train_demo.parser().parse_args(given[0]).output == Path("here")
+    assert train_cube_tasks.parser().parse_args(given[0]).output == Path("here")
 
 
 @pytest.mark.slow

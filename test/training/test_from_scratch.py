@@ -8,7 +8,7 @@ from tiny_policy import SIDE, TASKS, tiny_tokenizer
 
 from dit_policy_ros.data.video_frames import reduce_images
 from dit_policy_ros.policy.encoders import VisionEncoder
-from dit_policy_ros.training.demo_policy import build_demo_policy, demo_config
+from dit_policy_ros.training.demo_policy import IMAGE_SIDE, build_demo_policy, demo_config
 from dit_policy_ros.training.tiny_clip import (
     BEGIN,
     END,
@@ -69,5 +69,5 @@ def test_the_demos_network_is_small_and_sees_the_central_square() -> None:
     image = torch.zeros(1, 3, 240, 320)
     image[..., 40:280] = 1.0  # the central square of a 4:3 image
     seen = policy.observation_encoder.eval().resize_and_crop(image)
-    assert seen.shape == (1, 3, 96, 96) and seen[..., 1:-1].min() > 0.99
+    assert seen.shape == (1, 3, IMAGE_SIDE, IMAGE_SIDE) and seen[..., 1:-1].min() > 0.99
     assert len(tokenizer.tokenizer) == policy.observation_encoder.text_encoder.text_encoder.config.vocab_size

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Which defaults of the policy node win? Success, time and jerk by setting, in lock-step.
+
+The node's own planning drives the simulated robot, on a computer whose latency is chosen; a seed is an
+outcome. Every cell (one setting) is a file of episodes in --output, so an interrupted study goes on, and more
+--episodes extend it. Without --checkpoint the shipped one is studied; --flow-matching adds another's cells.
+
+    python bench/study_defaults.py --episodes 10
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from dit_policy_ros.cli.evaluate_ros import rms_jerk
+from dit_policy_ros.cli.evaluation import wilson
+from dit_policy_ros.cli.lockstep import image_size
+from dit_policy_ros.cli.lockstep_node import NodeActor, node_settings
+from dit_policy_ros.cli.session import config_path
+from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.policy import load_policy
+from dit_policy_ros.sim.robot import BimanualSim
+from dit_policy_ros.sim.suite import Lift, Task, suite
+from dit_policy_ros.sim.tasks import Touch
+from dit_policy_ros.sim.trial import carry_out
+
+FIRST_SEED = 20_000  # `dit_policy evaluate` begins at another, training at a third
+LATENCIES = (0.0, 0.1, 0.3)  # [s]
+MODES = ("act", "newest", "none")
+DIFFUSION_STEPS, FLOW_STEPS = (5, 10, 20), (5, 10)
+LATENCY_OF_STEPS = 0.1  # [s] at which numbers of steps are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One setting: its name, the policy's steps (None: the checkpoint's), latency [s], node parameters."""
+
+    name: str
+    flow_matching: bool = False
+    steps: int | None = None
+    latency: float = LATENCY_OF_STEPS
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def cells(with_flow_matching: bool) -> Iterator[Cell]:
+    """All settings that are compared."""
+    for mode in MODES:
+        for latency in LATENCIES:
+            name = f"{mode}, {1000 * latency:.0f} ms"
+            yield Cell(name, latency=latency, parameters={"ensemble.mode": mode})
+    for steps in DIFFUSION_STEPS:
+        yield Cell(f"diffusion, {steps} steps", steps=steps)
+    for steps in FLOW_STEPS if with_flow_matching else ():
+        yield Cell(f"flow matching, {steps} steps", flow_matching=True, steps=steps)
+
+
+def run_cell(cell: Cell, policy: Policy, tasks: Sequence[Task], episodes: int, path: Path) -> list[dict]:
+    """The cell's outcomes, those that its file lacks made now."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    done = {(row["instruction"], row["seed"]) for row in rows}
+    wanted = [(task, FIRST_SEED + number) for number in range(episodes) for task in tasks]
+    missing = [(task, seed) for task, seed in wanted if (task.instruction, seed) not in done]
+    settings = node_settings(config_path(), cell.parameters)
+    height, width = image_size(policy)
+    with BimanualSim(FIRST_SEED, width=width, height=height) as sim, path.open("a") as file:
+        for task, seed in track(missing, cell.name):
+            sim.reset(seed=seed, arm_jitter=0.05)
+            actor = NodeActor(policy, task.instruction, settings, cell.latency, seed)
+            outcome = carry_out(sim, task, actor, others=suite(), fps=settings.contract.fps)
+            row = {
+                "instruction": task.instruction,
+                "seed": seed,
+                "success": outcome.success,
+                "seconds": outcome.seconds,
+                "wrong": bool(outcome.instead),
+                "jerk": rms_jerk(actor.velocities),
+                "holds": actor.pipeline.holds,
+                "disagreements": actor.pipeline.disagreements,
+            }
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            rows.append(row)
+    kept = {(task.instruction, seed) for task, seed in wanted}
+    return [row for row in rows if (row["instruction"], row["seed"]) in kept]
+
+
+def summary(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What one setting came to."""
+    successes = sum(row["success"] for row in rows)
+    times = [row["seconds"] for row in rows if row["success"]]
+    return {
+        "setting": cell.name,
+        "episodes": len(rows),
+        "success_rate": successes / len(rows),
+        "ci95": wilson(successes, len(rows)),
+        "seconds": float(np.median(times)) if times else None,
+        "jerk": float(np.median([row["jerk"] for row in rows if row["jerk"] is not None] or [np.nan])),
+        "wrong_rate": float(np.mean([row["wrong"] for row in rows])),
+        "holds": sum(row["holds"] for row in rows),
+        "disagreements": sum(row["disagreements"] for row in rows),
+    }
+
+
+def markdown(results: Sequence[Mapping[str, Any]]) -> str:
+    """A table for people."""
+    lines = [
+        "| setting | episodes | success | 95% interval | time [s] | jerk [rad/s^3] | another task | holds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        seconds = "" if r["seconds"] is None else f"{r['seconds']:.1f}"
+        lines.append(
+            f"| {r['setting']} | {r['episodes']} | {r['success_rate']:.0%} | {r['ci95'][0]:.0%} to "
+            f"{r['ci95'][1]:.0%} | {seconds} | {r['jerk']:.0f} | {r['wrong_rate']:.0%} | {r['holds']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Success with its interval, and jerk, by setting."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.4 * len(results) + 1.2), sharey=True)
+    names = [r["setting"] for r in results]
+    rates = np.array([r["success_rate"] for r in results])  # (cells,)
+    bounds = np.array([r["ci95"] for r in results])  # (cells, 2)
+    spread = np.clip([rates - bounds[:, 0], bounds[:, 1] - rates], 0.0, None)
+    left.errorbar(rates, names, xerr=spread, fmt="o", capsize=3)
+    left.set(xlabel="success, 95% interval", xlim=(0.0, 1.0))
+    right.barh(names, [r["jerk"] for r in results])
+    right.set(xlabel="jerk, root mean square [rad/s^3]")
+    left.invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped")
+    parser.add_argument("--flow-matching", type=Path, help="checkpoint of a flow-matching policy")
+    parser.add_argument("--episodes", type=int, default=5, help="of each task and cell; default: %(default)s")
+    parser.add_argument("--output", type=Path, default=Path("out/study"), help="default: %(default)s")
+    parser.add_argument("--only", nargs="+", help="names of the cells to run; default: all")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    options.output.mkdir(parents=True, exist_ok=True)
+    results: list[dict[str, Any]] = []
+    for cell in cells(options.flow_matching is not None):
+        if options.only and cell.name not in options.only:
+            continue
+        folder = options.flow_matching if cell.flow_matching else options.checkpoint
+        policy = load_policy(folder, "cpu", **({} if cell.steps is None else {"sampling_steps": cell.steps}))
+        tasks = [
+            task
+            for task in suite()
+            if isinstance(task, Touch | Lift) and task.instruction in policy.known_tasks
+        ]
+        path = options.output / f"{cell.name.replace(', ', '_').replace(' ', '_')}.jsonl"
+        results.append(summary(cell, run_cell(cell, policy, tasks, options.episodes, path)))
+    (options.output / "summary.json").write_text(json.dumps(results, indent=2) + "\n")
+    (options.output / "table.md").write_text(markdown(results))
+    plot(results, options.output / "defaults.png")
+    Console().print((options.output / "table.md").read_text(), markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A slow random error of the arms, so that demonstrations show how to come back."""
+
+import numpy as np
+
+from dit_policy_ros.sim.robot import ARM_JOINTS, JOINTS
+from dit_policy_ros.sim.tracking import FPS
+
+
+class Disturbance:
+    """A slow random error of the arm joints: an Ornstein-Uhlenbeck process smoothed once more."""
+
+    def __init__(self, rng: np.random.Generator, sigma: float, time_constant: float = 0.4) -> None:
+        self._rng, self._sigma = rng, sigma
+        self._decay = float(np.exp(-1.0 / (FPS * time_constant)))
+        self._raw = np.zeros(len(JOINTS))
+        self._smooth = np.zeros(len(JOINTS))
+        self._is_arm = np.array([(i + 1) % (ARM_JOINTS + 1) != 0 for i in range(len(JOINTS))])
+
+    def step(self) -> np.ndarray:
+        """Returns the error (14,) [rad] of the next period; grippers have none."""
+        kick = self._rng.normal(0.0, self._sigma * np.sqrt(1 - self._decay**2), size=len(JOINTS))
+        self._raw = self._decay * self._raw + kick
+        self._smooth += 0.3 * (self._raw - self._smooth)
+        return np.where(self._is_arm, self._smooth, 0.0)
