@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dit_policy demo`: a simulated two-armed robot follows one instruction after another.
+"""`dit_policy demo`: a simulated two-armed robot follows one instruction after another, each in a new scene.
 
 The simulator and the policy node run as processes of their own and are used only through their ROS
 interfaces: lifecycle services, /policy/set_task, /policy/status, camera and trajectory topics. Nothing needs
@@ -24,8 +24,9 @@ from dit_policy_ros.cli.demo_summary import cpu_seconds, summarize, tables, writ
 from dit_policy_ros.cli.demo_video import DemoVideo
 from dit_policy_ros.cli.demo_view import DemoView
 from dit_policy_ros.cli.session import Session, SessionError, ros_environment, running_session
-from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.sim.suite import find
 
 INSTRUCTIONS = (
     "touch the red cube with the left arm",
@@ -33,6 +34,7 @@ INSTRUCTIONS = (
     "touch the blue cube with the left arm",
     "touch the red cube with the right arm",
 )
+HEARD_WITHIN = 30.0  # [s] of what is published all the time
 AFTER_SUCCESS = 1.0  # [s] that an instruction stays in force after it was carried out
 MAX_BLIND_TIME = 1.0  # [s] twice the default: a busy computer infers slowly, and these arms hurt nobody
 LONGEST = 80.0  # [s] for everything, so that even a slow machine is done within 90 s
@@ -75,14 +77,23 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder; default: %(default)s")
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(INSTRUCTIONS)
+    try:
+        for task in options.tasks:
+            find(task)
+    except TaskError as error:
+        parser.error(f"--task: {error}")
     if not 0.5 <= options.task_time <= 600.0:
         parser.error(f"--task-time: expected 0.5 to 600 s, got {options.task_time}")
     return options
 
 
-def follow(session: Session, view: DemoView, instruction: str, longest: float) -> None:
-    """Sets the task and lets the policy work until it is done or `longest` [s] is over."""
+def follow(session: Session, view: DemoView, instruction: str, seed: int, longest: float) -> None:
+    """Lets the policy carry out a task in a scene of its own until it is done or `longest` [s] is over."""
+    session.new_scene(seed)
     session.set_task(instruction)
+    view.referee = {}
+    session.wait(lambda: view.referee.get("scene", "").startswith(f"{seed}/"), HEARD_WITHIN)
+    session.transition(Transition.TRANSITION_ACTIVATE)
     trial = view.begin(instruction)
 
     def done() -> bool:
@@ -90,6 +101,8 @@ def follow(session: Session, view: DemoView, instruction: str, longest: float) -
         return after is not None and time.monotonic() - trial.began > after + AFTER_SUCCESS
 
     session.wait(done, longest)
+    view.end()
+    session.transition(Transition.TRANSITION_DEACTIVATE)
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -108,10 +121,8 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
     def film(stamp_ns: int, image: NDArray[np.uint8], view: DemoView) -> None:
         if (trial := view.trial) is not None and view.status is not None:
-            line = f"{view.status.state_name}, {distance_text(trial)} to go, {trial.seconds:.1f} s"
-            video.add(
-                stamp_ns, image, (trial.instruction, "touched" if trial.success else line), trial.success
-            )
+            line = f"{view.status.state_name}, {distance_text(trial)}{trial.seconds:.1f} s"
+            video.add(stamp_ns, image, (trial.instruction, "done" if trial.success else line), trial.success)
 
     try:
         with (
@@ -126,10 +137,8 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             )
             session.transition(Transition.TRANSITION_CONFIGURE)
             display.phase("policy loaded and warmed up")
-            session.set_task(options.tasks[0])
-            if not session.wait(lambda: bool(view.referee), 30.0):
-                raise SessionError("the simulator's referee was not heard of within 30 s")
-            session.transition(Transition.TRANSITION_ACTIVATE)
+            if not session.wait(lambda: bool(view.referee), HEARD_WITHIN):
+                raise SessionError(f"the simulator's referee was not heard of within {HEARD_WITHIN:g} s")
             ready = time.monotonic()
             cpu = {child.name: cpu_seconds(child) for child in session.children}
             for number, instruction in enumerate(options.tasks, 1):
@@ -138,7 +147,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
                     display.phase("no time is left for the other instructions")
                     break
                 display.phase(f"instruction {number} of {len(options.tasks)}: {instruction}")
-                follow(session, view, instruction, min(options.task_time, left))
+                follow(session, view, instruction, options.seed + number, min(options.task_time, left))
             elapsed = time.monotonic() - ready
             status = view.status
             if status is None or not status.plans:
@@ -146,9 +155,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             cores = {
                 f"cpu_{c.name}": round((cpu_seconds(c) - cpu[c.name]) / elapsed, 3) for c in session.children
             }
-            view.end()
-            display.phase("deactivating: the policy brakes the arms, then everything stops")
-            session.transition(Transition.TRANSITION_DEACTIVATE)
+            display.phase("everything stops")
     finally:
         video.close()
     return summarize(
@@ -186,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write(summary, path)
     for table in tables(summary):
         console.print(table)
-    touched = sum(trial["success"] for trial in summary["instructions"])
-    console.print(f"{touched} of {len(summary['instructions'])} instructions carried out.")
+    done = sum(trial["success"] for trial in summary["instructions"])
+    console.print(f"{done} of {len(summary['instructions'])} instructions carried out.")
     console.print(f"{path} and {summary['video']} have the details.", soft_wrap=True)
     return 0
 

@@ -18,7 +18,8 @@ LINE_EVERY = 2.0  # [s]
 
 
 def distance_text(trial: Trial) -> str:
-    return "?" if math.isnan(trial.distance) else f"{trial.distance * 1e3:.0f} mm"
+    """How far it is to the goal, where that is known."""
+    return "" if math.isnan(trial.distance) else f"{trial.distance * 1e3:.0f} mm to go, "
 
 
 def figures(view: DemoView) -> dict[str, str]:
@@ -28,11 +29,9 @@ def figures(view: DemoView) -> dict[str, str]:
         return {}
     shown = {"state": status.state_name + (f": {status.hold_reason}" if status.hold_reason else "")}
     if trial is not None:
-        outcome = (
-            f" (touched after {trial.time_to_success:.1f} s)" if trial.time_to_success is not None else ""
-        )
-        shown["task"] = trial.instruction + outcome
-        shown["distance to goal"] = distance_text(trial)
+        outcome = f"done after {trial.time_to_success:.1f} s" if trial.time_to_success is not None else ""
+        outcome = outcome or f"{distance_text(trial)}{trial.seconds:.1f} s"
+        shown["task"] = f"{trial.instruction} ({outcome})"
     if status.state in (PolicyStatus.RUNNING, PolicyStatus.HOLD):
         shown["inference"] = (
             f"{status.inference_latency_p50 * 1e3:.0f} ms (p95 {status.inference_latency_p95 * 1e3:.0f} ms)"

@@ -85,7 +85,7 @@ def write(summary: dict[str, Any], path: Path) -> None:
 def tables(summary: dict[str, Any]) -> Sequence[Table]:
     """Two tables: the instructions, and how the system ran."""
     trials = Table(title="Instructions", title_justify="left")
-    for column in ("instruction", "touched", "after", "closest"):
+    for column in ("instruction", "done", "after", "closest"):
         trials.add_column(column, justify="left" if column == "instruction" else "right")
     for trial in summary["instructions"]:
         after, closest = trial["time_to_success"], trial["min_distance"]
@@ -93,7 +93,7 @@ def tables(summary: dict[str, Any]) -> Sequence[Table]:
             Text(trial["instruction"]),
             "yes" if trial["success"] else "no",
             "" if after is None else f"{after:.1f} s",
-            "not judged" if closest is None else f"{closest * 1e3:.0f} mm",
+            "" if closest is None else f"{closest * 1e3:.0f} mm",
         )
     system = Table(title="System", title_justify="left", show_header=False)
     milliseconds = {

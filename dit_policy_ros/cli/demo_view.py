@@ -16,6 +16,7 @@ from sensor_msgs.msg import Image
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.convert import image_to_rgb, stamp_ns
+from dit_policy_ros.sim.suite import find, on_the_way
 
 IMAGE_HEIGHT, IMAGE_WIDTH = 240, 320  # of the simulator's top camera [pixel]
 
@@ -28,11 +29,11 @@ class Trial:
     began: float  # time.monotonic()
     touches_before: dict[str, int]
     seconds: float = 0.0
-    distance: float = math.nan
+    distance: float = math.nan  # between gripper and cube, where the instruction is to touch one
     min_distance: float = math.inf
-    success: bool = False  # the contact began after the instruction
+    success: bool = False
     time_to_success: float | None = None
-    wrong_touches: int = 0  # contacts of other pairs of arm and cube that began meanwhile
+    wrong_touches: int = 0  # contacts of arm and cube that began meanwhile and that the task has no need of
 
 
 class DemoView:
@@ -72,15 +73,17 @@ class DemoView:
     def _take_referee(self, message: DiagnosticStatus) -> None:
         self.referee = {pair.key: pair.value for pair in message.values}
         trial = self.trial
-        if trial is None or f"{trial.instruction}/distance" not in self.referee:
+        if trial is None or f"{trial.instruction}/done" not in self.referee:
             return
-        touches = self._touches()
-        new = {task: count - trial.touches_before.get(task, 0) for task, count in touches.items()}
-        trial.distance = float(self.referee[f"{trial.instruction}/distance"])
-        trial.min_distance = min(trial.min_distance, trial.distance)
         trial.seconds = time.monotonic() - trial.began
-        trial.wrong_touches = sum(count for task, count in new.items() if task != trial.instruction)
-        if new[trial.instruction] > 0 and not trial.success:
+        if f"{trial.instruction}/distance" in self.referee:
+            trial.distance = float(self.referee[f"{trial.instruction}/distance"])
+            trial.min_distance = min(trial.min_distance, trial.distance)
+        task = find(trial.instruction)
+        needed = {each.instruction for each in (task, *on_the_way(task))}
+        new = {name: count - trial.touches_before.get(name, 0) for name, count in self._touches().items()}
+        trial.wrong_touches = sum(count for name, count in new.items() if name not in needed)
+        if self.referee[f"{trial.instruction}/done"] != "no" and not trial.success:
             trial.success, trial.time_to_success = True, trial.seconds
 
     def _take_image(self, message: Image) -> None:
