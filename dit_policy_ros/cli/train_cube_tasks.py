@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.data.demonstrations import Demonstrations, image_stats
+from dit_policy_ros.data.frame_store import FrameStore
 from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.data.video_frames import reduce_images
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, load_weights
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--vision-steps", type=int, default=8000, help="steps on the stills, 32 at a time")
     result.add_argument("--demonstrations", type=int, default=30, help="of each task")
     result.add_argument(
-        "--steps", type=int, default=12_000, help="steps of the policy on frozen vision features"
+        "--steps", type=int, default=16_000, help="steps of the policy on frozen vision features"
     )
     result.add_argument("--finetune-steps", type=int, default=800, help="steps of the policy end to end")
     result.add_argument("--threads", type=int, default=2, help="CPU threads")
@@ -159,7 +160,11 @@ def demonstration_stage(work: Path, demonstrations: int) -> Demonstrations:
     with progress_bar() as bar:
         line = bar.add_task("reading", total=None, note="")
         return read_demonstrations(
-            root, (CAMERA,), RESIZED, lambda n, total: bar.update(line, completed=n, total=total)
+            root,
+            (CAMERA,),
+            RESIZED,
+            lambda n, total: bar.update(line, completed=n, total=total),
+            FrameStore(work / "frames"),
         )
 
 
