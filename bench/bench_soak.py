@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How the policy node keeps, running long: its timing, and what it takes more and more of.
+
+The node runs with the shipped checkpoint beside a process that publishes 3 cameras at 640x480 and 30 Hz and
+joint states at 200 Hz over DDS, and does what it is told. By default inference begins anew with every
+frame, so that it keeps a core busy.
+
+Reports, over the measured time: how long a tick of the control timer takes, how far its interval is off,
+image stamp to published trajectory without the inference, use of the CPU, and memory, handles and threads of
+the node from after the warm-up to the end. The claim is about half an hour: --seconds 1800.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from lifecycle_msgs.msg import Transition
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from soak_robot import CAMERA_RATE, CONFIG, HEIGHT, JOINT_RATE, WIDTH
+
+from dit_policy_ros.cli.demo_summary import cpu_seconds
+from dit_policy_ros.cli.processes import Child, start, stop_all
+from dit_policy_ros.cli.session import STOPS_WITHIN, Session, ros_environment
+from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.transport import profile_environment
+
+HERE = Path(__file__).parent
+TASK = "touch the red cube with the left arm"
+WARM_UP = 20.0  # [s] the node's ring of observations (incident_seconds) is full by then
+CONTROL_RATE = 50.0  # [Hz]
+CAMERAS = 3
+PHASES = 10  # of the measured time; what the node takes is compared between the first and the last of them
+POINTS = 60  # that the memory's course is reported in, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a process has of the machine at a time [s] of the measurement."""
+
+    time: float
+    memory_mb: float  # resident
+    private_mb: float  # of it, what is no file and not shared
+    handles: int
+    threads: int
+
+
+def taken(pid: int, at: float) -> Taken:
+    """Read from /proc."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    values = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+    memory, private = (int(values[name][0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon"))
+    return Taken(at, memory, private, len(os.listdir(f"/proc/{pid}/fd")), int(values["Threads"][0]))
+
+
+def soak(options: argparse.Namespace, folder: Path) -> dict:
+    """Run the processes and return everything that is reported."""
+    record, counts = folder / "record.npz", folder / "robot.json"
+    total = options.warm_up + options.seconds
+    given = {
+        "checkpoint": str(options.checkpoint.absolute()),
+        "task": TASK,
+        "control_rate": str(CONTROL_RATE),
+        "replan_interval": str(options.replan_interval),
+    }
+    arguments = [part for name, value in given.items() for part in ("-p", f"{name}:={value}")]
+    policy_command = [*(sys.executable, str(HERE / "soak_policy_node.py")), "--ros-args"]
+    policy_command += ["--params-file", str(CONFIG), *arguments]
+    newest: dict[str, PolicyStatus] = {}
+    samples: list[Taken] = []
+    with ros_environment(folder) as environment:
+        sized = {"SOAK_RECORD": str(record), "SOAK_VALUES": str(round((total + 60.0) * 2 * CONTROL_RATE))}
+        robot_command = [sys.executable, str(HERE / "soak_robot.py"), str(counts)]
+        profile = profile_environment(environment)
+        robot = start("robot", robot_command, environment | profile, folder / "robot.log")
+        policy = start("policy", policy_command, environment | sized, folder / "policy.log")
+        node = Node("soak", use_global_arguments=False)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            node.create_subscription(
+                PolicyStatus, "/policy/status", lambda message: newest.update(status=message), qos.STATUS
+            )
+            session = Session(node, executor, (policy, robot))
+            session.transition(Transition.TRANSITION_CONFIGURE)
+            session.transition(Transition.TRANSITION_ACTIVATE)
+            session.wait(lambda: False, options.warm_up)
+            began, cpu = time.monotonic(), _cpu(session.children)
+            while (passed := time.monotonic() - began) < options.seconds:
+                samples.append(taken(policy.process.pid, passed))
+                session.wait(lambda: False, min(1.0, options.seconds - passed))
+            ended, used = time.monotonic(), _cpu(session.children)
+            samples.append(taken(policy.process.pid, ended - began))
+        finally:
+            stop_all((policy, robot), STOPS_WITHIN)
+            executor.shutdown()
+            node.destroy_node()
+    with np.load(record) as arrays:
+        ticks, pipeline = arrays["ticks"], arrays["pipeline"]  # (N, 2), (M, 2)
+    status = newest["status"]
+    return {
+        "seconds": options.seconds,
+        "cameras": f"{CAMERAS} x {WIDTH}x{HEIGHT} at {CAMERA_RATE:g} Hz",
+        "joint_state_rate": JOINT_RATE,
+        "replan_interval": options.replan_interval,
+        **timing(ticks, pipeline, began, ended),
+        "inference_p50": status.inference_latency_p50,
+        "inference_p95": status.inference_latency_p95,
+        "chunk_rate": status.chunk_rate,
+        "plans": status.plans,
+        "holds": status.holds,
+        "hold_reason": status.hold_reason,
+        "missed_ticks": status.missed_ticks,
+        **{f"cpu_{name}": (used[name] - cpu[name]) / (ended - began) for name in used},
+        "cores": os.cpu_count() or 0,
+        **growth(samples),
+        "robot": json.loads(counts.read_text()),
+    }
+
+
+def timing(ticks: np.ndarray, pipeline: np.ndarray, began: float, ended: float) -> dict:
+    """Percentiles [s], and how the medians drift.
+
+    Args:
+        ticks: (N, 2) when each control tick began and how long it took [s].
+        pipeline: (M, 2) when each trajectory was published and how old its image was, inference excluded [s].
+        began, ended: of the measurement, by the same clock [s].
+    """
+    ticks, pipeline = (
+        each[(each[:, 0] >= began) & (each[:, 0] <= ended) & np.isfinite(each[:, 1])]
+        for each in (ticks, pipeline)
+    )
+    error = np.abs(np.diff(ticks[:, 0]) - 1.0 / CONTROL_RATE)
+    return {
+        "tick": _percentiles(ticks[:, 1]),
+        "timer_error": _percentiles(error),
+        "image_to_trajectory": _percentiles(pipeline[:, 1]),
+        "tick_drift_ratio": _drift(ticks),
+        "image_to_trajectory_drift_ratio": _drift(pipeline),
+    }
+
+
+def growth(samples: list[Taken]) -> dict:
+    """What the node has at the end over what it had at the beginning; medians of the first and last phase."""
+    size = max(1, len(samples) // PHASES)
+    figures: dict = {}
+    for name in ("memory_mb", "private_mb", "handles", "threads"):
+        course = np.array([getattr(sample, name) for sample in samples], dtype=float)
+        first, last = float(np.median(course[:size])), float(np.median(course[-size:]))
+        figures |= {name: last, f"{name.removesuffix('_mb')}_growth_ratio": last / first}
+    every = -(-len(samples) // POINTS)
+    return figures | {"course": [asdict(sample) for sample in samples[::every]]}
+
+
+def _percentiles(values: np.ndarray) -> dict[str, float]:
+    """Of (N,) [s]."""
+    return {f"p{p}": float(np.percentile(values, p)) for p in (50, 95, 99)} | {"max": float(values.max())}
+
+
+def _drift(rows: np.ndarray) -> float:
+    """The median of the last phase over that of the first; rows (N, 2)."""
+    size = max(1, len(rows) // PHASES)
+    return float(np.median(rows[-size:, 1]) / np.median(rows[:size, 1]))
+
+
+def _cpu(children: tuple[Child, ...]) -> dict[str, float]:
+    return {child.name: cpu_seconds(child) for child in children}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("out/bench/soak.json"), help="where figures go")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure [s]")
+    parser.add_argument("--warm-up", type=float, default=WARM_UP, help="how long to run before [s]")
+    parser.add_argument("--replan-interval", type=float, default=0.0, help="between inferences [s]")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = soak(options, Path(folder))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(figures, indent=2) + "\n")
+    for name, value in figures.items():
+        if isinstance(value, dict) and name != "robot":
+            value = "  ".join(f"{key} {1e3 * number:.2f}" for key, number in value.items()) + "  ms"
+        if name != "course":
+            print(f"{name:32} {value:.4f}" if isinstance(value, float) else f"{name:32} {value}")
+    print(f"written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()

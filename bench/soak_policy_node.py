@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node with a stop watch: when each control tick began, how long it took, how old images became.
+
+Writes the arrays to the .npz file that SOAK_RECORD names when it ends. They have their full size
+(SOAK_VALUES) from the beginning, so that they do not look like a leak.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.ros.lifecycle import run_node
+from dit_policy_ros.ros.policy_node import PolicyNode
+
+
+class Series:
+    """Rows of a table that grows, in memory that does not."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self._rows = np.full((rows, columns), np.nan)
+        self._count = 0
+
+    def add(self, *row: float) -> None:
+        """Append a row; what is beyond the size is lost."""
+        if self._count < len(self._rows):
+            self._rows[self._count] = row
+            self._count += 1
+
+    @property
+    def rows(self) -> np.ndarray:
+        """What was added, (N, columns)."""
+        return self._rows[: self._count]
+
+
+class MeasuredPolicyNode(PolicyNode):
+    """Differs from the policy node in that it looks at the clock."""
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        self.ticks = Series(size, 2)  # began, took [s]
+        self.pipeline = Series(size, 2)  # at, image stamp to published trajectory without inference [s]
+        super().__init__(**kwargs)
+
+    def _on_control_tick(self) -> None:
+        began = time.monotonic()
+        super()._on_control_tick()
+        self.ticks.add(began, time.monotonic() - began)
+
+    def _publish_chunk(self, chunk: Chunk, task: str) -> None:
+        super()._publish_chunk(chunk, task)
+        if (active := self._active) is not None:
+            self.pipeline.add(time.monotonic(), active.worker.figures.pipeline.newest)
+
+
+def main() -> int:
+    nodes: list[MeasuredPolicyNode] = []
+
+    def make() -> MeasuredPolicyNode:
+        nodes.append(MeasuredPolicyNode(int(os.environ["SOAK_VALUES"])))
+        return nodes[0]
+
+    code = run_node(make)
+    if nodes:
+        measured = nodes[0]
+        np.savez(Path(os.environ["SOAK_RECORD"]), ticks=measured.ticks.rows, pipeline=measured.pipeline.rows)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
