@@ -21,10 +21,28 @@ CONTRACT = Contract.from_mapping(
     yaml.safe_load((CONFIG / "bimanual.yaml").read_text())["/**"]["ros__parameters"], ""
 )
 STATUS = set(PolicyStatus.get_fields_and_field_types())
-POSES = ("/policy/commanded", "/policy/shadow/error", "/joint_states")
+OURS = ("/policy/commanded", "/policy/shadow/error")  # in the contract's order of joints
+POSES = (*OURS, "/joint_states")  # the last in an order of its own
 SERVICES = {"/policy/e_stop": SetBool, "/policy/resume": Trigger, "/policy/save_incident": Trigger}
 FOXGLOVE = json.loads((CONFIG / "foxglove_layout.json").read_text())
 PLOTJUGGLER = ElementTree.parse(CONFIG / "plotjuggler_layout.xml").getroot()
+
+# What the panels call their settings, from the sources of Lichtblick, the open fork of Foxglove Studio:
+# packages/suite-base/src/panels, types.ts and config.ts of each. Others would be ignored without a word.
+TITLE = {"foxglovePanelTitle"}
+SERIES = {"value", "label", "color", "enabled", "timestampMethod"}
+PANELS = {
+    "StateTransitions": TITLE | {"paths", "isSynced", "xAxisRange", "showPoints"},
+    "DiagnosticSummary": TITLE
+    | {"minLevel", "pinnedIds", "topicToRender", "hardwareIdFilter", "sortByLevel", "secondsUntilStale"},
+    "RosOut": TITLE | {"searchTerms", "minLogLevel", "topicToRender", "nameFilter"},
+    "Image": TITLE | {"imageMode"},
+    "Plot": TITLE
+    | {"paths", "isSynced", "showXAxisLabels", "showYAxisLabels", "showLegend", "legendDisplay"}
+    | {"showPlotValuesInLegend", "xAxisVal", "followingViewWidth", "minYValue", "maxYValue"},
+    "CallService": TITLE
+    | {"serviceName", "requestPayload", "layout", "buttonText", "buttonTooltip", "buttonColor"},
+}
 
 
 def panels(tree: dict | str) -> list[str]:
@@ -33,6 +51,13 @@ def panels(tree: dict | str) -> list[str]:
 
 def test_every_foxglove_panel_is_configured_and_placed_once():
     assert sorted(panels(FOXGLOVE["layout"])) == sorted(FOXGLOVE["configById"])
+
+
+@pytest.mark.parametrize("panel", FOXGLOVE["configById"])
+def test_every_foxglove_setting_is_one_that_its_panel_knows(panel):
+    config = FOXGLOVE["configById"][panel]
+    assert set(config) <= PANELS[panel.partition("!")[0]]
+    assert all(set(path) <= SERIES for path in config.get("paths", []))
 
 
 def series() -> list[str]:
@@ -45,7 +70,7 @@ def test_every_foxglove_series_exists(path):
         assert path.removeprefix("/policy/status.") in STATUS
         return
     topic, field, index = re.fullmatch(r"(.+)\.(\w+)\[(\d+)\]", path).groups()
-    assert topic in POSES and field in JointState.get_fields_and_field_types()
+    assert topic in OURS and field in JointState.get_fields_and_field_types()
     assert int(index) < CONTRACT.action_dim
 
 
