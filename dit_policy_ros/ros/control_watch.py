@@ -28,7 +28,7 @@ class ControlWatch:
         now_ns: Callable[[], int],
         steady_ns: Callable[[], int],
         period: float,
-        recovery_time: float,
+        recovery_time: Callable[[], float],
     ) -> None:
         """Prepare to be ticked.
 
@@ -75,7 +75,7 @@ class ControlWatch:
             return
         steady_ns = self._steady_ns()
         self._well_since_ns = steady_ns if self._well_since_ns is None else self._well_since_ns
-        if steady_ns - self._well_since_ns >= self._recovery * 1e9:
+        if steady_ns - self._well_since_ns >= self._recovery() * 1e9:
             self._motion.resume()
 
     def trouble(self) -> str:

@@ -189,7 +189,7 @@ class PolicyNode(GuardedLifecycleNode):
             self._now_ns,
             time.monotonic_ns,
             1.0 / settings["control_rate"],
-            settings["recovery_time"],
+            lambda: settings["recovery_time"],
         )
         worker = InferenceWorker(
             configured.policy,
@@ -287,10 +287,14 @@ class PolicyNode(GuardedLifecycleNode):
         return response
 
     def _on_parameters(self, changes: list[Parameter]) -> None:
+        if (configured := self._configured) is None:
+            return  # configure reads them
         for change in changes:
-            if change.name == "velocity_scale" and (configured := self._configured) is not None:
+            if change.name in configured.settings:  # shared with whoever reads them
+                configured.settings[change.name] = change.value
+                self.get_logger().info(f"{change.name}: {change.value}")
+            if change.name == "velocity_scale":
                 configured.motion.slow_down(change.value)
-                self.get_logger().info(f"velocity_scale: {change.value:g}")
 
     def _on_goal_rejected(self, reason: str) -> None:
         if (configured := self._configured) is not None:

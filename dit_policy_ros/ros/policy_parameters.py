@@ -23,7 +23,7 @@ _PACINGS = tuple(pacing.value for pacing in Pacing)
 
 
 def _parameter(name: str, kind: type, default: Any, description: str, **more: Any) -> Parameter:
-    """Most of them are read when the node is configured, so they stay as they are while it runs."""
+    """What a replayed incident depends on stays as it was when the node was configured."""
     return Parameter(name, kind, default, description, **({"read_only": True} | more))
 
 
@@ -75,7 +75,14 @@ POLICY_PARAMETERS = (
         high=10.0,
     ),
     _parameter(
-        "stream_timeout", float, 5.0, "how long activation waits for streams", unit="s", low=0.0, high=600.0
+        "stream_timeout",
+        float,
+        5.0,
+        "how long activation waits for streams",
+        unit="s",
+        low=0.0,
+        high=600.0,
+        read_only=False,
     ),
     _parameter(
         "recovery_time",
@@ -85,6 +92,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.0,
         high=60.0,
+        read_only=False,
     ),
     _parameter(
         "frozen_after",
@@ -141,6 +149,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.5,
         high=600.0,
+        read_only=False,
     ),
     _parameter(
         "idle_motion", float, 0.02, "an arm joint must go this far to move", unit="rad", low=1e-4, high=1.0

@@ -66,6 +66,7 @@ class Loop:
         self.on = {"joints": True, "top": True, "wrist": True, "chunks": True}
         self.pose = np.array([0.0, 0.02, 0.0])
         self.stretch = 1.0  # of the chunks
+        self.recovery = RECOVERY  # [s]
         self.controllers = RecordedControllers()
         self.controllers.time_ns = lambda: self.now_ns
         joints = len(SMALL_CONTRACT.joints)
@@ -97,7 +98,7 @@ class Loop:
             lambda: self.now_ns,
             lambda: self.steady_ns,
             PERIOD_NS * 1e-9,
-            RECOVERY,
+            lambda: self.recovery,
         )
         self.ticks = 0
         self.run(1.5)
@@ -215,6 +216,16 @@ def test_a_stream_that_is_back_must_be_good_for_the_recovery_time(stream):
     loop.run_until(MotionState.RUNNING, 1.0)
     plan = loop.motion.pipeline.plan
     assert_executable(plan, SMALL_CONTRACT.limits)
+
+
+def test_a_recovery_time_that_is_changed_during_a_hold_counts():
+    loop = Loop()
+    lose(loop, "top")
+    loop.run_until(MotionState.HOLD, 1.0)
+    loop.recovery = 3.0 * RECOVERY
+    loop.on["top"] = True
+    took = loop.run_until(MotionState.WAITING, 4.0 * RECOVERY)
+    assert loop.recovery <= took <= loop.recovery + 3 * PERIOD_NS * 1e-9
 
 
 @pytest.mark.parametrize(

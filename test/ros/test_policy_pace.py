@@ -96,12 +96,16 @@ def speeds(robot, since):
     return np.array([max(abs(p.velocities[0]) for p in m.points) for m in messages])
 
 
-def set_scale(robot, value):
-    scale = ParameterMessage(
-        name="velocity_scale", value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+def set_number(robot, name, value):
+    changed = ParameterMessage(
+        name=name, value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
     )
-    request = SetParameters.Request(parameters=[scale])
+    request = SetParameters.Request(parameters=[changed])
     return call(robot, SetParameters, "/policy/set_parameters", request).results[0]
+
+
+def set_scale(robot, value):
+    return set_number(robot, "velocity_scale", value)
 
 
 def test_the_speed_is_scaled_from_the_first_plan_on_and_while_running(ros_domain, checkpoint):
@@ -124,3 +128,26 @@ def test_a_scale_that_is_none_is_refused_with_the_range(ros_domain, checkpoint, 
         answer = set_scale(robot, value)
         assert not answer.successful
         assert "0.01" in answer.reason or "range" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("recovery_time", 1.5), ("idle_time", 2.0), ("stream_timeout", 9.0)]
+)
+def test_what_is_safe_to_change_is_in_force_at_once(ros_domain, checkpoint, name, value):
+    with configured(checkpoint) as (robot, node):
+        assert set_number(robot, name, value).successful
+        assert node._configured.settings[name] == value
+        refused = set_number(robot, name, -1.0)
+        assert not refused.successful and name in refused.reason
+        assert node._configured.settings[name] == value
+
+
+@pytest.mark.parametrize(
+    "name", ["max_blind_time", "soft_start", "ensemble.m", "limits.left_joint_1.velocity"]
+)
+def test_what_plans_and_replays_depend_on_stays_as_it_was_configured(ros_domain, checkpoint, name):
+    with configured(checkpoint) as (robot, node):
+        before = node.get_parameter(name).value
+        answer = set_number(robot, name, 0.7)
+        assert not answer.successful and "read-only" in answer.reason
+        assert node.get_parameter(name).value == before
