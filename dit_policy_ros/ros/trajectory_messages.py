@@ -10,16 +10,23 @@ from dit_policy_ros.core.contract import Contract, ControllerType
 from dit_policy_ros.core.plan import Plan
 from dit_policy_ros.ros.convert import to_stamp
 
+_ROUNDING = 1e-9  # [rad or m]
+
 
 def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
     """One message per joint_trajectory_controller, by its name; all with the plan's first knot as stamp."""
+    limits = contract.limits
+    inside = np.clip(plan.positions, limits.position_min, limits.position_max)  # (K, A)
+    # A controller manager reports a gripper that is closed to -1e-23 m as a violation, once a second.
+    rounded = np.abs(plan.positions - inside) < _ROUNDING  # (K, A)
+    knots = np.where(rounded, inside, plan.positions)  # (K, A)
     stamp, offsets = to_stamp(int(plan.times_ns[0])), _durations(plan.times_ns - plan.times_ns[0])
     messages = {}
     for controller in contract.controllers:
         if controller.type is not ControllerType.JOINT_TRAJECTORY:
             continue
         columns = contract.indices(controller)  # (A_c,)
-        positions = plan.positions[:, columns].tolist()  # (K, A_c)
+        positions = knots[:, columns].tolist()  # (K, A_c)
         velocities = plan.velocities[:, columns].tolist()  # (K, A_c)
         message = JointTrajectory(joint_names=list(controller.joints))
         message.header.stamp = stamp

@@ -23,6 +23,18 @@ def good_message():
     return plan_messages(plan, SMALL_CONTRACT)["arm"]
 
 
+def test_what_rounding_takes_beyond_a_limit_is_sent_as_the_limit_and_nothing_else_changes():
+    limits = SMALL_CONTRACT.limits
+    positions = np.stack(
+        [limits.position_min - 1e-12, limits.position_max + 1e-12, limits.position_min - 0.01]
+    )
+    plan = Plan(T0_NS + PERIOD_NS * np.arange(3, dtype=np.int64), positions, np.zeros_like(positions))
+    for name, message in plan_messages(plan, SMALL_CONTRACT).items():
+        columns = SMALL_CONTRACT.indices(name)
+        expected = np.stack([limits.position_min, limits.position_max, positions[2]])[:, columns]
+        assert [list(point.positions) for point in message.points] == expected.tolist()
+
+
 def bend(what, message):
     points = message.points
     match what:
