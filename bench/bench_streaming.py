@@ -13,6 +13,7 @@ command lags behind what the policy wanted [s]. Deterministic; nothing is timed.
 
 import argparse
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,10 +41,10 @@ def wanted(times_ns: np.ndarray) -> np.ndarray:
     return AMPLITUDE * np.sin(2 * np.pi * FREQUENCY * (times_ns - T0_NS) * 1e-9)
 
 
-def chunks(sigma: float) -> Iterator[tuple[int, Chunk]]:
+def chunks(sigma: float, seconds: float) -> Iterator[tuple[int, Chunk]]:
     """When each chunk arrives [ns], and the chunk."""
     rng = np.random.default_rng(0)
-    for i in range(int(SECONDS * 30 / EVERY)):
+    for i in range(int(seconds * 30 / EVERY)):
         stamp_ns = T0_NS + i * EVERY * DT_NS
         times_ns = stamp_ns + DT_NS * np.arange(STEPS, dtype=np.int64)  # (T,)
         actions = wanted(times_ns) + rng.normal(0.0, sigma)
@@ -96,21 +97,29 @@ def spliced() -> Way:
     return way
 
 
-def execute(way: Way | None, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Times (N,) [ns] and commands (N,) [rad] of the controller; None sends one point per step at t = 0."""
-    controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS)
-    arriving, newest, next_step_ns = list(chunks(sigma))[::-1], None, T0_NS
-    times_ns, commands, velocity = [], [], 0.0
-    for now_ns in range(T0_NS, T0_NS + round(SECONDS * 1e9), CONTROL_NS):
+def sent(way: Way | None, sigma: float, seconds: float = SECONDS) -> Iterator[tuple[int, Trajectory]]:
+    """What is sent to the controller, and when [ns]; None sends one point per step at t = 0."""
+    arriving, newest, next_step_ns = list(chunks(sigma, seconds))[::-1], None, T0_NS
+    for now_ns in range(T0_NS, T0_NS + round(seconds * 1e9), CONTROL_NS):
         while arriving and arriving[-1][0] <= now_ns:
             newest = arriving.pop()[1]
             for message in way(newest, now_ns) if way is not None else ():
-                if reason := controller.accept(message, now_ns):
-                    raise ValueError(f"the controller rejects a message: {reason}")
+                yield now_ns, message
         if way is None and newest is not None and now_ns >= next_step_ns:
             next_step_ns = now_ns + DT_NS
             action = newest.at(np.array([min(now_ns, newest.end_ns)]))[0, 0]
-            controller.accept(positions_only(0, np.zeros(1, np.int64), np.array([action])), now_ns)
+            yield now_ns, positions_only(0, np.zeros(1, np.int64), np.array([action]))
+
+
+def execute(way: Way | None, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times (N,) [ns] and commands (N,) [rad] of the simulated controller."""
+    controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS)
+    messages = deque(sent(way, sigma))
+    times_ns, commands, velocity = [], [], 0.0
+    for now_ns in range(T0_NS, T0_NS + round(SECONDS * 1e9), CONTROL_NS):
+        while messages and messages[0][0] <= now_ns:
+            if reason := controller.accept(messages.popleft()[1], now_ns):
+                raise ValueError(f"the controller rejects a message: {reason}")
         before = float(controller.command[0])
         command = float(controller.update(now_ns, np.array([before]), np.array([velocity]))[0])
         velocity = (command - before) / (CONTROL_NS * 1e-9)
@@ -120,13 +129,14 @@ def execute(way: Way | None, sigma: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def figures(times_ns: np.ndarray, commands: np.ndarray) -> dict[str, float]:
-    """Of a run, without its beginning."""
+    """Of a run, without its beginning. The times need not be evenly spaced."""
     settled = times_ns > T0_NS + SETTLING * 1e9
-    acceleration = np.diff(commands[settled], 2) / (CONTROL_NS * 1e-9) ** 2
+    times_ns, commands = times_ns[settled], commands[settled]
+    intervals = np.diff(times_ns) * 1e-9  # [s]
+    velocities = np.diff(commands) / intervals
+    acceleration = np.diff(velocities) / (0.5 * (intervals[1:] + intervals[:-1]))
     lags = np.arange(-10, 41)  # [control periods]
-    errors = [
-        np.square(commands[settled] - wanted(times_ns[settled] - lag * CONTROL_NS)).mean() for lag in lags
-    ]
+    errors = [np.square(commands - wanted(times_ns - lag * CONTROL_NS)).mean() for lag in lags]
     return {
         "acceleration_rms": float(np.sqrt(np.mean(acceleration**2))),
         "acceleration_peak": float(np.abs(acceleration).max()),

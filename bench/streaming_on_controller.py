@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The ways of bench_streaming.py on a real joint_trajectory_controller. Not part of `make bench`: it needs
+ros2_control, started in another terminal (no policy, which would command the arms as well) by
+
+    ros2 launch dit_policy_ros bimanual.launch.py robot:=mock autostart:=false
+
+It swings a joint by 0.6 rad, without any check, and begins only where /robot_description has mock hardware
+alone. Mock hardware answers with what was commanded, so the commands are read from /joint_states.
+"""
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from bench_streaming import CONTROL_NS, SIGMA, T0_NS, WAYS, Way, figures, sent
+from builtin_interfaces.msg import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from dit_policy_ros.ros.convert import stamp_ns, to_stamp
+from dit_policy_ros.sim.trajectory import Trajectory
+
+CONTROLLER = "left_arm_controller"
+JOINTS = tuple(f"left_joint_{number}" for number in range(1, 7))
+MOVED = 0  # of them; the others stay where they are
+APPEARS_WITHIN = 10.0  # [s]
+REST = 1.0  # [s] between two runs, after a way home of as long
+LONGEST = 1.5  # control periods between two consecutive joint states
+MOCK = "mock_components/GenericSystem"
+
+
+class Bench(Node):
+    """Sends trajectories and keeps the joint states."""
+
+    def __init__(self) -> None:
+        super().__init__("streaming_bench")
+        self.description = ""
+        self.states: list[tuple[int, dict[str, float]]] = []  # stamp [ns], position by joint
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.create_subscription(String, "/robot_description", self._describe, latched)
+        self.create_subscription(JointState, "/joint_states", self._keep, 1000)
+        self._publisher = self.create_publisher(
+            JointTrajectory, f"/{CONTROLLER}/joint_trajectory", QoSProfile(depth=1)
+        )
+
+    def _describe(self, message: String) -> None:
+        self.description = message.data
+
+    def _keep(self, message: JointState) -> None:
+        positions = dict(zip(message.name, message.position, strict=True))
+        self.states.append((stamp_ns(message.header.stamp), positions))
+
+    def connected(self) -> bool:
+        """Whether the controller listens and its robot has shown itself."""
+        return bool(self._publisher.get_subscription_count() and self.description and self.states)
+
+    def now_ns(self) -> int:
+        """The clock that stamps are of [ns]."""
+        return self.get_clock().now().nanoseconds
+
+    def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Take messages in until the condition holds (True) or the time is over (False)."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            rclpy.spin_once(self, timeout_sec=0.001)
+        return True
+
+    def send(self, trajectory: Trajectory, shift_ns: int, others: dict[str, float]) -> None:
+        """Publish a trajectory of one joint, later by so much, as one of the arm."""
+        message = JointTrajectory(joint_names=list(JOINTS))
+        if trajectory.stamp_ns:
+            message.header.stamp = to_stamp(trajectory.stamp_ns + shift_ns)
+        for point in trajectory.points:
+            positions = [others[name] for name in JOINTS]
+            positions[MOVED] = point.positions[0]
+            made = JointTrajectoryPoint(
+                positions=positions, time_from_start=_duration(point.time_from_start_ns)
+            )
+            if point.velocities:
+                made.velocities = [point.velocities[0] if i == MOVED else 0.0 for i in range(len(JOINTS))]
+            message.points.append(made)
+        self._publisher.publish(message)
+
+    def run(self, way: Way | None, sigma: float, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+        """Stream for so long; times (N,) [ns] and commands (N,) [rad], in the time of bench_streaming."""
+        others = self.states[-1][1]
+        home = JointTrajectoryPoint(
+            positions=[0.0 if i == MOVED else others[name] for i, name in enumerate(JOINTS)],
+            time_from_start=_duration(round(REST * 1e9)),
+        )
+        self._publisher.publish(JointTrajectory(joint_names=list(JOINTS), points=[home]))
+        self.wait(lambda: False, 2.0 * REST)
+        self.states.clear()
+        messages, shift_ns = deque(sent(way, sigma, seconds)), self.now_ns() - T0_NS
+        while messages:
+            due_ns = messages[0][0] + shift_ns
+            self.wait(lambda due_ns=due_ns: self.now_ns() >= due_ns, seconds)
+            self.send(messages.popleft()[1], shift_ns, others)
+        states = self.states[:]
+        times_ns = np.array([time_ns for time_ns, _ in states]) - shift_ns
+        measured = np.array([state[JOINTS[MOVED]] for _, state in states])
+        # What is measured in one cycle was commanded in the one before, which must be there, for its end.
+        known = np.diff(times_ns) < LONGEST * CONTROL_NS
+        return times_ns[:-1][known] + CONTROL_NS, measured[1:][known]
+
+
+def _duration(offset_ns: int) -> Duration:
+    return Duration(sec=offset_ns // 1_000_000_000, nanosec=offset_ns % 1_000_000_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("out/bench/streaming_on_controller.json"))
+    parser.add_argument("--seconds", type=float, default=20.0, help="per way and kind of chunks [s]")
+    options = parser.parse_args()
+    rclpy.init()
+    bench = Bench()
+    if not bench.wait(bench.connected, APPEARS_WITHIN):
+        sys.exit(f"{CONTROLLER}, /joint_states or /robot_description is missing; see --help")
+    plugins = set(re.findall(r"<plugin>\s*([^<\s]+)\s*</plugin>", bench.description))
+    if plugins != {MOCK}:
+        sys.exit(f"/robot_description has the hardware {sorted(plugins)}, expected {MOCK} alone")
+    table: dict = {}
+    for name, make in WAYS.items():
+        table[name] = {}
+        for case, sigma in (("clean", 0.0), ("disagreeing", SIGMA)):
+            times_ns, commands = bench.run(make(), sigma, options.seconds)
+            found = figures(times_ns, commands)
+            table[name][case] = found | {"states": len(times_ns)}
+            print(f"{name:38} {case:12} {table[name][case]}", flush=True)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(table, indent=2) + "\n")
+    print(f"written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()
