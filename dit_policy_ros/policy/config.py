@@ -115,6 +115,7 @@ class PolicyConfig:
     conditioning: Literal["adaln", "cross_attention", "in_context", "joint"] = "adaln"
     image_tokens: Literal["all", "pooled"] = "all"
     vision_encoder_family: Literal["clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip"] = "clip"
+    relative_entries: tuple[int, ...] = ()  # of the action, counted from the same entry of the newest state
 
     @property
     def image_features(self) -> dict[str, Feature]:
@@ -144,7 +145,7 @@ class PolicyConfig:
         return crop
 
     @property
-    def extensions(self) -> dict[str, str]:
+    def extensions(self) -> dict[str, Any]:
         """The options that LeRobot lacks and that differ from what it does; empty where it is LeRobot's."""
         return {name: getattr(self, name) for name in EXTENSIONS if getattr(self, name) != _DEFAULTS[name]}
 
@@ -237,7 +238,7 @@ SAMPLING_OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What ``load_policy`` lets a user change without retraining, by objective."""
 
-EXTENSIONS = ("conditioning", "image_tokens", "vision_encoder_family")
+EXTENSIONS = ("conditioning", "image_tokens", "vision_encoder_family", "relative_entries")
 """Our own options, which LeRobot refuses."""
 
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(PolicyConfig) if f.name in EXTENSIONS}

@@ -64,6 +64,13 @@ def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
             config.conditioning != "adaln" or config.image_tokens == "all",
             "'all' with the conditioning 'adaln', which reads one vector per image",
         ),
+        (
+            "relative_entries",
+            action is None
+            or state is None
+            or all(0 <= entry < min(action.shape[0], state.shape[0]) for entry in config.relative_entries),
+            "numbers of entries that action and state both have, from 0",
+        ),
         ("text_encoder_name", "clip" in config.text_encoder_name.lower(), "a name containing 'clip'"),
         ("tokenizer_max_length", config.tokenizer_max_length >= 3, "at least 3"),
         ("use_peft", not config.use_peft, "false: merge the adapter into the weights first"),

@@ -47,9 +47,10 @@ class Reuse:
             )
 
 
-def known_actions(previous: Continuation, scale: Normalizer, device: torch.device) -> KnownActions:
-    """From robot units (T, A) with NaN rows to the network's units, whole."""
-    actions = scale.normalize(torch.from_numpy(previous.actions).to(device, torch.float32))  # (T, A)
+def known_actions(previous: Continuation, scale: Normalizer, origin: Tensor) -> KnownActions:
+    """From robot units (T, A) with NaN rows to the network's units, whole; they count from origin (1, A)."""
+    given = torch.from_numpy(previous.actions).to(origin.device, torch.float32)  # (T, A)
+    actions = scale.normalize(given - origin)  # (T, A)
     is_known = ~actions.isnan().any(dim=-1)  # (T,)
     return KnownActions(fill_unknown(actions, is_known)[None], is_known, previous.committed)
 

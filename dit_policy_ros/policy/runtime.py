@@ -22,6 +22,7 @@ from dit_policy_ros.policy.config import IMAGE_PREFIX
 from dit_policy_ros.policy.engine import Engine
 from dit_policy_ros.policy.guidance import NO_GUIDANCE
 from dit_policy_ros.policy.input_check import check_array, check_images
+from dit_policy_ros.policy.relative_actions import reference
 from dit_policy_ros.policy.reuse import Reuse, known_actions
 from dit_policy_ros.policy.tasks import EMPTY_INSTRUCTION
 from dit_policy_ros.policy.text_cache import TextCache
@@ -199,11 +200,12 @@ class DiTRuntime:
             tasks = (task,) if self.guidance_scale == NO_GUIDANCE else (task, EMPTY_INSTRUCTION)
             observation = self.observe(images, state, *tasks)
             start = None if noise is None else self._tensor(noise)[None]
+            origin = reference(self._tensor(state[-1]), self._config.relative_entries, self.action_dim)
             known = None
             if previous is not None and np.isfinite(previous.actions).all(axis=1).any():
-                known = known_actions(previous, self._action_scale, self._device)
+                known = known_actions(previous, self._action_scale, origin)
             sampled = self.engine.sample(observation, start, known)  # (1, T, A)
-            actions = self._action_scale.unnormalize(sampled)
+            actions = self._action_scale.unnormalize(sampled) + origin
             return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
 
     def seed_sampling(self, seed: int) -> None:

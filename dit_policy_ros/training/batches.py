@@ -4,6 +4,7 @@
 Shapes: M frames, B batch, S observation steps, N cameras, T horizon.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,8 +18,12 @@ from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, Po
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.normalize import make_normalizer
 from dit_policy_ros.policy.processors import DEFAULT_EPS, Stats
+from dit_policy_ros.policy.relative_actions import reference
 from dit_policy_ros.policy.tasks import EMPTY_INSTRUCTION, TaskTokenizer
 from dit_policy_ros.training.augmentation import Augmentation
+
+_PART = 4096  # frames whose chunks are made at once
+_QUANTILE_ROWS = 1_000_000  # torch.quantile takes no more than 16 million values
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,10 @@ class BatchMaker:
         config = policy.config
         _check(data, config)
         self.data, self.config = data, config
-        self.stats: Stats = stats or {
-            key: {name: torch.as_tensor(value) for name, value in group.items()}
-            for key, group in data.stats.items()
-        }
+        self._first, self._last = data.episode_bounds()
+        self._raw_state = torch.from_numpy(data.state)  # (M, D) [rad or m]
+        self._raw_action = torch.from_numpy(data.action)  # (M, A) [rad or m]
+        self.stats: Stats = stats or self._own_stats()
         self.scales = {
             key: make_normalizer(
                 key,
@@ -92,18 +97,44 @@ class BatchMaker:
         }
         self.instruction_dropout = instruction_dropout
         self._augment = Augmentation(augmentation) if augmentation else None
-        self._state = self.scales[STATE_KEY].normalize(torch.from_numpy(data.state))  # (M, D)
-        self._action = self.scales[ACTION_KEY].normalize(torch.from_numpy(data.action))  # (M, A)
+        self._state = self.scales[STATE_KEY].normalize(self._raw_state)  # (M, D)
         texts = [*data.tasks, EMPTY_INSTRUCTION]  # the last stands for a dropped one
         device = next(policy.parameters()).device
         tokens = [each.to(device) for each in tokenizer(texts)]
         self._pooled = policy.observation_encoder.text_encoder.pool(*tokens).cpu()  # (tasks + 1, E)
-        self._first, self._last = data.episode_bounds()
 
-    @property
-    def normalized_action(self) -> NDArray[np.float32]:
-        """All demonstrated actions (M, A) in the network's units."""
-        return self._action.numpy()
+    def largest_actions(self) -> NDArray[np.float32]:
+        """The largest absolute value (A,) of all demonstrated actions in the network's units."""
+        scale = self.scales[ACTION_KEY]
+        if not self.config.relative_entries:
+            return scale.normalize(self._raw_action).abs().amax(dim=0).numpy()
+        largest = [scale.normalize(part).abs().amax(dim=(0, 1)) for part in self._all_chunks()]
+        return torch.stack(largest).amax(dim=0).numpy()
+
+    def _own_stats(self) -> Stats:
+        """Statistics of the data; those of relative actions are of all chunks, as the network sees them."""
+        stats = {
+            key: {name: torch.as_tensor(value) for name, value in group.items()}
+            for key, group in self.data.stats.items()
+        }
+        if self.config.relative_entries:
+            stats[ACTION_KEY] = chunk_stats(self._all_chunks())
+        return stats
+
+    def _all_chunks(self) -> Iterator[Tensor]:
+        """All demonstrated actions (B, T, A) [rad or m] as the network is asked for them, part by part."""
+        frames = np.arange(len(self.data.state))
+        for part in np.array_split(frames, -(-len(frames) // _PART)):
+            windows = self.windows(part)
+            valid = np.where(windows.is_pad, part[:, None], windows.commanded)
+            yield self._counted(torch.from_numpy(valid), part)
+
+    def _counted(self, commanded: Tensor, newest: NDArray[np.int64]) -> Tensor:
+        """Actions (B, T, A) [rad or m] of frames (B, T), counted from the state at the newest frames (B,)."""
+        actions, entries = self._raw_action[commanded], self.config.relative_entries
+        if not entries:
+            return actions
+        return actions - reference(self._raw_state[torch.from_numpy(newest)], entries, actions.shape[-1])
 
     @property
     def is_augmented(self) -> bool:
@@ -131,7 +162,7 @@ class BatchMaker:
         observed, commanded = torch.from_numpy(windows.observed), torch.from_numpy(windows.commanded)
         return Cut(
             state=self._state[observed],
-            action=self._action[commanded],
+            action=self.scales[ACTION_KEY].normalize(self._counted(commanded, frames)),
             is_pad=torch.from_numpy(windows.is_pad),
             task=torch.from_numpy(self.data.task_index[frames]),
             images=self._pixels(windows.observed) if features is None and self._cameras else None,
@@ -195,6 +226,30 @@ class BatchMaker:
             parts.append(policy.observation_encoder.encode_images(images)[:, 0].cpu())
         policy.train(was_training)
         return torch.cat(parts)
+
+
+def chunk_stats(parts: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Statistics of actions (B, T, A), part by part, by name; quantiles of an even choice of rows."""
+    count, total, squares, lows, highs, rows = 0, 0.0, 0.0, list[Tensor](), list[Tensor](), list[Tensor]()
+    for part in parts:
+        flat = part.flatten(0, 1)  # (B T, A)
+        exact = flat.to(torch.float64)
+        count += len(flat)
+        total, squares = total + exact.sum(dim=0), squares + exact.square().sum(dim=0)
+        lows.append(flat.amin(dim=0))
+        highs.append(flat.amax(dim=0))
+        rows.append(flat[:: 7 if part.shape[1] % 7 else 11])  # every place of a chunk in turn
+    mean, some = torch.as_tensor(total / count), torch.cat(rows)
+    variance = (torch.as_tensor(squares / count) - mean.square()).clamp(min=0.0)
+    kept = some[:: -(-len(some) // _QUANTILE_ROWS)]
+    quantiles = {f"q{percent:02d}": torch.quantile(kept, percent / 100, dim=0) for percent in (1, 10, 90, 99)}
+    return {
+        "min": torch.stack(lows).amin(dim=0),
+        "max": torch.stack(highs).amax(dim=0),
+        "mean": mean.to(torch.float32),
+        "std": variance.sqrt().to(torch.float32),
+        **quantiles,
+    }
 
 
 def _check(data: Demonstrations, config: PolicyConfig) -> None:

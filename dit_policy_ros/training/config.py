@@ -58,6 +58,15 @@ class TrainConfig:
             "options of a new network as NAME=VALUE, those of its config.json (docs/policy.md)", "policy"
         ),
     )
+    relative_actions: bool = _option(
+        False,
+        "a new network's actions count from the newest observed state: precise close by, and what it learns "
+        "for one place holds for others; LeRobot cannot load such a checkpoint",
+        "policy",
+    )
+    absolute_joints: tuple[str, ...] = _option(
+        ("gripper",), "with relative_actions, joints that stay absolute: parts of their names", "policy"
+    )
     statistics: Literal["checkpoint", "dataset"] = _option(
         "checkpoint", "with --init, whose statistics normalise", "policy"
     )

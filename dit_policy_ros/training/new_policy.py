@@ -94,10 +94,34 @@ def policy_options(config: TrainConfig, data: Demonstrations) -> PolicyConfig:
         scheduler_warmup_steps=config.warmup_steps,
         vision_encoder_lr_multiplier=config.vision_lr_multiplier,
     )
-    mapping = base.to_mapping() | {"drop_n_last_frames": base.drop_n_last_frames} | config.policy
-    if set(config.policy) & set(EXTENSIONS):
+    given = dict(config.policy)
+    if config.relative_actions:
+        given |= {"relative_entries": relative_entries(config, data)}
+    mapping = base.to_mapping() | {"drop_n_last_frames": base.drop_n_last_frames} | given
+    if set(given) & set(EXTENSIONS):
         mapping["type"] = EXTENDED_TYPE
     return PolicyConfig.from_mapping(mapping, "--policy")
+
+
+def relative_entries(config: TrainConfig, data: Demonstrations) -> list[int]:
+    """Entries of the action that are counted from the state: all joints but those named as absolute.
+
+    Raises:
+        TrainingError: state and action are of different joints, or no joint has such a name.
+    """
+    names = data.joint_names
+    if not len(names) == data.state.shape[1] == data.action.shape[1]:
+        raise TrainingError(
+            f"--relative-actions: state ({data.state.shape[1]} entries) and action ({data.action.shape[1]}) "
+            f"must both be of the dataset's joints ({len(names)})"
+        )
+    for part in config.absolute_joints:
+        if part and not any(part in name for name in names):
+            raise TrainingError(
+                f"--absolute-joints: no joint has {part!r} in its name; the joints are {', '.join(names)}; "
+                f"'--absolute-joints \"\"' for none"
+            )
+    return [i for i, name in enumerate(names) if not any(p and p in name for p in config.absolute_joints)]
 
 
 def check_reachable(batches: BatchMaker, names: tuple[str, ...]) -> None:
@@ -105,7 +129,7 @@ def check_reachable(batches: BatchMaker, names: tuple[str, ...]) -> None:
     config = batches.config
     if config.objective != "diffusion" or not config.clip_sample:
         return
-    largest = np.abs(batches.normalized_action).max(axis=0)  # (A,)
+    largest = batches.largest_actions()  # (A,)
     beyond = np.flatnonzero(largest > 1.05 * config.clip_sample_range)
     if len(beyond):
         named = ", ".join(names[i] if i < len(names) else f"entry {i}" for i in beyond)
