@@ -19,7 +19,7 @@ from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.streams import PATIENCE
 from dit_policy_ros.core.verdict import Thresholds, Verdict
 from dit_policy_ros.data.writer import DatasetWriter
-from dit_policy_ros.ros.convert import image_to_rgb
+from dit_policy_ros.ros.episode_writer import recorded_images
 from dit_policy_ros.ros.playback import Input, Playback
 from dit_policy_ros.ros.recorder_parameters import ActionSettings
 from dit_policy_ros.ros.recorder_streams import RecorderStreams
@@ -120,10 +120,7 @@ class _DirectWriter:
         if self.failure is not None:
             return True
         try:
-            images = {
-                camera.name: image_to_rgb(frame.images[camera.name], camera.height, camera.width)
-                for camera in self.contract.cameras
-            }
+            images = recorded_images(frame, self.contract.cameras, self.dataset.jpeg_cameras)
             self.dataset.add_frame(images, frame.state, frame.action, task, frame.stamp_ns, frame.repeated)
             self.frames += 1
         except StreamError as error:
