@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much the recorder can take: against LeRobot's own writer, over DDS, and at its limit.
 
-1. The same frames of 3 cameras at 640x480 through LeRobot's streaming writer and through ours, as fast as
-they go,
-   each in a process of its own: CPU per frame, peak memory, and the time from the last frame until the next
-   episode can begin.
+1. The same frames of 3 cameras at 640x480, 30 Hz through LeRobot's streaming writer and through ours, each
+   in a process of its own: CPU per frame, peak memory, and the time from the last frame until the next
+   episode can begin. Then from cameras that send JPEG: encoded again, and kept as it is (video.keep_jpeg).
 2. The recorder node beside a process that publishes 3 cameras at 30 Hz and 14 joints at 100 Hz: missed
 frames, growth
    of memory, use of the CPU, stop to ready.
@@ -20,8 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from dit_policy_ros.core.contract import Camera
@@ -42,8 +43,20 @@ def cameras(count: int) -> list[Camera]:
     return [Camera(f"cam_{number}", f"cam_{number}/image_raw", HEIGHT, WIDTH, 0.5) for number in range(count)]
 
 
+def message(picture: np.ndarray, camera: Camera):
+    """What a camera sends."""
+    from sensor_msgs.msg import CompressedImage, Image
+
+    if not camera.compressed:
+        return Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=picture.tobytes())
+    data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return CompressedImage(format="rgb8; jpeg compressed bgr8", data=data)
+
+
 def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
     """One episode through LeRobot's writer or ours, in this process."""
+    from dit_policy_ros.core.episode_sampler import EpisodeFrame
+
     used = cameras(3)
     pictures = [[scene(n, c) for n in range(30)] for c in range(3)]
     vector = np.zeros(len(JOINTS), np.float32)
@@ -64,12 +77,18 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
 
         save = dataset.save_episode
     else:
+        from dit_policy_ros.data.video_settings import VideoSettings
         from dit_policy_ros.data.writer import DatasetWriter
+        from dit_policy_ros.ros.episode_writer import recorded_images
 
-        writer = DatasetWriter(root, FPS, used, JOINTS, "bench", background=True)
+        used = [replace(camera, compressed=kind != "ours") for camera in used]
+        video = VideoSettings(keep_jpeg=kind == "jpeg_kept")
+        writer = DatasetWriter(root, FPS, used, JOINTS, "bench", video=video, background=True)
+        messages = [[message(picture, camera) for picture in pictures[i]] for i, camera in enumerate(used)]
 
         def add(number: int) -> None:
-            images = {c.name: pictures[i][number % 30] for i, c in enumerate(used)}
+            taken = {c.name: messages[i][number % 30] for i, c in enumerate(used)}
+            images = recorded_images(EpisodeFrame(number, taken, vector, vector), used, writer.jpeg_cameras)
             writer.add_frame(images, vector, vector, "t", number)
 
         save = writer.save_episode
@@ -264,7 +283,7 @@ def main() -> int:
     result: dict = {"cores": os.cpu_count(), "writers": {}, "node": [], "limit": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in ("lerobot", "ours"):
+        for kind in ("lerobot", "ours", "jpeg_encoded", "jpeg_kept"):
             command = [sys.executable, __file__, "--writer", kind, str(folder / kind)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             result["writers"][kind] = json.loads(printed.splitlines()[-1])

@@ -89,7 +89,7 @@ def convert(options: argparse.Namespace, context: Any) -> int:
     )
     with Bag(options.bag) as bag:
         converter.check_topics(bag)
-        segments = find_segments(bag, options)
+        segments = find_segments(bag, options, settings["task"])
         writer = DatasetWriter(
             options.dataset,
             contract.fps,
@@ -117,14 +117,15 @@ def convert(options: argparse.Namespace, context: Any) -> int:
     return 0 if all(result.episode_index >= 0 for result in results) else 1
 
 
-def find_segments(bag: Any, options: argparse.Namespace) -> list[Any]:
+def find_segments(bag: Any, options: argparse.Namespace, default_task: str) -> list[Any]:
     """As the options say."""
-    from dit_policy_ros.ros.bag_segments import from_ranges, from_service_events, from_topic
+    from dit_policy_ros.ros.bag_segments import from_ranges, from_topic
+    from dit_policy_ros.ros.service_segments import from_service_events
 
     if options.topic:
         return from_topic(bag, options.topic)
     if options.service_events:
-        return from_service_events(bag, options.service_events)
+        return from_service_events(bag, options.service_events, default_task)
     try:
         ranges = [(float(begin), float(end), task) for begin, end, task in options.episode]
     except ValueError as error:

@@ -32,6 +32,7 @@ from dit_policy_ros.data.durable import make_folders, remove_durably, sync_file,
 from dit_policy_ros.data.image_summary import ImageSummary
 from dit_policy_ros.data.video import SYNC_INTERVAL, CameraEncoder, count_frames
 from dit_policy_ros.data.video_settings import VideoSettings
+from dit_policy_ros.data.video_track import CameraImage
 
 HEADER, FRAMES, LABEL = "header.json", "frames.bin", "label.json"
 _RECORD = struct.Struct("<II")  # length and CRC-32 of the content that follows
@@ -137,7 +138,7 @@ class EpisodeJournal:
 
     def add(
         self,
-        images: Mapping[str, NDArray[np.uint8]],
+        images: Mapping[str, CameraImage],
         state: NDArray[np.float32],
         action: NDArray[np.float32],
         task: str,

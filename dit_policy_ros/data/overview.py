@@ -53,7 +53,7 @@ def task_counts(rows: Sequence[EpisodeRow]) -> dict[str, int]:
 
 
 def draw(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
-    """A picture: per episode its joints and commands with flagged frames shaded, and images of each camera.
+    """A picture: per episode its joints, commands and flagged frames, its frame times, and some images.
 
     Raises DatasetError if the dataset cannot be read or the picture cannot be written.
     """
@@ -66,8 +66,8 @@ def draw(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
     cameras = sorted(key for key, feature in info["features"].items() if feature["dtype"] == "video")
     names = info["features"]["observation.state"]["names"]
     figure, axes = plt.subplots(
-        len(rows), 1 + 3 * len(cameras), figsize=(6 + 3.2 * 3 * len(cameras), 2.4 * len(rows)), squeeze=False,
-        width_ratios=[2.2] + [1.0] * (3 * len(cameras)), layout="constrained",
+        len(rows), 2 + 3 * len(cameras), figsize=(10 + 9.6 * len(cameras), 2.4 * len(rows)), squeeze=False,
+        width_ratios=[2.2, 1.4] + [1.0] * (3 * len(cameras)), layout="constrained",
     )  # fmt: skip
     vectors = _vectors(root, {row.index for row in rows})
     images = _images(root, rows, cameras)
@@ -87,12 +87,14 @@ def draw(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
             fontsize=8, loc="left", color="black" if passed else "red",
         )  # fmt: skip
         line[0].tick_params(labelsize=6)
-        for axis, image in zip(line[1:], images[row.index], strict=True):
+        _draw_intervals(line[1], row.record, info["fps"])
+        for axis, image in zip(line[2:], images[row.index], strict=True):
             axis.imshow(image)
             axis.axis("off")
     for number, camera in enumerate(cameras):
-        axes[0][1 + 3 * number].set_title(camera.removeprefix("observation.images."), fontsize=8)
+        axes[0][2 + 3 * number].set_title(camera.removeprefix("observation.images."), fontsize=8)
     axes[-1][0].set_xlabel("[s]; solid: joints, dotted: commands, red: repeated samples", fontsize=7)
+    axes[-1][1].set_xlabel("[s]; from one new sample of a stream to the next [ms]", fontsize=7)
     axes[0][0].set_ylabel(f"{len(names)} joints", fontsize=7)
     try:
         figure.savefig(target, dpi=90)
@@ -100,6 +102,36 @@ def draw(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
         raise DatasetError(f"the picture {target} cannot be written: {error}") from error
     finally:
         plt.close(figure)
+
+
+def intervals(record: EpisodeRecord, fps: float) -> dict[str, tuple[NDArray, NDArray]]:
+    """By stream that repeated any: when new samples came, and how long after the last new one, (M,) [s]."""
+    found = {}
+    for stream, spans in record.repeated.items():
+        fresh = np.ones(record.frames, dtype=bool)  # (frames,)
+        for first, last in spans:
+            fresh[first : last + 1] = False
+        times = np.flatnonzero(fresh) / fps  # (M + 1,)
+        found[stream] = (times[1:], np.diff(times))
+    return found
+
+
+def _draw_intervals(axis: Any, record: EpisodeRecord | None, fps: float) -> None:
+    """Where streams fell behind the dataset's clock; what the slowest camera reached stands above."""
+    axis.tick_params(labelsize=6)
+    if record is None:
+        axis.set_title("frame times: not known", fontsize=7, loc="left")
+        return
+    rate, p99 = record.figures.get("fps"), record.figures.get("interval_p99")
+    measured = f"slowest camera: {rate:.1f} Hz, 99% within {1e3 * p99:.0f} ms" if rate and p99 else ""
+    axis.set_title(measured, fontsize=7, loc="left")
+    axis.axhline(1e3 / fps, color="grey", linewidth=0.7, linestyle=":")
+    for stream, (times, gaps) in intervals(record, fps).items():
+        axis.plot(times, 1e3 * gaps, linewidth=1, drawstyle="steps-pre", label=stream)
+    axis.set_xlim(0.0, record.frames / fps)
+    axis.set_ylim(bottom=0.0)
+    if record.repeated:
+        axis.legend(fontsize=6)
 
 
 def _vectors(root: Path, wanted: set[int]) -> dict[int, tuple[NDArray, NDArray]]:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from dit_policy_ros.data.journal import CameraHealth, EpisodeLabel
+from dit_policy_ros.data.video_track import CameraImage
 
 
 class EpisodeSink(Protocol):
@@ -19,6 +20,11 @@ class EpisodeSink(Protocol):
     @property
     def episode_bytes(self) -> int:
         """Size of the running episode on the disk so far [byte]."""
+        ...
+
+    @property
+    def jpeg_cameras(self) -> Collection[str]:
+        """Cameras whose JPEG images are wanted as they came."""
         ...
 
     @property
@@ -47,7 +53,7 @@ class EpisodeSink(Protocol):
 
     def add_frame(
         self,
-        images: Mapping[str, np.ndarray],
+        images: Mapping[str, CameraImage],
         state: np.ndarray,
         action: np.ndarray,
         task: str,
@@ -57,7 +63,7 @@ class EpisodeSink(Protocol):
         """Appends a frame.
 
         Args:
-            images: by camera name, uint8 (h, w, 3) RGB.
+            images: by camera name, uint8 (h, w, 3) RGB; of `jpeg_cameras` the bytes of a JPEG.
             state: joint positions (D,) [rad or m].
             action: commanded joint positions (D,) [rad or m].
             task: the instruction in force.

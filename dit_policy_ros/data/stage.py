@@ -22,6 +22,7 @@ from dit_policy_ros.data.quiet import silence_ffmpeg
 from dit_policy_ros.data.video import decode, remux
 
 _EPISODES = "meta/episodes"
+_OF_ENCODER = ("video.codec", "video.pix_fmt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +179,12 @@ def _stage_videos(
         duration = row["length"] / info["fps"]  # [s]
         row |= {f"videos/{key}/from_timestamp": 0.0, f"videos/{key}/to_timestamp": duration}
         if row["episode_index"] == 0:  # LeRobot notes there what all videos are like
-            config = content.layout.video.config()
-            info["features"][key]["info"] = get_video_info(path, video_encoder=config)
+            video = content.layout.video
+            kept = video.keeps_jpeg(camera)
+            described = get_video_info(path, video_encoder=None if kept else video.config())
+            if kept:  # LeRobot would edit the dataset by an encoder of that name, and refuses this one
+                described = {name: value for name, value in described.items() if name not in _OF_ENCODER}
+            info["features"][key]["info"] = described
             silence_ffmpeg()
 
 

@@ -23,6 +23,7 @@ from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.image_summary import ImageSummary
 from dit_policy_ros.data.video_settings import VideoSettings
+from dit_policy_ros.data.video_track import JPEG, JPEG_FORMAT, CameraImage, open_track
 
 QUEUE = 30  # images of one camera that wait for the encoder at most
 # Matroska writes packets in clusters; what is in the last one is lost when the process is killed.
@@ -49,18 +50,18 @@ class CameraEncoder:
         self._camera = camera
         self._fps = fps
         self._settings = settings
-        self._queue: queue.Queue[tuple[NDArray[np.uint8], bool] | None] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[tuple[CameraImage, bool] | None] = queue.Queue(QUEUE)
         self._cancelled = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"encoder_{camera.name}", daemon=True)
         self._thread.start()
 
-    def put(self, image: NDArray[np.uint8], fresh: bool) -> None:
-        """Queues a copy of an image (h, w, 3) RGB; waits while the queue is full.
+    def put(self, image: CameraImage, fresh: bool) -> None:
+        """Queues a copy of an image; waits while the queue is full.
 
         fresh: false where it is known to repeat the one before. Raises DatasetError if the encoder has
         failed.
         """
-        item = (image.copy(), fresh)
+        item = (image if isinstance(image, bytes) else image.copy(), fresh)
         if self._queue.full():
             self.waits += 1
         while self.failure is None:
@@ -97,27 +98,17 @@ class CameraEncoder:
         try:
             with av.open(str(self.path), "w", format="matroska", options=_CONTAINER) as container:
                 self._encode(container)
+        except DatasetError as error:
+            self.failure = str(error)
         except Exception as error:  # noqa: BLE001 - whatever FFmpeg raises, the recording must learn of it
             self.failure = f"encoding into {self.path} failed: {error!r}"
 
     def _encode(self, container: Any) -> None:
-        import av
-
-        stream = container.add_stream(self._settings.codec, self._fps, options=self._settings.options())
-        stream.pix_fmt = "yuv420p"
-        stream.height, stream.width = self._camera.height, self._camera.width
-        period = Fraction(1, self._fps)  # [s]; the container changes its own time base later
-        stream.time_base = period
+        track = open_track(container, self._camera, self._fps, self._settings)
         synced = time.monotonic()
-        number = 0
         while (item := self._queue.get()) is not None and not self._cancelled.is_set():
             image, fresh = item
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = number, period
-            for packet in stream.encode(frame):
-                container.mux(packet)
-            self.summary.add(image, fresh)
-            number += 1
+            self.summary.add(track.add(image), fresh)
             if time.monotonic() - synced >= SYNC_INTERVAL:
                 handle = os.open(self.path, os.O_RDONLY)
                 try:
@@ -126,8 +117,7 @@ class CameraEncoder:
                     os.close(handle)
                 synced = time.monotonic()
         if not self._cancelled.is_set():
-            for packet in stream.encode(None):
-                container.mux(packet)
+            track.flush()
 
 
 def count_frames(path: Path) -> int:
@@ -160,6 +150,8 @@ def remux(source: Path, target: Path, frames: int, fps: int) -> None:
 
     with _opened(source) as incoming, av.open(str(target), "w", format="mp4") as outgoing:
         stream = outgoing.add_stream_from_template(incoming.streams.video[0])
+        if stream.codec_context.name == JPEG:
+            stream.codec_context.pix_fmt = JPEG_FORMAT  # PyAV opens an encoder, which knows no grey images
         time_base = Fraction(1, fps)
         stream.time_base = time_base
         number = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.problems import listing
 
@@ -25,7 +26,8 @@ class VideoSettings:
 
     codec: as LeRobot names them; "auto" takes a hardware encoder if one works, else h264. quality: constant
     rate factor, lower is better. gop: frames from one key frame to the next; 2 makes random reading fast.
-    preset: of h264 and hevc, speed against size. threads: of one camera's encoder.
+    preset: of h264 and hevc, speed against size. threads: of one camera's encoder. keep_jpeg: whether the
+    JPEG images of cameras that send such are kept as they are, instead of being encoded again.
     """
 
     codec: str = _SOFTWARE
@@ -33,6 +35,11 @@ class VideoSettings:
     gop: int = 2
     preset: str = "veryfast"
     threads: int = 1
+    keep_jpeg: bool = False
+
+    def keeps_jpeg(self, camera: Camera) -> bool:
+        """Whether a camera's images are kept as they come."""
+        return self.keep_jpeg and camera.compressed
 
     def usable(self) -> "VideoSettings":
         """The same with a codec that was tried; DatasetError if there is none."""

@@ -34,6 +34,7 @@ from dit_policy_ros.data.lock import DatasetLock
 from dit_policy_ros.data.quiet import quiet, same_root_logger
 from dit_policy_ros.data.recovery import LEAST_FRAMES, Interrupted, Recover
 from dit_policy_ros.data.video_settings import VideoSettings
+from dit_policy_ros.data.video_track import CameraImage
 
 STREAMS = ("joint_states", "action")  # beside the cameras
 _NO_LABEL = EpisodeLabel()
@@ -75,6 +76,8 @@ class DatasetWriter:
             )
         self._features = features_of(cameras, joints)
         self._cameras = {camera.name: camera for camera in cameras}
+        settings = video or VideoSettings()
+        self.jpeg_cameras = frozenset(camera.name for camera in cameras if settings.keeps_jpeg(camera))
         self._journal: EpisodeJournal | None = None
         self._failure: str | None = None  # why the running episode takes no more frames
         check_place(self._root)
@@ -84,7 +87,7 @@ class DatasetWriter:
         with quiet(), same_root_logger():  # importing takes seconds, and must not happen while recording
             import lerobot.datasets  # noqa: F401
 
-            usable = (video or VideoSettings()).usable()
+            usable = settings.usable()
         streams = (*self._cameras, *STREAMS)
         self._layout = Layout(int(fps), tuple(cameras), tuple(joints), robot_type, streams, usable)
         with self._errors("opened"):
@@ -159,7 +162,7 @@ class DatasetWriter:
 
     def add_frame(
         self,
-        images: Mapping[str, np.ndarray],
+        images: Mapping[str, CameraImage],
         state: np.ndarray,
         action: np.ndarray,
         task: str,
@@ -264,12 +267,15 @@ class DatasetWriter:
                 f"({free / 1e6:.0f} MB free) or read-only?"
             ) from error
 
-    def _check_images(self, images: Mapping[str, np.ndarray]) -> None:
+    def _check_images(self, images: Mapping[str, CameraImage]) -> None:
         if images.keys() != self._cameras.keys():
             raise ValueError(f"cameras: expected {listing(self._cameras)}, got {listing(images)}")
         for name, camera in self._cameras.items():
             image, expected = images[name], (camera.height, camera.width, 3)
-            if image.shape != expected or image.dtype != np.uint8:
+            if isinstance(image, bytes) != (name in self.jpeg_cameras):
+                wanted = "the bytes of a JPEG" if name in self.jpeg_cameras else f"uint8 {expected}"
+                raise ValueError(f"{name}: expected {wanted}, got {type(image).__name__}")
+            if not isinstance(image, bytes) and (image.shape != expected or image.dtype != np.uint8):
                 raise ValueError(f"{name}: expected uint8 {expected}, got {image.dtype} {image.shape}")
 
     def _checked(self, name: str, values: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.streams import PATIENCE
 from dit_policy_ros.core.verdict import Thresholds, Verdict
 from dit_policy_ros.data.writer import DatasetWriter
-from dit_policy_ros.ros.convert import image_to_rgb
+from dit_policy_ros.ros.episode_writer import recorded_images
 from dit_policy_ros.ros.playback import Input, Playback
 from dit_policy_ros.ros.recorder_parameters import ActionSettings
 from dit_policy_ros.ros.recorder_streams import RecorderStreams
@@ -30,12 +30,16 @@ _TAIL = 2.0 * PATIENCE  # [s] of messages after an episode that may still belong
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An episode in a bag, from and to times of receipt [ns]."""
+    """An episode in a bag, from and to times of receipt [ns].
+
+    changes: since when [ns] other instructions were in force, and which, in order.
+    """
 
     start_ns: int
     stop_ns: int
     task: str
     success: bool | None = None
+    changes: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,11 @@ class Bag:
             self._reader.open()
         except (AnyReaderError, OSError, ValueError) as error:
             raise DatasetError(f"bag {path} cannot be read: {error}") from error
+        except KeyError as error:  # rosbags knows no encoding of definitions but its own
+            raise DatasetError(
+                f"bag {path} cannot be read: it describes a type of message in the encoding {error}. Convert "
+                "it to MCAP (ros2 bag convert), or record it without that topic"
+            ) from error
 
     def __enter__(self) -> "Bag":
         return self
@@ -120,10 +129,7 @@ class _DirectWriter:
         if self.failure is not None:
             return True
         try:
-            images = {
-                camera.name: image_to_rgb(frame.images[camera.name], camera.height, camera.width)
-                for camera in self.contract.cameras
-            }
+            images = recorded_images(frame, self.contract.cameras, self.dataset.jpeg_cameras)
             self.dataset.add_frame(images, frame.state, frame.action, task, frame.stamp_ns, frame.repeated)
             self.frames += 1
         except StreamError as error:
@@ -242,6 +248,8 @@ class _Episode:
             return
         length = (segment.stop_ns - sampler.first_stamp_ns) / NANOSECONDS  # [s]
         self._recording = Recording(segment.task, sampler, self._writer, contract, length)
+        for when_ns, task in segment.changes:
+            self._recording.set_task(task, when_ns)
 
     def advance(self, until_ns: int) -> None:
         """Moves the clock to a time [ns] in the recorder's steps."""

@@ -12,8 +12,6 @@ from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.task import check_task
 from dit_policy_ros.ros.bag_conversion import Bag, Segment
 
-_REQUEST_RECEIVED = 1  # service_msgs/ServiceEventInfo
-
 
 def from_ranges(bag: Bag, ranges: Sequence[tuple[float, float, str]]) -> list[Segment]:
     """From (begin, end, task), in seconds after the bag's first message.
@@ -38,49 +36,25 @@ def from_topic(bag: Bag, topic: str) -> list[Segment]:
 
     Raises DatasetError if there is no such topic, or nothing begins.
     """
-    _check(bag, topic, "std_msgs/msg/String")
+    check_topic(bag, topic, "std_msgs/msg/String")
     changes = [(received_ns, message.data) for _, received_ns, message in bag.messages({topic: String})]
     changes.append((bag.end_ns, ""))
     segments = [
         Segment(begin_ns, end_ns, task) for (begin_ns, task), (end_ns, _) in pairwise(changes) if task.strip()
     ]
-    return _some(segments, topic)
+    return some(segments, topic)
 
 
-def from_service_events(bag: Bag, node: str) -> list[Segment]:
-    """From the calls of the recorder's services, where their introspection was on and recorded with contents.
-
-    node: name of the recorder. Discarded episodes are left out. Raises DatasetError as `from_topic`.
-    """
-    from dit_policy_ros.srv._start_episode import StartEpisode_Event
-    from dit_policy_ros.srv._stop_episode import StopEpisode_Event
-
-    start, stop = (f"{node.rstrip('/')}/{name}_episode/_service_event" for name in ("start", "stop"))
-    _check(bag, start, "dit_policy_ros/srv/StartEpisode_Event")
-    _check(bag, stop, "dit_policy_ros/srv/StopEpisode_Event")
-    segments: list[Segment] = []
-    begun: tuple[int, str] | None = None
-    for topic, received_ns, event in bag.messages({start: StartEpisode_Event, stop: StopEpisode_Event}):
-        if event.info.event_type != _REQUEST_RECEIVED or not event.request:
-            continue
-        request = event.request[0]
-        if topic == start:
-            begun = (received_ns, request.task)
-        elif begun is not None:
-            if request.save:
-                segments.append(Segment(begun[0], received_ns, begun[1], request.success_label))
-            begun = None
-    return _some(segments, start)
-
-
-def _check(bag: Bag, topic: str, kind: str) -> None:
+def check_topic(bag: Bag, topic: str, kind: str) -> None:
+    """Raises DatasetError if a bag has no such topic of that kind."""
     has = bag.topics
     if has.get(topic) != kind:
         topics = listing(f"{name} ({each})" for name, each in sorted(has.items()))
         raise DatasetError(f"bag {bag.path}: expected {topic} ({kind}); it has: {topics}")
 
 
-def _some(segments: list[Segment], topic: str) -> list[Segment]:
+def some(segments: list[Segment], topic: str) -> list[Segment]:
+    """The segments; DatasetError if there are none."""
     if not segments:
         raise DatasetError(f"no episode begins on {topic}")
     return segments

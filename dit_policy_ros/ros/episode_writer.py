@@ -5,7 +5,7 @@ import functools
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from dit_policy_ros.core.episode_sampler import EpisodeFrame
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.data.journal import CameraHealth, EpisodeLabel
 from dit_policy_ros.data.sink import EpisodeSink
+from dit_policy_ros.data.video_track import CameraImage
 from dit_policy_ros.ros.convert import image_to_rgb
 
 
@@ -42,7 +43,7 @@ class EpisodeWriter:
         self, sink: EpisodeSink, cameras: tuple[Camera, ...], capacity: int, logger: RcutilsLogger
     ) -> None:
         self._sink = sink
-        self._cameras = {camera.name: camera for camera in cameras}
+        self._cameras = cameras
         self._logger = logger
         self._queue: queue.Queue[_Job | tuple[EpisodeFrame, str] | None] = queue.Queue(capacity)
         self.failure: str | None = None
@@ -115,13 +116,25 @@ class EpisodeWriter:
 
     def _add(self, frame: EpisodeFrame, task: str) -> None:
         try:
-            images = {
-                name: image_to_rgb(message, self._cameras[name].height, self._cameras[name].width)
-                for name, message in frame.images.items()
-            }
+            images = recorded_images(frame, self._cameras, self._sink.jpeg_cameras)
             self._sink.add_frame(images, frame.state, frame.action, task, frame.stamp_ns, frame.repeated)
             self.frames += 1
         except DitPolicyError as error:
             self.failure = str(error)
         except Exception:  # noqa: BLE001 - the thread must live on, or the node could not even stop
             self.failure = f"unexpected error:\n{traceback.format_exc()}"
+
+
+def recorded_images(
+    frame: EpisodeFrame, cameras: Sequence[Camera], jpeg_cameras: Collection[str]
+) -> dict[str, CameraImage]:
+    """A frame's images as a sink takes them, by camera: uint8 (h, w, 3) RGB, or the bytes of a JPEG.
+
+    Raises StreamError for an image that cannot be used.
+    """
+    return {
+        camera.name: bytes(frame.images[camera.name].data)
+        if camera.name in jpeg_cameras
+        else image_to_rgb(frame.images[camera.name], camera.height, camera.width)
+        for camera in cameras
+    }

@@ -8,6 +8,8 @@ import time
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import qos_profile_services_default
+from rclpy.service_introspection import ServiceIntrospectionState
 from std_srvs.srv import SetBool, Trigger
 
 from dit_policy_ros.core.contract import Contract
@@ -71,7 +73,11 @@ class RecorderNode(GuardedLifecycleNode):
             (Trigger, "rerecord", self._on_rerecord),
             (SetBool, "recover", self._on_recover),
         ):
-            self.create_service(kind, f"~/{name}", callback, callback_group=services)
+            service = self.create_service(kind, f"~/{name}", callback, callback_group=services)
+            # A bag that holds these events can be cut into the same episodes (dit_policy bag_to_dataset).
+            service.configure_introspection(
+                self.get_clock(), qos_profile_services_default, ServiceIntrospectionState.CONTENTS
+            )
         self._operator_group = services
         self._clock_group = MutuallyExclusiveCallbackGroup()
         self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)

@@ -91,6 +91,13 @@ RECORDER_PARAMETERS = (
     Parameter("video.gop", int, _VIDEO.gop, "frames between key frames", "", 1, 300, read_only=True),
     Parameter("video.preset", str, _VIDEO.preset, "speed of h264 and hevc", read_only=True),
     Parameter("video.threads", int, _VIDEO.threads, "of each camera's encoder", "", 1, 64, read_only=True),
+    Parameter(
+        "video.keep_jpeg",
+        bool,
+        _VIDEO.keep_jpeg,
+        "keep the JPEG images of compressed cameras as they came instead of encoding them again",
+        read_only=True,
+    ),
     _share("max_missing", "share of frames without a fresh sample beyond which the verdict fails"),
     _share("min_rate", "share of fps that the slowest camera must reach"),
     _share("max_frozen", "share of new images that equal the one before"),

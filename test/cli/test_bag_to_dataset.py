@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bag gives the dataset that the recorder would have written, whatever its storage and its boundaries."""
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image, JointState
+from service_msgs.msg import ServiceEventInfo
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from std_srvs.srv._trigger import Trigger_Event
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.cli.bag_to_dataset import main
@@ -27,6 +31,10 @@ from dit_policy_ros.ros.convert import image_to_rgb, to_stamp
 from dit_policy_ros.ros.playback import Playback
 from dit_policy_ros.ros.recorder_parameters import COMMANDED, ActionSettings
 from dit_policy_ros.ros.recorder_streams import RecorderStreams
+from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
+from dit_policy_ros.srv._set_task import SetTask_Event
+from dit_policy_ros.srv._start_episode import StartEpisode_Event
+from dit_policy_ros.srv._stop_episode import StopEpisode_Event
 
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND
@@ -67,6 +75,11 @@ def messages(seconds: float = 6.0) -> list[tuple[int, str, object]]:
     return sorted(found, key=lambda entry: entry[0])
 
 
+UNKNOWN = "unknown"  # ros2 bag has no definition of service events to write
+EVENTS = {StartEpisode: StartEpisode_Event, StopEpisode: StopEpisode_Event, SetTask: SetTask_Event}
+EVENTS[Trigger] = Trigger_Event
+
+
 def write_bag(path: Path, plugin: StoragePlugin, found: list[tuple[int, str, object]]) -> Path:
     store = get_typestore(Stores.LATEST)
     with Writer(path, version=9, storage_plugin=plugin) as writer:
@@ -74,9 +87,14 @@ def write_bag(path: Path, plugin: StoragePlugin, found: list[tuple[int, str, obj
         for received, topic, message in found:
             if topic not in connections:
                 kind = type(message)
-                name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
-                connections[topic] = writer.add_connection(topic, name, typestore=store)
+                package, folder = kind.__module__.split(".")[:2]
+                name = f"{package}/{folder}/{kind.__name__}"
+                unknown = {"msgdef": "string unknown", "rihs01": UNKNOWN}
+                description = unknown if folder == "srv" else {"typestore": store}
+                connections[topic] = writer.add_connection(topic, name, **description)
             writer.write(connections[topic], received, serialize_message(message))
+    metadata = path / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace(UNKNOWN, "''"))
     return path
 
 
@@ -183,6 +201,104 @@ def test_a_second_run_adds_only_what_is_missing(config: Path, bag: Path, tmp_pat
     assert main([*arguments, "--episode", "0.5", "1.5", "pull", "--episode", "2", "3", "push"]) == 0
     assert "1 of 2 episodes are there already" in capsys.readouterr().out
     assert load(tmp_path / "set").num_episodes == 2
+
+
+class Calls:
+    """What the recorder's services publish about themselves."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, str, object]] = []
+
+    def add(self, when: float, name: str, kind, success: bool = True, **request) -> None:
+        """A call at a time [s]; its answer comes 10 ms later."""
+        number = len(self.found)
+        for delay, event_type in (
+            (0, ServiceEventInfo.REQUEST_RECEIVED),
+            (10, ServiceEventInfo.RESPONSE_SENT),
+        ):
+            event = EVENTS[kind]()
+            event.info.event_type, event.info.sequence_number = event_type, number
+            if delay:
+                event.response = [kind.Response(success=success)]
+            else:
+                event.request = [kind.Request(**request)]
+            received = BEGIN + round(when * SECOND) + delay * 1_000_000
+            self.found.append((received, f"/recorder/{name}/_service_event", event))
+
+
+def a_session() -> list[tuple[int, str, object]]:
+    """The robot's messages, and an operator who makes every kind of call."""
+    calls = Calls()
+    calls.add(0.5, "start_episode", StartEpisode, success=False, task="too early")
+    calls.add(1.0, "start_episode", StartEpisode, task="first")
+    calls.add(1.5, "start_episode", StartEpisode, success=False, task="one is running")
+    calls.add(2.0, "set_task", SetTask, task="renamed")
+    calls.add(2.2, "set_task", SetTask, success=False, task=" ")
+    calls.add(2.5, "stop_episode", StopEpisode, success=False, save=True)  # the disk was full
+    calls.add(2.8, "stop_episode", StopEpisode, save=True, success_label=False)
+    calls.add(3.0, "start_episode", StartEpisode, task="not wanted")
+    calls.add(3.2, "stop_episode", StopEpisode, save=False)
+    calls.add(3.4, "start_episode", StartEpisode, task="")
+    calls.add(4.0, "rerecord", Trigger)
+    calls.add(5.0, "stop_episode", StopEpisode, save=True, success_label=True)
+    calls.add(5.2, "start_episode", StartEpisode, task="never ended")
+    return sorted(messages() + calls.found, key=lambda entry: entry[0])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_service_events_give_the_episodes_that_the_operator_recorded(tmp_path, storage: str) -> None:
+    path = write_bag(tmp_path / "bag", STORAGES[storage], a_session())
+    if storage == "sqlite":
+        undefined(path, "DELETE FROM message_definitions WHERE topic_type LIKE '%_Event'")
+    config = tmp_path / "robot.yaml"
+    recorder = {"ros__parameters": {"task": "by default"}}
+    config.write_text(yaml.safe_dump({"/**": {"ros__parameters": SMALL_MAPPING}, "/recorder": recorder}))
+    arguments = [str(path), "--config", str(config), "--dataset", str(tmp_path / "set")]
+    assert main([*arguments, "--service-events", "/recorder"]) == 0
+    dataset = load(tmp_path / "set")
+    records = read_records(tmp_path / "set")
+    assert [records[index].success for index in range(dataset.num_episodes)] == [False, True]
+    seconds = [(records[index].recorded_ns - BEGIN) / SECOND for index in range(2)]
+    # It begins with the newest images when it was answered, as the recorder does.
+    assert all(0.0 < answered - begun < 0.08 for answered, begun in zip((1.01, 4.01), seconds, strict=True))
+    first, second = dataset.meta.episodes["length"][:]
+    assert seconds[0] + first / 30 == pytest.approx(2.5, abs=0.035)
+    assert seconds[1] + second / 30 == pytest.approx(5.0, abs=0.035)
+    tasks = [dataset[row]["task"] for row in range(dataset.num_frames)]
+    renamed = tasks.index("renamed")
+    assert 0.0 <= seconds[0] + renamed / 30 - 2.0 < 1 / 30
+    assert tasks == ["first"] * renamed + ["renamed"] * (first - renamed) + ["by default"] * second
+
+
+def undefined(bag: Path, statement: str) -> None:
+    """Changes what a bag says about its types."""
+    (database,) = bag.glob("*.db3")
+    with sqlite3.connect(database) as connection:
+        assert connection.execute(statement).rowcount > 0
+
+
+def test_service_events_need_a_task_and_something_saved(config: Path, tmp_path, capsys) -> None:
+    calls = Calls()
+    calls.add(1.0, "start_episode", StartEpisode, task="in vain")
+    calls.add(2.0, "stop_episode", StopEpisode, save=False)
+    bag = write_bag(tmp_path / "discarded", StoragePlugin.MCAP, messages(3.0) + calls.found)
+    arguments = ["--config", str(config), "--dataset", str(tmp_path / "set"), "--service-events", "/recorder"]
+    assert main([str(bag), *arguments]) == 2
+    assert "no episode begins on /recorder/start_episode/_service_event" in capsys.readouterr().err
+    calls.add(2.2, "start_episode", StartEpisode, task="")
+    calls.add(2.8, "stop_episode", StopEpisode, save=True)
+    bag = write_bag(tmp_path / "nameless", StoragePlugin.MCAP, messages(3.0) + calls.found)
+    assert main([str(bag), *arguments]) == 2
+    assert "begun without an instruction" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_bag_that_cannot_be_understood_is_named(config: Path, tmp_path, capsys) -> None:
+    bag = write_bag(tmp_path / "bag", StoragePlugin.SQLITE3, messages(1.0))
+    undefined(bag, "UPDATE message_definitions SET encoding = 'mystery'")
+    arguments = ["--config", str(config), "--dataset", str(tmp_path / "set"), "--topic", "/episode"]
+    assert main([str(bag), *arguments]) == 2
+    assert "in the encoding 'mystery'. Convert it to MCAP" in capsys.readouterr().err
 
 
 MISTAKES = {

@@ -13,8 +13,10 @@ from episodes import add, frame, load, make
 
 from dit_policy_ros.cli.inspect import main, numbers
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.episode_records import EpisodeRecord
 from dit_policy_ros.data.flags import failed_episodes, flagged_frames
 from dit_policy_ros.data.journal import EpisodeLabel
+from dit_policy_ros.data.overview import intervals
 from dit_policy_ros.data.recovery import left_behind
 
 
@@ -86,6 +88,16 @@ def test_the_picture_shows_every_episode(root: Path, tmp_path) -> None:
     assert image.shape[1] > image.shape[0] > 200
     reddish = (image[..., 0] > 200) & (image[..., 1] < 190) & (image[..., 2] < 190)
     assert reddish.sum() > 100  # the failed title and the flagged frame
+
+
+def test_intervals_are_from_one_new_sample_to_the_next() -> None:
+    record = EpisodeRecord(0, 8, repeated={"wrist": ((2, 3), (6, 6)), "top": ((7, 7),)})
+    found = intervals(record, 10.0)
+    times, gaps = found["wrist"]  # new are frames 0, 1, 4, 5, 7
+    np.testing.assert_allclose(times, [0.1, 0.4, 0.5, 0.7])
+    np.testing.assert_allclose(gaps, [0.1, 0.3, 0.1, 0.2])
+    assert found["top"][1].max() == pytest.approx(0.1)
+    assert set(found) == {"wrist", "top"}
 
 
 def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:

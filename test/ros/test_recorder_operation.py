@@ -17,9 +17,11 @@ pytest.importorskip("lerobot", reason="lerobot is not installed")
 from contracts import SMALL_CONTRACT
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from episodes import frame, load, make
+from rclpy.qos import qos_profile_services_default
 from recording_session import TASK, Session
 from ros_testing import call
 from sensor_msgs.msg import Joy
+from service_msgs.msg import ServiceEventInfo
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
@@ -28,6 +30,7 @@ from dit_policy_ros.data.episode_records import read_records
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.recorder_buttons import ACTIONS, Buttons
 from dit_policy_ros.srv import SetTask
+from dit_policy_ros.srv._set_task import SetTask_Event
 
 RECORDING, ENDED = RecorderStatus.RECORDING, RecorderStatus.ENDED
 
@@ -36,8 +39,17 @@ def frames(session: Session, count: int) -> None:
     session.wait_for_status(lambda status: status.frames >= count, f"{count} frames")
 
 
+def call_of(event: SetTask_Event) -> tuple[bytes, int]:
+    """Which call an event is of."""
+    return bytes(event.info.client_gid), event.info.sequence_number
+
+
 def test_the_instruction_changes_within_an_episode(start_session, tmp_path) -> None:
     session = start_session()
+    said: list[SetTask_Event] = []  # what a bag would be cut by
+    session.robot.create_subscription(
+        SetTask_Event, "/recorder/set_task/_service_event", said.append, qos_profile_services_default
+    )
     session.ready()
     early = call(session.robot, SetTask, "/recorder/set_task", SetTask.Request(task="push"))
     assert not early.success and "no episode is running" in early.message
@@ -50,6 +62,12 @@ def test_the_instruction_changes_within_an_episode(start_session, tmp_path) -> N
     assert call(session.robot, SetTask, "/recorder/set_task", SetTask.Request(task="push")).success
     frames(session, session.status.frames + 8)
     assert session.end().success
+    wait_for(lambda: any(event.response and event.response[0].success for event in said), 20.0, "the event")
+    (asked,) = [event for event in said if event.request and event.request[0].task == " "]
+    (answered,) = [event for event in said if event.response and call_of(event) == call_of(asked)]
+    assert asked.info.event_type == ServiceEventInfo.REQUEST_RECEIVED
+    assert answered.info.event_type == ServiceEventInfo.RESPONSE_SENT
+    assert not answered.response[0].success
     session.node.shut_down()
     dataset = load(tmp_path / "dataset")
     tasks = [dataset[row]["task"] for row in range(dataset.num_frames)]

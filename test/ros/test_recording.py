@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from contracts import SMALL_CONTRACT
 from rclpy.logging import get_logger
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from waiting import wait_for
 
 from dit_policy_ros.core.episode_sampler import EpisodeFrame
@@ -30,6 +30,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.next_index = 0
+        self.jpeg_cameras: set[str] = set()
         self.frames: list[tuple] = []
         self.calls: list[str] = []
         self.labels: list[EpisodeLabel] = []
@@ -144,6 +145,18 @@ def test_frames_arrive_decoded_and_in_order(sink: Sink, writer: EpisodeWriter) -
         [2],
         [5],
     ]
+
+
+def test_jpeg_images_that_are_to_be_kept_are_not_decoded(sink: Sink, writer: EpisodeWriter) -> None:
+    sink.jpeg_cameras = {"top"}
+    writer.begin()
+    jpeg = b"\xff\xd8 is handed on \xff\xd9"
+    images = {"top": CompressedImage(format="jpeg", data=jpeg), "wrist": image(32, 48)}
+    assert writer.put(EpisodeFrame(0, images, np.zeros(3), np.zeros(3)), TASK)
+    writer.end()
+    taken = sink.frames[0][0]
+    assert taken["top"] == jpeg
+    assert taken["wrist"].shape == (32, 48, 3)
 
 
 def test_nothing_is_taken_after_the_end(writer: EpisodeWriter) -> None:

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One stream of messages gives the recorder, at each instant, exactly what the policy node acts on."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+from contracts import small_mapping
+from sensor_msgs.msg import CompressedImage, Image, JointState
+
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.episode_sampler import EpisodeFrame, EpisodeSampler
+from dit_policy_ros.core.errors import StaleObservation
+from dit_policy_ros.core.joint_mapping import parse_mapping
+from dit_policy_ros.core.observation import Observation
+from dit_policy_ros.ros.convert import to_stamp
+from dit_policy_ros.ros.episode_writer import recorded_images
+from dit_policy_ros.ros.frame_decoder import FrameDecoder
+from dit_policy_ros.ros.playback import Playback
+from dit_policy_ros.ros.recorder_parameters import COMMAND, ActionSettings
+from dit_policy_ros.ros.recorder_streams import RecorderStreams
+from dit_policy_ros.ros.sensor_streams import SensorStreams
+
+MS = 1_000_000  # [ns]
+PERIOD = 40 * MS  # [ns] at 25 Hz every instant of the grid is a whole number of ns
+BEGIN = 1_700_000_000_000 * MS
+SECONDS = 6
+LOST = {"top": {60, 61}, "wrist": {35, 90, 91, 92}}  # images that never arrive
+
+
+def contract() -> Contract:
+    """The wrist camera sends JPEG, and says when an image was sent rather than exposed."""
+    mapping = small_mapping(fps=25.0)
+    cameras = dict(mapping["cameras"])
+    cameras["wrist"] = cameras["wrist"] | {"compressed": True, "latency": 0.012}
+    return Contract.from_mapping(mapping | {"cameras": cameras}, "test")
+
+
+def picture(number: int, height: int, width: int) -> np.ndarray:
+    """One of a kind, (h, w, 3)."""
+    return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def image(camera, number: int) -> Image | CompressedImage:
+    pixels = picture(number, camera.height, camera.width)
+    if camera.compressed:
+        return CompressedImage(format="jpeg", data=cv2.imencode(".jpg", pixels)[1].tobytes())
+    step = 3 * camera.width
+    return Image(height=camera.height, width=camera.width, encoding="rgb8", step=step, data=pixels.tobytes())
+
+
+def messages(robot: Contract) -> list[tuple[int, str, object]]:
+    """(received [ns], topic, message): the top camera ticks on the grid, nothing else does."""
+    rng = np.random.default_rng(1)
+    found: list[tuple[int, str, object]] = []
+    for camera in robot.cameras:
+        wrist = camera.name == "wrist"
+        for number in range(SECONDS * 25):
+            stamp = BEGIN + number * PERIOD + (7 * MS + int(rng.integers(-3 * MS, 3 * MS)) if wrist else 0)
+            delay = int(rng.integers(2 * MS, 20 * MS) if wrist else rng.integers(10 * MS, 39 * MS))
+            if number not in LOST[camera.name]:
+                message = image(camera, number + 1000 * wrist)
+                message.header.stamp = to_stamp(stamp)
+                found.append((stamp + delay, camera.topic, message))
+    received = 0
+    for number in range(SECONDS * 100):
+        stamp = BEGIN + number * 10 * MS + int(rng.integers(0, 4 * MS))
+        received = max(received + 1, stamp + int(rng.integers(MS, 5 * MS)))
+        names = list(rng.permutation(robot.joints))
+        joints = JointState(name=names, position=rng.normal(size=len(names)).tolist())
+        joints.header.stamp = to_stamp(stamp)
+        if not 220 <= number < 235:  # silent for longer than a frame lasts
+            found.append((received, "joint_states", joints))
+        if number % 3 == 0:
+            found.append((received, "command", joints))
+    return sorted(found, key=lambda entry: entry[0])
+
+
+@dataclass
+class Nodes:
+    """The two nodes' ways from messages to samples, fed with the same stream."""
+
+    robot: Contract
+    observed: list[tuple[Observation, dict[str, np.ndarray]]] = field(default_factory=list)
+    recorded: dict[int, tuple[EpisodeFrame, EpisodeSampler]] = field(default_factory=dict)  # by stamp [ns]
+
+    def __post_init__(self) -> None:
+        self._policy, self._recorder = Playback(pytest.fail), Playback(pytest.fail)
+        self._sensors = SensorStreams(self._policy, self.robot, n_obs_steps=2)
+        action = ActionSettings(COMMAND, "command", False, parse_mapping((), self.robot.joints, ""))
+        self._streams = RecorderStreams(self._recorder, self.robot, action)
+        self._decode = FrameDecoder({c.name: (c.height, c.width) for c in self.robot.cameras})
+        self._episode: EpisodeSampler | None = None  # from the beginning to the end
+        self._begun: list[EpisodeSampler] = []  # at every other instant; only their first frame is wanted
+
+    def play(self, step_ns: int = 5 * MS) -> None:
+        """All messages; both nodes look at their streams every 5 ms."""
+        left: Iterator = iter(messages(self.robot))
+        following = next(left)
+        for tick in range(BEGIN, BEGIN + SECONDS * 1000 * MS, step_ns):
+            while following is not None and following[0] <= tick:
+                self._receive(*following)
+                following = next(left, None)
+            for playback in (self._policy, self._recorder):
+                playback.now_ns = tick
+            if tick >= BEGIN + 500 * MS:
+                self._look(tick)
+
+    def _receive(self, received_ns: int, topic: str, message: object) -> None:
+        for playback in (self._policy, self._recorder):
+            playback.now_ns = received_ns
+            for one in playback.inputs:
+                if one.topic == topic:
+                    one.callback(message)
+
+    def _look(self, now_ns: int) -> None:
+        begin = functools.partial(
+            EpisodeSampler, self.robot, self._streams.observations, self._streams.actions, now_ns
+        )
+        try:
+            observation = self._sensors.observations.build(now_ns)
+        except StaleObservation:
+            with pytest.raises(StaleObservation):  # then no episode can begin either
+                begin()
+        else:
+            self.observed.append((observation, self._decode(observation)))
+            sampler = begin()
+            assert sampler.first_stamp_ns == observation.stamp_ns
+            if self._episode is None:
+                self._episode = sampler
+            elif observation.stamp_ns not in self.recorded:
+                self._begun.append(sampler)
+        while self._episode is not None and (frame := self._episode.poll(now_ns)) is not None:
+            self.recorded.setdefault(frame.stamp_ns, (frame, self._episode))
+        for sampler in list(self._begun):
+            if (frame := sampler.poll(now_ns)) is not None:
+                self.recorded.setdefault(frame.stamp_ns, (frame, sampler))
+                self._begun.remove(sampler)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Nodes:
+    nodes = Nodes(contract())
+    nodes.play()
+    return nodes
+
+
+def assert_same(nodes: Nodes, observation: Observation, images: dict, step: int, stamp_ns: int) -> None:
+    """One instant of an observation (of two, 1 is the newest) is the frame that was recorded for it."""
+    frame, sampler = nodes.recorded[stamp_ns]
+    np.testing.assert_array_equal(frame.state, observation.state[step])
+    taken = recorded_images(frame, nodes.robot.cameras, ())
+    for name, pixels in taken.items():
+        np.testing.assert_array_equal(pixels, images[name][step])
+        assert observation.image_stamps_ns[name][step] in sampler.image_stamps_ns[name]
+
+
+def test_whatever_the_policy_sees_is_what_is_recorded_for_that_instant(nodes: Nodes) -> None:
+    compared = set()
+    for observation, images in nodes.observed:
+        if observation.stamp_ns in nodes.recorded:
+            assert_same(nodes, observation, images, 1, observation.stamp_ns)
+            compared.add(observation.stamp_ns)
+    seen = {observation.stamp_ns for observation, _ in nodes.observed}
+    assert len(seen - compared) <= 5  # of the end, which no recorder can be sure of yet
+    assert len([stamp for stamp in compared if stamp % PERIOD]) > 50  # an instant that another stream set
+
+
+def test_whatever_the_policy_remembers_is_the_frame_before(nodes: Nodes) -> None:
+    compared = 0
+    for observation, images in nodes.observed:
+        before = observation.stamp_ns - PERIOD
+        if before in nodes.recorded:
+            assert_same(nodes, observation, images, 0, before)
+            compared += 1
+    assert compared > 100
+
+
+def test_lost_images_were_part_of_it(nodes: Nodes) -> None:
+    frames = [frame for frame, _ in nodes.recorded.values()]
+    assert {name for frame in frames for name in frame.repeated} == {"top", "wrist", "joint_states"}
+    images = [recorded_images(frame, nodes.robot.cameras, ()) for frame in frames]
+    assert len({image["top"].tobytes() for image in images}) > 100
