@@ -149,7 +149,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
                 display.phase(f"instruction {number} of {len(options.tasks)}: {instruction}")
                 follow(session, view, instruction, options.seed + number, min(options.task_time, left))
             elapsed = time.monotonic() - ready
-            status = view.status
+            status = view.at_work
             if status is None or not status.plans:
                 raise SessionError("the policy published no plan; see the logs in " + str(logs))
             cores = {

@@ -42,6 +42,7 @@ class DemoView:
     def __init__(self, node: Node, on_image: Callable[[int, NDArray[np.uint8], "DemoView"], None]) -> None:
         """on_image: called with the stamp [ns], the image uint8 (H, W, 3) RGB and this view."""
         self.status: PolicyStatus | None = None
+        self.at_work: PolicyStatus | None = None  # the newest while an instruction was judged
         self.referee: dict[str, str] = {}
         self.trial: Trial | None = None
         self.trials: list[Trial] = []
@@ -69,6 +70,8 @@ class DemoView:
         if self.trial is not None and reason not in ("", before):
             self.hold_reasons.setdefault(re.sub(r"\d+(\.\d+)?", "#", reason), reason)
         self.status = message
+        if self.trial is not None:
+            self.at_work = message
 
     def _take_referee(self, message: DiagnosticStatus) -> None:
         self.referee = {pair.key: pair.value for pair in message.values}
