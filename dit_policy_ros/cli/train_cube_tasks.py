@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the shipped checkpoint from nothing: stills, vision encoder, recorded demonstrations, policy.
+"""Makes a policy for the whole suite from nothing: stills, vision encoder, recorded demonstrations, policy.
 
-    dit_policy train --recipe cube_tasks --output checkpoints/cube_tasks
+    dit_policy train --recipe cube_tasks --output out/cube_tasks
 
 Every stage keeps its result in the work folder and is skipped when that is there, so an interrupted run goes
 on where it stopped. The demonstrations are recorded through ROS, as `dit_policy dataset` does it. Scenes,
@@ -52,7 +52,7 @@ console = Console()
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of the recipe; the defaults made the checkpoint that is shipped."""
+    """Options of the recipe."""
     result = argparse.ArgumentParser(
         prog="dit_policy train --recipe cube_tasks",
         description=__doc__,

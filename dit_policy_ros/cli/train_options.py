@@ -29,8 +29,8 @@ examples:
   four GPUs, or several machines (`accelerate config` asks for the details)
     accelerate launch --num_processes 4 -m dit_policy_ros.cli.train --dataset ~/datasets/pick \\
         --frame-store ~/frames --output out/pick
-  the checkpoint of the demo, from nothing (about an hour on two cores)
-    dit_policy train --recipe cube_tasks --output checkpoints/cube_tasks
+  a policy for the whole suite of simulated tasks, from nothing (hours on two cores)
+    dit_policy train --recipe cube_tasks --output out/cube_tasks
 
 Read: LeRobotDataset v3 folders: states, actions, one video per camera, one instruction per frame.
 Written to --output:

@@ -28,7 +28,7 @@ def share_directory(module_file: str | Path = __file__) -> Path:
 
 def default_checkpoint() -> Path:
     """The checkpoint that ships with the package: reaching, for the simulated robot."""
-    return share_directory() / "checkpoints" / "cube_tasks"
+    return share_directory() / "checkpoints" / "touch_cubes"
 
 
 def package_version() -> str:
