@@ -127,12 +127,10 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
 
 def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Success with its interval, and jerk, by setting."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.4 * len(results) + 1.2), sharey=True)
+    figure = Figure(figsize=(11, 0.4 * len(results) + 1.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
     names = [r["setting"] for r in results]
     rates = np.array([r["success_rate"] for r in results])  # (cells,)
     bounds = np.array([r["ci95"] for r in results])  # (cells, 2)
@@ -142,9 +140,7 @@ def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     right.barh(names, [r["jerk"] for r in results])
     right.set(xlabel="jerk, root mean square [rad/s^3]")
     left.invert_yaxis()
-    figure.tight_layout()
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
 
 
 def parse() -> argparse.Namespace:

@@ -11,7 +11,6 @@ an interrupted run goes on.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,8 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
+from dit_policy_ros.cli.dataset_lockstep import lockstep_demonstrations
+from dit_policy_ros.cli.demonstration import LINGER, Demonstration, until_kept
 from dit_policy_ros.cli.session import (
     Session,
     SessionError,
@@ -36,15 +37,12 @@ from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.ros import qos
 from dit_policy_ros.sim.robot import CAMERAS, CONTROLLERS
 from dit_policy_ros.sim.suite import Task, find, suite
-from dit_policy_ros.sim.tracking import FPS
 from dit_policy_ros.srv import StartEpisode, StopEpisode
 
 _READY_WITHIN = 30.0  # [s]
-_LINGER = 0.7  # [s] that is recorded after success: how to stay at the goal
 _SLOWER = 4.0  # a simulation on a busy computer may take so many times real time
 _AT_REST = 0.02  # [rad] between arms and commands
 _SETTLING = 0.5  # [s] a command must be in force before an episode begins, whose first frame looks back
-_MOST_FAILURES = 10  # in a row
 _JOINT_RATE = 62.5  # [Hz] of joint_states
 
 EPILOG = """\
@@ -55,17 +53,6 @@ example:
     dit_policy train --dataset out/lift --output out/lift_policy
 dit_policy evaluate --list-tasks lists the tasks.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One that was kept: its task, frames, and what the recorder has to say about it."""
-
-    task: Task
-    frames: int
-    fps: float
-    warnings: tuple[str, ...]
-    discarded: int  # attempts before it
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -126,7 +113,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     made: list[Demonstration] = []
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
         line = bar.add_task("demonstrations", total=len(order), note="starting")
-        for demonstration in (_in_turns if options.lock_step else demonstrations)(options, order):
+        record = lockstep_demonstrations if options.lock_step else demonstrations
+        for demonstration in record(options, order):
             made.append(demonstration)
             bar.update(line, advance=1, note=demonstration.task.instruction)
             for warning in demonstration.warnings:
@@ -134,13 +122,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.print(_table(tasks, made))
     console.print(f"{options.output} has {len(made)} demonstrations more.", soft_wrap=True)
     return 0
-
-
-def _in_turns(options: argparse.Namespace, order: Sequence[Task]) -> Iterator[Demonstration]:
-    from dit_policy_ros.cli.dataset_lockstep import lockstep_demonstrations
-
-    for task, frames, discarded in lockstep_demonstrations(options, order):
-        yield Demonstration(task, frames, FPS, (), discarded)
 
 
 def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterator[Demonstration]:
@@ -164,18 +145,9 @@ def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterat
         view = _View(session)
         session.transition(Transition.TRANSITION_CONFIGURE, "recorder")
         session.transition(Transition.TRANSITION_ACTIVATE, "recorder")
-        seed, failures = options.seed, 0
-        for task in order:
-            discarded = 0
-            while (kept := _record(session, view, task, seed, discarded)) is None:
-                discarded, failures, seed = discarded + 1, failures + 1, seed + 1
-                if failures == _MOST_FAILURES:
-                    raise SessionError(
-                        f"{failures} demonstrations in a row failed, the last one: {task.instruction}; is "
-                        f"this computer too busy? See the logs in {options.logs}"
-                    )
-            failures, seed = 0, seed + 1
-            yield kept
+        yield from until_kept(
+            order, options.seed, lambda task, seed, before: _record(session, view, task, seed, before)
+        )
         session.transition(Transition.TRANSITION_DEACTIVATE, "recorder")
 
 
@@ -202,7 +174,7 @@ class _View:
         self._told: dict[str, float] = {}
         node = session.node
         node.create_subscription(DiagnosticStatus, "/sim/referee", self._take_referee, qos.STATUS)
-        node.create_subscription(JointState, "/joint_states", self._take_joints, 1)
+        node.create_subscription(JointState, "/joint_states", self._take_joints, qos.NEWEST)
         for name in CONTROLLERS:
             topic = f"/{name}/joint_trajectory"
             node.create_subscription(JointTrajectory, topic, self._take_command, qos.TRAJECTORIES)
@@ -260,8 +232,8 @@ def _record(session: Session, view: _View, task: Task, seed: int, discarded: int
     session.wait(over, task.time_limit * _SLOWER)
     done = view.referee[f"{task.instruction}/done"] != "no"
     if done:
-        ended_at = view.scene_time() + _LINGER
-        session.wait(lambda: view.scene_time() >= ended_at, _LINGER * _SLOWER)
+        ended_at = view.scene_time() + LINGER
+        session.wait(lambda: view.scene_time() >= ended_at, LINGER * _SLOWER)
     ended = session.call(
         StopEpisode, "/recorder/stop_episode", StopEpisode.Request(save=done, success_label=done)
     )

@@ -5,7 +5,6 @@ What policy_node does to chunks (ensembling, splicing, limits) is done here by t
 computer does to time is chosen. So a seed is an outcome, and comparisons do not depend on the machine.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from dit_policy_ros.cli.lockstep import History
 from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.contract_parser import parse_contract
@@ -80,9 +80,7 @@ class NodeActor:
             contract.joints, contract.limits, contract.dt_ns, motion_settings(settings.parameters, contract)
         )
         self._seeds = np.random.default_rng(seed)
-        self._cameras, history = tuple(policy.image_shapes), policy.n_obs_steps
-        self._images: dict[str, deque[np.ndarray]] = {name: deque(maxlen=history) for name in self._cameras}
-        self._states: deque[np.ndarray] = deque(maxlen=history)
+        self._history = History(policy)
         self._under_way: tuple[int, Chunk] | None = None  # due [ns]
         self._began_ns: int | None = None
         self.velocities: list[tuple[int, list[float]]] = []  # stamp [ns], of the arm joints [rad/s]
@@ -93,7 +91,7 @@ class NodeActor:
         now_ns = sim.time_ns
         if self._began_ns is None:
             self.pipeline.start(sim.joint_positions, now_ns)
-        self._observe(sim)
+        self._history.observe(sim)
         self.velocities.append((now_ns, sim.joint_velocities[self._arms].tolist()))
         self._take_chunk(now_ns)
         if self._under_way is None and self._is_due(now_ns):
@@ -105,13 +103,6 @@ class NodeActor:
                 self.pipeline.hold("no new plan came in time", now_ns, sim.joint_positions)
         return self.pipeline.plan.sample_at(now_ns + self._period_ns)[0]
 
-    def _observe(self, sim: BimanualSim) -> None:
-        rendered = sim.render(*self._cameras) if self._cameras else {}
-        for _ in range(1 if self._states else self._policy.n_obs_steps):
-            self._states.append(sim.joint_positions.astype(np.float32))
-            for camera in self._cameras:
-                self._images[camera].append(rendered[camera])
-
     def _is_due(self, now_ns: int) -> bool:
         history_ns = (self._policy.n_obs_steps - 1) * self._period_ns
         rested = self._began_ns is None or now_ns - self._began_ns >= self._interval_ns
@@ -119,9 +110,8 @@ class NodeActor:
         return rested and not holds and self.pipeline.may_observe(now_ns - history_ns)
 
     def _infer(self, now_ns: int) -> None:
-        images = {camera: np.stack(queue) for camera, queue in self._images.items()}  # (n_obs, H, W, 3)
-        seed = int(self._seeds.integers(2**63))
-        actions = predict_seeded(self._policy, images, np.stack(self._states), self._instruction, seed)
+        history, seed = self._history, int(self._seeds.integers(2**63))
+        actions = predict_seeded(self._policy, history.images, history.state, self._instruction, seed)
         self._under_way = now_ns + self._latency_ns, Chunk(now_ns, self._period_ns, actions.astype(float))
         self._began_ns = now_ns
 

@@ -29,7 +29,7 @@ examples:
   four GPUs, or several machines (`accelerate config` asks for the details)
     accelerate launch --num_processes 4 -m dit_policy_ros.cli.train --dataset ~/datasets/pick \\
         --frame-store ~/frames --output out/pick
-  a policy for the whole suite of simulated tasks, from nothing (hours on two cores)
+  a policy for the whole suite of simulated tasks, from nothing
     dit_policy train --recipe cube_tasks --output out/cube_tasks
 
 Read: LeRobotDataset v3 folders: states, actions, one video per camera, one instruction per frame.

@@ -4,11 +4,11 @@
 import time
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
 from dit_policy_ros.ros.convert import stamp_ns, to_stamp
+from dit_policy_ros.ros.qos import CLOCK, COMMANDS
 
 MAX_BEHIND_NS = 20_000_000  # of simulated time that a simulation makes up for; more than that comes later
 MAX_AHEAD_NS = 40_000_000  # of an operator's newest command, who gives 30 a second
@@ -53,8 +53,8 @@ class OwnClock:
         self._node, self._speed = node, speed
         self._heard = (0, 0)  # stamp [ns] of the operator's newest command, and when it came
         if waits_for:
-            node.create_subscription(JointState, waits_for, self._hear, QoSProfile(depth=10))
-        self._publisher = node.create_publisher(Clock, "/clock", QoSProfile(depth=10))
+            node.create_subscription(JointState, waits_for, self._hear, COMMANDS)
+        self._publisher = node.create_publisher(Clock, "/clock", CLOCK)
         self._anchor = (0, 0)  # steady clock and simulated time [ns] from which the goal is counted
 
     def begin(self) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -23,7 +22,7 @@ from dit_policy_ros.ros.lifecycle import run_node
 from dit_policy_ros.ros.node_help import print_help_if_asked
 from dit_policy_ros.ros.parameter_table import Parameter
 from dit_policy_ros.ros.parameters import declare_parameters, read_settings
-from dit_policy_ros.ros.qos import TRAJECTORIES
+from dit_policy_ros.ros.qos import COMMANDS, NEWEST, TRAJECTORIES
 from dit_policy_ros.ros.sim_messages import cube_frames
 from dit_policy_ros.sim.disturbance import Disturbance
 from dit_policy_ros.sim.operator import Operator
@@ -47,8 +46,6 @@ TELEOP_PARAMETERS = (
 )  # fmt: skip
 _ARMS = np.array(["gripper" not in name for name in JOINTS])  # (14,)
 _LOST = 0.8  # [rad] between an arm and its command; fast turns leave half of it
-_NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)  # no backlog, however busy we are
-_LEADER = QoSProfile(depth=10)  # reliable: the simulator's clock may wait for it
 _AHEAD = Duration(nanosec=round(2e9 / FPS))  # until a command is reached: the next one comes half-way
 
 
@@ -79,9 +76,9 @@ class TeleopNode(Node):
             name: self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", TRAJECTORIES)
             for name in CONTROLLERS
         }
-        self._leader = self.create_publisher(JointState, "leader/joint_states", _LEADER)
-        self.create_subscription(JointState, "joint_states", self._take_joints, _NEWEST)
-        self.create_subscription(PoseArray, "sim/cubes", self._take_cubes, _NEWEST)
+        self._leader = self.create_publisher(JointState, "leader/joint_states", COMMANDS)
+        self.create_subscription(JointState, "joint_states", self._take_joints, NEWEST)
+        self.create_subscription(PoseArray, "sim/cubes", self._take_cubes, NEWEST)
         self.create_service(SetTask, "~/set_task", self._set_task)
         self.create_service(SetBool, "~/hold", self._hold)
         self.create_timer(1.0 / FPS, self._act)

@@ -2,7 +2,7 @@
 """Stills of the scene with what is in them, for teaching a vision encoder where things are."""
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, count, islice
 
 import numpy as np
 
@@ -14,15 +14,15 @@ from dit_policy_ros.sim.suite import suite
 from dit_policy_ros.sim.trial import carry_out
 
 _EVERY = 6  # periods of 1/30 s between two stills of one task
+_DISTURBANCE = 0.008  # [rad], standard deviation of what leads the arms astray
 _TURNS = 4  # a square looks the same after a quarter turn
 
 
-def scene_stills(sim: BimanualSim, count: int, seed: int, camera: str) -> Iterator[Scene]:
-    """Yields ``count`` stills: half of them of random scenes, half of scripted tasks on their way."""
-    random = sample_scenes(sim, count // 2, seed, (camera,))
-    rest = count - count // 2
+def scene_stills(sim: BimanualSim, number: int, seed: int, camera: str) -> Iterator[Scene]:
+    """Yields ``number`` stills: half of them of random scenes, half of scripted tasks on their way."""
+    random = number // 2
     return chain(
-        random, (scene for scene, _ in zip(_on_the_way(sim, seed, camera), range(rest), strict=False))
+        sample_scenes(sim, random, seed, (camera,)), islice(_on_the_way(sim, seed, camera), number - random)
     )
 
 
@@ -33,7 +33,7 @@ def _on_the_way(sim: BimanualSim, seed: int, camera: str) -> Iterator[Scene]:
         sim.reset(seed=int(rng.integers(2**31)), arm_jitter=0.05)
         task = tasks[int(rng.integers(len(tasks)))]
         operator.begin(sim, task)
-        error, periods, made = Disturbance(rng, 0.008), iter(range(10**9)), list[Scene]()
+        error, periods, made = Disturbance(rng, _DISTURBANCE), count(), list[Scene]()
 
         def act(sim: BimanualSim, error=error, periods=periods, made=made) -> np.ndarray:
             if next(periods) % _EVERY == 0:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One task carried out in lock-step, whoever acts: no clock, so a seed is an outcome."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from dit_policy_ros.sim.judge import Judge, look
+from dit_policy_ros.sim.judge import Instant, Judge, look
 from dit_policy_ros.sim.robot import STEP_NS, BimanualSim
 from dit_policy_ros.sim.suite import Task, on_the_way
 from dit_policy_ros.sim.tracking import FPS
@@ -38,6 +38,26 @@ class Outcome:
         return () if self.success else tuple(each for each in self.did if each not in own)
 
 
+def through_period(
+    sim: BimanualSim, target: np.ndarray, start_ns: int, period: int, fps: float = FPS
+) -> Iterator[Instant]:
+    """Lead the robot to a target (14,) [rad], [m] over one period; yields what judges see on the way.
+
+    Args:
+        sim: at the beginning of the period.
+        target: within the limits by the end of it.
+        start_ns: when the first period began [ns].
+        period: number of this one.
+        fps: [Hz].
+    """
+    before, target = sim.command, np.clip(target, sim.lower, sim.upper)  # (14,)
+    for part in range(1, _LOOKS + 1):
+        then_ns = start_ns + round((period + part / _LOOKS) * 1e9 / fps)
+        steps = max(1, round((then_ns - sim.time_ns) / STEP_NS))
+        sim.step_towards(before + (target - before) * (part / _LOOKS), steps)
+        yield look(sim)
+
+
 def carry_out(
     sim: BimanualSim, task: Task, act: Act, others: Iterable[Task] = (), fps: float = FPS
 ) -> Outcome:
@@ -54,12 +74,7 @@ def carry_out(
     judges = [asked, *(Judge(other) for other in others if other != task)]
     seconds = task.time_limit
     for period in range(round(task.time_limit * fps)):
-        before, target = sim.command, np.clip(act(sim), sim.lower, sim.upper)  # (14,)
-        for part in range(1, _LOOKS + 1):
-            then_ns = start_ns + round((period + part / _LOOKS) * 1e9 / fps)
-            steps = max(1, round((then_ns - sim.time_ns) / STEP_NS))
-            sim.step_towards(before + (target - before) * (part / _LOOKS), steps)
-            instant = look(sim)
+        for instant in through_period(sim, act(sim), start_ns, period, fps):
             for judge in judges:
                 judge.observe(instant)
         if asked.done:

@@ -8,7 +8,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from dit_policy_ros.cli.dataset import Demonstration, _table, main
+from dit_policy_ros.cli.dataset import _table, main
+from dit_policy_ros.cli.demonstration import Demonstration, until_kept
+from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.data.flags import failed_episodes
 from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.sim.suite import Lift, suite
@@ -50,6 +52,21 @@ def test_in_lock_step_the_same_seed_is_the_same_dataset(tmp_path: Path) -> None:
     led_astray = (one.state[1:] - one.action[:-1])[:, :6]
     assert 0.001 < np.abs(led_astray).mean() < 0.1, "the arms follow, a little off"
     assert failed_episodes(tmp_path / "one") == {}
+
+
+def test_what_fails_is_tried_again_in_another_scene_but_not_for_ever() -> None:
+    red, blue = Lift("left", "red"), Lift("right", "blue")
+    tried: list[tuple[str, int, int]] = []
+
+    def attempt(task: Lift, seed: int, discarded: int) -> Demonstration | None:
+        tried.append((task.colour, seed, discarded))
+        return Demonstration(task, 9, 30.0, (), discarded) if seed in (5, 8) else None
+
+    kept = until_kept([red, blue, red], 5, attempt)
+    assert [next(kept).discarded, next(kept).discarded] == [0, 2]
+    assert tried == [("red", 5, 0), ("blue", 6, 0), ("blue", 7, 1), ("blue", 8, 2)]
+    with pytest.raises(SimulationError, match="10 demonstrations in a row failed: lift the red cube"):
+        next(kept)
 
 
 def test_the_table_counts_by_task() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 import pyarrow.parquet as pq
-from episodes import CAMERAS, JOINTS, add, assert_holds, frame, load, make
+from episodes import CAMERAS, JOINTS, add, assert_holds, extend_by_lerobot, frame, load, make
 
 from dit_policy_ros.data.dataset_files import features_of
 from dit_policy_ros.data.video_settings import VideoSettings
@@ -91,26 +91,13 @@ def test_the_description_and_the_statistics_are_the_same(ours: Path, theirs: Pat
 def test_lerobot_goes_on_with_ours_and_we_with_theirs(theirs: Path, tmp_path) -> None:
     import shutil
 
-    from lerobot.datasets import LeRobotDataset
-
-    from dit_policy_ros.data.quiet import quiet
-
     root = Path(shutil.copytree(theirs, tmp_path / "dataset"))
     writer = make(root)
     assert writer.next_index == 2
     add(writer, 2, 4, TASKS[0])
     writer.save_episode()
     writer.finalize()
-    with quiet():
-        dataset = LeRobotDataset.resume("local/test", root=root, streaming_encoding=True)
-        for index in range(3):
-            one = frame(3, index)
-            images = {f"observation.images.{name}": image for name, image in one["images"].items()}
-            vectors = {"observation.state": one["state"], "action": one["action"]}
-            vectors = {name: value.astype(np.float32) for name, value in vectors.items()}
-            dataset.add_frame({**images, **vectors, "task": TASKS[1]})
-        dataset.save_episode()
-        dataset.finalize()
+    extend_by_lerobot(root, 3, 3, TASKS[1])
     writer = make(root)
     add(writer, 0, 6, TASKS[1])
     assert writer.save_episode() == 4

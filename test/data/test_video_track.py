@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 import av
 import cv2
-from episodes import CAMERAS, JOINTS, frame, load, make
+from episodes import CAMERAS, JOINTS, extend_by_lerobot, frame, load, make
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.edit import remove_episodes
@@ -130,26 +130,13 @@ def test_an_interrupted_episode_is_kept_with_the_same_bytes(tmp_path) -> None:
 
 
 def test_lerobot_edits_and_extends_it(tmp_path) -> None:
-    from lerobot.datasets import LeRobotDataset
-
-    from dit_policy_ros.data.quiet import quiet
-
     root = tmp_path / "dataset"
     episodes = [[jpeg(picture(10 * episode + index)) for index in range(4)] for episode in range(3)]
     for images in episodes:
         record(root, images)
     remove_episodes(root, [1])
     assert [stored(root, episode) for episode in (0, 1)] == [episodes[0], episodes[2]]
-    with quiet():
-        dataset = LeRobotDataset.resume("local/test", root=root, streaming_encoding=True)
-        for index in range(3):
-            one = frame(1, index)
-            images = {f"observation.images.{name}": image for name, image in one["images"].items()}
-            vectors = {"observation.state": one["state"], "action": one["action"]}
-            vectors = {name: value.astype(np.float32) for name, value in vectors.items()}
-            dataset.add_frame({**images, **vectors, "task": "push"})
-        dataset.save_episode()
-        dataset.finalize()
+    extend_by_lerobot(root, 1, 3, "push")
     record(root, episodes[1])
     assert [stored(root, episode) for episode in (0, 1, 3)] == [episodes[0], episodes[2], episodes[1]]
     dataset = load(root)

@@ -118,7 +118,8 @@ def test_the_writer_and_relocate_say_that_lerobot_cannot_load_it(
         ({"vision_encoder_lr_multiplier": -0.1}, "vision_encoder_lr_multiplier: expected 0 (frozen) or more"),
         (
             {"type": POLICY_TYPE},
-            "'conditioning', 'image_tokens', 'relative_entries', 'vision_encoder_family': LeRobot's",
+            "'conditioning', 'image_tokens', 'relative_entries', 'vision_encoder_family': LeRobot's "
+            "'multi_task_dit' has no",
         ),
     ],
 )

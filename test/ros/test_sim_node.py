@@ -15,12 +15,16 @@ from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from ros_testing import call, spinning  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
 
 from dit_policy_ros.ros.convert import stamp_ns, to_stamp  # noqa: E402
-from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS  # noqa: E402
+from dit_policy_ros.ros.qos import COMMANDS  # noqa: E402
+from dit_policy_ros.ros.sim_clock import MAX_AHEAD_NS  # noqa: E402
+from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS, STEP_NS  # noqa: E402
 
 START = 60.0  # [s] a process may take to start on a busy machine
 WAIT = 20.0  # [s]
@@ -227,6 +231,42 @@ def test_grippers_take_goals_if_they_are_asked_to(ros_domain, start_process, wai
         assert not refused.result().accepted
         assert not listener.commands["left_gripper_controller"].get_subscription_count()
         client.destroy()
+
+
+def test_its_own_clock_waits_for_the_operator_and_goes_on_without_one(ros_domain, start_process, wait_for):
+    parameters = ("speed:=20.0", "waits_for:=leader/joint_states", "cameras:=[top]")
+    given = [part for each in parameters for part in ("-p", each)]
+    process = start_process("sim", "dit_policy_ros.ros.sim_node", "--ros-args", *given)
+    node = rclpy.create_node("operator")
+    clock: list[int] = []
+    images: list[int] = []
+    node.create_subscription(Clock, "/clock", lambda m: clock.append(stamp_ns(m.clock)), 10)
+    node.create_subscription(Image, "/top/image_raw", lambda m: images.append(stamp_ns(m.header.stamp)), 50)
+    leader = node.create_publisher(JointState, "leader/joint_states", COMMANDS)
+    standing: list[int] = []  # the stamp of the operator who takes his time
+
+    def say_the_same() -> None:
+        if standing:
+            leader.publish(JointState(header=Header(stamp=to_stamp(standing[0]))))
+
+    timer = node.create_timer(0.05, say_the_same)
+    with spinning(node):
+        wait_for(lambda: process.alive and len(images) > 30, START, "time passes without an operator")
+        wait_for(lambda: leader.get_subscription_count() > 0, WAIT, "the simulator listens")
+        standing.append(clock[-1])
+        wait_for(lambda: len(clock) > 50 and len(set(clock[-50:])) == 1, WAIT, "the clock stands still")
+        assert standing[0] <= clock[-1]
+        seen = clock[-1]
+        standing[0] = seen + 500_000_000
+        wait_for(lambda: clock[-1] > seen + 400_000_000, WAIT, "it follows the operator")
+        wait_for(lambda: len(set(clock[-50:])) == 1, WAIT, "and waits again")
+        assert clock[-1] <= standing[0] + MAX_AHEAD_NS + STEP_NS
+        node.destroy_timer(timer)
+        wait_for(lambda: clock[-1] > standing[0] + 10**9, WAIT, "a silent operator is not waited for")
+    assert all(np.diff(clock) >= 0), "it never goes back"
+    gaps = np.diff(images) * 1e-9 * 30
+    np.testing.assert_allclose(gaps, 1.0, atol=0.1, err_msg="no image is left out, however fast time goes")
+    node.destroy_node()
 
 
 def test_without_a_renderer_it_says_what_to_install(ros_domain, start_process):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.quiet import quiet
 from dit_policy_ros.data.writer import DatasetWriter
 
 CAMERAS = (Camera("top", "/top", 48, 64, 0.2), Camera("wrist", "/wrist", 32, 48, 0.2))
@@ -35,6 +36,22 @@ def frame(episode: int, index: int) -> dict:
 def add(writer: DatasetWriter, episode: int, frames: int, task: str = "touch the cube") -> None:
     for index in range(frames):
         writer.add_frame(**frame(episode, index), task=task)
+
+
+def extend_by_lerobot(root: Path, episode: int, frames: int, task: str) -> None:
+    """Have LeRobot itself go on with a dataset, by an episode of frames as `add` makes them."""
+    from lerobot.datasets import LeRobotDataset
+
+    with quiet():
+        dataset = LeRobotDataset.resume("local/test", root=root, streaming_encoding=True)
+        for index in range(frames):
+            one = frame(episode, index)
+            images = {f"observation.images.{name}": image for name, image in one["images"].items()}
+            vectors = {"observation.state": one["state"], "action": one["action"]}
+            vectors = {name: value.astype(np.float32) for name, value in vectors.items()}
+            dataset.add_frame({**images, **vectors, "task": task})
+        dataset.save_episode()
+        dataset.finalize()
 
 
 def load(root: Path):

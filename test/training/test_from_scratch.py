@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoders and tokenizers of one's own: what they must be able to do."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import SIDE, TASKS, tiny_tokenizer
 
 from dit_policy_ros.data.video_frames import reduce_images
 from dit_policy_ros.policy.encoders import VisionEncoder
-from dit_policy_ros.training.demo_policy import IMAGE_SIDE, build_demo_policy, demo_config
+from dit_policy_ros.training.demo_policy import build_demo_policy, demo_config
 from dit_policy_ros.training.tiny_clip import (
     BEGIN,
     END,
@@ -38,7 +41,8 @@ def test_grid_embedding_tells_places_apart_and_neighbours_are_alike() -> None:
     assert gaps[0, 1] < gaps[0, 3] and gaps[0, 8] < gaps[0, 24]
 
 
-def test_the_pretext_teaches_an_encoder_where_things_are() -> None:
+def taught(steps: int, **options: Any) -> tuple[np.ndarray, list[float]]:
+    """Errors (3, 2) of two places on held-out images, and the losses."""
     data = tiny_demonstrations(episodes=60, length=1)
     images = (
         torch.from_numpy(reduce_images(data.images["cam0"], (SIDE, SIDE))).permute(0, 3, 1, 2).float() / 128
@@ -54,13 +58,30 @@ def test_the_pretext_teaches_an_encoder_where_things_are() -> None:
         encoder,
         lambda frames: images[frames],
         places,
-        steps=150,
+        steps=steps,
         batch_size=32,
         learning_rate=3e-3,
         report=lambda step, loss: losses.append(loss),
+        **options,
     )
+    return errors, losses
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_pretext_teaches_an_encoder_where_things_are(compiled: bool) -> None:
+    errors, losses = taught(150, compiled=compiled)
     assert errors.shape == (3, 2), "a twentieth is held out"
     assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:10])
+
+
+def test_a_target_without_weight_is_not_taught() -> None:
+    _, both = taught(1)
+    _, first = taught(1, weights=np.array([1.0, 0.0], np.float32))
+    _, second = taught(1, weights=np.array([0.0, 1.0], np.float32))
+    assert first[0] + second[0] == pytest.approx(both[0], rel=1e-5), "the loss is their sum"
+    assert 0.0 < first[0] != second[0] > 0.0
+    _, none = taught(1, weights=np.zeros(2, np.float32))
+    assert none == [0.0]
 
 
 def test_the_demos_network_is_small_and_sees_the_central_square() -> None:
@@ -69,5 +90,5 @@ def test_the_demos_network_is_small_and_sees_the_central_square() -> None:
     image = torch.zeros(1, 3, 240, 320)
     image[..., 40:280] = 1.0  # the central square of a 4:3 image
     seen = policy.observation_encoder.eval().resize_and_crop(image)
-    assert seen.shape == (1, 3, IMAGE_SIDE, IMAGE_SIDE) and seen[..., 1:-1].min() > 0.99
+    assert seen.shape == (1, 3, 144, 144) and seen[..., 1:-1].min() > 0.99
     assert len(tokenizer.tokenizer) == policy.observation_encoder.text_encoder.text_encoder.config.vocab_size

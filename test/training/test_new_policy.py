@@ -16,7 +16,6 @@ from dit_policy_ros.policy.clip_files import write_clip_files
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
-from dit_policy_ros.training.demo_policy import RESIZED
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import check_reachable, policy_options, reading_size, start_of
 
@@ -59,7 +58,7 @@ def test_options_with_a_mistake(options: dict[str, Any], expected: str) -> None:
 
 
 def test_images_are_kept_as_the_policy_reads_them(tmp_path: Path) -> None:
-    assert reading_size(TrainConfig(), None) == RESIZED
+    assert reading_size(TrainConfig(), None) == (144, 192)
     assert reading_size(TrainConfig(network="clip"), None) is None
     assert reading_size(TrainConfig(policy={"image_resize_shape": [48, 64]}), None) == (48, 64)
     assert reading_size(TrainConfig(), read_checkpoint(save_tiny(tmp_path / "c"))) == (24, 24)
