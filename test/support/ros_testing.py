@@ -3,6 +3,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +44,23 @@ def spinning(*nodes: Any) -> Iterator[None]:
 
 
 def call(node: Any, service_type: Any, name: str, request: Any, timeout: float = 10.0) -> Any:
-    """Calls a service of another process and returns its answer; `node` must be spinning."""
+    """Calls a service of another process and returns its first answer; `node` must be spinning.
+
+    A client that sees a server may not have been seen by it yet; what it asks then is lost, as no one keeps
+    it. So it asks again half-way. A server answers in order, so that the first answer is to what it first heard.
+    """
     client = node.create_client(service_type, name)
+    futures = []
+
+    def answered() -> bool:
+        if time.monotonic() - begun >= len(futures) * timeout / 2:
+            futures.append(client.call_async(request))
+        return any(future.done() for future in futures)
+
     try:
         wait_for(client.service_is_ready, timeout, f"service {name} appears")
-        future = client.call_async(request)
-        wait_for(future.done, timeout, f"service {name} answers")
-        return future.result()
+        begun = time.monotonic()
+        wait_for(answered, timeout, f"service {name} answers")
+        return next(future.result() for future in futures if future.done())
     finally:
         node.destroy_client(client)
