@@ -47,7 +47,7 @@ def call(node: Any, service_type: Any, name: str, request: Any, timeout: float =
     """Calls a service of another process and returns its first answer; `node` must be spinning.
 
     A client that sees a server may not have been seen by it yet; what it asks then is lost, as no one keeps
-    it. So it asks again half-way. A server answers in order, so that the first answer is to what it first heard.
+    it. So it asks again half-way. A server answers in order: the first answer is to what it first heard.
     """
     client = node.create_client(service_type, name)
     futures = []
