@@ -79,6 +79,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="standard deviation [rad] of the error that leads the arms astray; default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
+        "--knocks", type=float, default=0.0,
+        help="how often [1/s] a knock leads the arms astray by centimetres; default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--start-anywhere", action="store_true",
+        help="with --lock-step, begin with the arm somewhere over the mat, not near its home",
+    )  # fmt: skip
+    parser.add_argument(
         "--lock-step", action="store_true",
         help="without ROS and its latency, as fast as this computer can; the writer is the recorder's",
     )  # fmt: skip
@@ -86,6 +94,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.demonstrations < 1:
         parser.error(f"--demonstrations: expected at least 1, got {options.demonstrations}")
+    if not 0.0 <= options.knocks <= 5.0:
+        parser.error(f"--knocks: expected 0 to 5 per second, got {options.knocks}")
+    if options.start_anywhere and not options.lock_step:
+        parser.error("--start-anywhere: only with --lock-step; sim_node's scenes begin with the arms at home")
     if not 0.1 <= options.speed <= 100.0:
         parser.error(f"--speed: expected 0.1 to 100 times real time, got {options.speed}")
     return options
@@ -129,7 +141,8 @@ def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterat
     options.logs.mkdir(parents=True, exist_ok=True)
     recorder = {"dataset": str(options.output.absolute()), "use_sim_time": "true"}
     teleop = {
-        "seed": str(options.seed), "disturbance": str(float(options.disturbance)), "use_sim_time": "true"
+        "seed": str(options.seed), "disturbance": str(float(options.disturbance)),
+        "knocks": str(float(options.knocks)), "use_sim_time": "true",
     }  # fmt: skip
     sim = {"cameras": f"[{', '.join(options.cameras)}]", "speed": str(float(options.speed))}
     sim |= {"waits_for": "leader/joint_states", "joint_state_rate": str(_JOINT_RATE)}

@@ -15,7 +15,8 @@ from dit_policy_ros.sim.disturbance import Disturbance
 from dit_policy_ros.sim.judge import Judge
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import JOINTS, BimanualSim
-from dit_policy_ros.sim.suite import Task
+from dit_policy_ros.sim.starts import Starts
+from dit_policy_ros.sim.suite import Task, first_arm
 from dit_policy_ros.sim.tracking import FPS
 from dit_policy_ros.sim.trial import through_period
 
@@ -32,12 +33,14 @@ def lockstep_demonstrations(options: argparse.Namespace, order: Sequence[Task]) 
     with contextlib.ExitStack() as stack:
         stack.callback(writer.finalize)
         sim = stack.enter_context(BimanualSim(options.seed, width=WIDTH, height=HEIGHT))
-        operator = Operator(rng)
+        operator, starts = Operator(rng), Starts(rng) if options.start_anywhere else None
 
         def attempt(task: Task, seed: int, discarded: int) -> Demonstration | None:
             sim.reset(seed=seed, arm_jitter=_ARM_JITTER)
+            if starts is not None:
+                starts.place(sim, first_arm(task))
             operator.begin(sim, task)
-            error = Disturbance(rng, options.disturbance)
+            error = Disturbance(rng, options.disturbance, knock_rate=options.knocks)
             frames = _record(writer, sim, operator, task, error, options.cameras)
             return Demonstration(task, frames, FPS, (), discarded) if frames else None
 

@@ -114,6 +114,7 @@ class PolicyConfig:
     # beyond LeRobot; see EXTENSIONS and docs/policy.md
     conditioning: Literal["adaln", "cross_attention", "in_context", "joint"] = "adaln"
     image_tokens: Literal["all", "pooled"] = "all"
+    observation_layers: int = 0  # of an MLP over the observation's vector; 0: it is only concatenated
     vision_encoder_family: Literal["clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip"] = "clip"
     relative_entries: tuple[int, ...] = ()  # of the action, counted from the same entry of the newest state
 
@@ -238,7 +239,13 @@ SAMPLING_OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What ``load_policy`` lets a user change without retraining, by objective."""
 
-EXTENSIONS = ("conditioning", "image_tokens", "vision_encoder_family", "relative_entries")
+EXTENSIONS = (
+    "conditioning",
+    "image_tokens",
+    "observation_layers",
+    "vision_encoder_family",
+    "relative_entries",
+)
 """Our own options, which LeRobot refuses."""
 
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(PolicyConfig) if f.name in EXTENSIONS}

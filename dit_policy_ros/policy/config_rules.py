@@ -64,6 +64,12 @@ def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
             config.conditioning != "adaln" or config.image_tokens == "all",
             "'all' with the conditioning 'adaln', which reads one vector per image",
         ),
+        ("observation_layers", config.observation_layers >= 0, "0 (none) or more"),
+        (
+            "observation_layers",
+            config.conditioning == "adaln" or config.observation_layers == 0,
+            "0 with another conditioning than 'adaln', which reads no vector",
+        ),
         (
             "relative_entries",
             action is None

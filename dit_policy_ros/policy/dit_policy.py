@@ -92,6 +92,12 @@ class DiTPolicy(nn.Module):
         """What is trained at the vision encoder's own learning rate."""
         return [p for name, p in self.named_parameters() if ".vision_encoder" in name and p.requires_grad]
 
+    def mixer_parameters(self) -> list[nn.Parameter]:
+        """What brings the observation together (``observation_layers``), with a learning rate of its own."""
+        mixer = self.observation_encoder.mixer
+        return [] if mixer is None else list(mixer.parameters())
+
     def other_parameters(self) -> list[nn.Parameter]:
-        """What is trained at the full learning rate; the frozen text encoder is in neither list."""
-        return [p for name, p in self.named_parameters() if ".vision_encoder" not in name and p.requires_grad]
+        """What is trained at the full learning rate; the frozen text encoder is in none of the lists."""
+        apart = {id(p) for p in (*self.vision_parameters(), *self.mixer_parameters())}
+        return [p for p in self.parameters() if id(p) not in apart and p.requires_grad]

@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.observation_mixer import ObservationMixer
 from dit_policy_ros.policy.observation_tokens import ObservationTokens
 from dit_policy_ros.policy.vision import VisionConfig, VisionEncoder
 
@@ -52,6 +53,10 @@ class ObservationEncoder(nn.Module):
         self.text_encoder = TextEncoder(text, config.hidden_dim)
         per_step = config.state_dim + cameras * vision.hidden_size + config.hidden_dim
         self.output_dim = config.n_obs_steps * per_step
+        self.mixer = None
+        if config.observation_layers:
+            self.mixer = ObservationMixer(self.output_dim, config.hidden_dim, config.observation_layers)
+            self.output_dim = config.n_obs_steps * config.state_dim + 2 * config.hidden_dim
         self.tokens = None
         if config.conditioning != "adaln":
             self.tokens = ObservationTokens(config, vision.hidden_size)
@@ -77,7 +82,8 @@ class ObservationEncoder(nn.Module):
             pooled_text: (B, E) from ``TextEncoder.pool``.
 
         Returns:
-            The vector (B, C), C = S * (D + N * F + H), for ``adaln``; else tokens (B, K, H).
+            The vector (B, C) for ``adaln``, C = S * (D + N * F + H), or S * D + 2 H with
+            ``observation_layers``; for the other conditionings tokens (B, K, H).
         """
         return self.join(None if images is None else self.encode_images(images), state, pooled_text)
 
@@ -95,8 +101,13 @@ class ObservationEncoder(nn.Module):
         text = self.text_encoder(pooled_text)  # (B, H)
         if self.tokens is not None:
             return self.tokens(image_features, state, text)
-        text = text.unsqueeze(1).expand(-1, state.shape[1], -1)  # (B, S, H)
-        parts = [state, text] if image_features is None else [state, image_features, text]
+        vector = self.concatenate(image_features, state, text)
+        return vector if self.mixer is None else self.mixer(vector, state, text)
+
+    def concatenate(self, image_features: Tensor | None, state: Tensor, text: Tensor) -> Tensor:
+        """LeRobot's vector: (B, S, N * F) or None, (B, S, D), (B, H) -> (B, S * (D + N * F + H))."""
+        repeated = text.unsqueeze(1).expand(-1, state.shape[1], -1)  # (B, S, H)
+        parts = [state, repeated] if image_features is None else [state, image_features, repeated]
         return torch.cat(parts, dim=-1).flatten(1)
 
     def encode_images(self, images: Tensor) -> Tensor:

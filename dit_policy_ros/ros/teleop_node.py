@@ -42,6 +42,10 @@ TELEOP_PARAMETERS = (
         "standard deviation of a slow error of the arms against the leader's joints, from which the operator "
         "comes back: data of it teach a policy to do so", "rad", 0.0, 0.1, read_only=True,
     ),
+    Parameter(
+        "knocks", float, 0.0, "how often a knock leads the arms astray by centimetres", "1/s", 0.0, 5.0,
+        read_only=True,
+    ),
     Parameter("seed", int, 0, "of the variation from one demonstration to the next", low=0, high=2**31 - 1),
 )  # fmt: skip
 _ARMS = np.array(["gripper" not in name for name in JOINTS])  # (14,)
@@ -61,7 +65,8 @@ class TeleopNode(Node):
         declare_parameters(self, TELEOP_PARAMETERS)
         settings = read_settings(self, TELEOP_PARAMETERS)
         self._mirror = BimanualSim()
-        self._rng, self._sigma = np.random.default_rng(settings["seed"]), settings["disturbance"]
+        self._rng = np.random.default_rng(settings["seed"])
+        self._sigma, self._knock_rate = settings["disturbance"], settings["knocks"]
         self._operator = Operator(self._rng)
         self._disturbance = Disturbance(self._rng, 0.0)  # while the arms are only held
         self._target: np.ndarray | None = None  # (14,) [rad], [m], last commanded
@@ -141,7 +146,7 @@ class TeleopNode(Node):
             self._operator.begin(self._mirror, find(self._waiting))
             self.get_logger().info(f"now: {self._waiting}")
             self._waiting, self._has_task = "", True
-            self._disturbance = Disturbance(self._rng, self._sigma)
+            self._disturbance = Disturbance(self._rng, self._sigma, knock_rate=self._knock_rate)
         if self._has_task:
             self._target = self._operator.act(self._mirror)
         leader = JointState(name=list(JOINTS), position=self._target.tolist())

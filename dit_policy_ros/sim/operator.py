@@ -8,7 +8,7 @@ from dit_policy_ros.sim.expert import Expert
 from dit_policy_ros.sim.hand import OPEN, Hand, Moves
 from dit_policy_ros.sim.robot import SIDES, BimanualSim
 from dit_policy_ros.sim.skills import hand_over, lift, push
-from dit_policy_ros.sim.suite import HandOver, Lift, Push, Task, Touch
+from dit_policy_ros.sim.suite import HandOver, Lift, Push, Task, Touch, first_arm
 
 
 class Operator:
@@ -65,7 +65,7 @@ class Operator:
             yield from hand_over(sim, right, left, task.colour)
             yield from right.rest()
         elif isinstance(task, Push):
-            hand = right if task.zone == "left" else left  # the one that pushes away from itself
+            hand = self._hands[first_arm(task)]
             yield from push(sim, hand, task.colour, task.zone)
             yield from hand.grip(OPEN)
             yield from hand.rest()

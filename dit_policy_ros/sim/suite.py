@@ -86,6 +86,15 @@ def on_the_way(task: Task) -> set[Task]:
     return both if isinstance(task, Push) else set()
 
 
+def first_arm(task: Task) -> str:
+    """The side of the arm that a task begins with; a cube is pushed by the arm that it moves away from."""
+    if isinstance(task, HandOver):
+        return "right"
+    if isinstance(task, Push):
+        return "right" if task.zone == "left" else "left"
+    return task.side
+
+
 def find(instruction: str) -> Task:
     """The task of an instruction; TaskError lists the known ones."""
     known = {task.instruction: task for task in suite()}

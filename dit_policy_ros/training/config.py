@@ -79,6 +79,12 @@ class TrainConfig:
     vision_lr_multiplier: float = _option(
         0.1, "the vision encoder's share of the learning rate; 0 freezes it", "optimisation", low=0.0
     )
+    observation_lr_multiplier: float = _option(
+        1.0,
+        "the share of the learning rate of an observation's MLP (observation_layers); 0 freezes it",
+        "optimisation",
+        low=0.0,
+    )
     warmup_steps: int = _option(200, "steps over which the rate rises from 0", "optimisation", low=0)
     weight_decay: float = _option(1e-4, "AdamW's decoupled weight decay", "optimisation", low=0.0)
     beta1: float = _option(0.95, "AdamW's decay of the gradient's mean", "optimisation", low=0.0, below=1.0)

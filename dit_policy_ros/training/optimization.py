@@ -13,11 +13,14 @@ from dit_policy_ros.training.config import TrainConfig
 
 
 def make_optimizer(policy: DiTPolicy, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; the vision encoder is a group of its own at its share of the rate, left out at a share of 0."""
+    """AdamW; vision encoder and observation's MLP are groups with their shares of the rate, none at 0."""
     groups = [{"params": policy.other_parameters(), "lr": config.learning_rate}]
-    vision = policy.vision_parameters()
-    if vision and config.vision_lr_multiplier > 0:
-        groups.append({"params": vision, "lr": config.learning_rate * config.vision_lr_multiplier})
+    for parameters, share in (
+        (policy.vision_parameters(), config.vision_lr_multiplier),
+        (policy.mixer_parameters(), config.observation_lr_multiplier),
+    ):
+        if parameters and share > 0:
+            groups.append({"params": parameters, "lr": config.learning_rate * share})
     return torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay)
 
 

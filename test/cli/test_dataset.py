@@ -19,7 +19,10 @@ from dit_policy_ros.sim.suite import Lift, suite
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", str(tmp_path / "d"), "--tasks", "juggle"]) == 1
     assert "knows no task 'juggle'" in capsys.readouterr().err
-    for options in (["--demonstrations", "0"], ["--cameras", "wrist"], ["--speed", "0"]):
+    for options in (
+        *(["--demonstrations", "0"], ["--cameras", "wrist"], ["--speed", "0"]),
+        *(["--knocks", "-1"], ["--start-anywhere"]),
+    ):
         with pytest.raises(SystemExit):
             main(["--output", str(tmp_path / "d"), *options])
     assert not (tmp_path / "d").exists()
@@ -52,6 +55,20 @@ def test_in_lock_step_the_same_seed_is_the_same_dataset(tmp_path: Path) -> None:
     led_astray = (one.state[1:] - one.action[:-1])[:, :6]
     assert 0.001 < np.abs(led_astray).mean() < 0.1, "the arms follow, a little off"
     assert failed_episodes(tmp_path / "one") == {}
+
+
+def test_arms_may_begin_anywhere_and_be_knocked_astray(tmp_path: Path) -> None:
+    asked = ["--lock-step", "--cameras", "top", "--demonstrations", "1", "--seed", "5", "--disturbance", "0"]
+    asked += ["--tasks", "touch the red cube with the left arm"]
+    read = []
+    for name, more in (("calm", []), ("wild", ["--start-anywhere", "--knocks", "2"])):
+        assert main(["--output", str(tmp_path / name), *asked, *more]) == 0
+        read.append(read_demonstrations(tmp_path / name, ("top",), (96, 128)))
+    calm, wild = read
+    assert np.abs(wild.state[0, :6] - calm.state[0, :6]).max() > 0.1, "the left arm begins elsewhere"
+    np.testing.assert_allclose(wild.state[0, 7:13], calm.state[0, 7:13], atol=1e-3)
+    astray = [np.abs(data.state[1:] - data.action[:-1])[:, 7:13].max() for data in read]
+    assert astray[1] > 3 * astray[0], "the other arm, which has nothing to do, is knocked as well"
 
 
 def test_what_fails_is_tried_again_in_another_scene_but_not_for_ever() -> None:

@@ -61,6 +61,7 @@ FLOW = {"objective": "flow_matching"}
         {"cameras": 0, "n_obs_steps": 1},
         {"use_rope": False, "use_positional_encoding": True},
         {"use_rope": False},
+        {"observation_layers": 2, "cameras": 2} | DDIM,
         {"use_positional_encoding": True, "hidden_dim": 24, "num_heads": 3, "num_layers": 3},
         *({"vision_encoder_family": f, "cameras": 2} | DDIM for f in ("dinov2", "dinov3", "siglip")),
     ],

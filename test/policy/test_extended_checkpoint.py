@@ -25,6 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no camera": {"conditioning": "in_context", "cameras": 0},
     "flow": {"conditioning": "joint", "objective": "flow_matching", "vision_encoder_family": "dinov2"},
     "siglip": {"vision_encoder_family": "siglip"},
+    "mixed observation": {"observation_layers": 2},
 }
 
 
@@ -115,11 +116,13 @@ def test_the_writer_and_relocate_say_that_lerobot_cannot_load_it(
         ({"image_tokens": 4}, "image_tokens: expected 'all' or 'pooled', got 4"),
         ({"conditionning": "joint"}, "unknown option 'conditionning'; valid options: "),
         ({"conditioning": "adaln", "image_tokens": "pooled"}, "image_tokens: expected 'all' with"),
+        ({"observation_layers": 2}, "observation_layers: expected 0 with another conditioning than 'adaln'"),
+        ({"observation_layers": -1}, "observation_layers: expected 0 (none) or more, got -1"),
         ({"vision_encoder_lr_multiplier": -0.1}, "vision_encoder_lr_multiplier: expected 0 (frozen) or more"),
         (
             {"type": POLICY_TYPE},
-            "'conditioning', 'image_tokens', 'relative_entries', 'vision_encoder_family': LeRobot's "
-            "'multi_task_dit' has no",
+            "'conditioning', 'image_tokens', 'observation_layers', 'relative_entries', "
+            "'vision_encoder_family': LeRobot's 'multi_task_dit' has no",
         ),
     ],
 )

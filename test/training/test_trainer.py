@@ -2,6 +2,7 @@
 """Training learns a known mapping, is reproducible, and refuses to go on from a loss that is no number."""
 
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,20 @@ def test_optimiser_groups_cover_everything_that_trains_once() -> None:
     assert sorted(grouped) == sorted(id(p) for p in policy.parameters() if p.requires_grad)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 1e-4])
     assert len(optimizer.param_groups[1]["params"]) == len(policy.vision_parameters()) > 0
+
+
+def test_the_observations_mlp_has_a_rate_of_its_own() -> None:
+    policy = random_policy(tiny_config(observation_layers=1))
+    config = TrainConfig(learning_rate=1e-3, vision_lr_multiplier=0.0, observation_lr_multiplier=0.5)
+    optimizer = make_optimizer(policy, config)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 5e-4])
+    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    vision = {id(p) for p in policy.vision_parameters()}
+    assert sorted(grouped) == sorted(
+        id(p) for p in policy.parameters() if p.requires_grad and id(p) not in vision
+    )
+    frozen = make_optimizer(policy, dataclasses.replace(config, observation_lr_multiplier=0.0))
+    assert len(frozen.param_groups) == 1
 
 
 def test_rate_rises_then_falls_to_zero() -> None:

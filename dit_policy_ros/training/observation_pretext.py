@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Teaching what an instruction means in a picture, before actions are learned.
+
+Behaviour cloning says which cube was meant only through the motion that followed, once per demonstration.
+Stills whose content is known say it for every instruction at once: the vector that conditions the actions
+learns to hold where the thing is that the instruction names. Needs ``observation_layers``.
+
+Shapes: M stills, B batch, K instructions, S observation steps, F image feature, D state, E text feature,
+G targets.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dit_policy_ros.policy.encoders import ObservationEncoder
+from dit_policy_ros.training.optimization import make_schedule
+from dit_policy_ros.training.sampling import FrameSampler
+from dit_policy_ros.training.vision_pretext import HELD_OUT, SHARP
+
+
+def pretrain_observation(
+    encoder: ObservationEncoder,
+    features: Tensor,
+    state: Tensor,
+    pooled_text: Tensor,
+    targets: NDArray[np.float32],
+    *,
+    steps: int,
+    batch_size: int = 512,
+    learning_rate: float = 2e-3,
+    weights: NDArray[np.float32] | None = None,
+    seed: int = 0,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> NDArray[np.float32]:
+    """Train the encoder's mixer and text projection in place to hold ``targets`` of the named thing.
+
+    A linear layer reads them from what the mixer makes; it is dropped afterwards. A still stands for all
+    observation steps.
+
+    Args:
+        encoder: of the policy.
+        features: (M, F) of the stills, one camera.
+        state: normalised (M, D).
+        pooled_text: (K, E) of the instructions.
+        targets: (M, K, G), e.g. positions [m]; scaled to unit variance for the loss.
+        steps: optimiser steps.
+        batch_size: pairs of still and instruction per step.
+        learning_rate: peak rate.
+        weights: (G,) of the targets in the loss; None: all 1.
+        seed: of the batches and the linear layer.
+        report: called with step and loss.
+
+    Returns:
+        Absolute errors (M_held_out, K, G) on the held-out stills, in the targets' unit.
+    """
+    mixer = encoder.mixer
+    if mixer is None:
+        raise ValueError("expected an encoder with observation_layers of 1 or more")
+    torch.manual_seed(seed)
+    goal = torch.from_numpy(targets)
+    mean, std = goal.mean((0, 1)), goal.std((0, 1))  # (G,)
+    share = torch.ones(len(mean)) if weights is None else torch.from_numpy(weights)  # (G,)
+    head = nn.Linear(mixer.norm.normalized_shape[0], len(mean))
+    trained = [*mixer.parameters(), *encoder.text_encoder.projection.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=1e-3)
+    schedule = make_schedule(optimizer, warmup=min(200, steps // 10 + 1), steps=steps)
+    known, instructions = round(len(targets) * (1 - HELD_OUT)), np.random.default_rng(seed)
+
+    def read(frames: NDArray[np.int64], named: NDArray[np.int64]) -> Tensor:
+        """(B,), (B,) -> scaled targets (B, G) as they are found."""
+        every = (-1, encoder.config.n_obs_steps, -1)
+        images, now = (x[frames][:, None].expand(every) for x in (features, state))  # (B, S, F), (B, S, D)
+        text = encoder.text_encoder(pooled_text[named])  # (B, H)
+        return head(mixer.mix(encoder.concatenate(images, now, text)))
+
+    for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
+        named = instructions.integers(len(pooled_text), size=len(frames))  # (B,)
+        wanted = (goal[frames, named] - mean) / std  # (B, G)
+        errors = functional.smooth_l1_loss(read(frames, named), wanted, reduction="none", beta=SHARP)
+        loss = (share * errors).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        report(step + 1, float(loss.detach()))
+    held, every = np.arange(known, len(targets)), range(len(pooled_text))
+    with torch.no_grad():
+        found = torch.stack([read(held, np.full(len(held), named)) for named in every], dim=1)
+    return (found * std + mean - goal[known:]).abs().numpy()
