@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 from lifecycle_msgs.msg import Transition
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -69,12 +70,14 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
     given = {
         "checkpoint": str(options.checkpoint.absolute()),
         "task": TASK,
-        "control_rate": str(CONTROL_RATE),
-        "replan_interval": str(options.replan_interval),
+        "control_rate": CONTROL_RATE,
+        "replan_interval": options.replan_interval,
     }
-    arguments = [part for name, value in given.items() for part in ("-p", f"{name}:={value}")]
+    # In a file of its own: what a file says of a node goes before `-p NAME:=VALUE`, which says it of all.
+    changes = folder / "changes.yaml"
+    changes.write_text(yaml.safe_dump({"/policy": {"ros__parameters": given}}))
     policy_command = [*(sys.executable, str(HERE / "soak_policy_node.py")), "--ros-args"]
-    policy_command += ["--params-file", str(CONFIG), *arguments]
+    policy_command += ["--params-file", str(CONFIG), "--params-file", str(changes)]
     newest: dict[str, PolicyStatus] = {}
     samples: list[Taken] = []
     with ros_environment(folder) as environment:

@@ -37,16 +37,18 @@ FIRST_SEED = 20_000  # `dit_policy evaluate` begins at another, training at a th
 LATENCIES = (0.0, 0.1, 0.3)  # [s]
 MODES = ("act", "newest", "none")
 DIFFUSION_STEPS, FLOW_STEPS = (5, 10, 20), (5, 10)
+WARM_STEPS, OF_STEPS = (2, 5), 10
+OF = {"sampling_steps": OF_STEPS}
 LATENCY_OF_STEPS = 0.1  # [s] at which numbers of steps are compared
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting: its name, the policy's steps (None: the checkpoint's), latency [s], node parameters."""
+    """One setting: its name, what the policy is loaded with, latency [s], node parameters."""
 
     name: str
     flow_matching: bool = False
-    steps: int | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
     latency: float = LATENCY_OF_STEPS
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -58,9 +60,14 @@ def cells(with_flow_matching: bool) -> Iterator[Cell]:
             name = f"{mode}, {1000 * latency:.0f} ms"
             yield Cell(name, latency=latency, parameters={"ensemble.mode": mode})
     for steps in DIFFUSION_STEPS:
-        yield Cell(f"diffusion, {steps} steps", steps=steps)
+        yield Cell(f"diffusion, {steps} steps", policy={"sampling_steps": steps})
+    for steps in WARM_STEPS:
+        yield Cell(f"warm start, {steps} of {OF_STEPS} steps", policy={**OF, "warm_start": steps})
+    for mode in MODES[:2]:
+        options = {**OF, "chunk_continuity": True}
+        yield Cell(f"continuity, {mode}", policy=options, parameters={"ensemble.mode": mode})
     for steps in FLOW_STEPS if with_flow_matching else ():
-        yield Cell(f"flow matching, {steps} steps", flow_matching=True, steps=steps)
+        yield Cell(f"flow matching, {steps} steps", flow_matching=True, policy={"sampling_steps": steps})
 
 
 def run_cell(cell: Cell, policy: Policy, tasks: Sequence[Task], episodes: int, path: Path) -> list[dict]:
@@ -163,7 +170,7 @@ def main() -> None:
         if options.only and cell.name not in options.only:
             continue
         folder = options.flow_matching if cell.flow_matching else options.checkpoint
-        policy = load_policy(folder, "cpu", **({} if cell.steps is None else {"sampling_steps": cell.steps}))
+        policy = load_policy(folder, "cpu", **cell.policy)
         tasks = [
             task
             for task in suite()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the recipe ``cube_tasks`` teaches a policy from stills of the simulator, before it sees an action."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +46,22 @@ def still_stage(work: Path, count: int, seed: int) -> Stills:
         cubes = np.empty((count, 3, 3), np.float32)
         state = np.empty((count, 14), np.float32)
         tcps = np.empty((count, 2, 3), np.float32)
+        task, way = np.empty(count, np.int64), np.empty((count, 6), np.float32)
+        tasks = suite()
         left = (RESIZED[1] - IMAGE_SIDE) // 2
         order = np.random.default_rng(seed).permutation(count)
         with progress_bar() as bar, BimanualSim(seed) as sim:
             line = bar.add_task("stills", total=count, note="")
-            for i, scene in zip(order, scene_stills(sim, count, seed, CAMERA), strict=True):
+            for i, still in zip(order, scene_stills(sim, count, seed, CAMERA), strict=True):
+                scene = still.scene
                 images[i] = reduce_images(scene.images[CAMERA][None], RESIZED)[0, :, left : left + IMAGE_SIDE]
                 cubes[i], state[i], tcps[i] = scene.cubes, scene.state, scene.tcps
+                task[i], way[i] = tasks.index(still.task), still.way
                 bar.update(line, advance=1)
-        np.savez(path, images=images, cubes=cubes, state=state, tcps=tcps)
+        made = Stills(images, cubes, state, tcps, task, way)
+        np.savez(path, **{each.name: getattr(made, each.name) for each in fields(Stills)})
     with np.load(path) as stored:
-        return Stills(stored["images"], stored["cubes"], stored["state"], stored["tcps"])
+        return Stills(**{each.name: stored[each.name] for each in fields(Stills)})
 
 
 def vision_stage(work: Path, stills: Stills, steps: int) -> tuple[VisionEncoder, dict[str, torch.Tensor]]:
@@ -116,10 +122,10 @@ def observation_stage(
             scale.normalize(torch.from_numpy(stills.state)),
             pooled,
             named_targets(stills, tasks),
-            weights=np.array([1.0] * 2 + [TURN_WEIGHT] * 2 + [1.0] * 6, np.float32),
+            weights=np.array([1.0] * 2 + [TURN_WEIGHT] * 2 + [1.0] * 9, np.float32),
             steps=steps,
             report=lambda step, loss: bar.update(line, completed=step, note=f"loss {loss:.4f}"),
-        )  # (M_held_out, K, 10)
+        )  # (M_held_out, K, 13)
     _say("named cubes", np.linalg.norm(errors[..., :2], axis=-1))
 
 

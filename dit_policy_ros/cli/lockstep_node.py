@@ -15,12 +15,14 @@ import yaml
 
 from dit_policy_ros.cli.lockstep import History
 from dit_policy_ros.core.chunk import Chunk
+from dit_policy_ros.core.continuation import Continuation, continuation
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.contract_parser import parse_contract
 from dit_policy_ros.core.errors import ParameterError, PlanRejected
 from dit_policy_ros.core.incident import predict_seeded
 from dit_policy_ros.core.pipeline import MotionState, Pipeline
 from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.splice import FROZEN_INTERVALS
 from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings
 from dit_policy_ros.sim.robot import BimanualSim
 
@@ -75,13 +77,16 @@ class NodeActor:
         contract, self._policy = settings.contract, policy
         self._instruction, self._latency_ns = instruction, round(latency * NANOSECONDS)
         self._period_ns = contract.dt_ns
-        self._interval_ns = round(settings.parameters["replan_interval"] * NANOSECONDS)
+        self._history_ns = (policy.n_obs_steps - 1) * contract.dt_ns
+        interval_ns = round(settings.parameters["replan_interval"] * NANOSECONDS)
+        self._interval_ns = interval_ns - self._period_ns // 2  # as the node's inference worker
         self.pipeline = Pipeline(
             contract.joints, contract.limits, contract.dt_ns, motion_settings(settings.parameters, contract)
         )
         self._seeds = np.random.default_rng(seed)
         self._history = History(policy)
         self._under_way: tuple[int, Chunk] | None = None  # due [ns]
+        self._newest: Chunk | None = None
         self._began_ns: int | None = None
         self.velocities: list[tuple[int, list[float]]] = []  # stamp [ns], of the arm joints [rad/s]
         self._arms = ~contract.gripper_mask  # (A,)
@@ -104,20 +109,29 @@ class NodeActor:
         return self.pipeline.plan.sample_at(now_ns + self._period_ns)[0]
 
     def _is_due(self, now_ns: int) -> bool:
-        history_ns = (self._policy.n_obs_steps - 1) * self._period_ns
         rested = self._began_ns is None or now_ns - self._began_ns >= self._interval_ns
         holds = self.pipeline.state is MotionState.HOLD
-        return rested and not holds and self.pipeline.may_observe(now_ns - history_ns)
+        return rested and not holds and self.pipeline.may_observe(now_ns - self._history_ns)
 
     def _infer(self, now_ns: int) -> None:
         history, seed = self._history, int(self._seeds.integers(2**63))
-        actions = predict_seeded(self._policy, history.images, history.state, self._instruction, seed)
+        known = self._known(now_ns) if self._policy.uses_previous else None
+        actions = predict_seeded(self._policy, history.images, history.state, self._instruction, seed, known)
         self._under_way = now_ns + self._latency_ns, Chunk(now_ns, self._period_ns, actions.astype(float))
         self._began_ns = now_ns
+
+    def _known(self, now_ns: int) -> Continuation | None:
+        """What the next sample goes on from, as the node's inference worker says it."""
+        if self._newest is None:
+            return None
+        first_ns = now_ns - self._history_ns
+        committed_ns = now_ns + self._latency_ns + FROZEN_INTERVALS * self._period_ns
+        return continuation(self._newest, self.pipeline.plan, first_ns, self._policy.horizon, committed_ns)
 
     def _take_chunk(self, now_ns: int) -> None:
         if self._under_way is not None and self._under_way[0] <= now_ns:
             chunk, self._under_way = self._under_way[1], None
+            self._newest = chunk
             self._guarded(self.pipeline.add_chunk, chunk, now_ns)
 
     def _guarded(self, make_plan: Any, *arguments: Any) -> None:

@@ -66,7 +66,7 @@ class InferenceWorker:
             task: the instruction in force.
             now_ns: the node's clock [ns].
             period_ns: spacing of the policy's actions [ns].
-            replan_interval: shortest time between the beginnings of two inferences [s].
+            replan_interval: time between the observations of two inferences [s], to the nearest period.
             max_latency: an inference that takes longer is counted [s].
             encode_on_arrival: read frames when they come, not when a chunk is due.
             on_chunk: told every chunk and its task, for plots.
@@ -76,7 +76,10 @@ class InferenceWorker:
         self._policy, self._streams, self._motion = policy, streams, motion
         self._task, self._now_ns, self._on_chunk, self._logger = task, now_ns, on_chunk, logger
         self._ring = ring
-        self._period_ns, self._interval, self._max_latency = period_ns, replan_interval, max_latency
+        self._period_ns, self._max_latency = period_ns, max_latency
+        # Half a period of slack: images tick at their rate only on average, and one that comes a moment
+        # early would cost a whole period more.
+        self._interval_ns = round(replan_interval * NANOSECONDS) - period_ns // 2
         self._encodes_early = encode_on_arrival
         self._newest: tuple[int, Chunk] | None = None  # with the epoch that it was inferred in
         self._history_ns = (policy.n_obs_steps - 1) * period_ns  # of an observation
@@ -104,25 +107,27 @@ class InferenceWorker:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
-        observed_ns, encoded_ns, began = -1, -1, -float("inf")
+        observed_ns, encoded_ns, began_ns = -1, -1, -self._interval_ns
         while not self._ended.is_set():
             self._wanted.wait(_POLL)
             self._wanted.clear()
-            is_due = time.monotonic() - began >= self._interval
-            if not (is_due or self._encodes_early) or self._motion.state is MotionState.HOLD:
+            if self._motion.state is MotionState.HOLD:
                 continue
             epoch = self._motion.epoch
             try:
                 stamp_ns = self._streams.observation_stamp(self._now_ns())
                 if stamp_ns == observed_ns or not self._motion.may_observe(stamp_ns - self._history_ns):
                     continue  # nothing new to see, or the arms' turn
-                if not is_due:
-                    if stamp_ns != encoded_ns:
-                        self._policy.encode(self._decode(self._streams.build(self._now_ns())))
-                        encoded_ns = stamp_ns
-                    continue
-                began = time.monotonic()
-                observed_ns = self._infer(epoch)
+                if self._encodes_early:  # whenever it is time: the newest frames have been read
+                    is_due = time.monotonic_ns() - began_ns >= self._interval_ns
+                else:  # by stamps, so that it begins with an observation that is new, not just the newest
+                    is_due = not 0 <= stamp_ns - observed_ns < self._interval_ns  # a clock may be set back
+                if is_due:
+                    began_ns = time.monotonic_ns()
+                    observed_ns = self._infer(epoch)
+                elif self._encodes_early and stamp_ns != encoded_ns:
+                    self._policy.encode(self._decode(self._streams.build(self._now_ns())))
+                    encoded_ns = stamp_ns
             except StaleObservation:
                 continue  # the control timer holds, with the reason
             except DitPolicyError as error:

@@ -25,9 +25,9 @@ def lift(sim: BimanualSim, hand: Hand, colour: str, shallow: float = 0.0) -> Mov
     """Take a cube from above and hold it in the air; ``shallow`` [m]: how far over its middle."""
     for _ in range(ATTEMPTS):
         yield from hand.grip(OPEN)
-        grasp = _grasp(sim, hand.side, colour, shallow)
+        grasp = grasp_pose(sim, hand.side, colour, shallow)
         yield from _travel(hand, grasp.shifted(0.0, 0.0, _HOVER))
-        grasp = _grasp(sim, hand.side, colour, shallow)  # it may have moved meanwhile
+        grasp = grasp_pose(sim, hand.side, colour, shallow)  # it may have moved meanwhile
         yield from hand.move(grasp, speed=0.7)
         yield from hand.wait(0.15)
         yield from hand.grip(CLOSED)
@@ -120,7 +120,7 @@ def _travel(hand: Hand, goal: Pose) -> Moves:
     yield from hand.move(goal, speed=0.9)
 
 
-def _grasp(sim: BimanualSim, side: str, colour: str, shallow: float) -> Pose:
+def grasp_pose(sim: BimanualSim, side: str, colour: str, shallow: float = 0.0) -> Pose:
     """From above, the fingers on two faces: those nearest to the arm's usual way, or the freer ones."""
     place = sim.cube_position(colour)  # (3,)
     yaw, usual = cube_yaw(sim, colour), _HEADING[side] + np.pi / 2

@@ -3,14 +3,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count, islice
+from itertools import count, islice
 
 import numpy as np
 
 from dit_policy_ros.sim.disturbance import Disturbance
+from dit_policy_ros.sim.kinematics import ArmKinematics
 from dit_policy_ros.sim.operator import Operator
-from dit_policy_ros.sim.robot import BimanualSim
+from dit_policy_ros.sim.robot import ARM_JOINTS, HOME, SIDES, BimanualSim
 from dit_policy_ros.sim.scenes import CUBES, Scene, sample_scenes
+from dit_policy_ros.sim.skills import grasp_pose
 from dit_policy_ros.sim.starts import Starts
 from dit_policy_ros.sim.suite import Task, first_arm, suite
 from dit_policy_ros.sim.trial import carry_out
@@ -19,6 +21,16 @@ _EVERY = 6  # periods of 1/30 s between two stills of one task
 _DISTURBANCE = 0.008  # [rad], standard deviation of what leads the arms astray
 _KNOCKS = 0.7  # [1/s]
 _TURNS = 4  # a square looks the same after a quarter turn
+_ITERATIONS = 30  # of inverse kinematics, from home
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A scene under a task. way: joints (6,) [rad] of the task's first arm to where it grasps the cube."""
+
+    scene: Scene
+    task: Task
+    way: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +38,28 @@ class Stills:
     """Many stills of one camera.
 
     images: uint8 (M, h, w, 3). cubes: (M, 3, 3) x, y [m] and yaw [rad] by colour. state: (M, 14) [rad], [m].
-    tcps: (M, 2, 3) [m] between the finger tips of each arm.
+    tcps: (M, 2, 3) [m] between the finger tips of each arm. task: (M,) into ``suite()``. way: (M, 6) [rad].
     """
 
     images: np.ndarray
     cubes: np.ndarray
     state: np.ndarray
     tcps: np.ndarray
+    task: np.ndarray
+    way: np.ndarray
 
 
-def scene_stills(sim: BimanualSim, number: int, seed: int, camera: str) -> Iterator[Scene]:
+def scene_stills(sim: BimanualSim, number: int, seed: int, camera: str) -> Iterator[Still]:
     """Yields ``number`` stills: half of them of random scenes, half of scripted tasks on their way."""
     random = number // 2
-    return chain(
-        sample_scenes(sim, random, seed, (camera,)), islice(_on_the_way(sim, seed, camera), number - random)
-    )
+    ways, rng, tasks = _Ways(), np.random.default_rng(seed), suite()
+    for scene in sample_scenes(sim, random, seed, (camera,)):
+        task = tasks[int(rng.integers(len(tasks)))]
+        yield Still(scene, task, ways.find(sim, task))
+    yield from islice(_on_the_way(sim, seed, camera, ways), number - random)
 
 
-def _on_the_way(sim: BimanualSim, seed: int, camera: str) -> Iterator[Scene]:
+def _on_the_way(sim: BimanualSim, seed: int, camera: str, ways: "_Ways") -> Iterator[Still]:
     rng = np.random.default_rng(seed)
     operator, starts, tasks = Operator(rng), Starts(rng), suite()
     while True:
@@ -53,16 +69,32 @@ def _on_the_way(sim: BimanualSim, seed: int, camera: str) -> Iterator[Scene]:
             starts.place(sim, first_arm(task))
         operator.begin(sim, task)
         error = Disturbance(rng, _DISTURBANCE, knock_rate=_KNOCKS)
-        periods, made = count(), list[Scene]()
+        periods, made = count(), list[Still]()
 
-        def act(sim: BimanualSim, error=error, periods=periods, made=made) -> np.ndarray:
+        def act(sim: BimanualSim, task=task, error=error, periods=periods, made=made) -> np.ndarray:
             if next(periods) % _EVERY == 0:
-                tcps = np.stack([sim.tcp("left"), sim.tcp("right")])  # (2, 3)
-                made.append(Scene(sim.render(camera), sim.joint_positions, sim.cube_poses(), tcps))
+                tcps = np.stack([sim.tcp(side) for side in SIDES])  # (2, 3)
+                scene = Scene(sim.render(camera), sim.joint_positions, sim.cube_poses(), tcps)
+                made.append(Still(scene, task, ways.find(sim, task)))
             return operator.act(sim) + error.step()
 
         carry_out(sim, task, act)
         yield from made
+
+
+class _Ways:
+    """How far an arm's joints are from where they are wanted."""
+
+    def __init__(self) -> None:
+        self._kinematics = {side: ArmKinematics(side) for side in SIDES}
+
+    def find(self, sim: BimanualSim, task: Task) -> np.ndarray:
+        """(6,) [rad]; near the cube the arm comes from above, as a person would."""
+        side = first_arm(task)
+        first = SIDES.index(side) * (ARM_JOINTS + 1)
+        arm, goal = slice(first, first + ARM_JOINTS), grasp_pose(sim, side, task.colour)
+        wanted = self._kinematics[side].solve_turned(HOME[arm], goal.point, goal.orientation, _ITERATIONS)
+        return wanted - sim.joint_positions[arm]
 
 
 def pose_targets(cubes: np.ndarray) -> np.ndarray:
@@ -75,19 +107,26 @@ def pose_targets(cubes: np.ndarray) -> np.ndarray:
 
 
 def named_targets(stills: Stills, tasks: Sequence[Task]) -> np.ndarray:
-    """What is to be known of the cube that each task names (M, K, 10).
+    """What is to be known of the cube that each task names (M, K, 13).
 
-    Its place x, y [m], how it is turned as in ``pose_targets``, and the way (3,) [m] from the table under it
-    to between the fingers of each arm.
+    Its place x, y [m], how it is turned as in ``pose_targets``, the way (3,) [m] from the table under it to
+    between the fingers of the task's first arm, and the way of that arm's joints (6,) [rad] to the grasp. The
+    last is known for each still's own task, and NaN for the others.
     """
     named = [CUBES.index(task.colour) for task in tasks]
+    sides = [SIDES.index(first_arm(task)) for task in tasks]
     cubes = stills.cubes[:, named]  # (M, K, 3)
     turns = _TURNS * cubes[..., 2:]  # (M, K, 1) [rad]
     ground = cubes[..., :2]  # (M, K, 2)
-    ways = np.repeat(stills.tcps[:, None], len(named), axis=1)  # (M, K, 2, 3)
-    ways[..., :2] -= ground[:, :, None]
-    flat = ways.reshape(*ways.shape[:2], 6)
-    return np.concatenate([ground, np.sin(turns), np.cos(turns), flat], axis=-1).astype(np.float32)
+    tool = stills.tcps[:, sides].copy()  # (M, K, 3)
+    tool[..., :2] -= ground
+    joints = np.full((*ground.shape[:2], ARM_JOINTS), np.nan)  # (M, K, 6)
+    every = suite()
+    for k, task in enumerate(tasks):
+        own = stills.task == every.index(task)  # (M,)
+        joints[own, k] = stills.way[own]
+    parts = [ground, np.sin(turns), np.cos(turns), tool, joints]
+    return np.concatenate(parts, axis=-1).astype(np.float32)
 
 
 def pose_errors(errors: np.ndarray) -> np.ndarray:

@@ -47,7 +47,8 @@ def pretrain_observation(
         features: (M, F) of the stills, one camera.
         state: normalised (M, D).
         pooled_text: (K, E) of the instructions.
-        targets: (M, K, G), e.g. positions [m]; scaled to unit variance for the loss.
+        targets: (M, K, G), e.g. positions [m]; scaled to unit variance for the loss. NaN where nothing is
+            known; half of the pairs are those of which everything is.
         steps: optimiser steps.
         batch_size: pairs of still and instruction per step.
         learning_rate: peak rate.
@@ -56,14 +57,14 @@ def pretrain_observation(
         report: called with step and loss.
 
     Returns:
-        Absolute errors (M_held_out, K, G) on the held-out stills, in the targets' unit.
+        Absolute errors (M_held_out, K, G) on the held-out stills, in the targets' unit; NaN where unknown.
     """
     mixer = encoder.mixer
     if mixer is None:
         raise ValueError("expected an encoder with observation_layers of 1 or more")
     torch.manual_seed(seed)
-    goal = torch.from_numpy(targets)
-    mean, std = goal.mean((0, 1)), goal.std((0, 1))  # (G,)
+    goal, is_whole = torch.from_numpy(targets), np.isfinite(targets).all(axis=-1)  # (M, K, G), (M, K)
+    mean, std = (torch.from_numpy(f(targets, axis=(0, 1))) for f in (np.nanmean, np.nanstd))  # (G,)
     share = torch.ones(len(mean)) if weights is None else torch.from_numpy(weights)  # (G,)
     head = nn.Linear(mixer.norm.normalized_shape[0], len(mean))
     trained = [*mixer.parameters(), *encoder.text_encoder.projection.parameters(), *head.parameters()]
@@ -80,9 +81,15 @@ def pretrain_observation(
 
     for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
         named = instructions.integers(len(pooled_text), size=len(frames))  # (B,)
+        own = is_whole[frames].any(axis=1) & (instructions.random(len(frames)) < 0.5)  # (B,)
+        named[own] = is_whole[frames[own]].argmax(axis=1)
         wanted = (goal[frames, named] - mean) / std  # (B, G)
-        errors = functional.smooth_l1_loss(read(frames, named), wanted, reduction="none", beta=SHARP)
-        loss = (share * errors).mean()
+        is_known = wanted.isfinite()
+        found = read(frames, named)
+        errors = functional.smooth_l1_loss(
+            found, torch.where(is_known, wanted, found.detach()), reduction="none", beta=SHARP
+        )
+        loss = (share * errors).sum() / is_known.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

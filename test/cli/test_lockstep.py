@@ -11,6 +11,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from dit_policy_ros.cli.lockstep import PolicyActor
 from dit_policy_ros.cli.lockstep_node import NodeActor, node_settings
 from dit_policy_ros.cli.session import config_path
+from dit_policy_ros.core.continuation import Continuation
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.pipeline import MotionState
 from dit_policy_ros.sim.robot import HOME, JOINTS, STEP_NS, BimanualSim
@@ -28,8 +29,9 @@ class Blind:
     state_dim = action_dim = len(JOINTS)
     n_obs_steps, horizon = 2, 25
 
-    def __init__(self, ramp: float) -> None:
-        self.ramp = ramp  # [rad per step]
+    def __init__(self, ramp: float, uses_previous: bool = False) -> None:
+        self.ramp, self.uses_previous = ramp, uses_previous  # [rad per step]
+        self.known: list[Continuation | None] = []
         self.seen: list[tuple[np.ndarray, str]] = []
         self.seeds: list[int] = []
 
@@ -39,6 +41,7 @@ class Blind:
     def predict(self, images, state, task, noise=None, previous=None) -> np.ndarray:
         assert images == {} and state.shape == (2, 14) and state.dtype == np.float32
         self.seen.append((state, task))
+        self.known.append(previous)
         chunk = np.repeat(state[-1:], self.horizon - 1, axis=0)
         chunk[:, WRIST] += self.ramp * np.arange(self.horizon - 1)
         return chunk.astype(np.float32)
@@ -95,6 +98,21 @@ def test_a_node_too_slow_for_its_plans_holds() -> None:
     targets = carried_out(actor, 45)
     assert actor.pipeline.state is MotionState.HOLD and "in time" in actor.pipeline.hold_reason
     assert targets[-1] == targets[-2], "at rest"
+
+
+def test_a_policy_that_goes_on_from_its_last_chunk_is_given_it() -> None:
+    settings = node_settings(config_path(), {"soft_start": 0.0})
+    without, policy = Blind(0.01), Blind(0.01, uses_previous=True)
+    for each in (without, policy):
+        carried_out(NodeActor(each, "wave", settings, 0.1, 1), 30)
+    assert set(without.known) == {None}
+    assert policy.known[0] is None and len(policy.known) > 3
+    for known in policy.known[1:]:
+        assert known is not None and known.actions.shape == (policy.horizon, len(JOINTS))
+        # Row 0 lies one step before the observation; then come latency and two frozen steps, all committed.
+        assert known.committed == 1 + 1 + 3 + 2
+        assert np.isfinite(known.actions[: known.committed]).all()
+        assert np.isnan(known.actions[-1]).all(), "the last chunk ends before the next one does"
 
 
 def test_a_seed_is_an_outcome() -> None:

@@ -77,6 +77,25 @@ def test_inferences_that_take_too_long_are_counted(ros_domain, checkpoint):
         assert newest["status"].missed_latencies <= newest["status"].chunks
 
 
+def test_replans_are_as_far_apart_as_asked_by_the_stamps_of_what_they_saw(ros_domain, checkpoint):
+    with configured(checkpoint, replan_interval=0.3) as (node, newest):
+        policy, stamps = node._configured.policy, []
+        predict = policy.predict
+
+        def watched(*arguments, **options):
+            stamps.append(node._active.worker.figures.newest_stamp_ns)  # of the chunk before
+            return predict(*arguments, **options)
+
+        policy.predict = watched
+        activate(node, newest)
+        wait_for(lambda: len(stamps) >= 8, 20.0, "chunks")
+        gaps = np.diff(stamps[2:]) * 1e-9  # [s]
+        half = 0.5 / policy.fps
+        assert gaps.min() > 0.3 - half - 1e-6
+        # A clock that asks whether 0.3 s have passed finds that only at the next image, or at an old one.
+        assert np.median(gaps) < 0.3 + half
+
+
 def test_frames_are_read_between_chunks_where_that_is_asked_for(ros_domain, checkpoint):
     with configured(checkpoint, encode_on_arrival=True, replan_interval=0.3) as (node, newest):
         policy = node._configured.policy

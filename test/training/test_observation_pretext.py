@@ -12,14 +12,17 @@ from dit_policy_ros.training.observation_pretext import pretrain_observation
 STILLS, INSTRUCTIONS = 1200, 3
 
 
-def taught(steps: int, **options) -> tuple[np.ndarray, list[float], dict[str, torch.Tensor]]:
+def taught(
+    steps: int, targets: np.ndarray | None = None, **options
+) -> tuple[np.ndarray, list[float], dict[str, torch.Tensor]]:
     """Errors (60, 3, 2), the losses, and the encoder's weights; the vision feature holds all places."""
     policy = new_policy(variant_config(observation_layers=2, n_obs_steps=2))
     torch.manual_seed(1)
     features = torch.rand(STILLS, WIDTH) * 2 - 1
     state, text = torch.rand(STILLS, STATE_DIM) * 2 - 1, torch.randn(INSTRUCTIONS, WIDTH)
     places = features[:, : 2 * INSTRUCTIONS].reshape(STILLS, INSTRUCTIONS, 2)  # (M, K, 2) of each named thing
-    targets = (places + state[:, None, :1]).numpy()  # from where the robot is
+    if targets is None:
+        targets = (places + state[:, None, :1]).numpy()  # from where the robot is
     losses: list[float] = []
     errors = pretrain_observation(
         policy.observation_encoder.train(),
@@ -41,6 +44,17 @@ def test_the_named_thing_is_found_in_unseen_stills() -> None:
     assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:10])
     # Targets spread over 0.8; who ignored the instruction would be off by half a unit.
     assert np.median(errors) < 0.15
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    targets = np.zeros((STILLS, INSTRUCTIONS, 2), np.float32)
+    targets[:, :, 0] = np.arange(STILLS)[:, None] % 2
+    targets[:, 1:, 1] = np.nan  # known under the first instruction alone
+    targets[::2, 0, 1] = 1.0
+    errors, losses, after = taught(3, targets=targets)
+    assert np.isfinite(losses).all() and all(weight.isfinite().all() for weight in after.values())
+    assert np.isfinite(errors[:, 0]).all() and np.isnan(errors[:, 1:, 1]).all()
+    assert np.isfinite(errors[..., 0]).all()
 
 
 def test_only_the_mixer_and_the_projection_of_the_text_change() -> None:
