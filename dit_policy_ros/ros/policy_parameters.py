@@ -35,7 +35,13 @@ POLICY_PARAMETERS = (
         "control_rate", float, 50.0, "how often freshness is watched", unit="Hz", low=5.0, high=1000.0
     ),
     _parameter(
-        "replan_interval", float, 0.1, "time between what two inferences see, to half a period", unit="s", low=0.0, high=10.0
+        "replan_interval",
+        float,
+        0.1,
+        "time between what two inferences see, to half a period",
+        unit="s",
+        low=0.0,
+        high=10.0,
     ),
     _parameter(
         "pacing", str, Pacing.CONTINUOUS.value, "stop_and_go: observe at rest, infer, move", choices=_PACINGS
