@@ -269,7 +269,7 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="of the episode over DDS (the claim: 600)"
     )
-    parser.add_argument("--most-cameras", type=int, default=5)
+    parser.add_argument("--most-cameras", type=int, default=12)
     parser.add_argument("--publish", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--writer", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
