@@ -124,9 +124,7 @@ def start_stage(options: argparse.Namespace) -> None:
     # All tasks of the suite, whichever are learned first: the words of the others must not be unknown later.
     instructions = [task.instruction for task in suite()]
     policy, tokenizer = build_demo_policy(policy_config(data), instructions)
-    policy.observation_encoder.load_state_dict(
-        {f"vision_encoder.{name}": weight for name, weight in vision.state_dict().items()}, strict=False
-    )
+    policy.observation_encoder.vision_encoder = vision
     batches = BatchMaker(data, policy, tokenizer)
     scale = batches.scales[STATE_KEY]
     observation_stage(policy, tokenizer, scale, stills, image_stats, options.observation_steps)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 import pyarrow.parquet as pq
-from episodes import CAMERAS, JOINTS, add, assert_holds, extend_by_lerobot, frame, load, make
+from episodes import CAMERAS, JOINTS, add, assert_holds, extend_by_lerobot, lerobot_frame, load, make
 
 from dit_policy_ros.data.dataset_files import features_of
 from dit_policy_ros.data.video_settings import VideoSettings
@@ -43,11 +43,7 @@ def theirs(tmp_path_factory) -> Path:
         dataset = LeRobotDataset.create("local/test", fps=30, root=root, features=features, **common)
         for episode, (task, length) in enumerate(zip(TASKS, LENGTHS, strict=True)):
             for index in range(length):
-                one = frame(episode, index)
-                images = {f"observation.images.{name}": image for name, image in one["images"].items()}
-                vectors = {"observation.state": one["state"], "action": one["action"]}
-                vectors = {name: value.astype(np.float32) for name, value in vectors.items()}
-                dataset.add_frame({**images, **vectors, "task": task})
+                dataset.add_frame(lerobot_frame(episode, index, task))
             dataset.save_episode()
         dataset.finalize()
     return root

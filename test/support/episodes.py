@@ -38,6 +38,14 @@ def add(writer: DatasetWriter, episode: int, frames: int, task: str = "touch the
         writer.add_frame(**frame(episode, index), task=task)
 
 
+def lerobot_frame(episode: int, index: int, task: str) -> dict:
+    """The frame that `add` makes, as LeRobot's own writer takes it."""
+    one = frame(episode, index)
+    images = {f"observation.images.{name}": image for name, image in one["images"].items()}
+    vectors = {"observation.state": one["state"], "action": one["action"]}
+    return {**images, **{name: value.astype(np.float32) for name, value in vectors.items()}, "task": task}
+
+
 def extend_by_lerobot(root: Path, episode: int, frames: int, task: str) -> None:
     """Have LeRobot itself go on with a dataset, by an episode of frames as `add` makes them."""
     from lerobot.datasets import LeRobotDataset
@@ -45,11 +53,7 @@ def extend_by_lerobot(root: Path, episode: int, frames: int, task: str) -> None:
     with quiet():
         dataset = LeRobotDataset.resume("local/test", root=root, streaming_encoding=True)
         for index in range(frames):
-            one = frame(episode, index)
-            images = {f"observation.images.{name}": image for name, image in one["images"].items()}
-            vectors = {"observation.state": one["state"], "action": one["action"]}
-            vectors = {name: value.astype(np.float32) for name, value in vectors.items()}
-            dataset.add_frame({**images, **vectors, "task": task})
+            dataset.add_frame(lerobot_frame(episode, index, task))
         dataset.save_episode()
         dataset.finalize()
 
