@@ -39,7 +39,9 @@ class Chunk:
     def at(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """The actions at ``times_ns`` (K,), linear between steps -> (K, A); NaN outside the support."""
         offset_ns = times_ns - self.stamp_ns  # (K,) exact: the large stamps cancel as integers
-        step = np.clip(offset_ns // self.period_ns, 0, max(len(self.actions) - 2, 0))  # (K,)
+        # minimum and maximum, as wherever plans are made: numpy.clip is slow on few values
+        last = max(len(self.actions) - 2, 0)
+        step = np.minimum(np.maximum(offset_ns // self.period_ns, 0), last)  # (K,)
         following = np.minimum(step + 1, len(self.actions) - 1)  # (K,)
         fraction = (offset_ns - step * self.period_ns) / self.period_ns  # (K,)
         before, after = self.actions[step], self.actions[following]  # (K, A)

@@ -107,15 +107,18 @@ class Ensembler:
         joints = len(self.settings.group)
         if not self._live or not len(times_ns):
             return np.full((len(times_ns), joints), np.nan)
-        self._apply_disagreement_gate(times_ns)
-        values, valid = self._stack(times_ns)  # (C, K, A) both
+        values = np.stack([live.chunk.at(times_ns) for live in self._live])  # (C, K, A)
+        self._apply_disagreement_gate(times_ns, values)
+        values, valid = self._valid(times_ns, values)  # (C, K, A) both
         weights = valid * self._weights(valid) * self._taper(times_ns)[:, :, None]  # (C, K, A)
         total = weights.sum(axis=0)  # (K, A)
         summed = (weights * np.where(valid, values, 0.0)).sum(axis=0)  # (K, A)
         return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
 
-    def _stack(self, times_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        values = np.stack([live.chunk.at(times_ns) for live in self._live])  # (C, K, A)
+    def _valid(
+        self, times_ns: NDArray[np.int64], values: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The chunks' values (C, K, A) as they can be compared, and which of them count."""
         until_ns = np.stack([live.until_ns for live in self._live])  # (C, A)
         valid = ~np.isnan(values) & (times_ns[None, :, None] < until_ns[:, None, :])  # (C, K, A)
         if self.settings.circular.any():
@@ -143,11 +146,11 @@ class Ensembler:
         weights = np.exp(-self.settings.m * rank)  # (C, K, A)
         return np.where(self.settings.newest_wins, newest, weights)
 
-    def _apply_disagreement_gate(self, times_ns: NDArray[np.int64]) -> None:
+    def _apply_disagreement_gate(self, times_ns: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Take the older chunks out of a group from the first knot where that group's predictions spread."""
         if self.settings.mode is not EnsembleMode.ACT or len(self._live) < 2:
             return
-        values, valid = self._stack(times_ns)  # (C, K, A)
+        values, valid = self._valid(times_ns, values)  # (C, K, A) both
         highest = np.where(valid, values, -np.inf).max(axis=0)  # (K, A)
         lowest = np.where(valid, values, np.inf).min(axis=0)  # (K, A)
         offends = (highest - lowest > self.settings.disagreement) & ~self.settings.newest_wins  # (K, A)

@@ -106,45 +106,65 @@ class Limiter:
         if knots == 0:
             raise ValueError("there is no knot to follow")
         before = np.zeros_like(velocity) if acceleration is None else acceleration  # (A,)
+        half = dt / 2.0
         step = limits.acceleration * dt  # (A,) largest change of velocity in one interval
-        wanted = np.clip(target, limits.position_min, limits.position_max)  # (K, A)
-        ending = np.zeros(len(position), bool)  # (A,) joints that brake because the plan ends
-        limited = np.zeros((len(LIMIT_NAMES), knots, len(position)), bool)  # (4, K, A)
-        limited[0] = np.abs(wanted - target) > _NOTICEABLE
+        per_jerk = self._per_jerk()
+        wanted = np.minimum(np.maximum(target, limits.position_min), limits.position_max)  # (K, A)
+        # What each limit makes of the velocity that is desired, one after the other; the first is the desire.
+        stages = np.empty((len(LIMIT_NAMES) + 1, knots, len(position)))  # (5, K, A)
+        to_rest = step * np.arange(knots - 1, -1, -1.0)[:, None]  # (K, A) the plan ends in braking
         positions, velocities = np.empty_like(wanted), np.empty_like(wanted)
         for k in range(knots):
-            coasting = position + (velocity + target_velocity[k]) * (dt / 2.0)  # (A,) without a correction
+            coasting = position + (velocity + target_velocity[k]) * half  # (A,) without a correction
             error = wanted[k] - coasting  # (A,)
-            desired = target_velocity[k] + np.copysign(self._correction(np.abs(error)), error)  # (A,)
-
-            drift = velocity * (dt / 2.0)  # (A,)
-            upper = fastest_stoppable(limits.position_max - position - drift, limits.acceleration, dt)
-            lower = -fastest_stoppable(position + drift - limits.position_min, limits.acceleration, dt)
+            desired = target_velocity[k] + np.copysign(self._correction(np.abs(error), per_jerk), error)
+            stages[0, k] = desired
             # The gentlest limit first: each that follows may overrule the ones before it.
-            smooth = self._smoothed(desired, velocity, before, target_velocity[k : k + 2])  # (A,)
-            limited[3, k] = np.abs(smooth - desired) > _NOTICEABLE
-            desired = smooth
-            for i, (low, high) in enumerate(
-                ((lower, upper), (-limits.velocity, limits.velocity), (velocity - step, velocity + step))
-            ):
-                clamped = np.minimum(np.maximum(desired, low), high)  # (A,)
-                limited[i, k] |= np.abs(clamped - desired) > _NOTICEABLE
-                desired = clamped
-
-            to_rest = step * (knots - 1 - k)  # (A,) the last knot is at rest: the plan ends in braking
-            ending |= np.abs(desired) > to_rest
-            limited[1:, k] &= ~ending
-            chosen = np.clip(np.clip(desired, -to_rest, to_rest), velocity - step, velocity + step)
+            if per_jerk is not None:
+                desired = self._smoothed(desired, velocity, before, target_velocity[k : k + 2])  # (A,)
+            stages[1, k] = desired
+            desired = self._stoppable(desired, position, velocity * half)
+            stages[2, k] = desired
+            desired = np.minimum(np.maximum(desired, -limits.velocity), limits.velocity)  # (A,)
+            stages[3, k] = desired
+            slowest, fastest = velocity - step, velocity + step  # (A,)
+            desired = np.minimum(np.maximum(desired, slowest), fastest)  # (A,)
+            stages[4, k] = desired
+            chosen = np.minimum(np.maximum(desired, -to_rest[k]), to_rest[k])  # (A,)
+            chosen = np.minimum(np.maximum(chosen, slowest), fastest)  # (A,)
             chosen[np.abs(chosen) < _NOTICEABLE] = 0.0  # rest is exact
-            position = position + (velocity + chosen) * (dt / 2.0)
+            position = position + (velocity + chosen) * half
             before, velocity = (chosen - velocity) / dt, chosen
             positions[k], velocities[k] = position, velocity
+        jerk, limited = np.split(np.abs(np.diff(stages, axis=0)) > _NOTICEABLE, (1,))  # (1, K, A), (3, K, A)
+        limited = np.concatenate([limited, jerk])  # (4, K, A) in the order of LIMIT_NAMES
+        # From where a joint brakes because the plan ends on, the other limits are no news.
+        limited[1:] &= ~np.logical_or.accumulate(np.abs(stages[-1]) > to_rest, axis=0)
+        limited[0] |= np.abs(wanted - target) > _NOTICEABLE
         return LimitedMotion(
             positions,
             velocities,
             int(limited.any(axis=(0, 2)).sum()),
             {name: limited[i].sum(axis=0) for i, name in enumerate(LIMIT_NAMES)},
         )
+
+    def _stoppable(self, desired: Array, position: Array, drift: Array) -> Array:
+        """The velocity (A,) nearest to the desired from which a joint still stops inside its limits.
+
+        Args:
+            desired, position: (A,).
+            drift: (A,) how far the present velocity carries it in half an interval [rad or m].
+        """
+        limits, dt = self.limits, self.dt
+        speed = np.abs(desired)  # (A,)
+        above = limits.position_max - position - drift  # (A,) room left [rad or m]
+        below = position + drift - limits.position_min  # (A,)
+        # No braking takes longer than this; far from its limits a joint needs no closer look.
+        enough = speed * (1.5 * dt) + speed * speed / (2.0 * limits.acceleration)  # (A,)
+        if (np.minimum(above, below) >= enough).all():
+            return desired
+        low = -fastest_stoppable(below, limits.acceleration, dt)
+        return np.minimum(np.maximum(desired, low), fastest_stoppable(above, limits.acceleration, dt))
 
     def _smoothed(
         self, desired: Array, velocity: Array, acceleration: Array, target_velocities: Array
@@ -159,8 +179,6 @@ class Limiter:
             target_velocities: (1 or 2, A) at the next knot and the one after it.
         """
         dt, limited = self.dt, np.isfinite(self.limits.jerk)  # (A,)
-        if not limited.any():
-            return desired
         jerk = np.where(limited, self.limits.jerk, 1.0)  # (A,)
         own = (target_velocities[-1] - target_velocities[0]) / dt  # (A,)
         missing = desired - velocity - own * dt  # (A,)
@@ -168,13 +186,16 @@ class Limiter:
         change = np.clip(wanted - acceleration, -jerk * dt, jerk * dt)  # (A,)
         return np.where(limited, velocity + (acceleration + change) * dt, desired)
 
-    def _correction(self, error: Array) -> Array:
+    def _per_jerk(self) -> tuple[Array, NDArray[np.bool_]] | None:
+        """Each joint's jerk limit (A,), 0 where it has none, and which have one; None where no joint has."""
+        jerk, limited = self.limits.jerk, np.isfinite(self.limits.jerk)  # (A,)
+        return (np.where(limited, jerk, 0.0), limited) if limited.any() else None
+
+    def _correction(self, error: Array, per_jerk: tuple[Array, NDArray[np.bool_]] | None) -> Array:
         """The speed (A,) at which a position error (A,) >= 0 is made good without overshooting."""
-        jerk = self.limits.jerk  # (A,)
+        speed = np.minimum(error * (_CORRECTION / self.dt), np.sqrt(self.limits.acceleration * error))  # (A,)
+        if per_jerk is None:
+            return speed
+        jerk, limited = per_jerk  # (A,) both
         # Stopping from v with limited jerk takes v * sqrt(v / jerk); half of the speed leaves a margin.
-        gentle = np.where(
-            np.isinf(jerk), np.inf, 0.5 * np.cbrt(np.where(np.isinf(jerk), 0.0, jerk) * error**2)
-        )
-        return np.minimum(
-            np.minimum(error * (_CORRECTION / self.dt), np.sqrt(self.limits.acceleration * error)), gentle
-        )
+        return np.minimum(speed, np.where(limited, 0.5 * np.cbrt(jerk * error**2), np.inf))

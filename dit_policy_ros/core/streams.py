@@ -12,6 +12,7 @@ Rules for stamps, each counted in `StreamCounters`:
 import threading
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dit_policy_ros.core.contract import NANOSECONDS
@@ -86,18 +87,23 @@ class StreamBuffer[T]:
         self._values: list[T] = []
         self._delays_ns: deque[int] = deque(maxlen=_DELAYS)  # of the recent samples
         self._counters = StreamCounters()
+        # Asked before every reading to push what has come; None where samples are pushed as they come.
+        self.source: Callable[[], None] | None = None
 
     def __len__(self) -> int:
+        self._take_in()
         return len(self._stamps)
 
     @property
     def counters(self) -> StreamCounters:
         """What became of the samples pushed so far."""
+        self._take_in()
         return self._counters
 
     @property
     def newest_stamp_ns(self) -> int | None:
         """Stamp of the newest sample [ns]; None while there is none."""
+        self._take_in()
         with self._lock:
             return self._stamps[-1] if self._stamps else None
 
@@ -129,6 +135,7 @@ class StreamBuffer[T]:
 
     def least_delay(self) -> float | None:
         """From stamp to arrival, of the quickest recent sample [s]: what the clocks differ, and a little."""
+        self._take_in()
         with self._lock:
             return min(self._delays_ns) / NANOSECONDS if self._delays_ns else None
 
@@ -143,16 +150,19 @@ class StreamBuffer[T]:
 
     def oldest(self) -> Sample[T] | None:
         """The oldest sample held; None while there is none."""
+        self._take_in()
         with self._lock:
             return self._sample(0) if self._stamps else None
 
     def newest(self) -> Sample[T] | None:
         """The newest sample held; None while there is none."""
+        self._take_in()
         with self._lock:
             return self._sample(len(self._stamps) - 1) if self._stamps else None
 
     def bracket(self, stamp_ns: int) -> tuple[Sample[T] | None, Sample[T] | None]:
         """The newest sample at or before a time [ns] and the oldest after it; None where there is none."""
+        self._take_in()
         with self._lock:
             index = bisect_right(self._stamps, stamp_ns)
             before = self._sample(index - 1) if index > 0 else None
@@ -161,9 +171,14 @@ class StreamBuffer[T]:
 
     def clear(self) -> None:
         """Drops all samples; the counters go on."""
+        self._take_in()
         with self._lock:
             self._stamps.clear()
             self._values.clear()
+
+    def _take_in(self) -> None:
+        if self.source is not None:
+            self.source()
 
     def _sample(self, index: int) -> Sample[T]:
         return Sample(self._stamps[index], self._values[index])

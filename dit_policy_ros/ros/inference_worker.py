@@ -24,6 +24,7 @@ from dit_policy_ros.core.splice import FROZEN_INTERVALS
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
 from dit_policy_ros.ros.frame_decoder import FrameDecoder
 from dit_policy_ros.ros.motion import Motion
+from dit_policy_ros.ros.priority import let_others_go_first
 
 # Without a new frame the worker looks this often whether it is due or wanted no more [s].
 _POLL = 0.02
@@ -107,6 +108,7 @@ class InferenceWorker:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
+        let_others_go_first()
         observed_ns, encoded_ns, began_ns = -1, -1, -self._interval_ns
         while not self._ended.is_set():
             self._wanted.wait(_POLL)

@@ -39,6 +39,7 @@ from dit_policy_ros.ros.parameters import declare_parameters, read_parameters
 from dit_policy_ros.ros.policy_parameters import POLICY_PARAMETERS, motion_settings
 from dit_policy_ros.ros.policy_reporter import PolicyReporter
 from dit_policy_ros.ros.preflight import activation_problems
+from dit_policy_ros.ros.priority import take_short_turns
 from dit_policy_ros.ros.sensor_streams import SensorStreams
 from dit_policy_ros.ros.shadow import ShadowOutputs
 from dit_policy_ros.ros.timers import steady_timer
@@ -81,6 +82,7 @@ class PolicyNode(GuardedLifecycleNode):
     """Lifecycle node ``policy``; its interfaces are listed in the README."""
 
     def __init__(self, **kwargs: Any) -> None:
+        take_short_turns()
         super().__init__("policy", automatically_declare_parameters_from_overrides=True, **kwargs)
         self._task = ""
         self._e_stop = False

@@ -2,6 +2,7 @@
 """The cameras and the joint states of the contract, as streams: what both nodes listen to."""
 
 import functools
+import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from dit_policy_ros.core.streams import StreamBuffer
 from dit_policy_ros.ros import qos
 from dit_policy_ros.ros.convert import JointStateConverter, stamp_ns
 from dit_policy_ros.ros.event_log import EventLog, Severity
+from dit_policy_ros.ros.unwatched import UnwatchedGroup, waiting_messages
 
 
 class SensorStreams:
@@ -56,10 +58,11 @@ class SensorStreams:
         self.observations = ObservationBuilder(contract, n_obs_steps, cameras, margin)
         self._pictures = PictureWatch(contract, tuple(self.observations.images), frozen_after)
         self._subscriptions: list[Any] = []
+        self._taking = threading.Lock()
         for stream in self.observations.images.values():
             kind = CompressedImage if contract.camera(stream.name).compressed else Image
             self.subscribe(kind, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
-        self.listen_to_joints(self.observations.joints)
+        self._listen_to_joints(self.observations.joints)
 
     def now_ns(self) -> int:
         """The node's clock [ns]."""
@@ -84,12 +87,6 @@ class SensorStreams:
             self._node.create_subscription(kind, topic, callback, profile, callback_group=self._group)
         )
 
-    def listen_to_joints(self, stream: StreamBuffer) -> None:
-        """Feeds a stream with the contract's joints from its topic."""
-        convert = JointStateConverter(self._contract.joints)
-        callback = functools.partial(self._on_joints, stream, convert)
-        self.subscribe(JointState, stream.topic, callback, qos.JOINT_STATES)
-
     def complain(self, text: str) -> None:
         """Logs what is wrong with a message; messages come at 100 Hz, so the log limits its rate."""
         self._events.add(Severity.ERROR, "stream", text)
@@ -100,11 +97,31 @@ class SensorStreams:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
+    def _listen_to_joints(self, stream: StreamBuffer) -> None:
+        """Feeds a stream with the contract's joints from its topic, whenever it is read.
+
+        They come at 100 Hz and more, and nobody waits for one of them: to be woken by each would cost the
+        interpreter more time than everything else that listens.
+        """
+        subscription = self._node.create_subscription(
+            JointState, stream.topic, lambda _: None, qos.JOINT_STATES, callback_group=UnwatchedGroup()
+        )
+        self._subscriptions.append(subscription)
+        convert = JointStateConverter(self._contract.joints)
+
+        def take_all() -> None:
+            with self._taking:  # whole, so that what came first is pushed first
+                for message in waiting_messages(subscription):
+                    self._on_joints(stream, convert, message)
+
+        stream.source = take_all
+
     def _on_image(self, stream: StreamBuffer, msg: Image | CompressedImage) -> None:
         stamp = stamp_ns(msg.header.stamp)
-        if stream.push(stamp, msg, self.now_ns()) and self._fingerprint:
+        is_new = stream.push(stamp, msg, self.now_ns())
+        self._on_new_image()  # before what nobody waits for
+        if is_new and self._fingerprint:
             self._pictures.see(stream.name, stamp, zlib.crc32(msg.data), self.measured())
-        self._on_new_image()
 
     def _on_joints(self, stream: StreamBuffer, convert: JointStateConverter, msg: JointState) -> None:
         try:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans as the messages that joint_trajectory_controller takes."""
 
+from array import array
+
 import numpy as np
 from builtin_interfaces.msg import Duration
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -26,8 +28,7 @@ def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
         if controller.type is not ControllerType.JOINT_TRAJECTORY:
             continue
         columns = contract.indices(controller)  # (A_c,)
-        positions = knots[:, columns].tolist()  # (K, A_c)
-        velocities = plan.velocities[:, columns].tolist()  # (K, A_c)
+        positions, velocities = _rows(knots[:, columns]), _rows(plan.velocities[:, columns])  # (K, A_c) both
         message = JointTrajectory(joint_names=list(controller.joints))
         message.header.stamp = stamp
         message.points = [
@@ -45,9 +46,14 @@ def chunk_message(chunk: Chunk, joints: tuple[str, ...]) -> JointTrajectory:
     offsets = _durations(np.arange(len(chunk.actions), dtype=np.int64) * chunk.period_ns)
     message.points = [
         JointTrajectoryPoint(positions=row, time_from_start=offset)
-        for row, offset in zip(chunk.actions.tolist(), offsets, strict=True)
+        for row, offset in zip(_rows(chunk.actions), offsets, strict=True)
     ]
     return message
+
+
+def _rows(values: np.ndarray) -> list[array]:
+    """Rows of (K, A) as messages hold them; of a list, rclpy would look at every number."""
+    return [array("d", row.tobytes()) for row in values]
 
 
 def _durations(offsets_ns: np.ndarray) -> list[Duration]:

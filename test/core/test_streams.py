@@ -171,3 +171,27 @@ def test_the_least_delay_from_stamp_to_arrival_tells_how_the_clocks_differ():
     assert stream.least_delay() == 0.012
     stream.push(1_000_000_000, 9, 800_000_000)
     assert stream.least_delay() == -0.2, "also of a sample that is refused for it"
+
+
+def test_a_source_is_asked_before_every_reading() -> None:
+    reads = {
+        "len": len,
+        "counters": lambda buffer: buffer.counters.accepted,
+        "newest stamp": lambda buffer: buffer.newest_stamp_ns,
+        "newest": lambda buffer: buffer.newest(),
+        "oldest": lambda buffer: buffer.oldest(),
+        "latest": lambda buffer: buffer.latest_at(10 * SECOND),
+        "bracket": lambda buffer: buffer.bracket(10 * SECOND)[0],
+        "delay": lambda buffer: buffer.least_delay(),
+    }
+    for name, read in reads.items():
+        buffer, waiting = make(), [SECOND]
+        buffer.source = lambda buffer=buffer, waiting=waiting: [
+            buffer.push(waiting.pop(), -SECOND, SECOND) for _ in waiting[:]
+        ]
+        assert read(buffer) not in (None, 0) or name == "delay", name
+        assert not waiting, name
+    buffer, waiting = make(), [SECOND]
+    buffer.source = lambda: [buffer.push(waiting.pop(), -SECOND) for _ in waiting[:]]
+    buffer.clear()
+    assert not waiting and buffer.newest_stamp_ns is None, "what had come belongs to what is forgotten"
