@@ -21,7 +21,6 @@ import torch
 
 from dit_policy_ros.cli import dataset, train
 from dit_policy_ros.cli.cube_pretext import (
-    CAMERA,
     console,
     observation_stage,
     progress_bar,
@@ -35,6 +34,7 @@ from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX, STATE_KEY, PolicyConfig
+from dit_policy_ros.sim.robot import CAMERAS
 from dit_policy_ros.sim.suite import find, suite
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
@@ -68,12 +68,12 @@ def parser() -> argparse.ArgumentParser:
         "--work", type=Path, default=Path("out/train_tasks"), help="where stages keep results"
     )
     result.add_argument("--tasks", nargs="+", metavar="TEXT", help="instructions to learn; default: all")
-    result.add_argument("--stills", type=int, default=35_000, help="stills of the simulator")
-    result.add_argument("--vision-steps", type=int, default=16_000, help="steps on stills, 32 at a time")
+    result.add_argument("--stills", type=int, default=24_000, help="stills of the simulator")
+    result.add_argument("--vision-steps", type=int, default=12_000, help="steps on stills, 48 at a time")
     result.add_argument("--observation-steps", type=int, default=6000, help="on stills with instructions")
     result.add_argument("--demonstrations", type=int, default=100, help="of each task")
     result.add_argument("--steps", type=int, default=20_000, help="steps of the policy, 128 chunks at a time")
-    result.add_argument("--threads", type=int, default=2, help="CPU threads")
+    result.add_argument("--threads", type=int, default=2, help="CPU threads, and processes that render")
     return result
 
 
@@ -102,7 +102,7 @@ def dataset_stage(work: Path, demonstrations: int, tasks: Sequence[str]) -> None
     if done.is_file():
         return
     asked = ["--output", str(work / "dataset"), "--demonstrations", str(demonstrations)]
-    asked += ["--cameras", CAMERA, "--seed", str(SCENES), "--logs", str(work / "dataset_logs")]
+    asked += ["--cameras", *CAMERAS, "--seed", str(SCENES), "--logs", str(work / "dataset_logs")]
     asked += ["--lock-step", "--knocks", str(KNOCKS), "--start-anywhere"]
     if code := dataset.main([*asked, "--tasks", *tasks] if tasks else asked):
         raise DitPolicyError(f"the demonstrations were not recorded: exit code {code}")
@@ -114,12 +114,14 @@ def start_stage(options: argparse.Namespace) -> None:
     folder = options.work / "start"
     if folder.is_dir():
         return
-    stills = still_stage(options.work, options.stills, STILLS_SEED)
+    stills = still_stage(options.work, options.stills, STILLS_SEED, options.threads)
     vision, image_stats = vision_stage(options.work, stills, options.vision_steps)
     data = read(options.work)
-    key = IMAGE_PREFIX + CAMERA
-    measured = {name: value.numpy() for name, value in image_stats.items()}
-    data = dataclasses.replace(data, stats={**data.stats, key: measured})
+    measured = {
+        IMAGE_PREFIX + camera: {name: value.numpy() for name, value in each.items()}
+        for camera, each in zip(CAMERAS, image_stats, strict=True)
+    }
+    data = dataclasses.replace(data, stats={**data.stats, **measured})
     torch.manual_seed(0)
     # All tasks of the suite, whichever are learned first: the words of the others must not be unknown later.
     instructions = [task.instruction for task in suite()]
@@ -162,7 +164,7 @@ def read(work: Path) -> Demonstrations:
         line = bar.add_task("reading", total=None, note="")
         return read_demonstrations(
             work / "dataset",
-            (CAMERA,),
+            CAMERAS,
             RESIZED,
             lambda n, total: bar.update(line, completed=n, total=total),
             FrameStore(work / "frames"),

@@ -10,7 +10,7 @@ from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.sim.assets import asset_path
 from dit_policy_ros.sim.gripper import ParallelGripperController
 from dit_policy_ros.sim.jtc import TrajectoryController
-from dit_policy_ros.sim.renderer import Renderer
+from dit_policy_ros.sim.renderer import Renderer, camera_id
 from dit_policy_ros.sim.scenes import CUBE_EDGE, CUBES, sample_cubes
 
 SIDES = ("left", "right")
@@ -126,6 +126,16 @@ class BimanualSim:
             x, y, _, w, i, j, k = self.data.qpos[start : start + 7]
             rows.append((x, y, np.arctan2(2 * (w * k + i * j), 1 - 2 * (j * j + k * k))))
         return np.array(rows)
+
+    def camera_pose(self, camera: str) -> tuple[np.ndarray, np.ndarray, float]:
+        """Where a camera is: place (3,) [m], axes as columns (3, 3), half its vertical field of view [rad].
+
+        Raises SimulationError for an unknown camera.
+        """
+        index = camera_id(self.model, camera)
+        half_angle = float(np.radians(self.model.cam_fovy[index]) / 2)
+        rotation = self.data.cam_xmat[index].reshape(3, 3).copy()
+        return self.data.cam_xpos[index].copy(), rotation, half_angle
 
     # -- scene --------------------------------------------------------------------------------------------
 

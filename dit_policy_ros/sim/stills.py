@@ -7,10 +7,11 @@ from itertools import count, islice
 
 import numpy as np
 
+from dit_policy_ros.sim.cube_views import TURNS, VIEW, cube_views
 from dit_policy_ros.sim.disturbance import Disturbance
 from dit_policy_ros.sim.kinematics import ArmKinematics
 from dit_policy_ros.sim.operator import Operator
-from dit_policy_ros.sim.robot import ARM_JOINTS, HOME, SIDES, BimanualSim
+from dit_policy_ros.sim.robot import ARM_JOINTS, CAMERAS, HOME, SIDES, BimanualSim
 from dit_policy_ros.sim.scenes import CUBES, Scene, sample_scenes
 from dit_policy_ros.sim.skills import grasp_pose
 from dit_policy_ros.sim.starts import Starts
@@ -20,25 +21,37 @@ from dit_policy_ros.sim.trial import carry_out
 _EVERY = 6  # periods of 1/30 s between two stills of one task
 _DISTURBANCE = 0.008  # [rad], standard deviation of what leads the arms astray
 _KNOCKS = 0.7  # [1/s]
-_TURNS = 4  # a square looks the same after a quarter turn
 _ITERATIONS = 30  # of inverse kinematics, from home
+_TOP = 4 * len(CUBES)  # entries of ``pose_targets``
+TURN_WEIGHT = 0.3  # of how cubes are turned, beside where they are
+# of the entries of ``picture_targets`` in a loss
+PICTURE_WEIGHTS = (
+    [1.0] * 6 + [TURN_WEIGHT] * 6 + [0.1] * len(CUBES) + ([1.0] * 3 + [TURN_WEIGHT] * 2) * len(CUBES)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A scene under a task. way: joints (6,) [rad] of the task's first arm to where it grasps the cube."""
+    """A scene under a task.
+
+    way: joints (6,) [rad] of the task's first arm to where it grasps the cube. views: (2, 3, 5), what each
+    wrist camera has in its picture as ``cube_views`` tells.
+    """
 
     scene: Scene
     task: Task
     way: np.ndarray
+    views: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class Stills:
-    """Many stills of one camera.
+    """Many stills.
 
-    images: uint8 (M, h, w, 3). cubes: (M, 3, 3) x, y [m] and yaw [rad] by colour. state: (M, 14) [rad], [m].
-    tcps: (M, 2, 3) [m] between the finger tips of each arm. task: (M,) into ``suite()``. way: (M, 6) [rad].
+    images: uint8 (M, N, h, w, 3) of ``CAMERAS``. cubes: (M, 3, 3) x, y [m] and yaw [rad] by
+    colour. state: (M, 14) [rad], [m]. tcps: (M, 2, 3) [m] between the finger tips of each arm.
+    task: (M,) into ``suite()``. way: (M, 6) [rad].
+    views: (M, 2, 3, 5) of the wrist cameras.
     """
 
     images: np.ndarray
@@ -47,19 +60,24 @@ class Stills:
     tcps: np.ndarray
     task: np.ndarray
     way: np.ndarray
+    views: np.ndarray
 
 
-def scene_stills(sim: BimanualSim, number: int, seed: int, camera: str) -> Iterator[Still]:
+def scene_stills(sim: BimanualSim, number: int, seed: int) -> Iterator[Still]:
     """Yields ``number`` stills: half of them of random scenes, half of scripted tasks on their way."""
     random = number // 2
     ways, rng, tasks = _Ways(), np.random.default_rng(seed), suite()
-    for scene in sample_scenes(sim, random, seed, (camera,)):
-        task = tasks[int(rng.integers(len(tasks)))]
-        yield Still(scene, task, ways.find(sim, task))
-    yield from islice(_on_the_way(sim, seed, camera, ways), number - random)
+    for scene in sample_scenes(sim, random, seed, CAMERAS):
+        yield _labelled(sim, scene, tasks[int(rng.integers(len(tasks)))], ways)
+    yield from islice(_on_the_way(sim, seed, ways), number - random)
 
 
-def _on_the_way(sim: BimanualSim, seed: int, camera: str, ways: "_Ways") -> Iterator[Still]:
+def _labelled(sim: BimanualSim, scene: Scene, task: Task, ways: "_Ways") -> Still:
+    views = np.stack([cube_views(sim, camera) for camera in CAMERAS[1:]])  # (2, 3, 5)
+    return Still(scene, task, ways.find(sim, task), views)
+
+
+def _on_the_way(sim: BimanualSim, seed: int, ways: "_Ways") -> Iterator[Still]:
     rng = np.random.default_rng(seed)
     operator, starts, tasks = Operator(rng), Starts(rng), suite()
     while True:
@@ -74,8 +92,8 @@ def _on_the_way(sim: BimanualSim, seed: int, camera: str, ways: "_Ways") -> Iter
         def act(sim: BimanualSim, task=task, error=error, periods=periods, made=made) -> np.ndarray:
             if next(periods) % _EVERY == 0:
                 tcps = np.stack([sim.tcp(side) for side in SIDES])  # (2, 3)
-                scene = Scene(sim.render(camera), sim.joint_positions, sim.cube_poses(), tcps)
-                made.append(Still(scene, task, ways.find(sim, task)))
+                scene = Scene(sim.render(*CAMERAS), sim.joint_positions, sim.cube_poses(), tcps)
+                made.append(_labelled(sim, scene, task, ways))
             return operator.act(sim) + error.step()
 
         carry_out(sim, task, act)
@@ -102,8 +120,36 @@ def pose_targets(cubes: np.ndarray) -> np.ndarray:
 
     ``cubes`` (3, 3) are x, y [m] and yaw [rad]. The sine and cosine are of four times the yaw.
     """
-    turns = _TURNS * cubes[:, 2]  # (3,) [rad]
+    turns = TURNS * cubes[:, 2]  # (3,) [rad]
     return np.concatenate([cubes[:, :2].ravel(), np.sin(turns), np.cos(turns)]).astype(np.float32)
+
+
+def busier_wrists(stills: Stills) -> np.ndarray:
+    """Which of the wrist cameras has more cubes in its picture (M,), 0 or 1."""
+    seen = np.isfinite(stills.views[..., 0]).sum(axis=-1)  # (M, 2)
+    even = np.arange(len(seen)) % 2
+    return np.where(seen[:, 0] == seen[:, 1], even, seen.argmax(axis=1))
+
+
+def picture_targets(stills: Stills, wrists: np.ndarray) -> np.ndarray:
+    """What an encoder is to find in two pictures of every still (2 M, 30), NaN where it can know nothing.
+
+    In the even ones, from the top, the first 12 entries, ``pose_targets``. In the odd ones, from the wrist
+    camera ``wrists`` (M,), the other 18: which cubes are in the picture, 0 or 1, and ``cube_views`` of them.
+    """
+    targets = np.full((2 * len(stills.cubes), len(PICTURE_WEIGHTS)), np.nan, np.float32)
+    targets[::2, :_TOP] = np.stack([pose_targets(cubes) for cubes in stills.cubes])
+    views = stills.views[np.arange(len(wrists)), wrists]  # (M, 3, 5)
+    targets[1::2, _TOP : _TOP + len(CUBES)] = np.isfinite(views[..., 0])
+    targets[1::2, _TOP + len(CUBES) :] = views.reshape(len(views), -1)
+    return targets
+
+
+def view_errors(errors: np.ndarray) -> np.ndarray:
+    """Distances [m] of the errors (M, 30) of such targets from the wrist, of the cubes in the picture."""
+    views = errors[:, _TOP + len(CUBES) :].reshape(len(errors), len(CUBES), VIEW)  # (M, 3, 5)
+    distances = np.linalg.norm(views[..., :3], axis=-1)  # (M, 3)
+    return distances[np.isfinite(distances)]
 
 
 def named_targets(stills: Stills, tasks: Sequence[Task]) -> np.ndarray:
@@ -116,7 +162,7 @@ def named_targets(stills: Stills, tasks: Sequence[Task]) -> np.ndarray:
     named = [CUBES.index(task.colour) for task in tasks]
     sides = [SIDES.index(first_arm(task)) for task in tasks]
     cubes = stills.cubes[:, named]  # (M, K, 3)
-    turns = _TURNS * cubes[..., 2:]  # (M, K, 1) [rad]
+    turns = TURNS * cubes[..., 2:]  # (M, K, 1) [rad]
     ground = cubes[..., :2]  # (M, K, 2)
     tool = stills.tcps[:, sides].copy()  # (M, K, 3)
     tool[..., :2] -= ground
@@ -130,6 +176,6 @@ def named_targets(stills: Stills, tasks: Sequence[Task]) -> np.ndarray:
 
 
 def pose_errors(errors: np.ndarray) -> np.ndarray:
-    """Distances [m] (M, cubes) of errors (M, 12) of such targets."""
+    """Distances [m] (M, cubes) of errors (M, 12 or more) of such targets."""
     places = errors[:, : 2 * len(CUBES)].reshape(len(errors), len(CUBES), 2)  # (M, 3, 2)
     return np.linalg.norm(places, axis=-1)

@@ -40,7 +40,7 @@ def pretrain_vision(
     Args:
         encoder: the vision encoder.
         images: returns the normalised, cropped images (B, 3, H, W) of the stills numbered (B,).
-        targets: (M, K), e.g. positions [m]; scaled to unit variance for the loss.
+        targets: (M, K), e.g. positions [m]; scaled to unit variance for the loss. NaN where nothing is known.
         steps: optimiser steps.
         batch_size: stills per step.
         learning_rate: peak rate.
@@ -50,11 +50,11 @@ def pretrain_vision(
         report: called with step and loss.
 
     Returns:
-        Absolute errors (M_held_out, K) on the held-out stills, in the targets' unit.
+        Absolute errors (M_held_out, K) on the held-out stills, in the targets' unit; NaN where unknown.
     """
     torch.manual_seed(seed)
     goal = torch.from_numpy(targets)
-    mean, std = goal.mean(0), goal.std(0)
+    mean, std = (torch.from_numpy(f(targets, axis=0)) for f in (np.nanmean, np.nanstd))  # (K,)
     share = torch.ones(targets.shape[1]) if weights is None else torch.from_numpy(weights)  # (K,)
     head = nn.Linear(encoder.model.config.hidden_size, targets.shape[1])
     optimizer = torch.optim.AdamW(
@@ -70,7 +70,11 @@ def pretrain_vision(
         with torch.autocast("cpu", torch.bfloat16, enabled=halved):
             features = network(images(frames))  # (B, F)
         found = head(features.float())  # (B, K)
-        loss = (share * functional.smooth_l1_loss(found, wanted, reduction="none", beta=SHARP)).mean()
+        is_known = wanted.isfinite()
+        errors = functional.smooth_l1_loss(
+            found, torch.where(is_known, wanted, found.detach()), reduction="none", beta=SHARP
+        )
+        loss = (share * errors).sum() / is_known.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
