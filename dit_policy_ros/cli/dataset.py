@@ -33,6 +33,7 @@ from dit_policy_ros.cli.session import (
     ros_environment,
     running_nodes,
 )
+from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.ros import qos
 from dit_policy_ros.sim.robot import CAMERAS, CONTROLLERS
@@ -86,6 +87,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--start-anywhere", action="store_true",
         help="with --lock-step, begin with the arm somewhere over the mat, not near its home",
     )  # fmt: skip
+    add_variation_options(parser)
     parser.add_argument(
         "--lock-step", action="store_true",
         help="without ROS and its latency, as fast as this computer can; the writer is the recorder's",
@@ -145,6 +147,7 @@ def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterat
         "knocks": str(float(options.knocks)), "use_sim_time": "true",
     }  # fmt: skip
     sim = {"cameras": f"[{', '.join(options.cameras)}]", "speed": str(float(options.speed))}
+    sim |= sim_parameters(options)
     sim |= {"waits_for": "leader/joint_states", "joint_state_rate": str(_JOINT_RATE)}
     nodes = {
         "recorder": ("recorder_node", recorder, _contract(options)),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dit_policy_ros.cli.demonstration import LINGER, Demonstration, until_kept
+from dit_policy_ros.cli.variation_options import variation
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.data.journal import EpisodeLabel
 from dit_policy_ros.data.writer import DatasetWriter
@@ -32,7 +33,8 @@ def lockstep_demonstrations(options: argparse.Namespace, order: Sequence[Task]) 
     writer = DatasetWriter(options.output, FPS, cameras, JOINTS, _ROBOT_TYPE)
     with contextlib.ExitStack() as stack:
         stack.callback(writer.finalize)
-        sim = stack.enter_context(BimanualSim(options.seed, width=WIDTH, height=HEIGHT))
+        looks = variation(options)
+        sim = stack.enter_context(BimanualSim(options.seed, width=WIDTH, height=HEIGHT, variation=looks))
         operator, starts = Operator(rng), Starts(rng) if options.start_anywhere else None
 
         def attempt(task: Task, seed: int, discarded: int) -> Demonstration | None:

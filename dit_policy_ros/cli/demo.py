@@ -128,7 +128,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         with (
             Display(console) as display,
             ros_environment(logs) as environment,
-            running_session(environment, logs, parameters, options.seed) as session,
+            running_session(environment, logs, parameters, {"seed": str(options.seed)}) as session,
         ):
             view = DemoView(session.node, film)
             session.on_turn = lambda: display.refresh(view)

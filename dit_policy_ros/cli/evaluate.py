@@ -20,6 +20,7 @@ from dit_policy_ros.cli.evaluation import TaskResult, by_task, confusion, write
 from dit_policy_ros.cli.evaluation_film import FailureFilm
 from dit_policy_ros.cli.evaluation_plot import plot_confusion, plot_success
 from dit_policy_ros.cli.lockstep import PolicyActor, image_size
+from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters, variation
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.core.share import default_checkpoint
@@ -87,6 +88,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME:=VALUE",
         help="a parameter of the policy node, as `ros2 run ... -p` takes it; may be repeated",
     )
+    add_variation_options(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<n>; default: %(default)s")
     parser.add_argument("--sampling-steps", type=int, help="of the policy; default: the checkpoint's")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="1 is off; default: %(default)s")
@@ -137,6 +139,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         "checkpoint": str(options.checkpoint) if policy else None,
         "description": policy.description if policy else None,
         "first_seed": options.seed,
+        "camera_jitter": options.camera_jitter,
+        "lighting": options.lighting,
         "execute": options.execute if in_turns else None,
         "parameters": [] if in_turns else options.parameter,
         "mode": "lock-step" if in_turns else "ros",
@@ -161,7 +165,7 @@ def episodes(
     """Every task in every scene; a scene looks the same for all tasks."""
     height, width = image_size(policy) if policy else (240, 320)
     fps = (policy.fps if policy else None) or 30.0
-    with BimanualSim(options.seed, width=width, height=height) as sim:
+    with BimanualSim(options.seed, width=width, height=height, variation=variation(options)) as sim:
         for seed in range(options.seed, options.seed + options.episodes):
             for task in tasks:
                 sim.reset(seed=seed, arm_jitter=0.05)
@@ -189,7 +193,7 @@ def _through_ros(
             raise DitPolicyError(f"--parameter: expected NAME:=VALUE, got {given!r}")
         parameters[name] = value
     seeds = range(options.seed, options.seed + len(every))
-    return ros_episodes(every, seeds, parameters, options.output / "logs", film)
+    return ros_episodes(every, seeds, parameters, sim_parameters(options), options.output / "logs", film)
 
 
 def task_table() -> Table:

@@ -25,6 +25,7 @@ def ros_episodes(
     tasks: Sequence[Task],
     seeds: Sequence[int],
     parameters: Mapping[str, str],
+    sim_parameters: Mapping[str, str],
     logs: Path,
     film: FailureFilm,
 ) -> Iterator[Outcome]:
@@ -33,6 +34,7 @@ def ros_episodes(
     Args:
         tasks, seeds: of each episode.
         parameters: of the policy node, the checkpoint among them.
+        sim_parameters: of the simulator, beside its seed.
         logs: folder for the nodes' output.
         film: keeps the failures.
 
@@ -42,7 +44,7 @@ def ros_episodes(
     logs.mkdir(parents=True, exist_ok=True)
     with (
         ros_environment(logs) as environment,
-        running_session(environment, logs, parameters, seeds[0]) as session,
+        running_session(environment, logs, parameters, {"seed": str(seeds[0]), **sim_parameters}) as session,
     ):
         view = _View(session, film)
         session.transition(Transition.TRANSITION_CONFIGURE)

@@ -133,13 +133,16 @@ class Session:
 
 @contextlib.contextmanager
 def running_session(
-    environment: Mapping[str, str], logs: Path, policy_parameters: Mapping[str, str], seed: int
+    environment: Mapping[str, str],
+    logs: Path,
+    policy_parameters: Mapping[str, str],
+    sim_parameters: Mapping[str, str],
 ) -> Iterator[Session]:
     """Starts simulator and policy node (unconfigured), and stops them at the end, however the block ends."""
     # The policy stops first: it brakes the arms while the robot is still there.
     nodes = {
         "policy": ("policy_node", policy_parameters, config_path()),
-        "sim": ("sim_node", {"seed": str(seed)}, None),
+        "sim": ("sim_node", sim_parameters, None),
     }
     with running_nodes(environment, logs, nodes) as session:
         yield session

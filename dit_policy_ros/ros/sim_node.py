@@ -33,6 +33,7 @@ from dit_policy_ros.ros.sim_messages import (
     trajectory_from,
 )
 from dit_policy_ros.ros.sim_parameters import SIM_PARAMETERS
+from dit_policy_ros.sim.appearance import Variation
 from dit_policy_ros.sim.gripper import ParallelGripperController
 from dit_policy_ros.sim.jtc import TrajectoryController
 from dit_policy_ros.sim.pacing import RealTimeFactor, advance
@@ -70,7 +71,9 @@ class SimNode(Node):
             )
         self._seed, self._resets = settings["seed"], 0
         self._sim = BimanualSim(
-            settings["seed"], parallel_grippers=settings["gripper_type"] == "parallel_gripper_controller"
+            settings["seed"],
+            parallel_grippers=settings["gripper_type"] == "parallel_gripper_controller",
+            variation=Variation(settings["camera_jitter"], settings["lighting"]),
         )
         self._referee = Referee(self._sim)
         self._lock = threading.Lock()  # over the simulation's state

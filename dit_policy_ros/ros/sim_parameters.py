@@ -13,6 +13,15 @@ SIM_PARAMETERS = (
     Parameter("image_width", int, 320, "width of the images", "pixel", 16, 1280, read_only=True),
     Parameter("image_height", int, 240, "height of the images", "pixel", 16, 960, read_only=True),
     Parameter(
+        "camera_jitter", float, 0.0,
+        "how far each camera is displaced along each axis in a new scene, at most; it is turned by up to "
+        "2 rad per metre of it", "m", 0.0, 0.1, read_only=True,
+    ),
+    Parameter(
+        "lighting", float, 0.0, "how much brighter or darker each light is in a new scene, at most",
+        "share", 0.0, 1.0, read_only=True,
+    ),
+    Parameter(
         "joint_state_rate", float, 125.0,
         "rate of joint_states; rounded so that whole physics steps (2 ms) lie between messages", "Hz",
         10.0, 500.0, read_only=True,

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from dit_policy_ros.core.errors import SimulationError
+from dit_policy_ros.sim.appearance import Appearance, Variation
 from dit_policy_ros.sim.assets import asset_path
 from dit_policy_ros.sim.gripper import ParallelGripperController
 from dit_policy_ros.sim.jtc import TrajectoryController
@@ -24,6 +25,7 @@ CONTROLLERS = {
     for part, grip in (("arm", False), ("gripper", True))
 }
 CAMERAS = ("top", "left_wrist", "right_wrist")
+_LOOKS = 1  # beside a scene's seed, for what decides its looks
 STEP_NS = 2_000_000  # one physics step: 500 Hz
 # Grippers hang 0.2 m over the table beside the workspace, pointing down, half open; [rad] and [m].
 _ARM_HOME = (0.0, -1.8650, 2.1590, 0.0, 1.2768, 0.0, 0.02)
@@ -46,12 +48,19 @@ class BimanualSim:
         width: int = 320,
         height: int = 240,
         parallel_grippers: bool = False,
+        variation: Variation | None = None,
     ) -> None:
-        """parallel_grippers: grippers take goals, as under parallel_gripper_controller, not trajectories."""
+        """Make the scene of a seed.
+
+        Args:
+            parallel_grippers: grippers take goals, as under parallel_gripper_controller, not trajectories.
+            variation: how far cameras and lights stray from the model's with every reset.
+        """
         self.model = mujoco.MjModel.from_xml_path(str(asset_path("mjcf/bimanual.xml")))
         self.data = mujoco.MjData(self.model)
         if round(self.model.opt.timestep * 1e9) != STEP_NS:
             raise ValueError(f"the model steps by {self.model.opt.timestep} s, not by 2 ms")
+        self._appearance = None if variation is None else Appearance(self.model, variation)
         self.epoch_ns = epoch_ns
         self._size = (width, height)
         self._renderer: Renderer | None = None
@@ -149,6 +158,11 @@ class BimanualSim:
         """
         if seed is not None:
             self.rng = np.random.default_rng(seed)
+            self._looks = np.random.default_rng(
+                [_LOOKS, seed]
+            )  # apart: cubes lie the same, however they look
+        if self._appearance is not None:
+            self._appearance.change(self._looks)
         elapsed = self.data.time
         mujoco.mj_resetData(self.model, self.data)
         self.data.time = elapsed

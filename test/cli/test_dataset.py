@@ -21,7 +21,7 @@ def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "knows no task 'juggle'" in capsys.readouterr().err
     for options in (
         *(["--demonstrations", "0"], ["--cameras", "wrist"], ["--speed", "0"]),
-        *(["--knocks", "-1"], ["--start-anywhere"]),
+        *(["--knocks", "-1"], ["--start-anywhere"], ["--camera-jitter", "0.2"], ["--lighting", "2"]),
     ):
         with pytest.raises(SystemExit):
             main(["--output", str(tmp_path / "d"), *options])
@@ -69,6 +69,19 @@ def test_arms_may_begin_anywhere_and_be_knocked_astray(tmp_path: Path) -> None:
     np.testing.assert_allclose(wild.state[0, 7:13], calm.state[0, 7:13], atol=1e-3)
     astray = [np.abs(data.state[1:] - data.action[:-1])[:, 7:13].max() for data in read]
     assert astray[1] > 3 * astray[0], "the other arm, which has nothing to do, is knocked as well"
+
+
+def test_scenes_may_look_different_while_the_same_happens(tmp_path: Path) -> None:
+    asked = ["--lock-step", "--cameras", "top", "--demonstrations", "1", "--seed", "5"]
+    asked += ["--tasks", "touch the red cube with the left arm"]
+    read = []
+    for name, more in (("plain", []), ("varied", ["--camera-jitter", "0.02", "--lighting", "0.5"])):
+        assert main(["--output", str(tmp_path / name), *asked, *more]) == 0
+        read.append(read_demonstrations(tmp_path / name, ("top",), (96, 128)))
+    plain, varied = read
+    np.testing.assert_array_equal(plain.action, varied.action)
+    difference = np.abs(plain.images["top"][0].astype(int) - varied.images["top"][0].astype(int)).mean()
+    assert difference > 4.0, "beyond what encoding changes"
 
 
 def test_what_fails_is_tried_again_in_another_scene_but_not_for_ever() -> None:
