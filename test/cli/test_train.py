@@ -18,6 +18,7 @@ from dit_policy_ros.cli import train, train_cube_tasks
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.processors import read_stats
+from dit_policy_ros.sim.robot import CAMERAS
 
 QUICK = ["--steps", "3", "--batch-size", "4", "--warmup-steps", "1", "--device", "cpu"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -218,3 +219,26 @@ def test_two_processes_train_one_policy(
     # One process cannot go on exactly from two.
     assert run("--resume", "--output", output, "--steps", "7") == 1
     assert "processes was 2, is 1" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+def test_the_recipe_in_miniature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
+    tasks = ["touch the red cube with the left arm", "lift the blue cube with the right arm"]
+    work, output = tmp_path / "work", tmp_path / "run"
+    few = ["--stills", "60", "--vision-steps", "2", "--observation-steps", "2", "--demonstrations", "1"]
+    asked = ["--recipe", "cube_tasks", "--work", work, "--output", output, *few]
+    assert run(*asked, "--tasks", *tasks, "--steps", "2") == 0
+    made = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    policy = load_policy(saved(output))
+    assert policy.known_tasks == tuple(tasks) and tuple(policy.image_shapes) == CAMERAS
+    images, state = random_observation(policy.checkpoint.config)
+    assert np.isfinite(policy.predict(images, state, tasks[0])).all()
+    start, trained = (read_checkpoint(path).policy.state_dict() for path in (work / "start", saved(output)))
+    moved = {name for name, tensor in trained.items() if not tensor.equal(start[name])}
+    assert moved and not any("vision_encoder" in name for name in moved), "its features are computed once"
+    assert run(*asked, "--tasks", *tasks, "--steps", "4") == 0, "goes on where it stopped"
+    assert made == {path: path.stat().st_mtime_ns for path in made}, "no stage is repeated"
+    assert read_checkpoint(saved(output)).facts.training["step"] == 4
+    shown = capsys.readouterr().out
+    assert "cubes from the wrist located to" in shown and "named cubes located to" in shown
