@@ -49,6 +49,7 @@ NETWORK = {"observation_layers": 2, "hidden_dim": 128}
 TRAINING = {
     "batch-size": 128,
     "learning-rate": 1e-3,
+    "loss": "l1",
     "vision-lr-multiplier": 0.0,  # its features are computed once
     "observation-lr-multiplier": 0.1,
     "instruction-dropout": 0.0,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.loss import masked_mse
+from dit_policy_ros.policy.loss import DEVIATIONS, Deviation, masked_mean
 from dit_policy_ros.policy.noise_schedule import alphas_cumprod, leading_timesteps
 from dit_policy_ros.policy.sampling import Constrain, Predict
 
@@ -21,6 +21,7 @@ class DiffusionObjective(nn.Module):
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
         self.config = config
+        self.deviation: Deviation = DEVIATIONS["mse"]  # training may count errors otherwise
         # Coefficients stay on the CPU as float32 scalars: that is how diffusers computes them.
         self.alpha_bar = alphas_cumprod(config)  # (num_train_timesteps,)
 
@@ -30,7 +31,7 @@ class DiffusionObjective(nn.Module):
         return alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * noise
 
     def loss(self, network: nn.Module, x_0: Tensor, is_pad: Tensor | None, observation: Tensor) -> Tensor:
-        """Mean squared error of the prediction at random steps; (B, T, A), (B, T) or None, (B, C) -> scalar.
+        """Mean deviation of the prediction at random steps; (B, T, A), (B, T) or None, (B, C) -> scalar.
 
         Draws the noise first and the steps second from torch's global generator, as LeRobot does.
         """
@@ -38,7 +39,8 @@ class DiffusionObjective(nn.Module):
         t = torch.randint(0, self.config.num_train_timesteps, (x_0.shape[0],), device=x_0.device)
         predicted = network(self.add_noise(x_0, noise, t), t, observation)
         target = noise if self.config.prediction_type == "epsilon" else x_0
-        return masked_mse(predicted, target, is_pad if self.config.do_mask_loss_for_padding else None)
+        counted = is_pad if self.config.do_mask_loss_for_padding else None
+        return masked_mean(self.deviation, predicted, target, counted)
 
     def sample(
         self, predict: Predict, x: Tensor, first: int = 0, constrain: Constrain | None = None

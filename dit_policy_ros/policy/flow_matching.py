@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.loss import masked_mse
+from dit_policy_ros.policy.loss import DEVIATIONS, Deviation, masked_mean
 from dit_policy_ros.policy.sampling import Constrain, Predict
 
 
@@ -20,6 +20,7 @@ class FlowMatchingObjective(nn.Module):
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
         self.config = config
+        self.deviation: Deviation = DEVIATIONS["mse"]  # training may count errors otherwise
 
     def sample_times(self, batch: int, device: torch.device) -> Tensor:
         """Training times (B,) in [0, 1)."""
@@ -30,7 +31,7 @@ class FlowMatchingObjective(nn.Module):
         return config.timestep_sampling_s * (1.0 - draw.sample((batch,)).to(device))
 
     def loss(self, network: nn.Module, x_1: Tensor, is_pad: Tensor | None, observation: Tensor) -> Tensor:
-        """Mean squared error of the velocity; (B, T, A), (B, T) or None, (B, C) -> scalar.
+        """Mean deviation of the velocity; (B, T, A), (B, T) or None, (B, C) -> scalar.
 
         Draws the noise first and the times second from torch's global generator, as LeRobot does.
         """
@@ -40,9 +41,8 @@ class FlowMatchingObjective(nn.Module):
         weight = t.view(-1, 1, 1)
         x_t = weight * x_1 + (1 - shrink * weight) * noise
         predicted = network(x_t, t, observation)
-        return masked_mse(
-            predicted, x_1 - shrink * noise, is_pad if self.config.do_mask_loss_for_padding else None
-        )
+        counted = is_pad if self.config.do_mask_loss_for_padding else None
+        return masked_mean(self.deviation, predicted, x_1 - shrink * noise, counted)
 
     def sample(
         self, predict: Predict, x: Tensor, first: int = 0, constrain: Constrain | None = None

@@ -85,6 +85,12 @@ class TrainConfig:
         "optimisation",
         low=0.0,
     )
+    loss: Literal["mse", "l1"] = _option(
+        "mse",
+        "what errors count by: their squares, as in LeRobot, or their size, which is more precise where "
+        "demonstrations differ in when they move",
+        "optimisation",
+    )
     warmup_steps: int = _option(200, "steps over which the rate rises from 0", "optimisation", low=0)
     weight_decay: float = _option(1e-4, "AdamW's decoupled weight decay", "optimisation", low=0.0)
     beta1: float = _option(0.95, "AdamW's decay of the gradient's mean", "optimisation", low=0.0, below=1.0)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dit_policy_ros.data.demonstrations import Demonstrations
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
+from dit_policy_ros.policy.loss import DEVIATIONS
 from dit_policy_ros.training.batches import BatchMaker, Cut
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
@@ -78,6 +79,7 @@ class Trainer:
         self.accelerator = accelerator or make_accelerator(config)
         set_seed(config.seed, device_specific=True)
         self.policy, self.batches, self.config = policy, batches, config
+        policy.objective.deviation = DEVIATIONS[config.loss]
         self.step = 0
         data = batches.data
         self.validation = held_out(data, config.validation, config.seed)  # (M,)

@@ -12,6 +12,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.loss import DEVIATIONS, masked_mean
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
@@ -196,3 +197,31 @@ def test_half_precision_computes_in_it_and_keeps_float32_weights() -> None:
             trainer(TrainConfig(steps=3, mixed_precision="fp16", device="cpu"))
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_absolute_errors_follow_the_middle_of_demonstrations_that_differ() -> None:
+    """Squares are ruled by the outlier: their best answer is the mean, that of absolute errors the median."""
+    wanted = torch.tensor([0.0, 0.0, 0.0, 1.0])[:, None, None]  # (4, 1, 1), one of four moves early
+    best = {}
+    for name, deviation in DEVIATIONS.items():
+        answers = torch.linspace(0.0, 1.0, 101)
+        costs = [masked_mean(deviation, answer.expand_as(wanted), wanted, None) for answer in answers]
+        best[name] = float(answers[int(torch.stack(costs).argmin())])
+    assert best == {"mse": pytest.approx(0.25), "l1": pytest.approx(0.0)}
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1"])
+def test_padding_does_not_count(loss: str) -> None:
+    target = torch.randn(2, 5, 3)
+    predicted, is_pad = target + 0.5, torch.zeros(2, 5, dtype=torch.bool)
+    predicted[1, 3:], is_pad[1, 3:] = 99.0, True
+    expected = {"mse": 0.25, "l1": 0.5}[loss]
+    assert float(masked_mean(DEVIATIONS[loss], predicted, target, is_pad)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_what_errors_count_by_is_the_runs_choice() -> None:
+    quick = {"steps": 1, "batch_size": 8, "warmup_steps": 0}
+    squares, sizes = (run(trainer(TrainConfig(loss=loss, **quick)))[0][0] for loss in ("mse", "l1"))
+    assert squares != sizes and sizes**2 < squares, "the mean of squares is more than the square of the mean"
