@@ -9,8 +9,8 @@ from torch import Tensor
 type Deviation = Callable[[Tensor], Tensor]  # what an error (B, T, A) costs, (B, T, A)
 
 # How training may count errors. Squares, as in LeRobot, are ruled by the largest: those of fast motions, and
-# of when they begin. Absolute errors weigh the last centimetre before a grasp as much (Zhao et al. 2023, arXiv
-# 2304.13705, section IV.C, which reports more precise actions).
+# of when they begin. Absolute errors weigh the last centimetre before a grasp as much (Zhao et al. 2023,
+# arXiv 2304.13705, section IV.C, which reports more precise actions).
 DEVIATIONS: dict[str, Deviation] = {"mse": torch.square, "l1": torch.abs}
 
 
