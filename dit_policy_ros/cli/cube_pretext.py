@@ -39,7 +39,7 @@ from dit_policy_ros.training.vision_pretext import HELD_OUT, pretrain_vision
 
 VISION_BATCH = 48
 _PART = 250  # stills that a worker makes at once
-_ENCODED = 128  # stills at once
+_ENCODED = 32  # stills at once; more fit less well into the caches
 _STATS = "stats."
 
 type ImageStats = list[dict[str, torch.Tensor]]  # "mean" and "std" (3, 1, 1) of each of CAMERAS

@@ -33,7 +33,7 @@ from dit_policy_ros.data.frame_store import FrameStore
 from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
-from dit_policy_ros.policy.config import IMAGE_PREFIX, STATE_KEY, PolicyConfig
+from dit_policy_ros.policy.config import IMAGE_PREFIX, STATE_KEY, NormalizationMode, PolicyConfig
 from dit_policy_ros.sim.robot import CAMERAS
 from dit_policy_ros.sim.suite import find, suite
 from dit_policy_ros.training.batches import BatchMaker
@@ -143,8 +143,15 @@ def start_stage(options: argparse.Namespace) -> None:
 def policy_config(data: Demonstrations) -> PolicyConfig:
     """The demo's network, with what makes it precise."""
     config = demo_config(data.image_shapes, data.state.shape[1], data.action.shape[1])
+    # Most relative actions are a twentieth of the largest. Scaled by that, the joints' errors would be lost
+    # beside those of the grippers, which have only two places to be in.
+    scaled = {**config.normalization_mapping, "ACTION": NormalizationMode.MEAN_STD}
     return dataclasses.replace(
-        config, **NETWORK, relative_entries=tuple(relative_entries(TrainConfig(), data))
+        config,
+        **NETWORK,
+        normalization_mapping=scaled,
+        clip_sample=False,
+        relative_entries=tuple(relative_entries(TrainConfig(), data)),
     )
 
 

@@ -216,7 +216,7 @@ class BatchMaker:
         return torch.stack(scaled, dim=2)
 
     @torch.no_grad()
-    def all_features(self, policy: DiTPolicy, chunk: int = 256) -> Tensor:
+    def all_features(self, policy: DiTPolicy, chunk: int = 32) -> Tensor:
         """What the vision encoder makes of every frame (M, N * F) on the CPU, for training with it frozen."""
         was_training, device = policy.training, next(policy.parameters()).device
         policy.eval()

@@ -3,6 +3,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from dit_policy_ros.policy.config import (
     STATE_KEY,
     Feature,
     FeatureType,
+    NormalizationMode,
     PolicyConfig,
 )
 from dit_policy_ros.policy.dit_policy import DiTPolicy
@@ -96,11 +98,24 @@ def policy_options(config: TrainConfig, data: Demonstrations) -> PolicyConfig:
     )
     given = dict(config.policy)
     if config.relative_actions:
-        given |= {"relative_entries": relative_entries(config, data)}
+        given = _scaled_by_deviation(base) | given | {"relative_entries": relative_entries(config, data)}
     mapping = base.to_mapping() | {"drop_n_last_frames": base.drop_n_last_frames} | given
     if set(given) & set(EXTENSIONS):
         mapping["type"] = EXTENDED_TYPE
     return PolicyConfig.from_mapping(mapping, "--policy")
+
+
+def _scaled_by_deviation(base: PolicyConfig) -> dict[str, Any]:
+    """Options for actions that are mostly much smaller than the largest, as relative ones are.
+
+    Scaled by the range, the errors of the joints would be lost beside those of the grippers, which have only
+    two places to be in.
+    """
+    mapping = {kind: mode.value for kind, mode in base.normalization_mapping.items()}
+    return {
+        "normalization_mapping": mapping | {"ACTION": NormalizationMode.MEAN_STD.value},
+        "clip_sample": False,
+    }
 
 
 def relative_entries(config: TrainConfig, data: Demonstrations) -> list[int]:

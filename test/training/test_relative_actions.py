@@ -15,6 +15,7 @@ from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.data.demonstrations import Demonstrations, vector_stats
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
+from dit_policy_ros.policy.config import NormalizationMode
 from dit_policy_ros.policy.relative_actions import reference
 from dit_policy_ros.policy.reuse import known_actions
 from dit_policy_ros.training.batches import BatchMaker, chunk_stats
@@ -96,6 +97,12 @@ def test_training_counts_all_joints_but_those_that_are_named() -> None:
     assert relative_entries(TrainConfig(absolute_joints=("",)), _as_robot(data)) == [0, 1, 2, 3]
     options = policy_options(TrainConfig(relative_actions=True, absolute_joints=("b",)), _as_robot(data))
     assert options.relative_entries == (0, 2, 3)
+    assert options.normalization_mapping["ACTION"] is NormalizationMode.MEAN_STD and not options.clip_sample
+    asked = {"clip_sample": True, "clip_sample_range": 4.0}
+    options = policy_options(
+        TrainConfig(relative_actions=True, absolute_joints=("b",), policy=asked), _as_robot(data)
+    )
+    assert options.clip_sample and options.clip_sample_range == 4.0, "what is asked for goes before"
     with pytest.raises(TrainingError, match=r"no joint has 'gripper' in its name; the joints are a, b, c, d"):
         relative_entries(TrainConfig(), _as_robot(data))
     with pytest.raises(TrainingError, match=r"state \(5 entries\) and action \(4\)"):
