@@ -195,7 +195,8 @@ def _normalized(stills: Stills, frames: np.ndarray, cameras: np.ndarray, stats: 
     """Images (B, 3, h, w) of stills (B,) from cameras (B,), as the network reads them."""
     mean, std = (torch.stack([each[name] for each in stats])[cameras] for name in ("mean", "std"))
     pixels = torch.from_numpy(stills.images[frames, cameras]).permute(0, 3, 1, 2)  # (B, 3, h, w)
-    return (pixels.to(torch.float32) / 255 - mean) / std
+    # One pass over memory each, in order: three expressions took 10 of the 165 ms of a step.
+    return pixels.contiguous().to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std)
 
 
 @torch.no_grad()
