@@ -16,6 +16,7 @@ import numpy as np
 from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.ros.lifecycle import run_node
 from dit_policy_ros.ros.policy_node import PolicyNode
+from dit_policy_ros.ros.priority import take_short_turns
 
 
 class Series:
@@ -63,6 +64,7 @@ def main() -> int:
         nodes.append(MeasuredPolicyNode(int(os.environ["SOAK_VALUES"])))
         return nodes[0]
 
+    take_short_turns()
     code = run_node(make)
     if nodes:
         measured = nodes[0]

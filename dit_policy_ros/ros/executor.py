@@ -4,9 +4,11 @@
 import time
 from typing import Any
 
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import MultiThreadedExecutor
 
 _LOOK = 0.0002  # [s]
+_TRIES = 100
 _LOOKS = 500  # after 0.1 s something else is wrong, and the executor goes on as it always did
 
 
@@ -30,6 +32,14 @@ class PatientExecutor(MultiThreadedExecutor):
             if last is None or last.executing() or last.done():
                 break
             time.sleep(_LOOK)
-        ready = super().wait_for_ready_callbacks(*args, **kwargs)
+        for left in reversed(range(_TRIES)):
+            try:
+                ready = super().wait_for_ready_callbacks(*args, **kwargs)
+                break
+            except InvalidHandle:
+                # Another thread destroyed something between two looks at it, which rclpy expects of
+                # subscriptions and services but not of their events. The next look is without it.
+                if not left:
+                    raise
         self._handed_over = ready[0]
         return ready

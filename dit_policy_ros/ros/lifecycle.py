@@ -19,6 +19,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.ros.executor import PatientExecutor
@@ -166,11 +167,11 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
         return 1
     executor = PatientExecutor(num_threads=threads)
     executor.add_node(node)
-    failed = threading.Event()
+    failed, ended = threading.Event(), Future()
 
     def spin() -> None:
         try:
-            executor.spin()
+            executor.spin_until_future_complete(ended)
         except ExternalShutdownException:
             node.get_logger().warning("the ROS context was shut down from outside")
         except Exception:  # noqa: BLE001 - a callback broke: say so, and leave by the same way as for a signal
@@ -184,8 +185,10 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
     os.read(wake, 1)
     if hasattr(node, "halt"):
         node.halt()  # at once; what callbacks may still use is released when none runs any more
-    executor.shutdown()
+    # In this order: an executor that is shut down while it spins hands callbacks to threads that are gone.
+    ended.set_result(None)
     spinner.join()
+    executor.shutdown()
     if hasattr(node, "shut_down"):
         node.shut_down()
     node.destroy_node()

@@ -82,7 +82,6 @@ class PolicyNode(GuardedLifecycleNode):
     """Lifecycle node ``policy``; its interfaces are listed in the README."""
 
     def __init__(self, **kwargs: Any) -> None:
-        take_short_turns()
         super().__init__("policy", automatically_declare_parameters_from_overrides=True, **kwargs)
         self._task = ""
         self._e_stop = False
@@ -126,6 +125,7 @@ class PolicyNode(GuardedLifecycleNode):
             on_image=self._on_image,
             frozen_after=settings["frozen_after"],
             events=self._reporter.events,
+            joints_when_read=True,
         )
         motion = Motion(
             pipeline,
@@ -359,6 +359,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
     if print_help_if_asked("policy_node", _PURPOSE, POLICY_PARAMETERS, args):
         return 0
+    take_short_turns()
     return run_node(PolicyNode, args)
 
 

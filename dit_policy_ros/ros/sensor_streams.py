@@ -36,6 +36,8 @@ class SensorStreams:
         on_image: called after each new image.
         frozen_after: so long may a picture stay the same while all arms move [s]; 0 for ever.
         events: gets what is wrong with messages; one of its own by default.
+        joints_when_read: joint states wait until somebody reads them, instead of waking the node. They come
+            at 100 Hz and more: to be woken by each costs more time than all else that listens.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class SensorStreams:
         on_image: Callable[[], None] = lambda: None,
         frozen_after: float = 0.0,
         events: EventLog | None = None,
+        joints_when_read: bool = False,
     ) -> None:
         self._node, self._contract, self._on_new_image = node, contract, on_image
         # Not reentrant: rclpy would hand each subscription to its threads again and again until the message
@@ -62,7 +65,7 @@ class SensorStreams:
         for stream in self.observations.images.values():
             kind = CompressedImage if contract.camera(stream.name).compressed else Image
             self.subscribe(kind, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
-        self._listen_to_joints(self.observations.joints)
+        self._listen_to_joints(self.observations.joints, joints_when_read)
 
     def now_ns(self) -> int:
         """The node's clock [ns]."""
@@ -97,22 +100,21 @@ class SensorStreams:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def _listen_to_joints(self, stream: StreamBuffer) -> None:
-        """Feeds a stream with the contract's joints from its topic, whenever it is read.
-
-        They come at 100 Hz and more, and nobody waits for one of them: to be woken by each would cost the
-        interpreter more time than everything else that listens.
-        """
+    def _listen_to_joints(self, stream: StreamBuffer, when_read: bool) -> None:
+        convert = JointStateConverter(self._contract.joints)
+        callback = functools.partial(self._on_joints, stream, convert)
+        if not when_read:
+            self.subscribe(JointState, stream.topic, callback, qos.JOINT_STATES)
+            return
         subscription = self._node.create_subscription(
-            JointState, stream.topic, lambda _: None, qos.JOINT_STATES, callback_group=UnwatchedGroup()
+            JointState, stream.topic, callback, qos.JOINT_STATES, callback_group=UnwatchedGroup()
         )
         self._subscriptions.append(subscription)
-        convert = JointStateConverter(self._contract.joints)
 
         def take_all() -> None:
             with self._taking:  # whole, so that what came first is pushed first
                 for message in waiting_messages(subscription):
-                    self._on_joints(stream, convert, message)
+                    callback(message)
 
         stream.source = take_all
 

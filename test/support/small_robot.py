@@ -14,6 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -195,9 +196,11 @@ def spinning_together(*nodes: Node, threads: int = 6) -> Iterator[None]:
     for node in nodes:
         executor.add_node(node)
 
+    ended = Future()
+
     def spin() -> None:
         with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
+            executor.spin_until_future_complete(ended)
 
     thread = threading.Thread(target=spin, daemon=True)
     thread.start()
@@ -207,7 +210,8 @@ def spinning_together(*nodes: Node, threads: int = 6) -> Iterator[None]:
         for node in nodes:
             if hasattr(node, "shut_down"):
                 node.shut_down()
-        executor.shutdown()
+        ended.set_result(None)
         thread.join()
+        executor.shutdown()  # not before: what is ready could not be handed to its threads any more
         for node in nodes:
             node.destroy_node()
