@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the recipe ``cube_tasks`` teaches a policy from stills of the simulator, before it sees an action."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 
+from dit_policy_ros.cli.stage_progress import console, progress_bar
 from dit_policy_ros.data.demonstrations import image_stats
-from dit_policy_ros.data.video_frames import reduce_images
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.encoders import VisionEncoder
 from dit_policy_ros.policy.normalize import Normalizer
 from dit_policy_ros.policy.tasks import TaskTokenizer
-from dit_policy_ros.sim.cube_views import VIEW
-from dit_policy_ros.sim.robot import CAMERAS, BimanualSim
+from dit_policy_ros.sim.robot import CAMERAS
 from dit_policy_ros.sim.stills import (
     PICTURE_WEIGHTS,
     TURN_WEIGHT,
@@ -29,81 +22,18 @@ from dit_policy_ros.sim.stills import (
     named_targets,
     picture_targets,
     pose_errors,
-    scene_stills,
     view_errors,
 )
 from dit_policy_ros.sim.suite import suite
-from dit_policy_ros.training.demo_policy import IMAGE_SIDE, RESIZED, demo_vision_encoder
+from dit_policy_ros.training.demo_policy import demo_vision_encoder
 from dit_policy_ros.training.observation_pretext import pretrain_observation
 from dit_policy_ros.training.vision_pretext import HELD_OUT, pretrain_vision
 
 VISION_BATCH = 48
-_PART = 250  # stills that a worker makes at once
 _ENCODED = 32  # stills at once; more fit less well into the caches
 _STATS = "stats."
 
 type ImageStats = list[dict[str, torch.Tensor]]  # "mean" and "std" (3, 1, 1) of each of CAMERAS
-
-console = Console()
-
-
-def progress_bar() -> Progress:
-    """One line that shows how far a stage is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
-
-
-def still_stage(work: Path, count: int, seed: int, workers: int) -> Stills:
-    """Stills in random order: the last ones are held out. Only what a policy's crop leaves is kept.
-
-    The same stills for any number of workers; images stay on the disk, the rest is read.
-    """
-    folder, done = work / "stills", work / "stills.done"
-    if not done.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        shapes = _shapes(count)
-        for name, (shape, kind) in shapes.items():
-            open_memmap(folder / f"{name}.npy", "w+", kind, shape).flush()
-        rows = np.random.default_rng(seed).permutation(count)
-        parts = [(folder, rows[i : i + _PART], seed * 10_000 + i) for i in range(0, count, _PART)]
-        context = multiprocessing.get_context("spawn")  # a forked OpenGL context does not work
-        with progress_bar() as bar, ProcessPoolExecutor(workers, mp_context=context) as pool:
-            line = bar.add_task("stills", total=count, note="")
-            for number in pool.map(_make_stills, parts):
-                bar.update(line, advance=number)
-        done.write_text(f"{count} stills\n")
-    stored = {each.name: np.load(folder / f"{each.name}.npy", mmap_mode="r") for each in fields(Stills)}
-    return Stills(**{name: data if name == "images" else np.array(data) for name, data in stored.items()})
-
-
-def _shapes(count: int) -> dict[str, tuple[tuple[int, ...], type]]:
-    """Shape and type of each field of ``Stills``."""
-    side, f32 = IMAGE_SIDE, np.float32
-    return {
-        "images": ((count, len(CAMERAS), side, side, 3), np.uint8),
-        "cubes": ((count, 3, 3), f32),
-        "state": ((count, 14), f32),
-        "tcps": ((count, 2, 3), f32),
-        "task": ((count,), np.int64),
-        "way": ((count, 6), f32),
-        "views": ((count, 2, 3, VIEW), f32),
-    }
-
-
-def _make_stills(part: tuple[Path, np.ndarray, int]) -> int:
-    """Fill rows of the arrays in a folder; returns how many."""
-    folder, rows, seed = part
-    torch.set_num_threads(1)
-    stored = Stills(**{each.name: np.load(folder / f"{each.name}.npy", "r+") for each in fields(Stills)})
-    left, tasks = (RESIZED[1] - IMAGE_SIDE) // 2, suite()
-    with BimanualSim(seed) as sim:
-        for i, still in zip(rows, scene_stills(sim, len(rows), seed), strict=True):
-            scene = still.scene
-            seen = np.stack([scene.images[camera] for camera in CAMERAS])  # (N, H, W, 3)
-            stored.images[i] = reduce_images(seen, RESIZED)[:, :, left : left + IMAGE_SIDE]
-            stored.cubes[i], stored.state[i], stored.tcps[i] = scene.cubes, scene.state, scene.tcps
-            stored.task[i], stored.way[i], stored.views[i] = tasks.index(still.task), still.way, still.views
-    return len(rows)
 
 
 def vision_stage(work: Path, stills: Stills, steps: int) -> tuple[VisionEncoder, ImageStats]:

@@ -20,13 +20,9 @@ from pathlib import Path
 import torch
 
 from dit_policy_ros.cli import dataset, train
-from dit_policy_ros.cli.cube_pretext import (
-    console,
-    observation_stage,
-    progress_bar,
-    still_stage,
-    vision_stage,
-)
+from dit_policy_ros.cli.cube_pretext import observation_stage, vision_stage
+from dit_policy_ros.cli.cube_stills import still_stage
+from dit_policy_ros.cli.stage_progress import console, progress_bar
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.data.demonstrations import Demonstrations
 from dit_policy_ros.data.frame_store import FrameStore
@@ -36,6 +32,7 @@ from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX, STATE_KEY, NormalizationMode, PolicyConfig
 from dit_policy_ros.sim.robot import CAMERAS
 from dit_policy_ros.sim.suite import find, suite
+from dit_policy_ros.sim.tracking import FPS
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.demo_policy import RESIZED, build_demo_policy, demo_config
@@ -45,7 +42,8 @@ from dit_policy_ros.training.run_folder import CONFIG_FILE
 STILLS_SEED = 1  # dit_policy evaluate begins at 10000: its scenes never occur here
 SCENES = 1_000_000  # seed of the first scene of the demonstrations
 KNOCKS = 0.7  # [1/s] that lead the arms astray in them
-NETWORK = {"observation_layers": 2, "hidden_dim": 128}
+DROP_IDLE = 0.1  # of a joint's fast speed
+NETWORK = {"observation_layers": 2, "hidden_dim": 128, "state_differences": FPS, "image_steps": 1}
 TRAINING = {
     "batch-size": 128,
     "learning-rate": 1e-3,
@@ -53,6 +51,7 @@ TRAINING = {
     "vision-lr-multiplier": 0.0,  # its features are computed once
     "observation-lr-multiplier": 0.1,
     "instruction-dropout": 0.0,
+    "drop-idle": DROP_IDLE,
     "checkpoint-every": 1000,
 }
 
@@ -128,7 +127,7 @@ def start_stage(options: argparse.Namespace) -> None:
     instructions = [task.instruction for task in suite()]
     policy, tokenizer = build_demo_policy(policy_config(data), instructions)
     policy.observation_encoder.vision_encoder = vision
-    batches = BatchMaker(data, policy, tokenizer)
+    batches = BatchMaker(data, policy, tokenizer, drop_idle=DROP_IDLE)
     scale = batches.scales[STATE_KEY]
     observation_stage(policy, tokenizer, scale, stills, image_stats, options.observation_steps)
     facts = CheckpointFacts(

@@ -117,11 +117,20 @@ class PolicyConfig:
     observation_layers: int = 0  # of an MLP over the observation's vector; 0: it is only concatenated
     vision_encoder_family: Literal["clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip"] = "clip"
     relative_entries: tuple[int, ...] = ()  # of the action, counted from the same entry of the newest state
+    state_differences: float = (
+        0.0  # older states enter as differences from the newest times this; 0: as states
+    )
+    image_steps: int = 0  # newest observation steps whose images are read; 0: all
 
     @property
     def image_features(self) -> dict[str, Feature]:
         """The cameras, keyed ``observation.images.<name>``, in the order that the network reads them."""
         return {key: value for key, value in self.input_features.items() if value.type is FeatureType.VISUAL}
+
+    @property
+    def read_image_steps(self) -> int:
+        """Observation steps whose images are read, the newest ones."""
+        return self.image_steps or self.n_obs_steps
 
     @property
     def state_dim(self) -> int:
@@ -245,6 +254,8 @@ EXTENSIONS = (
     "observation_layers",
     "vision_encoder_family",
     "relative_entries",
+    "state_differences",
+    "image_steps",
 )
 """Our own options, which LeRobot refuses."""
 

@@ -77,6 +77,12 @@ def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
             or all(0 <= entry < min(action.shape[0], state.shape[0]) for entry in config.relative_entries),
             "numbers of entries that action and state both have, from 0",
         ),
+        ("state_differences", config.state_differences >= 0.0, "0 (states as they are) or more"),
+        (
+            "image_steps",
+            0 <= config.image_steps <= config.n_obs_steps,
+            f"0 (all) to n_obs_steps ({config.n_obs_steps})",
+        ),
         ("text_encoder_name", "clip" in config.text_encoder_name.lower(), "a name containing 'clip'"),
         ("tokenizer_max_length", config.tokenizer_max_length >= 3, "at least 3"),
         ("use_peft", not config.use_peft, "false: merge the adapter into the weights first"),

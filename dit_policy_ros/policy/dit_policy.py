@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Multitask DiT network as a whole: encoders, transformer and objective.
 
-Shapes: B batch, S observation steps, N cameras, T horizon, D state and A action entries, E text feature,
+Shapes: B batch, S observation steps, I of them whose images are read, N cameras, T horizon, D state and A action entries, E text feature,
 F image feature, P tokens per image. With LeRobot's options the names of all parameters are LeRobot's too.
 """
 
@@ -29,8 +29,8 @@ class Batch:
     pooled_text: Tensor  # (B, E)
     action: Tensor  # (B, T, A)
     action_is_pad: Tensor | None = None  # bool (B, T)
-    images: Tensor | None = None  # (B, S, N, 3, H, W)
-    image_features: Tensor | None = None  # (B, S, N * F), or (B, S, N, P, F) for tokens
+    images: Tensor | None = None  # (B, I, N, 3, H, W)
+    image_features: Tensor | None = None  # (B, I, N * F), or (B, I, N, P, F) for tokens
 
 
 def make_objective(config: PolicyConfig) -> DiffusionObjective | FlowMatchingObjective:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From images, state and instruction to what conditions the transformer: one vector, or tokens.
 
-Shapes: B batch, S observation steps, N cameras, F image feature, P tokens per image, E text feature,
+Shapes: B batch, S observation steps, I of them whose images are read, the newest ones, N cameras, F image feature, P tokens per image, E text feature,
 L text tokens, H hidden, C entries of the vector, K observation tokens.
 Parameter names are those of LeRobot's ``multi_task_dit``.
 """
@@ -51,8 +51,8 @@ class ObservationEncoder(nn.Module):
         elif cameras:
             self.vision_encoder = VisionEncoder(vision)
         self.text_encoder = TextEncoder(text, config.hidden_dim)
-        per_step = config.state_dim + cameras * vision.hidden_size + config.hidden_dim
-        self.output_dim = config.n_obs_steps * per_step
+        of_images = config.read_image_steps * cameras * vision.hidden_size
+        self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + of_images
         self.mixer = None
         if config.observation_layers:
             self.mixer = ObservationMixer(self.output_dim, config.hidden_dim, config.observation_layers)
@@ -77,12 +77,12 @@ class ObservationEncoder(nn.Module):
         """Encode a batch of observations.
 
         Args:
-            images: normalised (B, S, N, 3, H, W) in the checkpoint's camera order; None without cameras.
+            images: normalised (B, I, N, 3, H, W) in the checkpoint's camera order; None without cameras.
             state: normalised (B, S, D).
             pooled_text: (B, E) from ``TextEncoder.pool``.
 
         Returns:
-            The vector (B, C) for ``adaln``, C = S * (D + N * F + H), or S * D + 2 H with
+            The vector (B, C) for ``adaln``, C = S * (D + H) + I * N * F, or S * D + 2 H with
             ``observation_layers``; for the other conditionings tokens (B, K, H).
         """
         return self.join(None if images is None else self.encode_images(images), state, pooled_text)
@@ -98,29 +98,45 @@ class ObservationEncoder(nn.Module):
         Returns:
             As ``forward``.
         """
-        text = self.text_encoder(pooled_text)  # (B, H)
+        text, state = self.text_encoder(pooled_text), self.states(state)  # (B, H), (B, S, D)
         if self.tokens is not None:
             return self.tokens(image_features, state, text)
         vector = self.concatenate(image_features, state, text)
         return vector if self.mixer is None else self.mixer(vector, state, text)
 
+    def states(self, state: Tensor) -> Tensor:
+        """States as the network reads them, (B, S, D) -> (B, S, D): older ones as differences, if asked for.
+
+        Two states a frame apart are nearly the same number. What tells a motion that has begun from rest is
+        their difference, which a network that gets it in units of its own finds sooner.
+        """
+        scale = self.config.state_differences
+        if not scale:
+            return state
+        newest = state[:, -1:]  # (B, 1, D)
+        return torch.cat((scale * (state[:, :-1] - newest), newest), dim=1)
+
     def concatenate(self, image_features: Tensor | None, state: Tensor, text: Tensor) -> Tensor:
-        """LeRobot's vector: (B, S, N * F) or None, (B, S, D), (B, H) -> (B, S * (D + N * F + H))."""
+        """LeRobot's vector, step by step: (B, I, N * F) or None, (B, S, D), (B, H) -> (B, C)."""
         repeated = text.unsqueeze(1).expand(-1, state.shape[1], -1)  # (B, S, H)
-        parts = [state, repeated] if image_features is None else [state, image_features, repeated]
-        return torch.cat(parts, dim=-1).flatten(1)
+        if image_features is None:
+            return torch.cat([state, repeated], dim=-1).flatten(1)
+        unseen = state.shape[1] - image_features.shape[1]  # oldest steps, of which no image is read
+        older = torch.cat([state[:, :unseen], repeated[:, :unseen]], dim=-1)
+        newer = torch.cat([state[:, unseen:], image_features, repeated[:, unseen:]], dim=-1)
+        return torch.cat([older.flatten(1), newer.flatten(1)], dim=-1)
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Features of every frame: (B, S, N, 3, H, W) -> (B, S, N * F), or (B, S, N, P, F) for tokens."""
+        """Features of every frame: (B, I, N, 3, H, W) -> (B, I, N * F), or (B, I, N, P, F) for tokens."""
         batch, steps, cameras = images.shape[:3]
         if self.vision_encoders is not None:
             per_camera = [
                 self.read(encoder, images[:, :, camera].flatten(0, 1)).unflatten(0, (batch, steps))
                 for camera, encoder in enumerate(self.vision_encoders)
             ]
-            features = torch.stack(per_camera, dim=2)  # (B, S, N, P, F)
+            features = torch.stack(per_camera, dim=2)  # (B, I, N, P, F)
         elif self.vision_encoder is not None:
-            flat = self.read(self.vision_encoder, images.flatten(0, 2))  # (B S N, P, F)
+            flat = self.read(self.vision_encoder, images.flatten(0, 2))  # (B I N, P, F)
             features = flat.unflatten(0, (batch, steps, cameras))
         else:
             raise ValueError("images were given to a policy without cameras")

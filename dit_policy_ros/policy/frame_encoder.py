@@ -4,7 +4,7 @@
 A frame is known by its pixels. Not by its stamp: a driver that repeats a stamp, or a clock that was set
 back, must not make the robot act on an old picture.
 
-Shapes: S observation steps, N cameras, P tokens per image, F feature.
+Shapes: I observation steps whose images are read, N cameras, P tokens per image, F feature.
 """
 
 import hashlib
@@ -58,12 +58,12 @@ class FrameEncoder:
         self._encode_new({name: [(self._key(name, f), f) for f in frames] for name, frames in images.items()})
 
     def __call__(self, images: Mapping[str, NDArray[np.uint8]]) -> Tensor:
-        """Per camera uint8 (S, H, W, 3), all cameras -> (1, S, N * F), or (1, S, N, P, F) for tokens."""
+        """Per camera uint8 (I, H, W, 3), all cameras -> (1, I, N * F), or (1, I, N, P, F) for tokens."""
         keyed = {name: [(self._key(name, f), f) for f in images[name]] for name in self._scales}
         self._encode_new(keyed)
         steps = zip(*([key for key, _ in frames] for frames in keyed.values()), strict=True)
         features = torch.stack([torch.stack([self._features[key] for key in step]) for step in steps])
-        features = features[None]  # (1, S, N, P, F)
+        features = features[None]  # (1, I, N, P, F)
         return features if self._encoder.tokens is not None else features.flatten(2)
 
     def _key(self, name: str, frame: NDArray[np.uint8]) -> bytes:

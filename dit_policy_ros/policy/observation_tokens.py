@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The observation as a set of tokens, for the conditionings that attend to it.
 
-Shapes: B batch, S observation steps, N cameras, P tokens per image, F image feature, D state entries,
-H hidden, K = 1 + S (1 + N P) tokens.
+Shapes: B batch, S observation steps, I of them whose images are read, N cameras, P tokens per image,
+F image feature, D state entries, H hidden, K = 1 + S + I N P tokens.
 """
 
 import torch
@@ -25,10 +25,10 @@ class ObservationTokens(nn.Module):
         self.norm = nn.LayerNorm(hidden)
 
     def forward(self, image_features: Tensor | None, state: Tensor, text: Tensor) -> Tensor:
-        """(B, S, N, P, F) or None, (B, S, D), (B, H) -> (B, K, H)."""
+        """(B, I, N, P, F) or None, (B, S, D), (B, H) -> (B, K, H)."""
         parts = [text.unsqueeze(1), self.state_proj(state) + self.step_embedding]
         if self.image_proj is not None and image_features is not None:
-            step = self.step_embedding[:, None, None]  # (S, 1, 1, H)
-            images = self.image_proj(image_features) + self.camera_embedding + step  # (B, S, N, P, H)
+            step = self.step_embedding[-image_features.shape[1] :, None, None]  # (I, 1, 1, H)
+            images = self.image_proj(image_features) + self.camera_embedding + step  # (B, I, N, P, H)
             parts.append(images.flatten(1, 3))
         return self.norm(torch.cat(parts, dim=1))

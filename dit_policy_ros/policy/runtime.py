@@ -222,7 +222,7 @@ class DiTRuntime:
         with self._lock, self._without_gradients():
             if self.engine.refresh():
                 self._text.clear()
-            self.engine.frames.encode(images)
+            self.engine.frames.encode(self._read(images))
 
     def warm_up(self, n: int) -> NDArray[np.float64]:
         """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before.
@@ -276,10 +276,14 @@ class DiTRuntime:
         states = self._state_scale.normalize(self._tensor(state))[None]  # (1, S, D)
         features = None
         if self._shapes:
-            features = self.engine.frames(images)  # (1, S, ...)
+            features = self.engine.frames(self._read(images))  # (1, I, ...)
             features = features.expand(len(tasks), *features.shape[1:])
         pooled = torch.cat([self._text(task) for task in tasks])  # (K, E)
         return encoder.join(features, states.expand(len(tasks), -1, -1), pooled)
+
+    def _read(self, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
+        """Of the frames (S, H, W, 3) of each camera those that the network reads, (I, H, W, 3)."""
+        return {name: frames[-self._config.read_image_steps :] for name, frames in images.items()}
 
     def _made_up_images(self) -> dict[str, NDArray[np.uint8]]:
         """Frames that have not been seen before."""

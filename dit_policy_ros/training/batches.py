@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From demonstrations to normalised training batches.
 
-Shapes: M frames, B batch, S observation steps, N cameras, T horizon.
+Shapes: M frames, B batch, S observation steps, I of them whose images are read, N cameras, T horizon.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,6 +21,7 @@ from dit_policy_ros.policy.processors import DEFAULT_EPS, Stats
 from dit_policy_ros.policy.relative_actions import reference
 from dit_policy_ros.policy.tasks import EMPTY_INSTRUCTION, TaskTokenizer
 from dit_policy_ros.training.augmentation import Augmentation
+from dit_policy_ros.training.idle_frames import worth_learning
 
 _PART = 4096  # frames whose chunks are made at once
 _QUANTILE_ROWS = 1_000_000  # torch.quantile takes no more than 16 million values
@@ -43,8 +44,8 @@ class Cut:
     action: Tensor  # (B, T, A) normalised
     is_pad: Tensor  # bool (B, T)
     task: Tensor  # (B,) into the pooled text
-    images: Tensor | None  # uint8 (B, S, N, h, w, 3)
-    features: Tensor | None  # (B, S, N * F)
+    images: Tensor | None  # uint8 (B, I, N, h, w, 3)
+    features: Tensor | None  # (B, I, N * F)
 
     def to(self, device: torch.device) -> "Cut":
         """The same on another device."""
@@ -63,6 +64,7 @@ class BatchMaker:
         stats: Stats | None = None,
         instruction_dropout: float = 0.0,
         augmentation: float = 0.0,
+        drop_idle: float = 0.0,
     ) -> None:
         """Prepare batches.
 
@@ -73,6 +75,8 @@ class BatchMaker:
             stats: what normalises; None takes the demonstrations' own.
             instruction_dropout: share of training examples that get the empty instruction.
             augmentation: strength of the random changes of training images; 0 makes none.
+            drop_idle: share of a joint's fast speed below which it rests; frames in which all do are left out
+                of what is commanded. 0 keeps all.
 
         Raises:
             DatasetError: the demonstrations lack a camera or have other dimensions than the policy.
@@ -81,6 +85,11 @@ class BatchMaker:
         _check(data, config)
         self.data, self.config = data, config
         self._first, self._last = data.episode_bounds()
+        self.kept = worth_learning(data, drop_idle)  # bool (M,)
+        self._frames = np.flatnonzero(self.kept)  # (K,) what is commanded, in order
+        self._places = np.maximum(
+            np.cumsum(self.kept) - 1, 0
+        )  # (M,) of each frame, or the one before, among them
         self._raw_state = torch.from_numpy(data.state)  # (M, D) [rad or m]
         self._raw_action = torch.from_numpy(data.action)  # (M, A) [rad or m]
         self.stats: Stats = stats or self._own_stats()
@@ -123,8 +132,7 @@ class BatchMaker:
 
     def _all_chunks(self) -> Iterator[Tensor]:
         """All demonstrated actions (B, T, A) [rad or m] as the network is asked for them, part by part."""
-        frames = np.arange(len(self.data.state))
-        for part in np.array_split(frames, -(-len(frames) // _PART)):
+        for part in np.array_split(self._frames, -(-len(self._frames) // _PART)):
             windows = self.windows(part)
             valid = np.where(windows.is_pad, part[:, None], windows.commanded)
             yield self._counted(torch.from_numpy(valid), part)
@@ -143,13 +151,17 @@ class BatchMaker:
         return self._augment is not None or crops
 
     def windows(self, frames: NDArray[np.int64]) -> Windows:
-        """The frames around each of ``frames`` (B,), held at the episode's ends as LeRobot does."""
+        """The frames around each of ``frames`` (B,), held at the episode's ends as LeRobot does.
+
+        What is observed is what was there; what is commanded leaves pauses out.
+        """
         first, last = self._first[frames][:, None], self._last[frames][:, None]  # (B, 1)
         steps, horizon = self.config.n_obs_steps, self.config.horizon
         observed = frames[:, None] + np.arange(1 - steps, 1)
-        commanded = frames[:, None] + np.arange(1 - steps, 1 - steps + horizon)
-        outside = (commanded < first) | (commanded > last)
-        return Windows(np.clip(observed, first, last), np.clip(commanded, first, last), outside)
+        places = self._places[frames][:, None] + np.arange(1 - steps, 1 - steps + horizon)
+        begin, end = self._places[first], self._places[last]
+        outside = (places < begin) | (places > end)
+        return Windows(np.clip(observed, first, last), self._frames[np.clip(places, begin, end)], outside)
 
     def cut(self, frames: NDArray[np.int64], features: Tensor | None = None) -> Cut:
         """Read what one batch needs.
@@ -160,13 +172,14 @@ class BatchMaker:
         """
         windows = self.windows(frames)
         observed, commanded = torch.from_numpy(windows.observed), torch.from_numpy(windows.commanded)
+        seen = windows.observed[:, -self.config.read_image_steps :]  # (B, I)
         return Cut(
             state=self._state[observed],
             action=self.scales[ACTION_KEY].normalize(self._counted(commanded, frames)),
             is_pad=torch.from_numpy(windows.is_pad),
             task=torch.from_numpy(self.data.task_index[frames]),
-            images=self._pixels(windows.observed) if features is None and self._cameras else None,
-            features=None if features is None else features[observed],
+            images=self._pixels(seen) if features is None and self._cameras else None,
+            features=None if features is None else features[torch.from_numpy(seen)],
         )
 
     def finish(self, cut: Cut, training: bool = False) -> Batch:
@@ -200,12 +213,12 @@ class BatchMaker:
         return list(self.config.image_features)
 
     def _pixels(self, frames: NDArray[np.int64]) -> Tensor:
-        """Images of frames (B, S): uint8 (B, S, N, h, w, 3)."""
+        """Images of frames (B, I): uint8 (B, I, N, h, w, 3)."""
         cameras = [self.data.images[key.removeprefix(IMAGE_PREFIX)][frames] for key in self._cameras]
         return torch.from_numpy(np.stack(cameras, axis=2))
 
     def _scaled(self, pixels: Tensor, augment: Augmentation | None) -> Tensor:
-        """Normalised images: uint8 (B, S, N, h, w, 3) -> (B, S, N, 3, h, w)."""
+        """Normalised images: uint8 (B, I, N, h, w, 3) -> (B, I, N, 3, h, w)."""
         images = pixels.permute(0, 1, 2, 5, 3, 4).to(torch.float32) / 255
         if augment is not None:
             images = augment(images)

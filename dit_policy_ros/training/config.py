@@ -125,6 +125,14 @@ class TrainConfig:
         low=0.0,
         below=1.0,
     )
+    drop_idle: float = _option(
+        0.0,
+        "leave pauses out of the demonstrations: frames in which every joint is slower than this share of its "
+        "own fast speed; 0 keeps them",
+        "sampling",
+        low=0.0,
+        below=1.0,
+    )
     augmentation: float = _option(
         0.0,
         "strength of random brightness, contrast, saturation and hue; 1 is strong",

@@ -5,7 +5,7 @@ Behaviour cloning says which cube was meant only through the motion that followe
 Stills whose content is known say it for every instruction at once: the vector that conditions the actions
 learns to hold where the thing is that the instruction names. Needs ``observation_layers``.
 
-Shapes: M stills, B batch, K instructions, S observation steps, F image feature, D state, E text feature,
+Shapes: M stills, B batch, K instructions, S observation steps, I of them whose images are read, F image feature, D state, E text feature,
 G targets.
 """
 
@@ -74,10 +74,10 @@ def pretrain_observation(
 
     def read(frames: NDArray[np.int64], named: NDArray[np.int64]) -> Tensor:
         """(B,), (B,) -> scaled targets (B, G) as they are found."""
-        every = (-1, encoder.config.n_obs_steps, -1)
-        images, now = (x[frames][:, None].expand(every) for x in (features, state))  # (B, S, F), (B, S, D)
+        images = features[frames][:, None].expand(-1, encoder.config.read_image_steps, -1)  # (B, I, F)
+        now = state[frames][:, None].expand(-1, encoder.config.n_obs_steps, -1)  # (B, S, D)
         text = encoder.text_encoder(pooled_text[named])  # (B, H)
-        return head(mixer.mix(encoder.concatenate(images, now, text)))
+        return head(mixer.mix(encoder.concatenate(images, encoder.states(now), text)))
 
     for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
         named = instructions.integers(len(pooled_text), size=len(frames))  # (B,)

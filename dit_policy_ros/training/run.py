@@ -54,6 +54,7 @@ class Run:
             start.stats,
             config.instruction_dropout,
             config.augmentation,
+            config.drop_idle,
         )
         check_reachable(batches, data.joint_names)
         self.config, self.folder, self.start = config, folder, start

@@ -87,7 +87,8 @@ class Trainer:
         good = np.ones(len(data.state), bool)
         if not config.use_flagged:
             good = unflagged(data, policy.config.n_obs_steps)
-        self._usable = good & trainable(data, drop) & ~self.validation & chosen(data, config.tasks)  # (M,)
+        self._usable = good & batches.kept & trainable(data, drop) & ~self.validation  # (M,)
+        self._usable &= chosen(data, config.tasks)
         self.left_out = int((~good).sum())
         self._weights = {task_number(data, task): weight for task, weight in config.task_weights.items()}
         policy.to(self.accelerator.device)

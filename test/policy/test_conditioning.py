@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each conditioning starts as the identity, trains, samples, and reads all of its observation."""
 
+import dataclasses
+
 import pytest
 import torch
 from tiny_policy import ACTION_DIM, STATE_DIM
@@ -198,6 +200,48 @@ def test_a_mixed_observation_is_states_and_text_beside_what_all_of_it_means_toge
     assert policy.observation_encoder.output_dim == vector.shape[1]
     torch.testing.assert_close(vector[:, : 2 * STATE_DIM], batch.state.flatten(1))
     torch.testing.assert_close(vector[:, 2 * STATE_DIM : -config.hidden_dim], text)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_older_states_enter_as_differences_from_the_newest(way: dict) -> None:
+    plain = variant_config(n_obs_steps=3, **way)
+    batch = random_batch(plain, 2)
+    newest = batch.state[:, 2]
+    shown = torch.stack((20 * (batch.state[:, 0] - newest), 20 * (batch.state[:, 1] - newest), newest), dim=1)
+    with torch.no_grad():
+        expected = shaken_policy(plain).observation_encoder(batch.images, shown, batch.pooled_text)
+        config = variant_config(n_obs_steps=3, state_differences=20.0, **way)
+        found = shaken_policy(config).observation_encoder(batch.images, batch.state, batch.pooled_text)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_only_the_newest_images_are_read(way: dict) -> None:
+    """The same is computed by a network that reads all images and gives the older ones no weight."""
+    config = variant_config(n_obs_steps=2, image_steps=1, cameras=2, **way)
+    policy, whole = shaken_policy(config), shaken_policy(variant_config(n_obs_steps=2, cameras=2, **way))
+    encoder, other = policy.observation_encoder, whole.observation_encoder
+    per_step = STATE_DIM + 2 * WIDTH + config.hidden_dim
+    columns = [*range(STATE_DIM), *range(STATE_DIM + 2 * WIDTH, 2 * per_step)]  # all but the older images
+    weights = encoder.state_dict()
+    if encoder.mixer is not None:
+        widened = torch.zeros(config.hidden_dim, 2 * per_step)
+        widened[:, columns] = weights["mixer.input_proj.weight"]
+        weights["mixer.input_proj.weight"] = widened
+    other.load_state_dict(weights)
+    batch = random_batch(config, 2)
+    assert batch.images is not None
+    newest = batch.images[:, 1:]
+    with torch.no_grad():
+        found = encoder(newest, batch.state, batch.pooled_text)
+        expected = other(batch.images, batch.state, batch.pooled_text)
+    if encoder.tokens is not None:
+        older = 2 * (1 + PATCHES)  # of two cameras, after the instruction and two states
+        expected = torch.cat((expected[:, :3], expected[:, 3 + older :]), dim=1)
+    elif encoder.mixer is None:
+        expected = expected[:, columns]
+    torch.testing.assert_close(found, expected)
+    policy.train()(dataclasses.replace(batch, images=newest)).backward()
 
 
 def test_a_mixer_learns_which_number_is_named() -> None:

@@ -26,6 +26,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "flow": {"conditioning": "joint", "objective": "flow_matching", "vision_encoder_family": "dinov2"},
     "siglip": {"vision_encoder_family": "siglip"},
     "mixed observation": {"observation_layers": 2},
+    "state differences": {"state_differences": 30.0},
+    "newest images": {"image_steps": 1, "n_obs_steps": 2},
 }
 
 
@@ -117,12 +119,14 @@ def test_the_writer_and_relocate_say_that_lerobot_cannot_load_it(
         ({"conditionning": "joint"}, "unknown option 'conditionning'; valid options: "),
         ({"conditioning": "adaln", "image_tokens": "pooled"}, "image_tokens: expected 'all' with"),
         ({"observation_layers": 2}, "observation_layers: expected 0 with another conditioning than 'adaln'"),
+        ({"state_differences": -1.0}, "state_differences: expected 0 (states as they are) or more, got -1"),
+        ({"image_steps": 3}, "image_steps: expected 0 (all) to n_obs_steps (2), got 3"),
         ({"observation_layers": -1}, "observation_layers: expected 0 (none) or more, got -1"),
         ({"vision_encoder_lr_multiplier": -0.1}, "vision_encoder_lr_multiplier: expected 0 (frozen) or more"),
         (
             {"type": POLICY_TYPE},
-            "'conditioning', 'image_tokens', 'observation_layers', 'relative_entries', "
-            "'vision_encoder_family': LeRobot's 'multi_task_dit' has no",
+            "'conditioning', 'image_steps', 'image_tokens', 'observation_layers', "
+            "'relative_entries', 'state_differences', 'vision_encoder_family': LeRobot's 'multi_task_dit' has no",
         ),
     ],
 )

@@ -21,6 +21,7 @@ from dit_policy_ros.training.run_folder import read_config
         ({"ema_decay": 1.0}, "ema_decay: expected less than 1"),
         ({"batch_size": -4}, "batch_size: expected at least 1, got -4"),
         ({"instruction_dropout": 1.0}, "instruction_dropout: expected less than 1"),
+        ({"drop_idle": 1.0}, "drop_idle: expected less than 1"),
         ({"validation": 1.0}, "validation: expected less than 1"),
         ({"task_weights": {"push": -1.0}}, "task_weights: 'push': expected 0 or more, got -1.0"),
         ({"task_weights": {"push": 2.0}, "balance_tasks": False}, "balance_tasks to be on"),

@@ -13,10 +13,11 @@ STILLS, INSTRUCTIONS = 1200, 3
 
 
 def taught(
-    steps: int, targets: np.ndarray | None = None, **options
+    steps: int, targets: np.ndarray | None = None, differences: float = 0.0, **options
 ) -> tuple[np.ndarray, list[float], dict[str, torch.Tensor]]:
     """Errors (60, 3, 2), the losses, and the encoder's weights; the vision feature holds all places."""
-    policy = new_policy(variant_config(observation_layers=2, n_obs_steps=2))
+    config = variant_config(observation_layers=2, n_obs_steps=2, state_differences=differences)
+    policy = new_policy(config)
     torch.manual_seed(1)
     features = torch.rand(STILLS, WIDTH) * 2 - 1
     state, text = torch.rand(STILLS, STATE_DIM) * 2 - 1, torch.randn(INSTRUCTIONS, WIDTH)
@@ -62,6 +63,16 @@ def test_only_the_mixer_and_the_projection_of_the_text_change() -> None:
     _, _, after = taught(2)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed and all(name.startswith(("mixer.", "text_encoder.projection.")) for name in changed)
+
+
+def test_a_still_has_no_speed() -> None:
+    before = new_policy(variant_config(observation_layers=2, n_obs_steps=2)).observation_encoder.state_dict()
+    older = "mixer.input_proj.weight"
+    start = before[older][:, :STATE_DIM]  # of the older state
+    for differences in (0.0, 30.0):
+        ratio = taught(20, differences=differences)[2][older][:, :STATE_DIM] / start
+        is_untaught = bool((ratio - ratio.mean()).abs().max() < 1e-4)  # weights decay alike
+        assert is_untaught is (differences > 0)
 
 
 def test_a_seed_is_a_result() -> None:
