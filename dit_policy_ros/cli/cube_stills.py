@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stills of the recipe ``cube_tasks``: rendered by several processes, kept in files mapped into memory."""
+"""The stills of the recipe ``cube_tasks``: rendered by several processes, kept in mapped files."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Multitask DiT network as a whole: encoders, transformer and objective.
 
-Shapes: B batch, S observation steps, I of them whose images are read, N cameras, T horizon, D state and A action entries, E text feature,
-F image feature, P tokens per image. With LeRobot's options the names of all parameters are LeRobot's too.
+Shapes: B batch, S observation steps, I of them whose images are read, N cameras, T horizon, D state and
+A action entries, E text feature, F image feature, P tokens per image. With LeRobot's options the names of all parameters are LeRobot's too.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From images, state and instruction to what conditions the transformer: one vector, or tokens.
 
-Shapes: B batch, S observation steps, I of them whose images are read, the newest ones, N cameras, F image feature, P tokens per image, E text feature,
-L text tokens, H hidden, C entries of the vector, K observation tokens.
+Shapes: B batch, S observation steps, I of them whose images are read, the newest ones, N cameras, F image
+feature, P tokens per image, E text feature, L text tokens, H hidden, C entries of the vector, K observation
+tokens.
 Parameter names are those of LeRobot's ``multi_task_dit``.
 """
 

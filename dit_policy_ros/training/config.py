@@ -127,8 +127,8 @@ class TrainConfig:
     )
     drop_idle: float = _option(
         0.0,
-        "leave pauses out of the demonstrations: frames in which every joint is slower than this share of its "
-        "own fast speed; 0 keeps them",
+        "leave pauses out of the demonstrations: frames in which every joint is slower than this share of "
+        "its own fast speed; 0 keeps them",
         "sampling",
         low=0.0,
         below=1.0,

@@ -5,8 +5,8 @@ Behaviour cloning says which cube was meant only through the motion that followe
 Stills whose content is known say it for every instruction at once: the vector that conditions the actions
 learns to hold where the thing is that the instruction names. Needs ``observation_layers``.
 
-Shapes: M stills, B batch, K instructions, S observation steps, I of them whose images are read, F image feature, D state, E text feature,
-G targets.
+Shapes: M stills, B batch, K instructions, S observation steps, I of them whose images are read, F image
+feature, D state, E text feature, G targets.
 """
 
 from collections.abc import Callable

@@ -125,8 +125,8 @@ def test_the_writer_and_relocate_say_that_lerobot_cannot_load_it(
         ({"vision_encoder_lr_multiplier": -0.1}, "vision_encoder_lr_multiplier: expected 0 (frozen) or more"),
         (
             {"type": POLICY_TYPE},
-            "'conditioning', 'image_steps', 'image_tokens', 'observation_layers', "
-            "'relative_entries', 'state_differences', 'vision_encoder_family': LeRobot's 'multi_task_dit' has no",
+            "'conditioning', 'image_steps', 'image_tokens', 'observation_layers', 'relative_entries', "
+            "'state_differences', 'vision_encoder_family': LeRobot's 'multi_task_dit' has no",
         ),
     ],
 )
