@@ -2,7 +2,8 @@
 """The Multitask DiT network as a whole: encoders, transformer and objective.
 
 Shapes: B batch, S observation steps, I of them whose images are read, N cameras, T horizon, D state and
-A action entries, E text feature, F image feature, P tokens per image. With LeRobot's options the names of all parameters are LeRobot's too.
+A action entries, E text feature, F image feature, P tokens per image. With LeRobot's options the names of all
+parameters are LeRobot's too.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ import mink
 import numpy as np
 
 from dit_policy_ros.sim.kinematics import ArmKinematics
-from dit_policy_ros.sim.reach import minimum_jerk
+from dit_policy_ros.sim.reach import aimed
 from dit_policy_ros.sim.robot import ARM_JOINTS, HOME, JOINTS, BimanualSim
 from dit_policy_ros.sim.tracking import FPS, Tracker
 
@@ -35,7 +35,7 @@ Moves = Iterator[None]
 
 
 class Hand:
-    """Moves one gripper along minimum-jerk paths, with a person's variation of speed."""
+    """Moves one gripper along straight paths, as a person aims, with a person's variation of speed."""
 
     def __init__(self, side: str, rng: np.random.Generator) -> None:
         self.side, self._rng = side, rng
@@ -84,7 +84,7 @@ class Hand:
         duration = max(_MIN_DURATION / speed, slowest) * self._rng.uniform(0.9, 1.15)
         frames = max(2, round(duration * FPS))
         for frame in range(1, frames + 1):
-            done = minimum_jerk(frame / frames)
+            done = aimed(frame / frames)
             orientation = start.orientation @ mink.SO3.exp(angle * done).as_matrix()
             self._planned = self._kinematics.solve_turned(
                 self._planned, start.point + delta * done, orientation, iterations=3

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_dataset import write_tiny_dataset
+from torch.nn import functional
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
@@ -86,6 +88,16 @@ def test_images_are_reduced_while_reading(root: Path, data: Demonstrations) -> N
     assert small.image_shapes == {"wrist": SHAPE}
     np.testing.assert_array_equal(small.images["wrist"], reduce_images(data.images["wrist"], (24, 32)))
     assert seen[-1] == (18, 18)
+
+
+def test_reduced_images_are_what_the_policy_would_make_of_them() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), dtype=np.uint8)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32)
+    exact = functional.interpolate(pixels, (36, 48), mode="bilinear", align_corners=False, antialias=True)
+    reduced = reduce_images(images, (36, 48))
+    assert reduced.shape == (3, 36, 48, 3) and reduced.dtype == np.uint8
+    assert np.abs(reduced - exact.permute(0, 2, 3, 1).numpy()).max() <= 1.0
+    assert reduce_images(images, (60, 80)) is images
 
 
 def test_what_is_no_dataset_is_named(root: Path, tmp_path: Path) -> None:
