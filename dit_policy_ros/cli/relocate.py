@@ -14,13 +14,14 @@ from dit_policy_ros.core.errors import DitPolicyError
 
 EXAMPLE = """\
 example:
-  dit_policy relocate checkpoints/touch_cubes
+  dit_policy relocate out/pick/checkpoints/last/pretrained_model
 
 then, in Python, with HF_HUB_OFFLINE=1 if you like:
   from lerobot.policies.factory import make_pre_post_processors
   from lerobot.policies.multi_task_dit.modeling_multi_task_dit import MultiTaskDiTPolicy
-  policy = MultiTaskDiTPolicy.from_pretrained("checkpoints/touch_cubes")
-  before, after = make_pre_post_processors(policy.config, pretrained_path="checkpoints/touch_cubes")
+  folder = "out/pick/checkpoints/last/pretrained_model"
+  policy = MultiTaskDiTPolicy.from_pretrained(folder)
+  before, after = make_pre_post_processors(policy.config, pretrained_path=folder)
 
 Run it again after you have moved or copied the folder. Exit code: 0, or 1 with the reason.
 """

@@ -94,9 +94,14 @@ class DiTPolicy(nn.Module):
         return [p for name, p in self.named_parameters() if ".vision_encoder" in name and p.requires_grad]
 
     def mixer_parameters(self) -> list[nn.Parameter]:
-        """What brings the observation together (``observation_layers``), with a learning rate of its own."""
-        mixer = self.observation_encoder.mixer
-        return [] if mixer is None else list(mixer.parameters())
+        """What brings the observation together (``observation_layers``), with a learning rate of its own.
+
+        The instruction's projection is part of it: the MLP knows instructions by what that makes of them.
+        """
+        encoder = self.observation_encoder
+        if encoder.mixer is None:
+            return []
+        return [*encoder.mixer.parameters(), *encoder.text_encoder.projection.parameters()]
 
     def other_parameters(self) -> list[nn.Parameter]:
         """What is trained at the full learning rate; the frozen text encoder is in none of the lists."""

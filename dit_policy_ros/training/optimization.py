@@ -13,13 +13,19 @@ from dit_policy_ros.training.config import TrainConfig
 
 
 def make_optimizer(policy: DiTPolicy, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; vision encoder and observation's MLP are groups with their shares of the rate, none at 0."""
+    """AdamW; vision encoder and observation's MLP are groups with their shares of the rate.
+
+    With a share of 0 they are frozen: without gradients, which nobody would clear from step to step.
+    """
     groups = [{"params": policy.other_parameters(), "lr": config.learning_rate}]
     for parameters, share in (
         (policy.vision_parameters(), config.vision_lr_multiplier),
         (policy.mixer_parameters(), config.observation_lr_multiplier),
     ):
-        if parameters and share > 0:
+        if share == 0:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+        elif parameters:
             groups.append({"params": parameters, "lr": config.learning_rate * share})
     return torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay)
 

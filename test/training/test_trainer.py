@@ -64,13 +64,11 @@ def test_the_same_seed_gives_the_same_network_and_another_does_not() -> None:
 def test_a_share_of_zero_freezes_the_vision_encoder_and_a_tenth_trains_it() -> None:
     for share, moves in ((0.0, False), (0.1, True)):
         training = trainer(TrainConfig(steps=3, batch_size=8, vision_lr_multiplier=share, warmup_steps=1))
-        vision = [parameter.clone() for parameter in training.policy.vision_parameters()]
+        networks = dict(training.policy.named_parameters())
+        vision = {name: each.clone() for name, each in networks.items() if ".vision_encoder" in name}
         text = [p.clone() for p in training.policy.observation_encoder.text_encoder.text_encoder.parameters()]
         run(training)
-        changed = [
-            not torch.equal(a, b) for a, b in zip(vision, training.policy.vision_parameters(), strict=True)
-        ]
-        assert any(changed) is moves
+        assert vision and any(not torch.equal(networks[name], was) for name, was in vision.items()) is moves
         after = training.policy.observation_encoder.text_encoder.text_encoder.parameters()
         assert all(torch.equal(a, b) for a, b in zip(text, after, strict=True)), "the text encoder is frozen"
 
@@ -96,6 +94,21 @@ def test_the_observations_mlp_has_a_rate_of_its_own() -> None:
     )
     frozen = make_optimizer(policy, dataclasses.replace(config, observation_lr_multiplier=0.0))
     assert len(frozen.param_groups) == 1
+
+
+def test_a_frozen_observation_keeps_what_it_knows_and_gathers_no_gradient() -> None:
+    training = trainer(
+        TrainConfig(steps=3, batch_size=8, observation_lr_multiplier=0.0, warmup_steps=1), observation_layers=1
+    )
+    encoder = training.policy.observation_encoder
+    assert encoder.mixer is not None
+    frozen = [*encoder.mixer.parameters(), *encoder.text_encoder.projection.parameters()]
+    before = [each.clone() for each in frozen]
+    output = training.policy.noise_predictor.output_proj.weight.clone()
+    run(training)
+    assert all(torch.equal(was, now) for was, now in zip(before, frozen, strict=True))
+    assert all(each.grad is None for each in frozen), "nobody would clear it, and it would be clipped with"
+    assert not torch.equal(output, training.policy.noise_predictor.output_proj.weight)
 
 
 def test_rate_rises_then_falls_to_zero() -> None:
@@ -173,7 +186,8 @@ def test_a_frozen_encoder_is_read_again_where_images_change() -> None:
             **options,
         )
         assert (training._features is None) is is_random
-        vision = [parameter.clone() for parameter in training.policy.vision_parameters()]
+        networks = dict(training.policy.named_parameters())
+        vision = {name: each.clone() for name, each in networks.items() if ".vision_encoder" in name}
         run(training)
         after = training.policy.vision_parameters()
         assert all(torch.equal(a, b) for a, b in zip(vision, after, strict=True))
