@@ -15,8 +15,8 @@ from dit_policy_ros.policy.normalize import Normalizer
 from dit_policy_ros.policy.tasks import TaskTokenizer
 from dit_policy_ros.sim.robot import CAMERAS
 from dit_policy_ros.sim.stills import (
+    NAMED_WEIGHTS,
     PICTURE_WEIGHTS,
-    TURN_WEIGHT,
     Stills,
     busier_wrists,
     named_targets,
@@ -30,6 +30,7 @@ from dit_policy_ros.training.observation_pretext import pretrain_observation
 from dit_policy_ros.training.vision_pretext import HELD_OUT, pretrain_vision
 
 VISION_BATCH = 48
+STATE_WEIGHT = 0.3  # of the joints, which the motion to a place depends on, beside that place
 _ENCODED = 32  # stills at once; more fit less well into the caches
 _STATS = "stats."
 
@@ -105,6 +106,7 @@ def observation_stage(
     """
     encoder, tasks = policy.observation_encoder, suite()
     features = _features(encoder.a_vision_encoder, stills, stats)
+    joints = np.repeat(stills.state[:, None], len(tasks), axis=1)  # (M, K, 14) [rad], [m]
     pooled = encoder.text_encoder.pool(*tokenizer([task.instruction for task in tasks]))
     with progress_bar() as bar:
         line = bar.add_task("what is meant", total=steps, note="")
@@ -113,11 +115,11 @@ def observation_stage(
             features,
             scale.normalize(torch.from_numpy(stills.state)),
             pooled,
-            named_targets(stills, tasks),
-            weights=np.array([1.0] * 2 + [TURN_WEIGHT] * 2 + [1.0] * 9, np.float32),
+            np.concatenate([named_targets(stills, tasks), joints], axis=-1),
+            weights=np.array(NAMED_WEIGHTS + [STATE_WEIGHT] * joints.shape[-1], np.float32),
             steps=steps,
             report=lambda step, loss: bar.update(line, completed=step, note=f"loss {loss:.4f}"),
-        )  # (M_held_out, K, 13)
+        )  # (M_held_out, K, 27)
     _say("named cubes", np.linalg.norm(errors[..., :2], axis=-1))
 
 

@@ -87,6 +87,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--start-anywhere", action="store_true",
         help="with --lock-step, begin with the arm somewhere over the mat, not near its home",
     )  # fmt: skip
+    parser.add_argument(
+        "--picture-every", type=int, default=1, metavar="FRAMES",
+        help="with --lock-step, let cameras look only so often; between, pictures are repeated and flagged, "
+        "and no example begins there: more demonstrations in less time; default: %(default)s",
+    )  # fmt: skip
     add_variation_options(parser)
     parser.add_argument(
         "--lock-step", action="store_true",
@@ -100,6 +105,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--knocks: expected 0 to 5 per second, got {options.knocks}")
     if options.start_anywhere and not options.lock_step:
         parser.error("--start-anywhere: only with --lock-step; sim_node's scenes begin with the arms at home")
+    if options.picture_every < 1 or (options.picture_every > 1 and not options.lock_step):
+        parser.error(f"--picture-every: expected 1, or more with --lock-step, got {options.picture_every}")
     if not 0.1 <= options.speed <= 100.0:
         parser.error(f"--speed: expected 0.1 to 100 times real time, got {options.speed}")
     return options

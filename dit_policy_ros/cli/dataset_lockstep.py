@@ -43,7 +43,7 @@ def lockstep_demonstrations(options: argparse.Namespace, order: Sequence[Task]) 
                 starts.place(sim, first_arm(task))
             operator.begin(sim, task)
             error = Disturbance(rng, options.disturbance, knock_rate=options.knocks)
-            frames = _record(writer, sim, operator, task, error, options.cameras)
+            frames = _record(writer, sim, operator, task, error, options.cameras, options.picture_every)
             return Demonstration(task, frames, FPS, (), discarded) if frames else None
 
         yield from until_kept(order, options.seed, attempt)
@@ -56,13 +56,21 @@ def _record(
     task: Task,
     error: Disturbance,
     cameras: Sequence[str],
+    every: int,
 ) -> int:
-    """One episode; its frames, or 0 where the task was not done in time and nothing was kept."""
+    """One episode; its frames, or 0 where the task was not done in time and nothing was kept.
+
+    Cameras take a picture every so many frames. In between it is repeated and marked as such.
+    """
     judge, start_ns = Judge(task), sim.time_ns
     action = operator.target  # (14,), in force at the instant of the images
     frames, end = 0, round(task.time_limit * FPS)
+    images = dict[str, np.ndarray]()
     while frames < end:
-        writer.add_frame(sim.render(*cameras), sim.joint_positions, action, task.instruction)
+        is_new = frames % every == 0
+        images = sim.render(*cameras) if is_new else images
+        repeated = () if is_new else cameras
+        writer.add_frame(images, sim.joint_positions, action, task.instruction, repeated=repeated)
         action, was_done = operator.act(sim), judge.done
         for instant in through_period(sim, action + error.step(), start_ns, frames):
             judge.observe(instant)

@@ -25,7 +25,7 @@ from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import reading_size, start_of
 from dit_policy_ros.training.run import Run
 from dit_policy_ros.training.run_folder import RunFolder
-from dit_policy_ros.training.trainer import Trainer, make_accelerator
+from dit_policy_ros.training.trainer import Trainer, looks_once, make_accelerator
 from dit_policy_ros.training.validation import Scores
 
 RECIPES = {"cube_tasks": "dit_policy_ros.cli.train_cube_tasks"}
@@ -76,7 +76,16 @@ def train(options: argparse.Namespace, console: Console) -> int:
         with accelerator.main_process_first():  # the others find what it decoded, in a frame store
             data = _read(config, checkpoint, bar)
         torch.manual_seed(config.seed)
-        run = Run(config, folder, data, start_of(config, data, checkpoint), accelerator, resumed)
+        encoding = bar.add_task("encoding images", total=None, note="", visible=False)
+        run = Run(
+            config,
+            folder,
+            data,
+            start_of(config, data, checkpoint),
+            accelerator,
+            resumed,
+            lambda done, total: bar.update(encoding, completed=done, total=total, visible=True),
+        )
         if run.trainer.left_out:
             console.print(
                 f"{run.trainer.left_out} of {len(data.state)} frames are left out: the recorder flagged them "
@@ -106,6 +115,9 @@ def _read(config: TrainConfig, checkpoint: Checkpoint | None, bar: Progress) -> 
         reading_size(config, checkpoint),
         lambda done, total: bar.update(reading, completed=done, total=total),
         FrameStore(Path(config.frame_store) if config.frame_store else None),
+        keep_images=bool(config.frame_store)
+        or checkpoint is None
+        or not looks_once(config, checkpoint.config),
     )
 
 

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import torch
 
-from dit_policy_ros.cli import dataset, train
+from dit_policy_ros.cli import train
+from dit_policy_ros.cli.cube_demonstrations import datasets, demonstration_stage
 from dit_policy_ros.cli.cube_pretext import observation_stage, vision_stage
 from dit_policy_ros.cli.cube_stills import still_stage
-from dit_policy_ros.cli.stage_progress import console, progress_bar
+from dit_policy_ros.cli.stage_progress import console
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.data.demonstrations import Demonstrations
-from dit_policy_ros.data.frame_store import FrameStore
 from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
@@ -40,8 +40,6 @@ from dit_policy_ros.training.new_policy import relative_entries
 from dit_policy_ros.training.run_folder import CONFIG_FILE
 
 STILLS_SEED = 1  # dit_policy evaluate begins at 10000: its scenes never occur here
-SCENES = 1_000_000  # seed of the first scene of the demonstrations
-KNOCKS = 0.7  # [1/s] that lead the arms astray in them
 DROP_IDLE = 0.1  # of a joint's fast speed
 NETWORK = {"observation_layers": 2, "hidden_dim": 128, "state_differences": FPS, "image_steps": 1}
 TRAINING = {
@@ -70,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--tasks", nargs="+", metavar="TEXT", help="instructions to learn; default: all")
     result.add_argument("--stills", type=int, default=24_000, help="stills of the simulator")
     result.add_argument("--vision-steps", type=int, default=12_000, help="steps on stills, 48 at a time")
-    result.add_argument("--observation-steps", type=int, default=6000, help="on stills with instructions")
+    result.add_argument("--observation-steps", type=int, default=12_000, help="on stills with instructions")
     result.add_argument("--demonstrations", type=int, default=100, help="of each task")
     result.add_argument("--steps", type=int, default=20_000, help="steps of the policy, 128 chunks at a time")
     result.add_argument("--threads", type=int, default=2, help="CPU threads, and processes that render")
@@ -83,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
     try:
-        tasks = [find(text).instruction for text in options.tasks or ()]
-        dataset_stage(options.work, options.demonstrations, tasks)
+        tasks = [find(text) for text in options.tasks] if options.tasks else suite()
+        demonstration_stage(options.work, options.demonstrations, tasks, options.threads)
         start_stage(options)
         code = policy_stage(options)
     except DitPolicyError as error:
@@ -96,19 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def dataset_stage(work: Path, demonstrations: int, tasks: Sequence[str]) -> None:
-    """The scripted operator's demonstrations, by the recorder's writer, as a LeRobotDataset."""
-    done = work / "dataset.done"
-    if done.is_file():
-        return
-    asked = ["--output", str(work / "dataset"), "--demonstrations", str(demonstrations)]
-    asked += ["--cameras", *CAMERAS, "--seed", str(SCENES), "--logs", str(work / "dataset_logs")]
-    asked += ["--lock-step", "--knocks", str(KNOCKS), "--start-anywhere"]
-    if code := dataset.main([*asked, "--tasks", *tasks] if tasks else asked):
-        raise DitPolicyError(f"the demonstrations were not recorded: exit code {code}")
-    done.write_text(f"{demonstrations} of each task\n")
-
-
 def start_stage(options: argparse.Namespace) -> None:
     """A checkpoint that sees and understands, and has not learned to move."""
     folder = options.work / "start"
@@ -116,7 +101,7 @@ def start_stage(options: argparse.Namespace) -> None:
         return
     stills = still_stage(options.work, options.stills, STILLS_SEED, options.threads)
     vision, image_stats = vision_stage(options.work, stills, options.vision_steps)
-    data = read(options.work)
+    data = read_demonstrations(datasets(options.work), CAMERAS, RESIZED, keep_images=False)
     measured = {
         IMAGE_PREFIX + camera: {name: value.numpy() for name, value in each.items()}
         for camera, each in zip(CAMERAS, image_stats, strict=True)
@@ -159,23 +144,10 @@ def policy_stage(options: argparse.Namespace) -> int:
     asked = ["--output", str(options.output), "--steps", str(options.steps)]
     if (options.output / CONFIG_FILE).is_file():
         return train.main([*asked, "--resume"])
-    asked += ["--init", str(options.work / "start"), "--dataset", str(options.work / "dataset")]
-    asked += ["--frame-store", str(options.work / "frames"), "--threads", str(options.threads)]
+    asked += ["--init", str(options.work / "start"), "--threads", str(options.threads)]
+    asked += ["--dataset", *map(str, datasets(options.work))]
     given = [part for name, value in TRAINING.items() for part in (f"--{name}", str(value))]
     return train.main([*asked, *given])
-
-
-def read(work: Path) -> Demonstrations:
-    """The demonstrations, decoded once."""
-    with progress_bar() as bar:
-        line = bar.add_task("reading", total=None, note="")
-        return read_demonstrations(
-            work / "dataset",
-            CAMERAS,
-            RESIZED,
-            lambda n, total: bar.update(line, completed=n, total=total),
-            FrameStore(work / "frames"),
-        )
 
 
 if __name__ == "__main__":

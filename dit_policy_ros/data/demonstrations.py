@@ -5,12 +5,16 @@ Shapes: M frames of all episodes in order, D state and A action entries.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
+
+if TYPE_CHECKING:  # it needs torch
+    from dit_policy_ros.data.video_frames import VideoImages
 
 STATISTICS = ("min", "max", "mean", "std", "q01", "q10", "q90", "q99")
 
@@ -32,21 +36,28 @@ class Demonstrations:
     joint_names: tuple[str, ...]
     image_shapes: Mapping[str, tuple[int, int]]  # (height, width) as recorded, by camera
     tasks: tuple[str, ...]
-    images: Mapping[str, NDArray[np.uint8]]  # (M, h, w, 3) RGB, by camera
+    images: Mapping[
+        str, NDArray[np.uint8]
+    ]  # (M, h, w, 3) RGB, by camera; none where ``videos`` stand for them
     state: NDArray[np.float32]  # (M, D) [rad or m]
     action: NDArray[np.float32]  # (M, A) [rad or m]
     task_index: NDArray[np.int64]  # (M,) into tasks
     episode_index: NDArray[np.int64]  # (M,), non-decreasing
     stats: Mapping[str, Mapping[str, NDArray[np.float32]]]  # by feature and statistic
     sources: tuple[Source, ...] = (Source("dataset"),)  # in the order of their rows
-    # bool (M,): frames that repeat an old sample and episodes whose verdict failed; None where nobody judged
+    # bool (M,): frames that repeat an old state or action and episodes whose verdict failed, and frames that
+    # repeat an old picture; None where nobody judged
     flagged: NDArray[np.bool_] | None = None
+    flagged_images: NDArray[np.bool_] | None = None
+    videos: Mapping[str, "VideoImages"] = field(default_factory=dict)  # images that are not kept
 
     def __post_init__(self) -> None:
         frames = len(self.state)
         lengths = {"action": len(self.action), "task_index": len(self.task_index)}
         lengths |= {"episode_index": len(self.episode_index)}
-        lengths |= {f"images[{name!r}]": len(images) for name, images in self.images.items()}
+        lengths |= {
+            f"images[{n!r}]": len(images) for n, images in (*self.images.items(), *self.videos.items())
+        }
         wrong = {name: length for name, length in lengths.items() if length != frames}
         if wrong or not frames:
             raise DatasetError(

@@ -7,7 +7,7 @@ counted from the episode's first. Episodes without a line (recorded by other pro
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dit_policy_ros.core.errors import DatasetError
 
 RECORDS = Path("meta") / "recorder.jsonl"
+STREAMS = ("joint_states", "action")  # beside the cameras
 
 Spans = tuple[tuple[int, int], ...]
 """Runs of frames, (first, last) of each, both included."""
@@ -43,11 +44,11 @@ class EpisodeRecord:
     recorded_ns: int = 0
     figures: Mapping[str, Any] = field(default_factory=dict)
 
-    def flagged(self) -> NDArray[np.int64]:
-        """The frames in which any stream repeats an old sample, increasing."""
+    def flagged(self, streams: Collection[str] | None = None) -> NDArray[np.int64]:
+        """The frames in which any of these streams, or of all for None, repeats an old sample, increasing."""
         flagged = np.zeros(self.frames, dtype=bool)  # (frames,)
-        for spans in self.repeated.values():
-            for first, last in spans:
+        for name, spans in self.repeated.items():
+            for first, last in spans if streams is None or name in streams else ():
                 flagged[first : last + 1] = True
         return np.flatnonzero(flagged)
 

@@ -2,6 +2,7 @@
 """Which frames and episodes of a dataset should not be learned from; needs neither LeRobot nor torch."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,15 @@ from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.episode_records import RECORDS, EpisodeRecord, read_records
 
 
-def flagged_frames(root: Path | str) -> dict[int, NDArray[np.int64]]:
-    """Frames that repeat an old sample because none came in time, by episode.
+def flagged_frames(root: Path | str, streams: Collection[str] | None = None) -> dict[int, NDArray[np.int64]]:
+    """Frames that repeat an old sample, of one of ``streams`` or of any for None, by episode.
 
     Frames are counted from the episode's first, as in LeRobot's `frame_index`, and increase. Episodes without
     such frames are left out, so a dataset of another program gives an empty result.
 
     Raises DatasetError if the side table is damaged or does not belong to the episodes beside it.
     """
-    flagged = {index: record.flagged() for index, record in _records(Path(root)).items()}
+    flagged = {index: record.flagged(streams) for index, record in _records(Path(root)).items()}
     return {index: frames for index, frames in flagged.items() if len(frames)}
 
 

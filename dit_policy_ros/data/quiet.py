@@ -4,6 +4,9 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+
+from dit_policy_ros.core.errors import DatasetError
 
 _NOISY = ("lerobot", "libav", "datasets", "huggingface_hub", "torchcodec")
 
@@ -37,6 +40,16 @@ def silence_ffmpeg() -> None:
 
     av.logging.set_libav_level(av.logging.ERROR)
     av.logging.set_level(av.logging.get_level())
+
+
+@contextlib.contextmanager
+def readable(root: Path) -> Iterator[None]:
+    """Quiet, and one DatasetError that names the dataset for whatever damage makes of the libraries."""
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise DatasetError(f"dataset {root} cannot be read: {error!r}") from error
 
 
 @contextlib.contextmanager

@@ -2,11 +2,11 @@
 """Reads local LeRobotDatasets v3 whole: vectors from Parquet, images from video, decoded once.
 
 Training looks at every frame many times and in random order; decoding a video for each look would cost more
-than the network. So the frames are decoded in order, resized once, and kept (``frame_store``).
+than the network. So the frames are decoded in order, resized once, and kept (``frame_store``); who looks at
+each only once, as with a frozen vision encoder, lets them be.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.problems import Problems
 from dit_policy_ros.data.dataset_files import check_readable
 from dit_policy_ros.data.demonstrations import STATISTICS, Demonstrations, Source
+from dit_policy_ros.data.episode_records import STREAMS
 from dit_policy_ros.data.flags import failed_episodes, flagged_frames
 from dit_policy_ros.data.frame_store import FrameStore
-from dit_policy_ros.data.quiet import quiet, same_root_logger
-from dit_policy_ros.data.video_frames import decode_camera
+from dit_policy_ros.data.quiet import readable, same_root_logger
+from dit_policy_ros.data.video_frames import VideoImages
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
 Report = Callable[[int, int], None]
@@ -32,6 +33,7 @@ def read_demonstrations(
     size: tuple[int, int] | None = None,
     report: Report = lambda done, total: None,
     store: FrameStore | None = None,
+    keep_images: bool = True,
 ) -> Demonstrations:
     """Read every episode of one dataset, or of several as if they were one.
 
@@ -41,6 +43,7 @@ def read_demonstrations(
         size: (height, width) to which images are reduced, as the policy would; None keeps them.
         report: called with the images decoded so far and their number.
         store: where the images are kept; None keeps them in memory.
+        keep_images: decode them now; without, they are ``videos``, decoded when they are looked at.
 
     Raises:
         DatasetError: a folder is no dataset, is damaged, or lacks a camera, a state or an action; or the
@@ -54,7 +57,7 @@ def read_demonstrations(
     _check_alike(metas, chosen)
     first, tables = metas[0], []
     for meta in metas:
-        with _readable(meta.root):
+        with readable(meta.root):
             tables.append(_vectors(meta))
     rows = np.cumsum([0, *(len(table["index"]) for table in tables)])
     episodes = np.cumsum([0, *(meta.total_episodes for meta in metas)])
@@ -64,14 +67,24 @@ def read_demonstrations(
         np.array([tasks.index(task) for task in group])[table["task_index"]]
         for group, table in zip(names, tables, strict=True)
     ]
-    shapes = {name: tuple(first.features[IMAGES + name]["shape"][:2]) for name in chosen}
+    shapes: dict[str, tuple[int, int]] = {}
+    for name in chosen:
+        height, width = first.features[IMAGES + name]["shape"][:2]
+        shapes[name] = height, width
     keys = (STATE, ACTION, *(IMAGES + name for name in chosen))
+    total = int(rows[-1])
+    videos = {
+        name: VideoImages(tuple(metas), name, (total, *(size or recorded), 3))
+        for name, recorded in shapes.items()
+    }
+    flagged = [_flagged(meta, table, chosen) for meta, table in zip(metas, tables, strict=True)]
     return Demonstrations(
         fps=float(first.fps),
         joint_names=tuple(_names(first.features[STATE])),
         image_shapes=shapes,
         tasks=tasks,
-        images=_all_images(metas, rows, shapes, size, report, store or FrameStore()),
+        images=_decoded(videos, report, store or FrameStore()) if keep_images else {},
+        videos={} if keep_images else videos,
         state=np.concatenate([table[STATE].astype(np.float32) for table in tables]),
         action=np.concatenate([table[ACTION].astype(np.float32) for table in tables]),
         task_index=np.concatenate(task_index).astype(np.int64),
@@ -83,25 +96,16 @@ def read_demonstrations(
             Source(f"dataset {meta.root}", int(row), int(episode))
             for meta, row, episode in zip(metas, rows, episodes, strict=False)
         ),
-        flagged=np.concatenate([_flagged(m, table) for m, table in zip(metas, tables, strict=True)]),
+        flagged=np.concatenate([vectors for vectors, _ in flagged]),
+        flagged_images=np.concatenate([images for _, images in flagged]),
     )
-
-
-@contextmanager
-def _readable(root: Path) -> Iterator[None]:
-    """Turns what a damaged dataset makes of the libraries into one error that names it."""
-    try:
-        with quiet():
-            yield
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise DatasetError(f"dataset {root} cannot be read: {error!r}") from error
 
 
 def _open(root: Path) -> Any:
     check_readable(root)
     with same_root_logger():
         from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
-    with _readable(root):
+    with readable(root):
         meta: Any = LeRobotDatasetMetadata(f"local/{root.name}", root=root)
     missing = [key for key in (STATE, ACTION) if key not in meta.features]
     if missing:
@@ -141,44 +145,38 @@ def _check_alike(metas: Sequence[Any], cameras: Sequence[str]) -> None:
         )
 
 
-def _flagged(meta: Any, table: Mapping[str, NDArray]) -> NDArray[np.bool_]:
-    """Frames (M,) that the recorder marked as not to be learned from."""
+def _flagged(
+    meta: Any, table: Mapping[str, NDArray], cameras: Sequence[str]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Frames (M,) that the recorder marked as not to be learned from: by what is no image, by an image."""
     episode = table["episode_index"]
-    flagged = np.isin(episode, list(failed_episodes(meta.root)))
-    for index, frames in flagged_frames(meta.root).items():
-        flagged[np.searchsorted(episode, index) + frames] = True
-    return flagged
+    by_vectors, by_images = np.isin(episode, list(failed_episodes(meta.root))), np.zeros(len(episode), bool)
+    for marks, streams in ((by_vectors, STREAMS), (by_images, cameras)):
+        for index, frames in flagged_frames(meta.root, streams).items():
+            marks[np.searchsorted(episode, index) + frames] = True
+    return by_vectors, by_images
 
 
 def _tasks(meta: Any) -> list[str]:
     return [str(task) for task in meta.tasks.sort_values("task_index").index]
 
 
-def _all_images(
-    metas: Sequence[Any],
-    rows: NDArray[np.int64],
-    shapes: Mapping[str, tuple[int, int]],
-    size: tuple[int, int] | None,
-    report: Report,
-    store: FrameStore,
+def _decoded(
+    videos: Mapping[str, VideoImages], report: Report, store: FrameStore
 ) -> dict[str, NDArray[np.uint8]]:
-    """By camera, the frames of all datasets one after the other; ``rows`` (datasets + 1,) says where."""
-    total, images = int(rows[-1]), {}
-    for i, (name, recorded) in enumerate(shapes.items()):
+    """All images, by camera."""
+    everything, images, done = sum(len(each) for each in videos.values()), {}, 0
+    for name, video in videos.items():
 
-        def fill(array: NDArray[np.uint8], name: str = name, before: int = i * total) -> None:
-            for meta, first, last in zip(metas, rows, rows[1:], strict=False):
-                with _readable(meta.root):
-                    done = before + int(first)
-                    decode_camera(
-                        meta,
-                        name,
-                        array[first:last],
-                        lambda n, done=done: report(done + n, total * len(shapes)),
-                    )
+        def fill(array: NDArray[np.uint8], video: VideoImages = video, done: int = done) -> None:
+            for rows, part in video.parts():
+                array[rows] = part
+                done += len(rows)
+                report(done, everything)
 
-        identity = [[str(meta.root), _fingerprint(meta.root)] for meta in metas]
-        images[name] = store.images([name, identity], (total, *(size or recorded), 3), fill)
+        identity = [[str(meta.root), _fingerprint(meta.root)] for meta in video.metas]
+        images[name] = store.images([name, identity], video.shape, fill)
+        done += len(video)
     return images
 
 

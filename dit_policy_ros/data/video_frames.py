@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All frames of one camera of a LeRobotDataset v3, decoded once and in order."""
+"""All frames of one camera of LeRobotDatasets v3, decoded in order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.quiet import readable
 
 IMAGES = "observation.images."
 _BATCH = 64  # frames that are resized together
+
+type Part = tuple[NDArray[np.int64], NDArray[np.uint8]]  # rows (B,) and their images (B, h, w, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +30,40 @@ class _Span:
     count: int
 
 
-def decode_camera(meta: Any, name: str, out: NDArray[np.uint8], report: Callable[[int], None]) -> None:
-    """Decode and reduce all frames of a camera.
+@dataclass(frozen=True, slots=True)
+class VideoImages:
+    """A camera's frames where they are recorded: decoded and reduced when they are asked for, and not kept.
 
-    Args:
-        meta: LeRobot's metadata of the dataset.
-        name: the camera's.
-        out: (M, h, w, 3) is filled in the order of the dataset's rows.
-        report: called with the frames decoded so far.
-
-    Raises:
-        DatasetError: a video ends early.
+    metas: LeRobot's metadata of the datasets, whose rows follow one another. shape: (M, h, w, 3), reduced.
     """
-    seen = 0
+
+    metas: tuple[Any, ...]
+    name: str
+    shape: tuple[int, int, int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def parts(self, wanted: NDArray[np.bool_] | None = None) -> Iterator[Part]:
+        """Rows (B,) and their images (B, h, w, 3), some at a time in the order of the videos.
+
+        Args:
+            wanted: (M,) which rows; None: all. The others are decoded, but not reduced.
+
+        Raises:
+            DatasetError: a video ends early, or cannot be read.
+        """
+        before = 0
+        for meta in self.metas:
+            with readable(meta.root):
+                yield from _camera_parts(meta, self.name, self.shape[1:3], before, wanted)
+            before += meta.total_frames
+
+
+def _camera_parts(
+    meta: Any, name: str, size: tuple[int, int], before: int, wanted: NDArray[np.bool_] | None
+) -> Iterator[Part]:
+    """As ``VideoImages.parts``, of the dataset whose first row is ``before``."""
     for file, spans in _spans(meta, name).items():
         frames = _decode(meta.root / file)
         position = 0
@@ -47,17 +72,19 @@ def decode_camera(meta: Any, name: str, out: NDArray[np.uint8], report: Callable
                 next(frames)
                 position += 1
             for start in range(0, span.count, _BATCH):
-                count = min(_BATCH, span.count - start)
+                rows = before + span.first_row + np.arange(start, min(start + _BATCH, span.count))  # (B,)
+                is_wanted = np.ones(len(rows), bool) if wanted is None else wanted[rows]  # (B,)
                 try:
-                    raw = np.stack([next(frames) for _ in range(count)])  # (count, H, W, 3)
-                except (StopIteration, RuntimeError):
+                    raw = [
+                        each for each, keep in zip(islice(frames, len(rows)), is_wanted, strict=True) if keep
+                    ]
+                except (ValueError, RuntimeError):
                     raise DatasetError(
                         f"dataset {meta.root}: {file} ends before row {span.first_row + span.count - 1}"
                     ) from None
-                row = span.first_row + start
-                out[row : row + count] = reduce_images(raw, (out.shape[1], out.shape[2]))
-                seen += count
-                report(seen)
+                if raw:
+                    images = np.stack([each.to_ndarray(format="rgb24") for each in raw])  # (B, H, W, 3)
+                    yield rows[is_wanted], reduce_images(images, size)
             position += span.count
 
 
@@ -73,12 +100,11 @@ def _spans(meta: Any, name: str) -> dict[Path, list[_Span]]:
     return spans
 
 
-def _decode(path: Path) -> Iterator[NDArray[np.uint8]]:
+def _decode(path: Path) -> Iterator[Any]:
     import av
 
     with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)  # (H, W, 3)
+        yield from container.decode(video=0)
 
 
 def reduce_images(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

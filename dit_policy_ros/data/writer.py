@@ -29,6 +29,7 @@ from dit_policy_ros.data.dataset_files import (
     nearest_existing,
 )
 from dit_policy_ros.data.durable import make_folders
+from dit_policy_ros.data.episode_records import STREAMS
 from dit_policy_ros.data.journal import CameraHealth, EpisodeJournal, EpisodeLabel, Layout
 from dit_policy_ros.data.lock import DatasetLock
 from dit_policy_ros.data.quiet import quiet, same_root_logger
@@ -36,7 +37,6 @@ from dit_policy_ros.data.recovery import LEAST_FRAMES, Interrupted, Recover
 from dit_policy_ros.data.video_settings import VideoSettings
 from dit_policy_ros.data.video_track import CameraImage
 
-STREAMS = ("joint_states", "action")  # beside the cameras
 _NO_LABEL = EpisodeLabel()
 
 

@@ -60,11 +60,16 @@ class DiTPolicy(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""
+        return self.objective.loss(
+            self.noise_predictor, batch.action, batch.action_is_pad, self.observe(batch)
+        )
+
+    def observe(self, batch: Batch) -> Tensor:
+        """What conditions the transformer, from a batch's images or their features."""
         features = batch.image_features
         if features is None and batch.images is not None:
             features = self.observation_encoder.encode_images(batch.images)
-        observation = self.observation_encoder.join(features, batch.state, batch.pooled_text)
-        return self.objective.loss(self.noise_predictor, batch.action, batch.action_is_pad, observation)
+        return self.observation_encoder.join(features, batch.state, batch.pooled_text)
 
     @torch.no_grad()
     def sample(

@@ -132,8 +132,8 @@ class ObservationEncoder(nn.Module):
         batch, steps, cameras = images.shape[:3]
         if self.vision_encoders is not None:
             per_camera = [
-                self.read(encoder, images[:, :, camera].flatten(0, 1)).unflatten(0, (batch, steps))
-                for camera, encoder in enumerate(self.vision_encoders)
+                self.encode_camera(camera, images[:, :, camera].flatten(0, 1)).unflatten(0, (batch, steps))
+                for camera in range(cameras)
             ]
             features = torch.stack(per_camera, dim=2)  # (B, I, N, P, F)
         elif self.vision_encoder is not None:
@@ -142,6 +142,13 @@ class ObservationEncoder(nn.Module):
         else:
             raise ValueError("images were given to a policy without cameras")
         return features if self.tokens is not None else features.flatten(2)
+
+    def encode_camera(self, camera: int, images: Tensor) -> Tensor:
+        """Features of one camera's frames, given by its number: (M, 3, H, W) -> (M, P, F)."""
+        encoder = self.vision_encoder if self.vision_encoders is None else self.vision_encoders[camera]
+        if encoder is None:
+            raise ValueError("images were given to a policy without cameras")
+        return self.read(encoder, images)
 
     def read(self, encoder: nn.Module, images: Tensor) -> Tensor:
         """Resize, crop and encode normalised images: (M, 3, H, W) -> (M, P, F).

@@ -90,7 +90,7 @@ class FrameEncoder:
             self._features.popitem(last=False)
 
     def _normalized(self, name: str, frame: NDArray[np.uint8]) -> Tensor:
-        """uint8 (H, W, 3) -> (1, 3, H, W), in memory still (H, W, 3): so it is resized in a third of the time."""
+        """uint8 (H, W, 3) -> (1, 3, H, W), in memory still (H, W, 3): so it is resized faster."""
         # A copy: the caller's array may be read-only, or change while we compute.
         pixels = torch.from_numpy(np.array(frame, order="C")).to(self._device)
         return self._scales[name].normalize(pixels.permute(2, 0, 1)[None].to(torch.float32) / 255)

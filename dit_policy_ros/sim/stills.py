@@ -28,6 +28,7 @@ TURN_WEIGHT = 0.3  # of how cubes are turned, beside where they are
 PICTURE_WEIGHTS = (
     [1.0] * 6 + [TURN_WEIGHT] * 6 + [0.1] * len(CUBES) + ([1.0] * 3 + [TURN_WEIGHT] * 2) * len(CUBES)
 )
+NAMED_WEIGHTS = [1.0] * 2 + [TURN_WEIGHT] * 2 + [1.0] * 9  # of the entries of ``named_targets``
 
 
 @dataclass(frozen=True, slots=True)

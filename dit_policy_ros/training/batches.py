@@ -4,7 +4,7 @@
 Shapes: M frames, B batch, S observation steps, I of them whose images are read, N cameras, T horizon.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.demonstrations import Demonstrations
+from dit_policy_ros.data.video_frames import Part
 from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.normalize import make_normalizer
@@ -24,6 +25,7 @@ from dit_policy_ros.training.augmentation import Augmentation
 from dit_policy_ros.training.idle_frames import worth_learning
 
 _PART = 4096  # frames whose chunks are made at once
+_ENCODED = 32  # images of a camera that are encoded at once
 _QUANTILE_ROWS = 1_000_000  # torch.quantile takes no more than 16 million values
 
 
@@ -144,12 +146,6 @@ class BatchMaker:
             return actions
         return actions - reference(self._raw_state[torch.from_numpy(newest)], entries, actions.shape[-1])
 
-    @property
-    def is_augmented(self) -> bool:
-        """Whether an image differs from one look to the next, so that its features cannot be stored."""
-        crops = self.config.crop_shape is not None and self.config.image_crop_is_random
-        return self._augment is not None or crops
-
     def windows(self, frames: NDArray[np.int64]) -> Windows:
         """The frames around each of ``frames`` (B,), held at the episode's ends as LeRobot does.
 
@@ -229,16 +225,54 @@ class BatchMaker:
         return torch.stack(scaled, dim=2)
 
     @torch.no_grad()
-    def all_features(self, policy: DiTPolicy, chunk: int = 32) -> Tensor:
-        """What the vision encoder makes of every frame (M, N * F) on the CPU, for training with it frozen."""
+    def all_features(
+        self,
+        policy: DiTPolicy,
+        wanted: NDArray[np.bool_] | None = None,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Tensor:
+        """What the vision encoder makes of every frame, for training with it frozen.
+
+        Args:
+            policy: whose encoder reads the images.
+            wanted: (M,) which frames; None: all. The features of the others are zeros.
+            report: called with the images encoded so far and their number.
+
+        Returns:
+            (M, N * F) on the CPU, or (M, N, 1, F) for tokens.
+        """
         was_training, device = policy.training, next(policy.parameters()).device
         policy.eval()
-        parts = []
-        for frames in np.array_split(np.arange(len(self._state)), max(1, len(self._state) // chunk)):
-            images = self._scaled(self._pixels(frames[:, None]).to(device), None)
-            parts.append(policy.observation_encoder.encode_images(images)[:, 0].cpu())
+        encoder = policy.observation_encoder
+        wanted = np.ones(len(self._state), bool) if wanted is None else wanted
+        done, total, cameras = 0, len(self._cameras) * int(wanted.sum()), list[Tensor]()
+        for number, key in enumerate(self._cameras):
+            features, scale = torch.empty(0), self.scales[key].to(device)
+            for rows, images in self._parts(key, wanted):
+                pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
+                encoded = encoder.encode_camera(number, scale.normalize(pixels)).cpu()  # (B, P, F)
+                if not len(features):
+                    features = torch.zeros(len(self._state), *encoded.shape[1:])
+                features[torch.from_numpy(rows)] = encoded
+                done += len(rows)
+                report(done, total)
+            cameras.append(features)
         policy.train(was_training)
-        return torch.cat(parts)
+        stacked = torch.stack(cameras, dim=1)  # (M, N, P, F)
+        return stacked if encoder.tokens is not None else stacked.flatten(1)
+
+    def _parts(self, key: str, wanted: NDArray[np.bool_]) -> Iterator[Part]:
+        """Rows (B,) and their images of a camera, a few at a time: more fit less well into the caches."""
+        name = key.removeprefix(IMAGE_PREFIX)
+        if name in self.data.videos:
+            for rows, part in self.data.videos[name].parts(wanted):
+                for first in range(0, len(rows), _ENCODED):
+                    yield rows[first : first + _ENCODED], part[first : first + _ENCODED]
+            return
+        every = np.flatnonzero(wanted)
+        for first in range(0, len(every), _ENCODED):
+            rows = every[first : first + _ENCODED]
+            yield rows, self.data.images[name][rows]
 
 
 def chunk_stats(parts: Iterable[Tensor]) -> dict[str, Tensor]:
@@ -269,7 +303,7 @@ def _check(data: Demonstrations, config: PolicyConfig) -> None:
     wanted = {
         key.removeprefix(IMAGE_PREFIX): feature.shape[1:] for key, feature in config.image_features.items()
     }
-    missing = sorted(set(wanted) - set(data.images))
+    missing = sorted(set(wanted) - set(data.images) - set(data.videos))
     if missing:
         raise DatasetError(f"dataset: the policy reads the cameras {sorted(wanted)}, missing: {missing}")
     for name, shape in wanted.items():

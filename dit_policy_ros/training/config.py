@@ -81,8 +81,8 @@ class TrainConfig:
     )
     observation_lr_multiplier: float = _option(
         1.0,
-        "the share of the learning rate of an observation's MLP (observation_layers) and of the instruction's "
-        "projection before it; 0 freezes them",
+        "the share of the learning rate of an observation's MLP (observation_layers) and of the "
+        "instruction's projection before it; 0 freezes them",
         "optimisation",
         low=0.0,
     )

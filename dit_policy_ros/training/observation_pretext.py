@@ -39,8 +39,9 @@ def pretrain_observation(
 ) -> NDArray[np.float32]:
     """Train the encoder's mixer and text projection in place to hold ``targets`` of the named thing.
 
-    A linear layer reads them from what the mixer makes; it is dropped afterwards. A still stands for all
-    observation steps.
+    A linear layer reads them from what the mixer makes, through the SiLU that comes before the layers which
+    denoise (``adaln.modulation``): what is bent by it so that no linear layer can tell it, they cannot use.
+    It is dropped afterwards. A still stands for all observation steps.
 
     Args:
         encoder: of the policy.
@@ -77,7 +78,8 @@ def pretrain_observation(
         images = features[frames][:, None].expand(-1, encoder.config.read_image_steps, -1)  # (B, I, F)
         now = state[frames][:, None].expand(-1, encoder.config.n_obs_steps, -1)  # (B, S, D)
         text = encoder.text_encoder(pooled_text[named])  # (B, H)
-        return head(mixer.mix(encoder.concatenate(images, encoder.states(now), text)))
+        made = mixer.mix(encoder.concatenate(images, encoder.states(now), text))  # (B, H)
+        return head(functional.silu(made))
 
     for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
         named = instructions.integers(len(pooled_text), size=len(frames))  # (B,)

@@ -33,6 +33,7 @@ class Run:
         start: Start,
         accelerator: Accelerator,
         resumed: Path | None = None,
+        report_encoded: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         """Begin a run or go on with one.
 
@@ -43,6 +44,7 @@ class Run:
             start: the policy to train.
             accelerator: where to train.
             resumed: the checkpoint to go on from; None begins.
+            report_encoded: as the trainer's.
 
         Raises:
             TrainingError: the options, the data and the policy do not fit, or the folder is in use.
@@ -58,7 +60,7 @@ class Run:
         )
         check_reachable(batches, data.joint_names)
         self.config, self.folder, self.start = config, folder, start
-        self.trainer = Trainer(start.policy, batches, config, accelerator)
+        self.trainer = Trainer(start.policy, batches, config, accelerator, report_encoded)
         self.scores: Scores | None = None
         self._is_main = accelerator.is_main_process
         if resumed is not None:
@@ -102,7 +104,9 @@ class Run:
     def _score(self, network: DiTPolicy, step: int) -> None:
         """Every process waits while one scores."""
         if self._log is not None and self.trainer.validation.any():
-            self.scores = score_policy(network, self.trainer.batches, self.trainer.validation)
+            self.scores = score_policy(
+                network, self.trainer.batches, self.trainer.validation, self.trainer.features
+            )
             self._log.scores(step, self.scores)
         self.trainer.accelerator.wait_for_everyone()
 

@@ -93,13 +93,15 @@ def trainable(data: Demonstrations, drop_last: int) -> NDArray[np.bool_]:
     return np.arange(len(last)) + drop_last <= last
 
 
-def unflagged(data: Demonstrations, steps: int) -> NDArray[np.bool_]:
-    """Which frames (M,) have no flagged one among their ``steps`` observed ones."""
-    if data.flagged is None:
-        return np.ones(len(data.state), bool)
+def unflagged(data: Demonstrations, steps: int, image_steps: int) -> NDArray[np.bool_]:
+    """Which frames (M,) observe nothing flagged: ``steps`` of states, ``image_steps`` of them with images."""
     first, _ = data.episode_bounds()
-    observed = np.arange(len(first))[:, None] - np.arange(steps)  # (M, steps)
-    return ~data.flagged[np.maximum(observed, first[:, None])].any(axis=1)
+    good = np.ones(len(first), bool)
+    for flagged, count in ((data.flagged, steps), (data.flagged_images, image_steps)):
+        if flagged is not None:
+            observed = np.arange(len(first))[:, None] - np.arange(count)  # (M, count)
+            good &= ~flagged[np.maximum(observed, first[:, None])].any(axis=1)
+    return good
 
 
 def held_out(data: Demonstrations, share: float, seed: int) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit_policy_ros.data.demonstrations import Demonstrations
+from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.loss import DEVIATIONS
 from dit_policy_ros.training.batches import BatchMaker, Cut
@@ -55,6 +56,13 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return result
 
 
+def looks_once(config: TrainConfig, policy: PolicyConfig) -> bool:
+    """Whether features stand in for images: a frozen encoder makes the same of them at each look."""
+    varies = config.augmentation > 0 or (policy.crop_shape is not None and policy.image_crop_is_random)
+    every_patch = policy.conditioning != "adaln" and policy.image_tokens == "all"
+    return bool(policy.image_features) and config.vision_lr_multiplier == 0 and not varies and not every_patch
+
+
 class Trainer:
     """Trains one policy on one set of demonstrations."""
 
@@ -64,6 +72,7 @@ class Trainer:
         batches: BatchMaker,
         config: TrainConfig,
         accelerator: Accelerator | None = None,
+        report_encoded: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         """Set up a run; the global random generators are seeded.
 
@@ -72,6 +81,8 @@ class Trainer:
             batches: cuts the demonstrations.
             config: how to train.
             accelerator: where to train; None makes one.
+            report_encoded: called while a frozen vision encoder reads the images, with those it has read and
+                their number.
 
         Raises:
             TrainingError: no frame is left to train on, or a task has another name.
@@ -86,7 +97,7 @@ class Trainer:
         drop = policy.config.to_mapping()["drop_n_last_frames"]
         good = np.ones(len(data.state), bool)
         if not config.use_flagged:
-            good = unflagged(data, policy.config.n_obs_steps)
+            good = unflagged(data, policy.config.n_obs_steps, policy.config.read_image_steps)
         self._usable = good & batches.kept & trainable(data, drop) & ~self.validation  # (M,)
         self._usable &= chosen(data, config.tasks)
         self.left_out = int((~good).sum())
@@ -97,12 +108,11 @@ class Trainer:
         self.average = AveragedWeights(policy, config.ema_decay)
         self._network, self.optimizer = self.accelerator.prepare(policy, optimizer)
         self.accelerator.register_for_checkpointing(self.schedule, self.average)
-        self._is_vision_frozen = config.vision_lr_multiplier == 0 and bool(policy.config.image_features)
-        self._features: Tensor | None = None
-        every_patch = policy.config.conditioning != "adaln" and policy.config.image_tokens == "all"
-        if self._is_vision_frozen and not batches.is_augmented and not every_patch:
-            self._features = batches.all_features(policy)
         self._sampler()  # reports now what it could not draw later
+        self._is_vision_frozen = config.vision_lr_multiplier == 0 and bool(policy.config.image_features)
+        self.features: Tensor | None = None  # (M, N * F) of the frozen vision encoder
+        if looks_once(config, policy.config):
+            self.features = batches.all_features(policy, self._seen(), report_encoded)
 
     @property
     def trained(self) -> DiTPolicy:
@@ -176,6 +186,13 @@ class Trainer:
             "frames trained on": int(self._usable.sum()),
         }
 
+    def _seen(self) -> NDArray[np.bool_]:
+        """Which frames (M,) are those whose images an example or a score reads."""
+        seen = np.zeros(len(self._usable), bool)
+        windows = self.batches.windows(np.flatnonzero(self._usable | self.validation))
+        seen[windows.observed[:, -self.policy.config.read_image_steps :]] = True
+        return seen
+
     def _sampler(self) -> FrameSampler:
         frames = np.flatnonzero(self._usable)
         return FrameSampler(
@@ -195,7 +212,7 @@ class Trainer:
 
         def read() -> tuple[NDArray[np.int64], Cut]:
             frames = next(sampler)
-            return frames, self.batches.cut(frames, self._features)
+            return frames, self.batches.cut(frames, self.features)
 
         with ThreadPoolExecutor(1) as pool:
             ahead: Future[tuple[NDArray[np.int64], Cut]] = pool.submit(read)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dit_policy_ros.policy.config import ACTION_KEY
 from dit_policy_ros.policy.dit_policy import DiTPolicy
@@ -45,7 +46,9 @@ class Scores:
         return float(np.mean([score.action_error for score in self.tasks]))
 
 
-def score_policy(policy: DiTPolicy, batches: BatchMaker, held_out: NDArray[np.bool_]) -> Scores:
+def score_policy(
+    policy: DiTPolicy, batches: BatchMaker, held_out: NDArray[np.bool_], features: Tensor | None = None
+) -> Scores:
     """Score a policy; its mode and the global random generators are left as they were.
 
     The noise is the same each time, so that scores of two moments differ by the weights alone.
@@ -54,6 +57,7 @@ def score_policy(policy: DiTPolicy, batches: BatchMaker, held_out: NDArray[np.bo
         policy: on any device.
         batches: cuts the demonstrations.
         held_out: (M,) which frames to use; of each task at most 64, evenly spread, are.
+        features: (M, N * F) of a frozen vision encoder; None reads the images.
     """
     device = next(policy.parameters()).device
     was_training = policy.training
@@ -65,22 +69,26 @@ def score_policy(policy: DiTPolicy, batches: BatchMaker, held_out: NDArray[np.bo
             frames = np.flatnonzero(held_out & (batches.data.task_index == number))
             if len(frames):
                 even = np.unique(np.linspace(0, len(frames) - 1, _FRAMES_PER_TASK).astype(int))
-                scores.append(_score(policy, batches, frames[even], task, device))
+                scores.append(_score(policy, batches, frames[even], task, device, features))
     policy.train(was_training)
     return Scores(tuple(scores))
 
 
 def _score(
-    policy: DiTPolicy, batches: BatchMaker, frames: NDArray[np.int64], task: str, device: torch.device
+    policy: DiTPolicy,
+    batches: BatchMaker,
+    frames: NDArray[np.int64],
+    task: str,
+    device: torch.device,
+    features: Tensor | None,
 ) -> Score:
     scale = batches.scales[ACTION_KEY].to(device)
     first, count = policy.config.n_obs_steps - 1, policy.config.n_action_steps
     loss = error = steps = 0.0
     for part in np.array_split(frames, -(-len(frames) // _BATCH)):
-        batch = batches.finish(batches.cut(part).to(device))
+        batch = batches.finish(batches.cut(part, features).to(device))
         loss += float(policy(batch)) * len(part)
-        observation = policy.observation_encoder(batch.images, batch.state, batch.pooled_text)
-        predicted = scale.unnormalize(policy.sample(observation))[:, first : first + count]
+        predicted = scale.unnormalize(policy.sample(policy.observe(batch)))[:, first : first + count]
         wanted = scale.unnormalize(batch.action)[:, first : first + count]  # (B, n_action_steps, A)
         assert batch.action_is_pad is not None
         valid = ~batch.action_is_pad[:, first : first + count]  # (B, n_action_steps)

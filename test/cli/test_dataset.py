@@ -45,16 +45,22 @@ def test_in_lock_step_the_same_seed_is_the_same_dataset(tmp_path: Path) -> None:
     asked = ["--lock-step", "--cameras", "top", "--demonstrations", "1", "--seed", "5"]
     asked += ["--tasks", "touch the red cube with the left arm"]
     read = []
-    for name in ("one", "two"):
-        assert main(["--output", str(tmp_path / name), *asked]) == 0
+    for name, more in (("one", []), ("two", []), ("rare", ["--picture-every", "5"])):
+        assert main(["--output", str(tmp_path / name), *asked, *more]) == 0
         read.append(read_demonstrations(tmp_path / name, ("top",), (96, 128)))
-    one, two = read
+    one, two, rare = read
     assert one.tasks == ("touch the red cube with the left arm",) and one.fps == 30.0
     assert np.array_equal(one.state, two.state) and np.array_equal(one.action, two.action)
     assert 30 < len(one.state) < 8 * 30, "it ends soon after success"
     led_astray = (one.state[1:] - one.action[:-1])[:, :6]
     assert 0.001 < np.abs(led_astray).mean() < 0.1, "the arms follow, a little off"
-    assert failed_episodes(tmp_path / "one") == {}
+    assert failed_episodes(tmp_path / "one") == failed_episodes(tmp_path / "rare") == {}
+    assert np.array_equal(one.state, rare.state) and np.array_equal(one.action, rare.action)
+    assert one.flagged_images is not None and not one.flagged_images.any()
+    assert rare.flagged_images is not None and rare.flagged is not None and not rare.flagged.any()
+    assert np.array_equal(rare.flagged_images, np.arange(len(rare.state)) % 5 > 0)
+    seen, shown = (data.images["top"][:25].astype(int) for data in (one, rare))
+    assert np.abs(seen[::5] - shown[::5]).mean() < 2.0 and np.abs(shown[5:10] - shown[5]).mean() < 1.0
 
 
 def test_arms_may_begin_anywhere_and_be_knocked_astray(tmp_path: Path) -> None:
@@ -69,6 +75,13 @@ def test_arms_may_begin_anywhere_and_be_knocked_astray(tmp_path: Path) -> None:
     np.testing.assert_allclose(wild.state[0, 7:13], calm.state[0, 7:13], atol=1e-3)
     astray = [np.abs(data.state[1:] - data.action[:-1])[:, 7:13].max() for data in read]
     assert astray[1] > 3 * astray[0], "the other arm, which has nothing to do, is knocked as well"
+
+
+def test_only_cameras_in_lock_step_may_look_less_often(capsys: pytest.CaptureFixture[str]) -> None:
+    for asked in (["--picture-every", "5"], ["--picture-every", "0", "--lock-step"]):
+        with pytest.raises(SystemExit):
+            main(["--output", "nowhere", *asked])
+        assert "--picture-every: expected 1, or more with --lock-step" in capsys.readouterr().err
 
 
 def test_scenes_may_look_different_while_the_same_happens(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """What the writer wrote, the reader reads; what is no dataset is named."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from dit_policy_ros.data import reader
 from dit_policy_ros.data.demonstrations import Demonstrations
 from dit_policy_ros.data.frame_store import FrameStore
 from dit_policy_ros.data.reader import read_demonstrations
-from dit_policy_ros.data.video_frames import reduce_images
+from dit_policy_ros.data.video_frames import VideoImages, reduce_images
 from dit_policy_ros.data.writer import DatasetWriter
 
 LENGTHS = (5, 9, 4)
@@ -148,7 +149,7 @@ def test_a_frame_store_decodes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def never(*arguments: object) -> None:
         raise AssertionError("decoded a second time")
 
-    monkeypatch.setattr(reader, "decode_camera", never)
+    monkeypatch.setattr(VideoImages, "parts", never)
     second = read_demonstrations(root, size=(12, 16), store=kept)
     np.testing.assert_array_equal(first.images["cam0"], second.images["cam0"])
     with pytest.raises(AssertionError):
@@ -160,11 +161,43 @@ def test_a_frame_store_decodes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_what_the_recorder_flagged_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_tiny_dataset(tmp_path / "set", episodes=3, length=5)
-    monkeypatch.setattr(reader, "flagged_frames", lambda root: {1: np.array([0, 3])})
+
+    def repeated(root: Path, streams: Collection[str]) -> dict[int, np.ndarray]:
+        return {1: np.array([0, 3])} if "joint_states" in streams else {0: np.array([2])}
+
+    monkeypatch.setattr(reader, "flagged_frames", repeated)
     monkeypatch.setattr(reader, "failed_episodes", lambda root: {2: ("frozen camera",)})
-    flagged = read_demonstrations(root).flagged
-    assert flagged is not None
-    assert np.flatnonzero(flagged).tolist() == [5, 8, 10, 11, 12, 13, 14]
+    data = read_demonstrations(root)
+    assert data.flagged is not None and data.flagged_images is not None
+    assert np.flatnonzero(data.flagged).tolist() == [5, 8, 10, 11, 12, 13, 14]
+    assert np.flatnonzero(data.flagged_images).tolist() == [2]
+
+
+def test_images_that_are_not_kept_are_decoded_when_asked_for(tmp_path: Path) -> None:
+    roots = [
+        write_tiny_dataset(tmp_path / name, episodes=2, length=70, seed=n) for n, name in enumerate("ab")
+    ]
+    kept = read_demonstrations(roots, size=(12, 16))
+    data = read_demonstrations(roots, size=(12, 16), keep_images=False)
+    images, video = kept.images["cam0"], data.videos["cam0"]
+    assert not data.images and not kept.videos
+    assert video.shape == images.shape and len(video) == len(data.state) == 280
+    wanted = np.zeros(len(video), bool)
+    wanted[[0, 5, 69, 70, 139, 140, 200, 279]] = True
+    for chosen, given in ((wanted, wanted), (np.ones(280, bool), None)):
+        rows, parts = zip(*video.parts(given), strict=True)
+        assert np.concatenate(rows).tolist() == np.flatnonzero(chosen).tolist()
+        np.testing.assert_array_equal(np.concatenate(parts), images[chosen])
+
+
+def test_a_video_that_ends_early_is_named(tmp_path: Path) -> None:
+    root = write_tiny_dataset(tmp_path / "set", episodes=2, length=5)
+    video = read_demonstrations(root, keep_images=False).videos["cam0"]
+    meta = video.metas[0]
+    file = meta.root / meta.get_video_file_path(1, "observation.images.cam0")
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DatasetError, match="set"):
+        list(video.parts())
 
 
 def test_a_dataset_without_actions_or_whole_tables_is_named(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.demonstrations import Demonstrations, Source, image_stats
 from dit_policy_ros.training.augmentation import Augmentation
 from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.trainer import looks_once
 
 
 def make(data: Demonstrations | None = None, **options: object) -> BatchMaker:
@@ -59,13 +61,30 @@ def test_a_batch_is_normalised_and_belongs_together() -> None:
 def test_stored_features_give_the_same_loss_as_images() -> None:
     maker = make(cameras=1, image_resize_shape=(24, 24))
     policy = random_policy(maker.config)
-    features = maker.all_features(policy, chunk=7)
+    features = maker.all_features(policy)
     frames = np.arange(0, 48, 5)
     losses = []
     for batch in (maker.batch(frames), maker.batch(frames, features)):
         torch.manual_seed(0)
         losses.append(policy(batch).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_only_wanted_frames_are_encoded_and_told(separate: bool) -> None:
+    maker = make(
+        tiny_demonstrations(cameras=2), cameras=2, use_separate_rgb_encoder_per_camera=separate, n_obs_steps=1
+    )
+    policy, told = random_policy(maker.config), list[tuple[int, int]]()
+    whole = maker.all_features(policy)
+    wanted = np.arange(48) % 5 == 0
+    some = maker.all_features(policy, wanted, lambda done, total: told.append((done, total)))
+    torch.testing.assert_close(some[wanted], whole[wanted])
+    assert not some[~wanted].any() and whole.abs().amin(dim=1).min() < whole.abs().amax()
+    assert told[-1] == (20, 20)
+    batch = maker.batch(np.arange(48))
+    assert batch.images is not None
+    torch.testing.assert_close(whole, policy.observation_encoder.encode_images(batch.images)[:, 0])
 
 
 def test_data_that_does_not_fit_is_named() -> None:
@@ -141,11 +160,13 @@ def test_augmentation_changes_colours_and_no_places() -> None:
 
 def test_only_what_never_changes_may_be_stored() -> None:
     sizes = {"image_resize_shape": (27, 30), "image_crop_shape": (24, 24)}
-    assert make(**sizes, image_crop_is_random=True).is_augmented
-    assert not make(**sizes, image_crop_is_random=False).is_augmented
-    assert not make().is_augmented
-    policy = random_policy(tiny_config())
-    assert BatchMaker(tiny_demonstrations(), policy, tiny_tokenizer(), augmentation=0.1).is_augmented
+    frozen = TrainConfig(vision_lr_multiplier=0.0)
+    assert not looks_once(frozen, tiny_config(**sizes, image_crop_is_random=True))
+    assert looks_once(frozen, tiny_config(**sizes, image_crop_is_random=False))
+    assert looks_once(frozen, tiny_config())
+    assert not looks_once(dataclasses.replace(frozen, augmentation=0.1), tiny_config())
+    assert not looks_once(dataclasses.replace(frozen, vision_lr_multiplier=0.1), tiny_config())
+    assert not looks_once(frozen, tiny_config(cameras=0))
 
 
 def test_frames_are_named_as_their_dataset_counts() -> None:

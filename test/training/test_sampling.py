@@ -98,6 +98,16 @@ def test_a_flagged_frame_is_in_no_history() -> None:
     flagged = np.zeros(10, bool)
     flagged[[2, 4]] = True  # frame 4 is the last of its episode, frame 5 begins the next
     marked = dataclasses.replace(data, flagged=flagged)
-    assert unflagged(marked, 2).tolist() == [True, True, False, False, False, *[True] * 5]
-    assert unflagged(marked, 1).tolist() == (~flagged).tolist()
-    assert unflagged(data, 3).all()
+    both = [True, True, False, False, False, *[True] * 5]
+    assert unflagged(marked, 2, 2).tolist() == unflagged(marked, 2, 1).tolist() == both
+    assert unflagged(marked, 1, 1).tolist() == (~flagged).tolist()
+    assert unflagged(data, 3, 3).all()
+
+
+def test_an_old_picture_counts_where_pictures_are_read() -> None:
+    data = tiny_demonstrations(episodes=2, length=5)
+    flagged = np.zeros(10, bool)
+    flagged[[1, 2, 4, 7]] = True
+    marked = dataclasses.replace(data, flagged_images=flagged)
+    assert unflagged(marked, 2, 1).tolist() == (~flagged).tolist()
+    assert np.flatnonzero(unflagged(marked, 2, 2)).tolist() == [0, 5, 6, 9]

@@ -18,6 +18,7 @@ from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.optimization import AveragedWeights, make_optimizer, make_schedule
 from dit_policy_ros.training.trainer import Progress, Trainer
+from dit_policy_ros.training.validation import score_policy
 
 
 def trainer(config: TrainConfig, **options: Any) -> Trainer:
@@ -98,7 +99,8 @@ def test_the_observations_mlp_has_a_rate_of_its_own() -> None:
 
 def test_a_frozen_observation_keeps_what_it_knows_and_gathers_no_gradient() -> None:
     training = trainer(
-        TrainConfig(steps=3, batch_size=8, observation_lr_multiplier=0.0, warmup_steps=1), observation_layers=1
+        TrainConfig(steps=3, batch_size=8, observation_lr_multiplier=0.0, warmup_steps=1),
+        observation_layers=1,
     )
     encoder = training.policy.observation_encoder
     assert encoder.mixer is not None
@@ -185,12 +187,32 @@ def test_a_frozen_encoder_is_read_again_where_images_change() -> None:
             image_crop_is_random=is_random,
             **options,
         )
-        assert (training._features is None) is is_random
+        assert (training.features is None) is is_random
         networks = dict(training.policy.named_parameters())
         vision = {name: each.clone() for name, each in networks.items() if ".vision_encoder" in name}
         run(training)
-        after = training.policy.vision_parameters()
-        assert all(torch.equal(a, b) for a, b in zip(vision, after, strict=True))
+        assert vision and all(torch.equal(networks[name], was) for name, was in vision.items())
+
+
+def test_only_what_examples_and_scores_see_is_encoded() -> None:
+    policy = random_policy(tiny_config(n_obs_steps=2, image_steps=1, horizon=4, n_action_steps=2))
+    flagged = np.arange(48) % 3 > 0
+    data = dataclasses.replace(tiny_demonstrations(), flagged_images=flagged)
+    config = TrainConfig(steps=2, batch_size=4, vision_lr_multiplier=0.0)
+    training = Trainer(policy, BatchMaker(data, policy, tiny_tokenizer()), config)
+    assert training.features is not None
+    encoded = training.features.any(dim=1).numpy()
+    assert encoded.any() and not (encoded & flagged).any()
+    run(training)
+
+
+def test_held_out_frames_are_scored_by_their_features() -> None:
+    config = TrainConfig(steps=2, batch_size=4, vision_lr_multiplier=0.0, validation=0.5)
+    training = trainer(config)
+    by_images = score_policy(training.policy, training.batches, training.validation)
+    by_features = score_policy(training.policy, training.batches, training.validation, training.features)
+    assert by_features.loss == pytest.approx(by_images.loss, rel=1e-4)
+    assert by_features.action_error == pytest.approx(by_images.action_error, rel=1e-4)
 
 
 def test_half_precision_computes_in_it_and_keeps_float32_weights() -> None:
