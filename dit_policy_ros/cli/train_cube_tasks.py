@@ -47,7 +47,7 @@ TRAINING = {
     "learning-rate": 1e-3,
     "loss": "l1",
     "vision-lr-multiplier": 0.0,  # its features are computed once
-    "observation-lr-multiplier": 0.0,  # demonstrations are too few: it would learn them by heart and forget
+    "observation-lr-multiplier": 0.0,  # keeps what stills taught it
     "instruction-dropout": 0.0,
     "drop-idle": DROP_IDLE,
     "checkpoint-every": 1000,

@@ -36,9 +36,8 @@ class Demonstrations:
     joint_names: tuple[str, ...]
     image_shapes: Mapping[str, tuple[int, int]]  # (height, width) as recorded, by camera
     tasks: tuple[str, ...]
-    images: Mapping[
-        str, NDArray[np.uint8]
-    ]  # (M, h, w, 3) RGB, by camera; none where ``videos`` stand for them
+    # (M, h, w, 3) RGB, by camera; none where ``videos`` stand for them
+    images: Mapping[str, NDArray[np.uint8]]
     state: NDArray[np.float32]  # (M, D) [rad or m]
     action: NDArray[np.float32]  # (M, A) [rad or m]
     task_index: NDArray[np.int64]  # (M,) into tasks
