@@ -40,13 +40,13 @@ class Bound:
 
 def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[str]) -> Bound:
     """Measure all products of a policy with the conditioning ``adaln``."""
-    frames = len(config.image_features) * config.n_obs_steps
+    frames = len(config.image_features) * config.read_image_steps
     hidden, layers, length = config.hidden_dim, config.num_layers, config.horizon
     step_shapes = [(hidden, 3 * hidden), (hidden, hidden), (hidden, 4 * hidden), (4 * hidden, hidden)]
     width, wide = vision.hidden_size, vision.intermediate_size
     patches = (vision.image_size // vision.patch_size) ** 2
     encoder_shapes = [(width, 3 * width), (width, width), (width, wide), (wide, width)]
-    per_step = config.state_dim + len(config.image_features) * width + hidden
+    vector = config.n_obs_steps * (config.state_dim + hidden) + frames * width
     figures = {}
     for name in dtypes:
         dtype = getattr(torch, name)
@@ -64,7 +64,7 @@ def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[s
         encoder += products(encoder_shapes[1:], 1, frames, dtype)
         encoder += attention(frames, vision.num_attention_heads, 1, patches + 1, width, dtype)
         encoder += products([(3 * vision.patch_size**2, width)], 1, frames * patches, dtype)
-        conditioning = products([(config.n_obs_steps * per_step, 6 * hidden)], layers, 1, dtype)
+        conditioning = products([(vector, 6 * hidden)], layers, 1, dtype)
         flops = 2 * length * sum(i * o for i, o in step_shapes) * layers
         figures[name] = {
             "frame": encoder / frames,

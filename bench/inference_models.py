@@ -81,7 +81,7 @@ class Model:
     @property
     def frames(self) -> int:
         """Frames of one observation."""
-        return len(self.config.image_features) * self.config.n_obs_steps
+        return len(self.config.image_features) * self.config.read_image_steps
 
     def ours(self, scheduler: str, steps: int, dtype: str = "float32", **options: Any) -> DiTRuntime:
         """Our policy."""

@@ -60,7 +60,7 @@ def demonstration_stage(work: Path, count: int, tasks: Sequence[Task], processes
 
 def datasets(work: Path) -> list[Path]:
     """What was recorded."""
-    return [info.parent.parent for info in sorted(work.glob("dataset*/meta/info.json"))]
+    return [info.parent.parent for info in sorted(work.glob("dataset_*/meta/info.json"))]
 
 
 def episodes(folder: Path) -> int:

@@ -68,9 +68,9 @@ def _camera_parts(
         frames = _decode(meta.root / file)
         position = 0
         for span in sorted(spans, key=lambda span: span.first_in_file):
-            while position < span.first_in_file:
-                next(frames)
-                position += 1
+            for _ in islice(frames, span.first_in_file - position):
+                pass
+            position = span.first_in_file
             for start in range(0, span.count, _BATCH):
                 rows = before + span.first_row + np.arange(start, min(start + _BATCH, span.count))  # (B,)
                 is_wanted = np.ones(len(rows), bool) if wanted is None else wanted[rows]  # (B,)

@@ -8,7 +8,7 @@ import numpy as np
 CLEAR_HEIGHT = 0.105  # [m] of the tool point, safe to travel above the cubes
 HOVER = 0.055  # [m] above the point to touch
 _MIN_DURATION = 0.6  # [s]
-_EARLY = 0.75
+_EARLY = 0.75  # exponent of the time: below 1 a movement is fast early
 
 
 def minimum_jerk(tau: float) -> float:
@@ -20,8 +20,7 @@ def minimum_jerk(tau: float) -> float:
 def aimed(tau: float) -> float:
     """As ``minimum_jerk``, but sooner fast than slow again, as people's movements onto a small target are.
 
-    MacKenzie et al. (1987) found the peak of speed at a third to a half of such movements, the earlier the
-    smaller the target. Here it is at 0.35.
+    The peak of speed is at 0.35 of the duration.
     """
     return minimum_jerk(max(tau, 0.0) ** _EARLY)
 

@@ -191,12 +191,17 @@ def test_images_that_are_not_kept_are_decoded_when_asked_for(tmp_path: Path) -> 
 
 
 def test_a_video_that_ends_early_is_named(tmp_path: Path) -> None:
-    root = write_tiny_dataset(tmp_path / "set", episodes=2, length=5)
-    video = read_demonstrations(root, keep_images=False).videos["cam0"]
-    meta = video.metas[0]
-    file = meta.root / meta.get_video_file_path(1, "observation.images.cam0")
-    file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(DatasetError, match="set"):
+    long, short = (write_tiny_dataset(tmp_path / str(n), episodes=1, length=n) for n in (9, 5))
+    video, other = (read_demonstrations(root, keep_images=False).videos["cam0"] for root in (long, short))
+    file, shorter = (
+        each.metas[0].root / each.metas[0].get_video_file_path(0, "observation.images.cam0")
+        for each in (video, other)
+    )
+    file.write_bytes(shorter.read_bytes())
+    with pytest.raises(DatasetError, match=r"mp4 ends before row 8"):
+        list(video.parts())
+    file.write_bytes(shorter.read_bytes()[:200])
+    with pytest.raises(DatasetError, match=str(long)):
         list(video.parts())
 
 

@@ -78,9 +78,8 @@ def test_chunks_go_on_after_a_pause_and_observations_are_what_was_there() -> Non
         [True] + [False] * 5,
         [False] * 2 + [True] * 4,
     ]
-    whole, same = (BatchMaker(data, policy, tokenizer, **given) for given in ({}, {"drop_idle": 0.0}))
-    frames = np.arange(2 * LENGTH)
-    assert np.array_equal(whole.windows(frames).commanded, same.windows(frames).commanded)
+    whole = BatchMaker(data, policy, tokenizer).windows(np.array([2]))
+    assert whole.commanded.tolist() == [[1, 2, 3, 4, 5, 6]], "without the option pauses stay"
 
 
 def test_relative_actions_and_their_statistics_are_of_what_is_kept() -> None:
@@ -92,8 +91,12 @@ def test_relative_actions_and_their_statistics_are_of_what_is_kept() -> None:
         torch.from_numpy(data.state[[2]]), (0,), 4
     )
     torch.testing.assert_close(action, counted, atol=1e-5, rtol=1e-4)
-    state = data.state[maker.kept, 0]
-    assert float(maker.stats["action"]["min"][0]) >= float(data.action[:, 0].min() - state.max())
+    kept = np.flatnonzero(maker.kept)
+    windows = maker.windows(kept)
+    rows = np.where(windows.is_pad, kept[:, None], windows.commanded)  # (K, T)
+    chunks = data.action[rows, 0] - data.state[kept, None, 0]
+    assert float(maker.stats["action"]["min"][0]) == float(chunks.min())
+    assert float(maker.stats["action"]["max"][0]) == float(chunks.max())
 
 
 def test_training_draws_no_pause() -> None:
