@@ -85,7 +85,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--start-anywhere", action="store_true",
-        help="with --lock-step, begin with the arm somewhere over the mat, not near its home",
+        help="with --lock-step, often begin with the arm over the mat, or over its cube as if it had missed",
     )  # fmt: skip
     parser.add_argument(
         "--picture-every", type=int, default=1, metavar="FRAMES",

@@ -40,7 +40,11 @@ def lockstep_demonstrations(options: argparse.Namespace, order: Sequence[Task]) 
         def attempt(task: Task, seed: int, discarded: int) -> Demonstration | None:
             sim.reset(seed=seed, arm_jitter=_ARM_JITTER)
             if starts is not None:
-                starts.place(sim, first_arm(task))
+                where = rng.random()  # at home, anywhere, near the cube: a third each
+                if where < 1 / 3:
+                    starts.anywhere(sim, first_arm(task))
+                elif where < 2 / 3:
+                    starts.near(sim, task)
             operator.begin(sim, task)
             error = Disturbance(rng, options.disturbance, knock_rate=options.knocks)
             frames = _record(writer, sim, operator, task, error, options.cameras, options.picture_every)

@@ -50,6 +50,7 @@ TRAINING = {
     "observation-lr-multiplier": 0.0,  # keeps what stills taught it
     "instruction-dropout": 0.0,
     "drop-idle": DROP_IDLE,
+    "mixed-precision": "bf16",
     "checkpoint-every": 1000,
 }
 

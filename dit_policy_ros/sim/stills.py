@@ -85,7 +85,7 @@ def _on_the_way(sim: BimanualSim, seed: int, ways: "_Ways") -> Iterator[Still]:
         sim.reset(seed=int(rng.integers(2**31)), arm_jitter=0.05)
         task = tasks[int(rng.integers(len(tasks)))]
         if rng.random() < 0.5:
-            starts.place(sim, first_arm(task))
+            starts.anywhere(sim, first_arm(task))
         operator.begin(sim, task)
         error = Disturbance(rng, _DISTURBANCE, knock_rate=_KNOCKS)
         periods, made = count(), list[Still]()

@@ -22,6 +22,8 @@ from dit_policy_ros.training.optimization import make_schedule
 from dit_policy_ros.training.sampling import FrameSampler
 from dit_policy_ros.training.vision_pretext import HELD_OUT, SHARP
 
+MOVED = 0.05  # largest standard deviation of what a joint moves between two observed steps, normalised
+
 
 def pretrain_observation(
     encoder: ObservationEncoder,
@@ -41,7 +43,8 @@ def pretrain_observation(
 
     A linear layer reads them from what the mixer makes, through the SiLU that comes before the layers which
     denoise (``adaln.modulation``): what is bent by it so that no linear layer can tell it, they cannot use.
-    It is dropped afterwards. A still stands for all observation steps.
+    It is dropped afterwards. A still stands for the newest observation step; in the older ones its joints
+    were elsewhere, at random, as those of a moving robot are: where things are must not depend on it.
 
     Args:
         encoder: of the policy.
@@ -74,11 +77,14 @@ def pretrain_observation(
     known, instructions = round(len(targets) * (1 - HELD_OUT)), np.random.default_rng(seed)
 
     def read(frames: NDArray[np.int64], named: NDArray[np.int64]) -> Tensor:
-        """(B,), (B,) -> scaled targets (B, G) as they are found."""
+        """(B,), (B,) -> scaled targets (B, G) as they are found by a robot that moves."""
         images = features[frames][:, None].expand(-1, encoder.config.read_image_steps, -1)  # (B, I, F)
-        now = state[frames][:, None].expand(-1, encoder.config.n_obs_steps, -1)  # (B, S, D)
+        newest = state[frames][:, None]  # (B, 1, D)
+        speed = MOVED * torch.rand(len(frames), 1, 1)  # (B, 1, 1)
+        moved = speed * torch.randn(len(frames), encoder.config.n_obs_steps - 1, state.shape[1])
+        states = torch.cat((newest + moved, newest), dim=1)  # (B, S, D)
         text = encoder.text_encoder(pooled_text[named])  # (B, H)
-        made = mixer.mix(encoder.concatenate(images, encoder.states(now), text))  # (B, H)
+        made = mixer.mix(encoder.concatenate(images, encoder.states(states), text))  # (B, H)
         return head(functional.silu(made))
 
     for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):

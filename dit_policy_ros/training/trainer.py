@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_policy_ros.data.demonstrations import Demonstrations
 from dit_policy_ros.policy.config import PolicyConfig
@@ -223,7 +225,8 @@ class Trainer:
     def _advance(self, frames: NDArray[np.int64], cut: Cut) -> Progress:
         """One optimiser step on the examples at ``frames`` (B,)."""
         batch = self.batches.finish(cut.to(self.accelerator.device), training=True)
-        loss = self._network(self._encoded(batch))
+        with self._attention():
+            loss = self._network(self._encoded(batch))
         value = float(loss.detach())
         self._check_finite(value, "loss", frames)
         self.optimizer.zero_grad(set_to_none=True)
@@ -237,6 +240,15 @@ class Trainer:
         self.average.update(self.policy)
         self.step += 1
         return Progress(self.step, self.config.steps, value, rate, norm)
+
+    def _attention(self) -> AbstractContextManager[None]:
+        """What computes attention: torch's choice, but where its gradient takes most of a step.
+
+        The gradient of the CPU's fused kernel is much slower in bf16 than in float32, over a few tokens
+        several times slower than everything that bf16 saves elsewhere; plain products are not.
+        """
+        is_slow = self.accelerator.device.type == "cpu" and self.config.mixed_precision == "bf16"
+        return sdpa_kernel(SDPBackend.MATH) if is_slow else nullcontext()
 
     def _encoded(self, batch: Batch) -> Batch:
         """With a frozen vision encoder, images become features here, where no gradient is kept."""

@@ -7,7 +7,7 @@ import torch
 from tiny_policy import STATE_DIM
 from tiny_variants import WIDTH, new_policy, variant_config
 
-from dit_policy_ros.training.observation_pretext import pretrain_observation
+from dit_policy_ros.training.observation_pretext import MOVED, pretrain_observation
 
 STILLS, INSTRUCTIONS = 1200, 3
 
@@ -65,14 +65,26 @@ def test_only_the_mixer_and_the_projection_of_the_text_change() -> None:
     assert changed and all(name.startswith(("mixer.", "text_encoder.projection.")) for name in changed)
 
 
-def test_a_still_has_no_speed() -> None:
-    before = new_policy(variant_config(observation_layers=2, n_obs_steps=2)).observation_encoder.state_dict()
-    older = "mixer.input_proj.weight"
-    start = before[older][:, :STATE_DIM]  # of the older state
-    for differences in (0.0, 30.0):
-        ratio = taught(20, differences=differences)[2][older][:, :STATE_DIM] / start
-        is_untaught = bool((ratio - ratio.mean()).abs().max() < 1e-4)  # weights decay alike
-        assert is_untaught is (differences > 0)
+def test_where_things_are_does_not_depend_on_speed() -> None:
+    torch.manual_seed(2)
+    features = torch.rand(200, 1, WIDTH).expand(-1, 2, -1)  # of both steps
+    state, text = torch.rand(200, 1, STATE_DIM), torch.randn(200, WIDTH)
+    moved = MOVED * torch.randn(200, 1, STATE_DIM)
+    changes = []
+    for steps in (1, 300):
+        config = variant_config(observation_layers=2, n_obs_steps=2, state_differences=30.0)
+        encoder = new_policy(config).observation_encoder
+        weights = taught(steps, differences=30.0)[2]
+        encoder.load_state_dict(weights)
+        assert encoder.mixer is not None
+        with torch.no_grad():
+            named = encoder.text_encoder(text)  # (200, H)
+            slow, fast = (
+                encoder.mixer.mix(encoder.concatenate(features, encoder.states(states), named))
+                for states in (torch.cat((state, state), dim=1), torch.cat((state + moved, state), dim=1))
+            )  # (200, H)
+        changes.append(float((fast - slow).std() / slow.std(dim=0).mean()))
+    assert changes[1] < 0.5 * changes[0], changes
 
 
 def test_a_seed_is_a_result() -> None:

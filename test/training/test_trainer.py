@@ -222,11 +222,17 @@ def test_half_precision_computes_in_it_and_keeps_float32_weights() -> None:
     try:
         training = trainer(TrainConfig(steps=3, batch_size=8, mixed_precision="bf16", device="cpu"))
         seen: set[torch.dtype] = set()
-        training.policy.noise_predictor.output_proj.register_forward_hook(
-            lambda module, inputs, output: seen.add(output.dtype)
-        )
+        fused: set[bool] = set()
+
+        def look(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+            seen.add(output.dtype)
+            fused.add(torch.backends.cuda.flash_sdp_enabled())
+
+        training.policy.noise_predictor.output_proj.register_forward_hook(look)
         losses, network = run(training)
         assert seen == {torch.bfloat16} and np.isfinite(losses).all()
+        assert fused == {False}, "the gradient of the CPU's fused attention is slow in bf16"
+        assert torch.backends.cuda.flash_sdp_enabled(), "only while training computes"
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
         AcceleratorState._reset_state(reset_partial_state=True)
         with pytest.raises(TrainingError, match="mixed_precision 'fp16': expected a GPU"):
