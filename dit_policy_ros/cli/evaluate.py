@@ -7,9 +7,11 @@ so that a seed is an outcome; that judges the network alone. Success is judged o
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +20,7 @@ from rich.table import Table
 
 from dit_policy_ros.cli.evaluation import TaskResult, by_task, confusion, write
 from dit_policy_ros.cli.evaluation_film import FailureFilm
+from dit_policy_ros.cli.evaluation_log import EpisodeLog
 from dit_policy_ros.cli.evaluation_plot import plot_confusion, plot_success
 from dit_policy_ros.cli.lockstep import PolicyActor, image_size
 from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters, variation
@@ -39,12 +42,14 @@ examples:
     dit_policy evaluate --episodes 50
   the network alone, the same outcome each time
     dit_policy evaluate --episodes 50 --lock-step
+  go on where an evaluation was interrupted, or extend it
+    dit_policy evaluate --episodes 100 --resume
   how well the scripted operator does, as the upper end of the scale
     dit_policy evaluate --actor operator --episodes 20
 
 Written to --output: summary.json (by task: success_rate and its Wilson interval ci95, wrong_rate, seconds;
 the confusion matrix of instruction against behaviour), table.md, success.png, confusion.png, and videos of
-the first failures of each task in failures/.
+the first failures of each task in failures/. Each episode is kept in episodes.jsonl as soon as it ends.
 """
 
 
@@ -96,6 +101,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--videos", type=int, default=2, help="of failures, at most so many per task; default: %(default)s"
     )
     parser.add_argument("--output", type=Path, default=Path("out/evaluate"), help="default: %(default)s")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the episodes that --output holds, of the same policy and options; make what is missing",
+    )
     options = parser.parse_args(arguments)
     for name in ("episodes", "execute"):
         if getattr(options, name) < 1:
@@ -126,26 +136,21 @@ def run(options: argparse.Namespace, console: Console) -> int:
     in_turns = options.lock_step or options.actor != "policy"
     policy = _load(options) if options.actor == "policy" else None
     tasks = _tasks(options, policy)
-    film = FailureFilm(options.output / "failures", options.videos)
+    facts = _facts(options, policy, in_turns)
+    log = EpisodeLog(options.output, facts, options.resume)
+    film = FailureFilm(options.output / "failures", options.videos, log.outcomes)
+    wanted = in_turns_plan(options, tasks) if in_turns else ros_plan(options, tasks)
+    missing = [each for each in wanted if each not in log.outcomes]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    outcomes: list[Outcome] = []
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
-        line = bar.add_task("episodes", total=len(tasks) * options.episodes, note="")
-        for outcome in (episodes if in_turns else _through_ros)(options, policy, tasks, film):
-            outcomes.append(outcome)
-            bar.update(line, advance=1, note=f"{sum(each.success for each in outcomes)} succeeded")
-    facts = {
-        "actor": options.actor,
-        "checkpoint": str(options.checkpoint) if policy else None,
-        "description": policy.description if policy else None,
-        "first_seed": options.seed,
-        "camera_jitter": options.camera_jitter,
-        "lighting": options.lighting,
-        "execute": options.execute if in_turns else None,
-        "parameters": [] if in_turns else options.parameter,
-        "mode": "lock-step" if in_turns else "ros",
-        "videos": [str(path) for path in film.paths],
-    }
+        line = bar.add_task("episodes", total=len(wanted), completed=len(wanted) - len(missing), note="")
+        for seed, outcome in (episodes if in_turns else _through_ros)(options, policy, missing, film):
+            log.add(seed, outcome)
+            succeeded = sum(each.success for each in log.outcomes.values())
+            bar.update(line, advance=1, note=f"{succeeded} succeeded")
+    log.close()
+    outcomes = [log.outcomes[each] for each in wanted]
+    facts |= {"videos": [str(path) for path in film.paths]}
     path = write(options.output, outcomes, **facts)
     plot_success(by_task(outcomes), options.output / "success.png")
     plot_confusion(confusion(outcomes), options.output / "confusion.png")
@@ -159,30 +164,45 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def episodes(
-    options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task], film: FailureFilm
-) -> Iterator[Outcome]:
+type Plan = Sequence[tuple[Task, int]]  # what is asked for, and the seed of its scene
+
+
+def in_turns_plan(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
     """Every task in every scene; a scene looks the same for all tasks."""
+    seeds = range(options.seed, options.seed + options.episodes)
+    return [(task, seed) for seed in seeds for task in tasks]
+
+
+def ros_plan(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
+    """Every task as often as asked, each episode in another scene."""
+    every = [task for _ in range(options.episodes) for task in tasks]
+    return [(task, options.seed + number) for number, task in enumerate(every)]
+
+
+def episodes(
+    options: argparse.Namespace, policy: Policy | None, plan: Plan, film: FailureFilm
+) -> Iterator[tuple[int, Outcome]]:
+    """Carry a plan out in lock-step; yields seeds and what came of them."""
     height, width = image_size(policy) if policy else (240, 320)
     fps = (policy.fps if policy else None) or 30.0
     with BimanualSim(options.seed, width=width, height=height, variation=variation(options)) as sim:
-        for seed in range(options.seed, options.seed + options.episodes):
-            for task in tasks:
-                sim.reset(seed=seed, arm_jitter=0.05)
-                film.begin()
-                act = film.watching(_actor(options, policy, sim, task, seed))
-                outcome = carry_out(sim, task, act, others=suite(), fps=fps)
-                film.end(outcome, seed)
-                yield outcome
+        for task, seed in plan:
+            sim.reset(seed=seed, arm_jitter=0.05)
+            if policy is not None:
+                policy.seed_sampling(seed)
+            film.begin()
+            act = film.watching(_actor(options, policy, sim, task, seed))
+            outcome = carry_out(sim, task, act, others=suite(), fps=fps)
+            film.end(outcome, seed)
+            yield seed, outcome
 
 
 def _through_ros(
-    options: argparse.Namespace, policy: Policy | None, tasks: Sequence[Task], film: FailureFilm
-) -> Iterator[Outcome]:
-    """Every task as often as asked, each episode in another scene."""
+    options: argparse.Namespace, policy: Policy | None, plan: Plan, film: FailureFilm
+) -> Iterator[tuple[int, Outcome]]:
+    """Carry a plan out by the real nodes."""
     from dit_policy_ros.cli.evaluate_ros import ros_episodes
 
-    every = [task for _ in range(options.episodes) for task in tasks]
     parameters = {"checkpoint": str(options.checkpoint.absolute()), "device": options.device}
     parameters |= {"guidance_scale": str(options.guidance_scale)} if options.guidance_scale != 1.0 else {}
     if options.sampling_steps is not None:
@@ -192,8 +212,30 @@ def _through_ros(
         if not separator:
             raise DitPolicyError(f"--parameter: expected NAME:=VALUE, got {given!r}")
         parameters[name] = value
-    seeds = range(options.seed, options.seed + len(every))
-    return ros_episodes(every, seeds, parameters, sim_parameters(options), options.output / "logs", film)
+    return ros_episodes(plan, parameters, sim_parameters(options), options.output / "logs", film)
+
+
+def _facts(options: argparse.Namespace, policy: Policy | None, in_turns: bool) -> dict[str, Any]:
+    """What is evaluated; episodes of other facts are not counted together."""
+    facts = {
+        "actor": options.actor,
+        "checkpoint": None,
+        "weights_sha256": None,
+        "description": policy.description if policy else None,
+        "first_seed": options.seed,
+        "camera_jitter": options.camera_jitter,
+        "lighting": options.lighting,
+        "execute": options.execute if in_turns else None,
+        "parameters": [] if in_turns else options.parameter,
+        "mode": "lock-step" if in_turns else "ros",
+    }
+    if policy:
+        from dit_policy_ros.policy.checkpoint import WEIGHTS_FILE, find_checkpoint
+
+        weights = (find_checkpoint(options.checkpoint) / WEIGHTS_FILE).read_bytes()
+        facts["checkpoint"] = str(options.checkpoint)
+        facts["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+    return facts
 
 
 def task_table() -> Table:

@@ -22,17 +22,16 @@ _SLOWER = 4.0  # a simulation on a busy computer may take so many times real tim
 
 
 def ros_episodes(
-    tasks: Sequence[Task],
-    seeds: Sequence[int],
+    plan: Sequence[tuple[Task, int]],
     parameters: Mapping[str, str],
     sim_parameters: Mapping[str, str],
     logs: Path,
     film: FailureFilm,
-) -> Iterator[Outcome]:
-    """Carry out one task after the other, each in a scene of its own.
+) -> Iterator[tuple[int, Outcome]]:
+    """Carry out one task after the other; yields seeds and what came of them.
 
     Args:
-        tasks, seeds: of each episode.
+        plan: the task and the scene's seed of each episode.
         parameters: of the policy node, the checkpoint among them.
         sim_parameters: of the simulator, beside its seed.
         logs: folder for the nodes' output.
@@ -41,18 +40,21 @@ def ros_episodes(
     Raises:
         SessionError: a node died, or refused what it was asked.
     """
+    if not plan:
+        return
     logs.mkdir(parents=True, exist_ok=True)
+    of_simulator = {"seed": str(plan[0][1]), **sim_parameters}
     with (
         ros_environment(logs) as environment,
-        running_session(environment, logs, parameters, {"seed": str(seeds[0]), **sim_parameters}) as session,
+        running_session(environment, logs, parameters, of_simulator) as session,
     ):
         view = _View(session, film)
         session.transition(Transition.TRANSITION_CONFIGURE)
-        for task, seed in zip(tasks, seeds, strict=True):
+        for task, seed in plan:
             film.begin()
             outcome = _episode(session, view, task, seed)
             film.end(outcome, seed)
-            yield outcome
+            yield seed, outcome
 
 
 class _View:

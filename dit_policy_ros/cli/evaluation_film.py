@@ -2,6 +2,7 @@
 """Keeps on film what went wrong in an evaluation."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.cli.demo_video import FPS, DemoVideo
 from dit_policy_ros.sim.robot import BimanualSim
+from dit_policy_ros.sim.suite import Task
 from dit_policy_ros.sim.trial import Act, Outcome
 
 CAMERA = "top"
@@ -20,13 +22,18 @@ class FailureFilm:
     Args:
         folder: where they go.
         most: videos per task; 0 films nothing.
+        before: tasks and seeds of episodes of the same evaluation that were filmed earlier.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
+    def __init__(self, folder: Path, most: int, before: Iterable[tuple[Task, int]] = ()) -> None:
         self._folder, self._most = folder, most
         self._frames: list[tuple[int, NDArray[np.uint8]]] = []
         self._kept: Counter[str] = Counter()
         self.paths: list[Path] = []
+        for task, seed in before:
+            if (path := self._path(task.instruction, seed)).is_file():
+                self._kept[task.instruction] += 1
+                self.paths.append(path)
 
     @property
     def wanted(self) -> bool:
@@ -49,7 +56,7 @@ class FailureFilm:
             return
         self._kept[task] += 1
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{task.replace(' ', '_')}_seed_{seed}.mp4"
+        path = self._path(task, seed)
         video, first_ns = DemoVideo(path), self._frames[0][0]
         instead = "; ".join(outcome.instead) or "not done"
         for stamp_ns, image in self._frames:
@@ -66,3 +73,6 @@ class FailureFilm:
             return act(sim)
 
         return filmed if self.wanted else act
+
+    def _path(self, instruction: str, seed: int) -> Path:
+        return self._folder / f"{instruction.replace(' ', '_')}_seed_{seed}.mp4"
