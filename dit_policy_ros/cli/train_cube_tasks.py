@@ -16,6 +16,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -39,7 +40,10 @@ from dit_policy_ros.training.demo_policy import RESIZED, build_demo_policy, demo
 from dit_policy_ros.training.new_policy import relative_entries
 from dit_policy_ros.training.run_folder import CONFIG_FILE
 
+type Objective = Literal["diffusion", "flow_matching"]
+
 STILLS_SEED = 1  # dit_policy evaluate begins at 10000: its scenes never occur here
+INTEGRATION_STEPS = 10  # of flow matching
 DROP_IDLE = 0.1  # of a joint's fast speed
 NETWORK = {"observation_layers": 2, "hidden_dim": 128, "state_differences": FPS, "image_steps": 1}
 TRAINING = {
@@ -71,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--vision-steps", type=int, default=12_000, help="steps on stills, 48 at a time")
     result.add_argument("--observation-steps", type=int, default=12_000, help="on stills with instructions")
     result.add_argument("--demonstrations", type=int, default=100, help="of each task")
+    result.add_argument(
+        "--objective", choices=("diffusion", "flow_matching"), default="diffusion", help="of the policy"
+    )
     result.add_argument("--steps", type=int, default=20_000, help="steps of the policy, 128 chunks at a time")
     result.add_argument("--threads", type=int, default=2, help="CPU threads, and processes that render")
     return result
@@ -97,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def start_stage(options: argparse.Namespace) -> None:
     """A checkpoint that sees and understands, and has not learned to move."""
-    folder = options.work / "start"
+    folder = start_folder(options)
     if folder.is_dir():
         return
     stills = still_stage(options.work, options.stills, STILLS_SEED, options.threads)
@@ -111,7 +118,7 @@ def start_stage(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     # All tasks of the suite, whichever are learned first: the words of the others must not be unknown later.
     instructions = [task.instruction for task in suite()]
-    policy, tokenizer = build_demo_policy(policy_config(data), instructions)
+    policy, tokenizer = build_demo_policy(policy_config(data, options.objective), instructions)
     policy.observation_encoder.vision_encoder = vision
     batches = BatchMaker(data, policy, tokenizer, drop_idle=DROP_IDLE)
     scale = batches.scales[STATE_KEY]
@@ -125,7 +132,12 @@ def start_stage(options: argparse.Namespace) -> None:
     write_checkpoint(folder, policy, batches.stats, facts, tokenizer)
 
 
-def policy_config(data: Demonstrations) -> PolicyConfig:
+def start_folder(options: argparse.Namespace) -> Path:
+    """Where the checkpoint that has not learned to move is kept, one of each objective."""
+    return options.work / {"diffusion": "start", "flow_matching": "start_flow"}[options.objective]
+
+
+def policy_config(data: Demonstrations, objective: Objective) -> PolicyConfig:
     """The demo's network, with what makes it precise."""
     config = demo_config(data.image_shapes, data.state.shape[1], data.action.shape[1])
     # Most relative actions are a twentieth of the largest. Scaled by that, the joints' errors would be lost
@@ -134,6 +146,8 @@ def policy_config(data: Demonstrations) -> PolicyConfig:
     return dataclasses.replace(
         config,
         **NETWORK,
+        objective=objective,
+        num_integration_steps=INTEGRATION_STEPS,
         normalization_mapping=scaled,
         clip_sample=False,
         relative_entries=tuple(relative_entries(TrainConfig(), data)),
@@ -145,7 +159,7 @@ def policy_stage(options: argparse.Namespace) -> int:
     asked = ["--output", str(options.output), "--steps", str(options.steps)]
     if (options.output / CONFIG_FILE).is_file():
         return train.main([*asked, "--resume"])
-    asked += ["--init", str(options.work / "start"), "--threads", str(options.threads)]
+    asked += ["--init", str(start_folder(options)), "--threads", str(options.threads)]
     asked += ["--dataset", *map(str, datasets(options.work))]
     given = [part for name, value in TRAINING.items() for part in (f"--{name}", str(value))]
     return train.main([*asked, *given])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dit_policy train` from real datasets on disk to checkpoints that run, and its refusals."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_dataset import JOINTS, save_for_dataset, write_tiny_dataset
+from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_observation
 
 from dit_policy_ros.cli import train, train_cube_tasks
@@ -219,6 +221,19 @@ def test_two_processes_train_one_policy(
     # One process cannot go on exactly from two.
     assert run("--resume", "--output", output, "--steps", "7") == 1
     assert "processes was 2, is 1" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_recipe_learns_by_either_objective() -> None:
+    data = tiny_demonstrations()
+    joints = ("a", "b", "c", "gripper")
+    data = dataclasses.replace(data, state=data.action, joint_names=joints)  # actions count from the state
+    folders = set()
+    for objective in ("diffusion", "flow_matching"):
+        options = train_cube_tasks.parser().parse_args(["--objective", objective])
+        folders.add(train_cube_tasks.start_folder(options))
+        config = train_cube_tasks.policy_config(data, options.objective)
+        assert (config.objective, config.sampling_steps) == (objective, 10)
+    assert len(folders) == 2, "one start is not taken for the other's"
 
 
 @pytest.mark.slow
