@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from inference_bound import Bound, measure_bound
 from inference_clock import duration, use_processor_time
-from inference_models import Model, demo_model, lerobot_default
+from inference_models import Model, lerobot_default, small_model
 
 from dit_policy_ros.policy.backend import has_fast_bfloat16
 
@@ -101,7 +101,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("out/bench/inference.json"))
     parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
-    parser.add_argument("--quick", action="store_true", help="the demo's model only")
+    parser.add_argument("--quick", action="store_true", help="the small model only")
     parser.add_argument(
         "--processor-time",
         action="store_true",
@@ -120,7 +120,7 @@ def main() -> int:
         "torch": torch.__version__,
     }
     with tempfile.TemporaryDirectory() as folder:
-        models = [demo_model(Path(folder))]
+        models = [small_model(Path(folder))]
         if not arguments.quick:
             models.append(lerobot_default(Path(folder)))
         for model in models:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two models that inference is measured on, with random weights or the demo's, ours and LeRobot's."""
+"""The two models that inference is measured on, with random weights, ours and LeRobot's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +23,15 @@ from dit_policy_ros.policy.checkpoint_writer import relocate, write_checkpoint
 from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.features import Feature, FeatureType
-from dit_policy_ros.policy.processors import read_stats
+from dit_policy_ros.policy.processors import Stats
 from dit_policy_ros.policy.runtime import DiTRuntime
+from dit_policy_ros.sim.suite import suite
+from dit_policy_ros.training.demo_policy import build_demo_policy, demo_config
 
 transformers_logging.set_verbosity_error()  # it reports that half of each CLIP pair is not used
 transformers_logging.disable_progress_bar()
 
+TASKS = tuple(task.instruction for task in suite())
 Observation = tuple[dict[str, NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -139,23 +142,20 @@ class Model:
         return float((got[:, first : first + self.config.n_action_steps] - expected).abs().max())
 
 
-def demo_model(folder: Path) -> Model:
-    """The checkpoint that ``make demo`` runs."""
-    checkpoint = read_checkpoint(default_checkpoint())
-    task = checkpoint.facts.known_tasks[0]
-    copy = write_checkpoint(
-        folder / "demo",
-        checkpoint.policy,
-        read_stats(checkpoint.folder),
-        checkpoint.facts,
-        checkpoint.clip.tokenizer,
-    )
-    return Model("demo", relocate(copy), checkpoint.config, vision_of(checkpoint.policy), task)
+def small_model(folder: Path) -> Model:
+    """The network of ``train --network small``, one camera; LeRobot loads it too. All weights are random."""
+    config = demo_config({"top": (240, 320)}, 14, 14)
+    torch.manual_seed(0)
+    policy, tokenizer = build_demo_policy(config, TASKS)
+    _open_gates(policy.eval())
+    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
+    written = write_checkpoint(folder / "small", policy, _unit_stats(config), facts, tokenizer)
+    return Model("small", relocate(written), config, vision_of(policy), TASKS[0])
 
 
 def lerobot_default(folder: Path) -> Model:
     """LeRobot's defaults: ViT-B/16, two cameras, two observation steps, 14 joints; all weights random."""
-    demo = read_checkpoint(default_checkpoint())
+    tokenizer = read_checkpoint(default_checkpoint()).clip.tokenizer
     images = {f"{IMAGE_PREFIX}cam{i}": Feature(FeatureType.VISUAL, (3, 240, 320)) for i in range(2)}
     config = PolicyConfig(
         input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (14,))},
@@ -163,7 +163,6 @@ def lerobot_default(folder: Path) -> Model:
         device="cpu",
     )
     vision = CLIPVisionConfig(patch_size=16)  # the rest of ViT-B/16 are its defaults
-    tokenizer = demo.clip.tokenizer
     tokens = tokenizer.tokenizer
     text = CLIPTextConfig(
         vocab_size=len(tokens),  # the rest is CLIP's
@@ -173,17 +172,28 @@ def lerobot_default(folder: Path) -> Model:
     )
     torch.manual_seed(0)
     policy = DiTPolicy(config, vision, text).eval()
+    _open_gates(policy)
+    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
+    written = write_checkpoint(folder / "default", policy, _unit_stats(config), facts, tokenizer)
+    return Model("default", relocate(written), config, vision, TASKS[0])
+
+
+def _open_gates(policy: DiTPolicy) -> None:
+    """New layers pass everything through unchanged, which would measure nothing."""
     with torch.no_grad():
         for name, parameter in policy.noise_predictor.named_parameters():
             if ".adaLN_modulation." in name:
                 parameter.normal_(std=0.02)
-    stats = {
+
+
+def _unit_stats(config: PolicyConfig) -> Stats:
+    """Statistics that leave everything as it is."""
+    shapes = {STATE_KEY: (config.state_dim,), ACTION_KEY: (config.action_dim,)}
+    shapes |= dict.fromkeys(config.image_features, (3, 1, 1))
+    return {
         key: {"mean": torch.zeros(d), "std": torch.ones(d), "min": -torch.ones(d), "max": torch.ones(d)}
-        for key, d in ((STATE_KEY, (14,)), (ACTION_KEY, (14,)), *((key, (3, 1, 1)) for key in images))
+        for key, d in shapes.items()
     }
-    facts = CheckpointFacts(fps=30.0, known_tasks=demo.facts.known_tasks)
-    written = write_checkpoint(folder / "default", policy, stats, facts, tokenizer)
-    return Model("default", relocate(written), config, vision, facts.known_tasks[0])
 
 
 def vision_of(policy: DiTPolicy) -> CLIPVisionConfig:
