@@ -30,9 +30,8 @@ from dit_policy_ros.sim.suite import find
 
 INSTRUCTIONS = (
     "touch the red cube with the left arm",
-    "touch the blue cube with the right arm",
-    "touch the blue cube with the left arm",
-    "touch the red cube with the right arm",
+    "lift the blue cube with the right arm",
+    "lift the green cube with the left arm",
 )
 HEARD_WITHIN = 30.0  # [s] of what is published all the time
 AFTER_SUCCESS = 1.0  # [s] that an instruction stays in force after it was carried out

@@ -72,9 +72,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--tasks", nargs="+", metavar="TEXT", help="instructions to learn; default: all")
     result.add_argument("--stills", type=int, default=24_000, help="stills of the simulator")
-    result.add_argument("--vision-steps", type=int, default=12_000, help="steps on stills, 48 at a time")
+    result.add_argument("--vision-steps", type=int, default=8_000, help="steps on stills, 48 at a time")
     result.add_argument("--observation-steps", type=int, default=12_000, help="on stills with instructions")
-    result.add_argument("--demonstrations", type=int, default=100, help="of each task")
+    result.add_argument("--demonstrations", type=int, default=80, help="of each task")
     result.add_argument(
         "--objective", choices=("diffusion", "flow_matching"), default="diffusion", help="of the policy"
     )

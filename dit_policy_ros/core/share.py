@@ -27,8 +27,8 @@ def share_directory(module_file: str | Path = __file__) -> Path:
 
 
 def default_checkpoint() -> Path:
-    """The checkpoint that ships with the package: reaching, for the simulated robot."""
-    return share_directory() / "checkpoints" / "touch_cubes"
+    """The checkpoint that ships with the package: all tasks of the simulated scene."""
+    return share_directory() / "checkpoints" / "cube_tasks"
 
 
 def package_version() -> str:
