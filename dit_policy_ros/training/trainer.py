@@ -244,8 +244,8 @@ class Trainer:
     def _attention(self) -> AbstractContextManager[None]:
         """What computes attention: torch's choice, but where its gradient takes most of a step.
 
-        The gradient of the CPU's fused kernel is much slower in bf16 than in float32, over a few tokens
-        several times slower than everything that bf16 saves elsewhere; plain products are not.
+        The gradient of the CPU's fused kernel is much slower in bf16 than in float32 and takes back, over the
+        few tokens of a chunk, all that bf16 saves elsewhere; plain products do not.
         """
         is_slow = self.accelerator.device.type == "cpu" and self.config.mixed_precision == "bf16"
         return sdpa_kernel(SDPBackend.MATH) if is_slow else nullcontext()
