@@ -7,6 +7,7 @@ so that a seed is an outcome; that judges the network alone. Success is judged o
 """
 
 import argparse
+import contextlib
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -142,13 +143,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     wanted = in_turns_plan(options, tasks) if in_turns else ros_plan(options, tasks)
     missing = [each for each in wanted if each not in log.outcomes]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+    progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
+    with contextlib.closing(log), progress as bar:
         line = bar.add_task("episodes", total=len(wanted), completed=len(wanted) - len(missing), note="")
         for seed, outcome in (episodes if in_turns else _through_ros)(options, policy, missing, film):
             log.add(seed, outcome)
             succeeded = sum(each.success for each in log.outcomes.values())
             bar.update(line, advance=1, note=f"{succeeded} succeeded")
-    log.close()
     outcomes = [log.outcomes[each] for each in wanted]
     facts |= {"videos": [str(path) for path in film.paths]}
     path = write(options.output, outcomes, **facts)

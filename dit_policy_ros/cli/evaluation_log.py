@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,13 @@ class EpisodeLog:
         self.outcomes: dict[tuple[Task, int], Outcome] = {}
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / EPISODES_FILE
-        kept = _whole_lines(path) if resume and path.is_file() else []
+        # Without a last line that was cut off: every one ends with a newline.
+        kept = path.read_bytes().rpartition(b"\n")[0] if resume and path.is_file() else b""
         if kept:
-            self._read(path, kept, json.loads(json.dumps(facts)))
+            self._read(path, kept.decode(errors="replace").split("\n"), json.loads(json.dumps(facts)))
+            os.truncate(path, len(kept) + 1)  # what was kept is not written again: nothing can lose it
         else:
-            kept = [json.dumps(facts)]
-        path.write_text("\n".join(kept) + "\n")  # without a line that was cut off
+            path.write_text(json.dumps(facts) + "\n")
         self._file = path.open("a")
 
     def add(self, seed: int, outcome: Outcome) -> None:
@@ -70,8 +72,3 @@ class EpisodeLog:
                 f"{path}: these are episodes of another evaluation: {'; '.join(differing)}. "
                 f"Choose another --output, or begin anew without --resume"
             )
-
-
-def _whole_lines(path: Path) -> list[str]:
-    """Without the last one, where it was cut off: every one ends with a newline."""
-    return path.read_text().split("\n")[:-1]
