@@ -109,7 +109,7 @@ class _View:
 def _episode(session: Session, view: _View, task: Task, seed: int) -> Outcome:
     _new_scene(session, view, seed)
     session.set_task(task.instruction)
-    began, counted = view.scene_time(), view.status
+    began = view.scene_time()
     session.transition(Transition.TRANSITION_ACTIVATE)
     view.restart()
     before = set(view.done())  # lies in its zone from the beginning, for example
@@ -121,7 +121,7 @@ def _episode(session: Session, view: _View, task: Task, seed: int) -> Outcome:
     done, status, reasons = view.done(), view.status, tuple(view.reasons)
     velocities = list(view.velocities)
     session.transition(Transition.TRANSITION_DEACTIVATE)
-    if status is None or counted is None:
+    if status is None:
         raise SessionError(f"/policy/status was not heard of within {task.time_limit * _SLOWER:g} s")
     success = task.instruction in done
     seconds = done[task.instruction] - began if success else task.time_limit
@@ -131,9 +131,9 @@ def _episode(session: Session, view: _View, task: Task, seed: int) -> Outcome:
         success,
         max(0.0, seconds),
         did,
-        holds=int(status.holds - counted.holds),
+        holds=int(status.holds),  # both are counted since activation
         hold_reasons=reasons,
-        disagreements=int(status.disagreements - counted.disagreements),
+        disagreements=int(status.disagreements),
         jerk=rms_jerk(velocities),
     )
 

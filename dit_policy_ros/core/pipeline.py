@@ -83,8 +83,6 @@ class Pipeline:
         self.joints, self.limits, self.settings = joints, limits, settings
         self.state = MotionState.WAITING
         self.hold_reason = ""
-        self.plans = self.expired_chunks = self.limited_knots = self.holds = 0
-        self.limit_counts = {name: np.zeros(len(joints), np.int64) for name in LIMIT_NAMES}  # (A,) knots each
         self._period_ns = period_ns
         self._limiter = Limiter(limits, period_ns * 1e-9)
         self._chunk_end_ns = 0  # of the newest chunk
@@ -93,7 +91,14 @@ class Pipeline:
         self._soft_start: SoftStart | None = None
         self._former: tuple[NDArray[np.int64], Array] | None = None  # (M,), (M, A) of the task before
         self._task_fade: TaskFade | None = None
+        self.restart_counters()
         self._require_room_to_brake()
+
+    def restart_counters(self) -> None:
+        """Begin to count at zero, as an activation does."""
+        self.plans = self.expired_chunks = self.limited_knots = self.holds = 0
+        self._limit_counts = {name: np.zeros(len(self.joints), np.int64) for name in LIMIT_NAMES}  # (A,) each
+        self._ensembler.disagreements = 0
 
     @property
     def plan(self) -> Plan:
@@ -113,6 +118,17 @@ class Pipeline:
     def disagreements(self) -> int:
         """Times that the disagreement gate dropped older chunks."""
         return self._ensembler.disagreements
+
+    def limited_most(self, most: int = 3) -> str:
+        """Names the joints and limits that changed most knots, in how many; empty where none did."""
+        counted = [
+            (int(count), joint, name)
+            for name, counts in self._limit_counts.items()
+            for joint, count in zip(self.joints, counts, strict=True)
+            if count
+        ]
+        worst = sorted(counted, key=lambda entry: -entry[0])[:most]
+        return ", ".join(f"{joint} {name} {count}" for count, joint, name in worst)
 
     def start(self, pose: Array, now_ns: int) -> None:
         """Begin at rest at ``pose`` (A,): measured at activation, commanded after a HOLD."""
@@ -209,7 +225,7 @@ class Pipeline:
         self._task_fade, self._former = task_fade, None
         self.limited_knots += candidate.motion.limited_knots
         for name, count in candidate.motion.counts.items():
-            self.limit_counts[name] += count
+            self._limit_counts[name] += count
         self.plans += 1
         return candidate.plan
 

@@ -74,6 +74,7 @@ class Motion:
         """Open the way to the controllers, at rest at the measured pose (A,)."""
         with self._lock:
             self._look_at_clocks()  # whatever happened to them before is of no interest
+            self.pipeline.restart_counters()
             self.pipeline.start(pose, self._now_ns())
             self._outputs.begin(self.pipeline.plan)
             self._epoch += 1

@@ -94,16 +94,18 @@ class PolicyHealth:
         self._hardware, self._settings, self._dt, self._known = hardware, settings, dt, tuple(known)
         self._before = PolicyStatus()
 
-    def report(self, prefix: str, status: PolicyStatus, reaction: TaskReaction) -> list[DiagnosticStatus]:
-        """The entries motion, inference, control and task."""
-        entries = [self._motion(prefix, status)]
+    def report(
+        self, prefix: str, status: PolicyStatus, reaction: TaskReaction, limited: str = ""
+    ) -> list[DiagnosticStatus]:
+        """The entries motion, inference, control and task; limited: the joints and limits that do most."""
+        entries = [self._motion(prefix, status, limited)]
         if status.state not in _INACTIVE:
             entries += [self._inference(prefix, status), self._control(prefix, status)]
             entries += [self._task(prefix, status, reaction)]
         self._before = status
         return entries
 
-    def _motion(self, prefix: str, status: PolicyStatus) -> DiagnosticStatus:
+    def _motion(self, prefix: str, status: PolicyStatus, limited_most: str) -> DiagnosticStatus:
         health = Health(f"{prefix}: motion", self._hardware)
         health.figure("state", status.state_name)
         health.figure("e_stop", status.e_stop)
@@ -116,6 +118,7 @@ class PolicyHealth:
         plans = self._grown(status, "plans")
         limited, disagreed = self._grown(status, "limited_knots"), self._grown(status, "disagreements")
         health.figure("limited_knots", status.limited_knots, limit=f"{limited} in the last second")
+        health.figure("limited_most", limited_most)
         health.figure("disagreements", status.disagreements, limit=f"{disagreed} in the last second")
         health.warn_if(
             disagreed > OFTEN * max(plans, 1),

@@ -217,7 +217,8 @@ class PolicyReporter:
         if configured is None:
             entries = PolicyHealth("", {}, 0.0, ()).report(prefix, status, TaskReaction(np.zeros(0, bool)))
         else:
-            entries = configured.health.report(prefix, status, configured.reaction)
+            limited = configured.motion.pipeline.limited_most()
+            entries = configured.health.report(prefix, status, configured.reaction, limited)
             entries += configured.streams.report(prefix, self._now_ns(), time.monotonic_ns())
         message = DiagnosticArray(status=entries)
         message.header.stamp = status.stamp

@@ -14,7 +14,8 @@ from dit_policy_ros.core.incident import IncidentRing
 from dit_policy_ros.core.pipeline import Pipeline
 from dit_policy_ros.core.recorded_pipeline import RecordedPipeline, loads, repeat
 
-READERS = {"astray", "at_rest", "may_observe", "starved"}  # public methods of Pipeline that change nothing
+# Public methods of Pipeline that change nothing that it will answer.
+READERS = {"astray", "at_rest", "limited_most", "may_observe", "restart_counters", "starved"}
 
 
 class Clock:

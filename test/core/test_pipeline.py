@@ -77,6 +77,20 @@ def test_a_dead_policy_leaves_a_plan_that_ends_at_rest_within_the_blind_time():
         assert not plan.velocities[-1].any()
 
 
+def test_what_the_limits_change_is_counted_by_joint_and_limit_until_the_counters_restart():
+    pipeline = started(soft_start=0.0)
+    assert pipeline.limited_most() == ""
+    fast = Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), [1.0, 0.0]))
+    pipeline.add_chunk(fast, T0_NS + 50_000_000)
+    pipeline.hold("a test", T0_NS + 60_000_000)
+    worst = pipeline.limited_most(1)
+    assert worst.split()[0] == "joint_1" and 0 < int(worst.split()[2]) <= pipeline.limited_knots
+    assert "joint_2" not in pipeline.limited_most()
+    pipeline.restart_counters()
+    assert pipeline.limited_most() == ""
+    assert (pipeline.plans, pipeline.holds, pipeline.limited_knots, pipeline.disagreements) == (0, 0, 0, 0)
+
+
 def test_soft_start_begins_at_the_pose_it_was_given():
     pipeline = started(soft_start=1.0)
     far = Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), 1.0))

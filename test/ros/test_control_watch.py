@@ -53,6 +53,9 @@ class RecordedControllers:
     def begin(self, plan):
         pass
 
+    def unacknowledged(self, within):
+        return []
+
     def follow(self, plan, now_ns):
         pass
 
@@ -306,3 +309,12 @@ def test_the_joints_of_a_controller_that_missed_the_hold_resume_from_where_they_
     start = loop.motion.pipeline.plan.positions[0]
     np.testing.assert_allclose(start[[0, 2]], loop.pose[[0, 2]])  # the arm's
     assert start[1] == pytest.approx(loop.pose[1] - 0.005), "the gripper heard the hold"
+
+
+def test_the_counters_begin_at_zero_with_every_activation():
+    loop = Loop()
+    loop.motion.end("deactivated", 0.0)
+    pipeline = loop.motion.pipeline
+    assert pipeline.holds == 1 and pipeline.plans > 0
+    loop.motion.begin(loop.pose)
+    assert (pipeline.holds, pipeline.plans) == (0, 0)
