@@ -12,7 +12,7 @@ import json
 import resource
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,48 +42,49 @@ def percentiles(values: np.ndarray) -> Figures:
 
 
 def compare(
-    model: Model, dtypes: list[str], steps: int, scheduler: str, rounds: int, bound: Bound
+    model: Model, variants: Sequence[str], steps: int, scheduler: str, rounds: int, bound: Bound
 ) -> Figures:
-    """Whole chunks and the denoising loop alone, ours in each number format and LeRobot's."""
+    """Whole chunks and the denoising loop alone, variants of ours and LeRobot's."""
     theirs = model.theirs(scheduler, steps)
-    ours = {dtype: model.ours(scheduler, steps, dtype) for dtype in dtypes}
+    options = {variant: dict(zip(("backend", "dtype"), variant.split(), strict=True)) for variant in variants}
+    ours = {variant: model.ours(scheduler, steps, **options[variant]) for variant in variants}
     unseen = [model.observation(seed) for seed in range(rounds + 1)]
     calls: dict[str, Callable[[int], object]] = {"lerobot": lambda i: theirs.chunk(*unseen[i])}
-    for dtype, policy in ours.items():
-        calls[dtype] = lambda i, p=policy: p.predict(*unseen[i], model.task)
+    for variant, policy in ours.items():
+        calls[variant] = lambda i, p=policy: p.predict(*unseen[i], model.task)
     whole = alternate(calls, rounds)
     shared = [model.shared_observation(seed) for seed in range(rounds + 1)]
     calls = {"lerobot": lambda i: theirs.chunk(*shared[i])}
-    for dtype, policy in ours.items():
-        calls[dtype] = lambda i, p=policy: p.predict(*shared[i], model.task)
+    for variant, policy in ours.items():
+        calls[variant] = lambda i, p=policy: p.predict(*shared[i], model.task)
     sharing = alternate(calls, rounds)
-    loops = {"lerobot": theirs.loop()} | {dtype: model.loop(policy) for dtype, policy in ours.items()}
+    loops = {"lerobot": theirs.loop()} | {variant: model.loop(policy) for variant, policy in ours.items()}
     loop = alternate({name: lambda i, f=f: f() for name, f in loops.items()}, rounds)
     figures: Figures = {"steps": steps, "scheduler": scheduler, "rounds": rounds}
-    for name in ("lerobot", *dtypes):
+    for name in ("lerobot", *variants):
         figures[name] = {
             "chunk": percentiles(whole[name]),
             "chunk_sharing_frames": percentiles(sharing[name]),
             "denoising_loop": percentiles(loop[name]),
         }
-    for dtype in dtypes:
-        group = figures[dtype]
+    for variant in variants:
+        group, dtype = figures[variant], options[variant]["dtype"]
         for kind, measured in (("chunk", whole), ("chunk_sharing_frames", sharing), ("denoising_loop", loop)):
-            group[f"{kind}_ratio"] = float(np.median(measured["lerobot"]) / np.median(measured[dtype]))
+            group[f"{kind}_ratio"] = float(np.median(measured["lerobot"]) / np.median(measured[variant]))
         for kind, least in (
             ("chunk", bound.chunk(dtype, model.frames, steps)),
             ("denoising_loop", bound.loop(dtype, steps)),
         ):
             group[f"{kind}_bound"] = least
             group[f"{kind}_fraction_of_bound"] = least / group[kind]["p50"]
-        group["max_abs_difference"] = model.difference(theirs, ours[dtype])
-        group["description"] = ours[dtype].description
+        group["max_abs_difference"] = model.difference(theirs, ours[variant])
+        group["description"] = ours[variant].description
     return figures
 
 
 def line(name: str, figures: Figures) -> str:
     """One row of the table that is printed."""
-    row = f"  {name:<10} chunk {figures['chunk']['p50'] * 1e3:7.1f} ms"
+    row = f"  {name:<14} chunk {figures['chunk']['p50'] * 1e3:7.1f} ms"
     row += f"  sharing frames {figures['chunk_sharing_frames']['p50'] * 1e3:7.1f} ms"
     row += f"  loop {figures['denoising_loop']['p50'] * 1e3:7.1f} ms"
     if "chunk_ratio" in figures:
@@ -124,17 +125,18 @@ def main() -> int:
         if not arguments.quick:
             models.append(lerobot_default(Path(folder)))
         for model in models:
-            dtypes = ["float32"]
+            variants, dtypes = ["eager float32", "traced float32"], ["float32"]
             if has_fast_bfloat16():
+                variants.append("eager bfloat16")
                 dtypes.append("bfloat16")
             bound = measure_bound(model.config, model.vision, dtypes)
             results[model.name] = {"bound": bound.figures}
             for scheduler, steps in (("DDIM", 10), ("DDPM", 100)):
                 key = f"{scheduler.lower()}{steps}"
-                figures = compare(model, dtypes, steps, scheduler, arguments.rounds, bound)
+                figures = compare(model, variants, steps, scheduler, arguments.rounds, bound)
                 results[model.name][key] = figures
                 print(f"{model.name}, {scheduler}, {steps} steps, {arguments.threads} threads")
-                for name in ("lerobot", *dtypes):
+                for name in ("lerobot", *variants):
                     print(line(name, figures[name]), flush=True)
     results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

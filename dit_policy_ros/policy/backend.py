@@ -8,6 +8,10 @@ import torch
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.policy_protocol import BACKENDS, DTYPES
 
+TRACED_UP_TO = 20_000_000
+"""Parameters of a policy up to which a trace is the fastest form on a CPU: it spares the calls of operations,
+but not the passes that weights laid out by oneDNN spare a large network (bench/bench_inference.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -15,7 +19,7 @@ class Backend:
 
     Attributes:
         name: ``plain``, the networks as they were trained; or restructured, see ``engine.py``, and run
-            ``eager``, ``compiled`` or as ``cuda_graphs``.
+            ``eager``, ``traced``, ``compiled`` or as ``cuda_graphs``.
         dtype: what the networks' products are computed in.
     """
 
@@ -26,13 +30,15 @@ class Backend:
         return f"{self.name} {str(self.dtype).removeprefix('torch.')}"
 
 
-def choose_backend(name: str, dtype: str, device: torch.device) -> Backend:
+def choose_backend(name: str, dtype: str, device: torch.device, parameters: int) -> Backend:
     """Check what a user asks for.
 
     Args:
-        name: one of BACKENDS; ``auto`` is ``cuda_graphs`` on a GPU and ``eager`` on a CPU.
+        name: one of BACKENDS; ``auto`` is ``cuda_graphs`` on a GPU, on a CPU ``traced`` for a small policy in
+            float32 and ``eager`` for any other.
         dtype: one of DTYPES.
         device: where inference runs.
+        parameters: of the policy.
 
     Raises:
         CheckpointError: an unknown name, or what this machine does not have or is not fast in.
@@ -50,7 +56,8 @@ def choose_backend(name: str, dtype: str, device: torch.device) -> Backend:
         raise CheckpointError(f"load_policy: dtype: expected float32 with the backend 'plain', got {dtype!r}")
     if problem := _missing_hardware(dtype, device):
         raise CheckpointError(f"load_policy: dtype {dtype!r} is not available: {problem}; use float32")
-    fastest = "cuda_graphs" if is_cuda else "eager"
+    traces = dtype == "float32" and parameters <= TRACED_UP_TO
+    fastest = "cuda_graphs" if is_cuda else "traced" if traces else "eager"
     return Backend(fastest if name == "auto" else name, getattr(torch, dtype))
 
 

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks compiled by torch (inductor) for one shape of input, ahead of use."""
 
-import logging
-import time
 import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-logger = logging.getLogger(__name__)
 
 
 class CompiledNetwork(nn.Module):
@@ -36,21 +32,3 @@ class CompiledNetwork(nn.Module):
         """As the network."""
         with torch.compiler.set_stance("eager_on_recompile"):  # nothing is compiled while a robot waits
             return self._compiled(*inputs)
-
-
-def try_to_compile(network: nn.Module, *example: Any) -> CompiledNetwork | None:
-    """The compiled network; with a warning None, where it does not work."""
-    began = time.monotonic()
-    try:
-        compiled = CompiledNetwork(network, *example)
-    except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and there is another way to run
-        reason = str(error).strip().split("\n")[0]
-        logger.warning(
-            "backend 'compiled': %s cannot be compiled here and runs as with 'eager': %s: %s",
-            type(network).__name__,
-            type(error).__name__,
-            reason,
-        )
-        return None
-    logger.info("compiled %s in %.0f s", type(network).__name__, time.monotonic() - began)
-    return compiled

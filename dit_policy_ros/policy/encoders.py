@@ -155,7 +155,11 @@ class ObservationEncoder(nn.Module):
 
         P is 1 where one vector per image is asked for. ``encoder`` is one of ours, or does the same.
         """
-        features = encoder(self.resize_and_crop(images), self.reads_patches)
+        return self.features(encoder, self.resize_and_crop(images))
+
+    def features(self, encoder: nn.Module, images: Tensor) -> Tensor:
+        """Encode images of the size that encoders read: (M, 3, h, w) -> (M, P, F)."""
+        features = encoder(images, self.reads_patches)
         return features if self.reads_patches else features.unsqueeze(1)
 
     def resize_and_crop(self, images: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.backend import Backend
 from dit_policy_ros.policy.block_features import BlockFeatures
 from dit_policy_ros.policy.block_schedule import BlockSchedule
-from dit_policy_ros.policy.compiled_network import try_to_compile
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.continuity import KnownActions, guide_velocity, put_back
 from dit_policy_ros.policy.cuda_graph import CapturedFunction, GraphedNetwork
@@ -28,10 +27,12 @@ from dit_policy_ros.policy.fast_clip import FastClip, is_covered
 from dit_policy_ros.policy.frame_encoder import FrameEncoder
 from dit_policy_ros.policy.guidance import NO_GUIDANCE, guided
 from dit_policy_ros.policy.normalize import Normalizer
+from dit_policy_ros.policy.other_form import FORMS, try_to_make
 from dit_policy_ros.policy.reuse import Reuse
 from dit_policy_ros.policy.sampling import Predict, predictor
 from dit_policy_ros.policy.vision import VisionEncoder
 from dit_policy_ros.policy.warm_start import warm_start
+from dit_policy_ros.policy.weights_watch import WeightsWatch
 
 
 class Engine:
@@ -79,7 +80,7 @@ class Engine:
         Seen is what torch counts as a change: optimiser steps, ``load_state_dict``, in-place operations and
         new tensors. Not seen are writes through ``parameter.data``, which torch hides.
         """
-        if self._weights == weights_version(self.policy):
+        if not self._weights.changed():
             return False
         self._build()
         return True
@@ -157,26 +158,28 @@ class Engine:
                 )
         if self._schedule is not None:
             check_cachable(self.objective.config, self.denoiser, self.backend, self.reuse)
-        self._weights = weights_version(policy)
+        self._weights = WeightsWatch(policy)
 
     def _make_denoiser(self) -> tuple[FactorisedDenoiser, nn.Module | None]:
         """The network, and what does a step's work in its place."""
-        network, dtype = self.policy.noise_predictor, self.backend.dtype
+        network, dtype, form = self.policy.noise_predictor, self.backend.dtype, self.backend.name
         needs_gradients = self.reuse.needs_gradients(self.policy.config)
-        if self.backend.name != "compiled":
+        reason = "for the gradients that chunk_continuity takes" if needs_gradients else ""
+        if self._schedule is not None:
+            reason = "as block_cache calls its blocks one by one"
+        if form not in FORMS or reason:
+            if form in FORMS:
+                self._exceptions.append(f"the network eager, {reason}")
             return FactorisedDenoiser(network, dtype, pack=not needs_gradients), None
-        if needs_gradients:
-            self._exceptions.append("the network eager, for the gradients that chunk_continuity takes")
-            return FactorisedDenoiser(network, dtype, pack=False), None
         denoiser, config = FactorisedDenoiser(network, dtype, pack=False), self.policy.config
         batch = 1 if self._guidance_scale == NO_GUIDANCE else 2
         x = torch.zeros(batch, config.horizon, config.action_dim, device=self._device)
         modulation = torch.zeros(batch, config.num_layers, 6, config.hidden_dim, device=self._device)
-        compiled = try_to_compile(denoiser, x, modulation)
-        if compiled is None:
-            self._exceptions.append("the network eager, as it could not be compiled")
+        made = try_to_make(form, denoiser, x, modulation)
+        if made is None:
+            self._exceptions.append(f"the network eager, as it could not be {form}")
             return FactorisedDenoiser(network, dtype), None
-        return denoiser, compiled
+        return denoiser, made
 
     def _vision_networks(self) -> list[nn.Module]:
         encoder = self.policy.observation_encoder
@@ -184,20 +187,20 @@ class Engine:
         return [self._vision_network(each) for each in trained if isinstance(each, VisionEncoder)]
 
     def _vision_network(self, trained: VisionEncoder) -> nn.Module:
-        match self.backend.name:
-            case "plain":
-                return trained
-            case "cuda_graphs":
-                return GraphedNetwork(self._fast_vision(trained))
-            case "compiled":
-                encoder = self.policy.observation_encoder
-                feature = next(iter(self.policy.config.image_features.values()))
-                image = encoder.resize_and_crop(torch.zeros(1, *feature.shape, device=self._device))
-                unpacked = self._fast_vision(trained, pack=False)
-                compiled = try_to_compile(unpacked, image, encoder.reads_patches)
-                if compiled is not None:
-                    return compiled
-                self._except_once("vision encoders eager, as they could not be compiled")
+        form = self.backend.name
+        if form == "plain":
+            return trained
+        if form == "cuda_graphs":
+            return GraphedNetwork(self._fast_vision(trained))
+        if form in FORMS and is_covered(trained.model.config):
+            encoder = self.policy.observation_encoder
+            feature = next(iter(self.policy.config.image_features.values()))
+            image = encoder.resize_and_crop(torch.zeros(1, *feature.shape, device=self._device))
+            unpacked = self._fast_vision(trained, pack=False)
+            made = try_to_make(form, unpacked, image, encoder.reads_patches)
+            if made is not None:
+                return made
+            self._except_once(f"vision encoders eager, as they could not be {form}")
         return self._fast_vision(trained)
 
     def _fast_vision(self, trained: VisionEncoder, pack: bool = True) -> nn.Module:
@@ -220,11 +223,6 @@ class Engine:
                 blocks = BlockFeatures(self.objective.times(), self._schedule.updates)
             predict = self.denoiser.predictor(observation, self._step, blocks)
         return predict if self._guidance_scale == NO_GUIDANCE else guided(predict, self._guidance_scale)
-
-
-def weights_version(module: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Changes when a parameter is written to or replaced."""
-    return tuple((p.data_ptr(), p._version) for p in module.parameters())
 
 
 def check_cachable(

@@ -75,7 +75,7 @@ class FastClip(nn.Module):
         windows = images.unflatten(-1, (-1, side)).unflatten(-3, (-1, side))  # (B, 3, y, side, x, side)
         windows = windows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, P, 3 side side)
         tokens = self.embed(windows) + self.positions
-        return self.norm(torch.cat((self.first.expand(len(images), -1, -1), tokens), dim=1))
+        return self.norm(torch.cat((self.first.expand(images.shape[0], -1, -1), tokens), dim=1))
 
 
 class _Norm(nn.Module):

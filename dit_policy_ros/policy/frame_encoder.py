@@ -79,18 +79,24 @@ class FrameEncoder:
                 if key in self._features:
                     self._features.move_to_end(key)
                 else:
-                    batches.setdefault(self._networks[name], {})[key] = self._normalized(name, frame)
+                    batches.setdefault(self._networks[name], {})[key] = self._prepared(name, frame)
         for network, batch in batches.items():
-            images = torch.cat(list(batch.values()))  # (M, 3, H, W)
+            images = torch.cat(list(batch.values()))  # (M, 3, h, w)
             parts = images.split(self._batch or len(images))
-            features = torch.cat([self._encoder.read(network, part) for part in parts])  # (M, P, F)
+            features = torch.cat([self._encoder.features(network, part) for part in parts])  # (M, P, F)
             self._features.update(zip(batch, features.unbind(), strict=True))
             self.encoded += len(batch)
         while len(self._features) > self._capacity:
             self._features.popitem(last=False)
 
-    def _normalized(self, name: str, frame: NDArray[np.uint8]) -> Tensor:
-        """uint8 (H, W, 3) -> (1, 3, H, W), in memory still (H, W, 3): so it is resized faster."""
+    def _prepared(self, name: str, frame: NDArray[np.uint8]) -> Tensor:
+        """uint8 (H, W, 3) -> resized, cropped, normalised (1, 3, h, w).
+
+        Resizing averages with weights that add up to one, and normalising is affine, so the order does not
+        matter, and the smaller image is normalised faster. In memory it stays (H, W, 3) until it is resized,
+        which is faster, too.
+        """
         # A copy: the caller's array may be read-only, or change while we compute.
         pixels = torch.from_numpy(np.array(frame, order="C")).to(self._device)
-        return self._scales[name].normalize(pixels.permute(2, 0, 1)[None].to(torch.float32) / 255)
+        image = self._encoder.resize_and_crop(pixels.permute(2, 0, 1)[None].to(torch.float32))
+        return self._scales[name].normalize(image / 255)

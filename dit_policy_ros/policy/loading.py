@@ -54,13 +54,14 @@ def load_policy(
             override is unknown (the valid ones are listed).
     """
     target = resolve_device(device)
-    chosen = choose_backend(backend, dtype, target)
     scale = check_guidance_scale(guidance_scale)
     if num_threads is not None:
         if not isinstance(num_threads, int) or num_threads < 1:
             raise CheckpointError(f"load_policy: num_threads: expected at least 1, got {num_threads!r}")
         torch.set_num_threads(num_threads)
     read, reuse = read_checkpoint(checkpoint, overrides), Reuse(warm_start, chunk_continuity)
+    parameters = sum(parameter.numel() for parameter in read.policy.parameters())
+    chosen = choose_backend(backend, dtype, target, parameters)
     reuse.check(read.config)
     schedule = read_schedule(read.folder, read.config) if block_cache else None
     return DiTRuntime(read, target, scale, chosen, reuse, schedule)

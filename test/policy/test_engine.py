@@ -17,6 +17,7 @@ from transformers import CLIPVisionConfig
 from dit_policy_ros.core.continuation import Continuation
 from dit_policy_ros.core.errors import CheckpointError, StreamError
 from dit_policy_ros.policy import load_policy, packed_linear
+from dit_policy_ros.policy.backend import TRACED_UP_TO, choose_backend
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.compiled_network import CompiledNetwork
@@ -24,6 +25,7 @@ from dit_policy_ros.policy.fast_adaln import FactorisedDenoiser
 from dit_policy_ros.policy.fast_clip import FastClip
 from dit_policy_ros.policy.packed_linear import PackedLinear
 from dit_policy_ros.policy.runtime import DiTRuntime
+from dit_policy_ros.policy.traced_network import TracedNetwork
 from dit_policy_ros.policy.vision import VisionEncoder
 
 TOLERANCE = 1e-5  # robot units; the widest span of the made-up statistics is 1.5
@@ -73,24 +75,25 @@ def test_every_variant_equals_the_networks_as_trained(
     monkeypatch.setattr(packed_linear, "LEAST_PACKED", 0)  # these networks are too small for it to pay
     folder = save(tmp_path / "checkpoint", **options)
     plain = load_policy(folder, backend="plain", guidance_scale=scale)
-    fast = load_policy(folder, backend="eager", guidance_scale=scale)
+    fast = [load_policy(folder, backend=form, guidance_scale=scale) for form in ("eager", "traced")]
     for observation in (0, 1):
         for task in TASKS:
             expected = infer(plain, observation, task)
-            np.testing.assert_allclose(infer(fast, observation, task), expected, rtol=0, atol=TOLERANCE)
-            repeated = infer(fast, observation, task)  # from the caches now
-            np.testing.assert_allclose(repeated, expected, rtol=0, atol=TOLERANCE)
+            for policy in fast:
+                np.testing.assert_allclose(infer(policy, observation, task), expected, rtol=0, atol=TOLERANCE)
+                repeated = infer(policy, observation, task)  # from the caches now
+                np.testing.assert_allclose(repeated, expected, rtol=0, atol=TOLERANCE)
     assert np.abs(infer(plain, 0) - infer(plain, 1)).max() > 100 * TOLERANCE, "the comparison means something"
 
 
 def test_what_has_no_fast_form_says_so(tmp_path: Path) -> None:
     covered = load_policy(save(tmp_path / "covered"))
-    assert covered.description.endswith("eager float32") and covered.engine.denoiser is not None
+    assert covered.description.endswith("; traced float32") and covered.engine.denoiser is not None
     other = load_policy(save(tmp_path / "other", conditioning="joint", vision_encoder_family="dinov2"))
     assert other.engine.denoiser is None
     assert other.description.endswith(
-        "eager float32; vision encoders of the family 'dinov2' as trained; the network with the conditioning "
-        "'joint' as trained"
+        "traced float32; vision encoders of the family 'dinov2' as trained; "
+        "the network with the conditioning 'joint' as trained"
     )
 
 
@@ -285,7 +288,7 @@ def test_a_packed_product_equals_the_plain_one(packs: bool, activation: Any) -> 
     [
         (
             {"backend": "onnx"},
-            "backend: expected one of auto, plain, eager, compiled, cuda_graphs, got 'onnx'",
+            "backend: expected one of auto, plain, eager, traced, compiled, cuda_graphs, got 'onnx'",
         ),
         ({"backend": "cuda_graphs"}, "backend 'cuda_graphs' needs a GPU, but the device is 'cpu'"),
         ({"dtype": "int8"}, "dtype: expected one of float32, bfloat16, float16, got 'int8'"),
@@ -357,6 +360,42 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(
     assert "vision encoders eager, as they could not be compiled; the network eager" in policy.description
     expected = infer(load_policy(folder, backend="plain"))
     np.testing.assert_allclose(infer(policy), expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_a_trace_takes_any_number_of_images(tmp_path: Path, images: int) -> None:
+    policy = load_policy(save(tmp_path / "checkpoint", conditioning="joint", image_tokens="all"))
+    encoder = policy.module.observation_encoder
+    trained, (traced,) = encoder.vision_encoder, set(policy.engine.frames._networks.values())
+    assert isinstance(traced, TracedNetwork) and trained is not None
+    size = encoder.resize_and_crop(torch.zeros(1, 3, 48, 64)).shape[-2:]
+    batch = torch.randn(images, 3, *size)
+    with torch.inference_mode():
+        torch.testing.assert_close(traced(batch, True), trained(batch, True), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match=r"recorded for \[True\], called with \[False\]"):
+        traced(batch, False)
+
+
+def test_what_cannot_be_traced_runs_eagerly_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("unsupported\nand much more")
+
+    monkeypatch.setattr(torch.jit, "trace", broken)
+    policy = load_policy(folder)
+    assert "FactorisedDenoiser cannot be traced here and runs as with 'eager'" in caplog.text
+    assert "vision encoders eager, as they could not be traced; the network eager" in policy.description
+    expected = infer(load_policy(folder, backend="plain"))
+    np.testing.assert_allclose(infer(policy), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_the_form_is_chosen_by_what_is_fastest() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert choose_backend("auto", "float32", cpu, TRACED_UP_TO).name == "traced"
+    assert choose_backend("auto", "float32", cpu, TRACED_UP_TO + 1).name == "eager"
+    assert choose_backend("auto", "float32", cuda, 1).name == "cuda_graphs"
+    assert choose_backend("eager", "float32", cpu, 1).name == "eager"
 
 
 def test_as_many_steps_as_fit_are_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

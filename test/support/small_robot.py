@@ -54,6 +54,7 @@ def parameters(**changes: Any) -> list[Parameter]:
         "cameras.top.max_age": 0.6,
         "controllers.names": list(CONTROLLERS),
         "device": "cpu",
+        "backend": "eager",  # is loaded sooner than a trace
         "stream_timeout": 3.0,
         "max_blind_time": 0.6,
         "recovery_time": 0.2,
