@@ -147,6 +147,7 @@ class Engine:
             self._scales,
             self._device,
             batch=1 if self.backend.name == "compiled" else None,  # compiled for one shape
+            as_trained=self.backend.name == "plain",
         )
         self.denoiser: FactorisedDenoiser | None = None
         if self.backend.name != "plain":

@@ -32,6 +32,7 @@ class FrameEncoder:
         scales: Mapping[str, Normalizer],
         device: torch.device,
         batch: int | None = None,
+        as_trained: bool = False,
     ) -> None:
         """Prepare an empty cache.
 
@@ -41,9 +42,11 @@ class FrameEncoder:
             scales: normalisation by camera, in the checkpoint's order.
             device: where the networks are.
             batch: images per call of a network; None is as many as there are.
+            as_trained: normalise every pixel, then resize: slower, and equal to the last bit.
         """
         self.encoded = 0  # frames that went through a network
         self._encoder, self._scales, self._device, self._batch = encoder, scales, device, batch
+        self._as_trained = as_trained
         shared = len(networks) == 1
         self._networks = {name: networks[0 if shared else i] for i, name in enumerate(scales)}
         self._features: OrderedDict[bytes, Tensor] = OrderedDict()  # each (P, F)
@@ -98,5 +101,7 @@ class FrameEncoder:
         """
         # A copy: the caller's array may be read-only, or change while we compute.
         pixels = torch.from_numpy(np.array(frame, order="C")).to(self._device)
-        image = self._encoder.resize_and_crop(pixels.permute(2, 0, 1)[None].to(torch.float32))
-        return self._scales[name].normalize(image / 255)
+        image, scale = pixels.permute(2, 0, 1)[None].to(torch.float32), self._scales[name]
+        if self._as_trained:
+            return self._encoder.resize_and_crop(scale.normalize(image / 255))
+        return scale.normalize(self._encoder.resize_and_crop(image) / 255)

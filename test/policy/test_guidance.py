@@ -60,7 +60,8 @@ def infer(policy: DiTRuntime, seed: int = 5, task: str = TASKS[0]) -> np.ndarray
     ],
 )
 def test_a_scale_of_one_is_off_and_free(tmp_path: Path, options: dict[str, Any]) -> None:
-    plain, off = load_policy(save(tmp_path / "c", **options)), load_policy(tmp_path / "c", guidance_scale=1.0)
+    folder = save(tmp_path / "c", **options)
+    plain, off = load_policy(folder, backend="eager"), load_policy(folder, backend="eager", guidance_scale=1.0)
     calls = [Calls(p.engine.denoiser or p.module.noise_predictor) for p in (plain, off)]
     texts = [Calls(p.module.observation_encoder.text_encoder) for p in (plain, off)]
     np.testing.assert_array_equal(infer(off), infer(plain))
@@ -70,7 +71,7 @@ def test_a_scale_of_one_is_off_and_free(tmp_path: Path, options: dict[str, Any])
 
 
 def test_another_scale_takes_one_batch_of_two_and_reads_the_images_once(folder: Path) -> None:
-    policy = load_policy(folder, guidance_scale=2.0)
+    policy = load_policy(folder, guidance_scale=2.0, backend="eager")
     network = Calls(policy.engine.denoiser)
     infer(policy)
     assert network.batches == [2] * STEPS
