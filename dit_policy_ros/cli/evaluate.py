@@ -20,9 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dit_policy_ros.cli.evaluation import TaskResult, by_task, confusion, write
-from dit_policy_ros.cli.evaluation_film import FailureFilm
+from dit_policy_ros.cli.evaluation_film import EpisodeFilm
 from dit_policy_ros.cli.evaluation_log import EpisodeLog
 from dit_policy_ros.cli.evaluation_plot import plot_confusion, plot_success
+from dit_policy_ros.cli.evaluation_sheet import TaskSheet
 from dit_policy_ros.cli.lockstep import PolicyActor, image_size
 from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters, variation
 from dit_policy_ros.core.errors import DitPolicyError
@@ -99,7 +100,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sampling-steps", type=int, help="of the policy; default: the checkpoint's")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="1 is off; default: %(default)s")
     parser.add_argument(
-        "--videos", type=int, default=2, help="of failures, at most so many per task; default: %(default)s"
+        "--videos",
+        type=int,
+        default=2,
+        help="of failures, at most so many per task; 0 films nothing; default: %(default)s",
     )
     parser.add_argument("--output", type=Path, default=Path("out/evaluate"), help="default: %(default)s")
     parser.add_argument(
@@ -139,7 +143,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     tasks = _tasks(options, policy)
     facts = _facts(options, policy, in_turns)
     log = EpisodeLog(options.output, facts, options.resume)
-    film = FailureFilm(options.output / "failures", options.videos, log.outcomes)
+    sheet = TaskSheet(options.output / "rows", anew=not options.resume)
+    film = EpisodeFilm(options.output / "failures", options.videos, sheet, log.outcomes)
     wanted = in_turns_plan(options, tasks) if in_turns else ros_plan(options, tasks)
     missing = [each for each in wanted if each not in log.outcomes]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -155,6 +160,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     path = write(options.output, outcomes, **facts)
     plot_success(by_task(outcomes), options.output / "success.png")
     plot_confusion(confusion(outcomes), options.output / "confusion.png")
+    sheet.write((task.instruction for task in tasks), options.output / "sheet.jpg")
     console.print(result_table(by_task(outcomes)))
     for asked, row in confusion(outcomes).items():
         others = {behaviour: count for behaviour, count in row.items() if behaviour != asked}
@@ -181,7 +187,7 @@ def ros_plan(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
 
 
 def episodes(
-    options: argparse.Namespace, policy: Policy | None, plan: Plan, film: FailureFilm
+    options: argparse.Namespace, policy: Policy | None, plan: Plan, film: EpisodeFilm
 ) -> Iterator[tuple[int, Outcome]]:
     """Carry a plan out in lock-step; yields seeds and what came of them."""
     height, width = image_size(policy) if policy else (240, 320)
@@ -199,7 +205,7 @@ def episodes(
 
 
 def _through_ros(
-    options: argparse.Namespace, policy: Policy | None, plan: Plan, film: FailureFilm
+    options: argparse.Namespace, policy: Policy | None, plan: Plan, film: EpisodeFilm
 ) -> Iterator[tuple[int, Outcome]]:
     """Carry a plan out by the real nodes."""
     from dit_policy_ros.cli.evaluate_ros import ros_episodes

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image, JointState
 
-from dit_policy_ros.cli.evaluation_film import CAMERA, FailureFilm
+from dit_policy_ros.cli.evaluation_film import CAMERA, EpisodeFilm
 from dit_policy_ros.cli.session import Session, SessionError, ros_environment, running_session
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros import qos
@@ -26,7 +26,7 @@ def ros_episodes(
     parameters: Mapping[str, str],
     sim_parameters: Mapping[str, str],
     logs: Path,
-    film: FailureFilm,
+    film: EpisodeFilm,
 ) -> Iterator[tuple[int, Outcome]]:
     """Carry out one task after the other; yields seeds and what came of them.
 
@@ -60,7 +60,7 @@ def ros_episodes(
 class _View:
     """The newest of what the nodes publish."""
 
-    def __init__(self, session: Session, film: FailureFilm) -> None:
+    def __init__(self, session: Session, film: EpisodeFilm) -> None:
         self._film = film
         self.status: PolicyStatus | None = None
         self.referee: dict[str, str] = {}

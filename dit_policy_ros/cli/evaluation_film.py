@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps on film what went wrong in an evaluation."""
+"""Films the episodes of an evaluation: what went wrong as videos, what went well as a row of pictures."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.cli.demo_video import FPS, DemoVideo
+from dit_policy_ros.cli.evaluation_sheet import TaskSheet
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.suite import Task
 from dit_policy_ros.sim.trial import Act, Outcome
@@ -16,17 +17,20 @@ from dit_policy_ros.sim.trial import Act, Outcome
 CAMERA = "top"
 
 
-class FailureFilm:
-    """Films every episode and keeps the first few failures of each task as MP4.
+class EpisodeFilm:
+    """Films every episode and keeps the first few failures of each task as MP4, and pictures of a success.
 
     Args:
         folder: where they go.
         most: videos per task; 0 films nothing.
+        sheet: gets the pictures of episodes that succeeded.
         before: tasks and seeds of episodes of the same evaluation that were filmed earlier.
     """
 
-    def __init__(self, folder: Path, most: int, before: Iterable[tuple[Task, int]] = ()) -> None:
-        self._folder, self._most = folder, most
+    def __init__(
+        self, folder: Path, most: int, sheet: TaskSheet, before: Iterable[tuple[Task, int]] = ()
+    ) -> None:
+        self._folder, self._most, self._sheet = folder, most, sheet
         self._frames: list[tuple[int, NDArray[np.uint8]]] = []
         self._kept: Counter[str] = Counter()
         self.paths: list[Path] = []
@@ -52,6 +56,8 @@ class FailureFilm:
     def end(self, outcome: Outcome, seed: int) -> None:
         """The episode's outcome decides whether it is kept."""
         task = outcome.task.instruction
+        if outcome.success:
+            self._sheet.add(task, [image for _, image in self._frames])
         if outcome.success or not self._frames or self._kept[task] >= self._most:
             return
         self._kept[task] += 1

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -124,7 +125,12 @@ def test_the_ends_of_the_scale(
     assert found["mode"] == "lock-step" and (tmp_path / "table.md").read_text().count("\n") == 4
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("success.png", "confusion.png"))
     assert len(found["videos"]) == (2 if actor == "still" else 0), "one failure of each task is kept"
+    sheet = cv2.imread(str(tmp_path / "sheet.jpg"))
+    if actor == "operator":
+        assert sheet.shape == (2 * (20 + 120), 7 * 160, 3), "a row of pictures under the name of each task"
+        assert np.abs(sheet[20:140, :160].astype(int) - sheet[20:140, -160:]).max() > 100, "the arm moved"
     if actor == "still":
+        assert sheet is None, "nothing succeeded"
         with av.open(found["videos"][0]) as video:
             seconds = float(video.streams.video[0].duration * video.streams.video[0].time_base)
         assert seconds == pytest.approx(Touch.time_limit, abs=0.2)

@@ -61,7 +61,8 @@ def infer(policy: DiTRuntime, seed: int = 5, task: str = TASKS[0]) -> np.ndarray
 )
 def test_a_scale_of_one_is_off_and_free(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = save(tmp_path / "c", **options)
-    plain, off = load_policy(folder, backend="eager"), load_policy(folder, backend="eager", guidance_scale=1.0)
+    plain = load_policy(folder, backend="eager")
+    off = load_policy(folder, backend="eager", guidance_scale=1.0)
     calls = [Calls(p.engine.denoiser or p.module.noise_predictor) for p in (plain, off)]
     texts = [Calls(p.module.observation_encoder.text_encoder) for p in (plain, off)]
     np.testing.assert_array_equal(infer(off), infer(plain))
