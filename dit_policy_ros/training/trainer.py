@@ -13,6 +13,7 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from numpy.typing import NDArray
 from torch import Tensor
@@ -44,6 +45,8 @@ class Progress:
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """Where and in which precision training computes; TrainingError where the machine cannot."""
+    # accelerate keeps the precision of a process's first training for all others, and refuses another.
+    AcceleratorState._reset_state()
     try:
         result = Accelerator(
             cpu=config.device == "cpu",

@@ -216,29 +216,23 @@ def test_held_out_frames_are_scored_by_their_features() -> None:
 
 
 def test_half_precision_computes_in_it_and_keeps_float32_weights() -> None:
-    from accelerate.state import AcceleratorState
+    trainer(TrainConfig(steps=3, device="cpu"))  # in full precision: another run's choice binds nobody
+    training = trainer(TrainConfig(steps=3, batch_size=8, mixed_precision="bf16", device="cpu"))
+    seen: set[torch.dtype] = set()
+    fused: set[bool] = set()
 
-    AcceleratorState._reset_state(reset_partial_state=True)  # the precision is a process's, set once
-    try:
-        training = trainer(TrainConfig(steps=3, batch_size=8, mixed_precision="bf16", device="cpu"))
-        seen: set[torch.dtype] = set()
-        fused: set[bool] = set()
+    def look(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        seen.add(output.dtype)
+        fused.add(torch.backends.cuda.flash_sdp_enabled())
 
-        def look(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
-            seen.add(output.dtype)
-            fused.add(torch.backends.cuda.flash_sdp_enabled())
-
-        training.policy.noise_predictor.output_proj.register_forward_hook(look)
-        losses, network = run(training)
-        assert seen == {torch.bfloat16} and np.isfinite(losses).all()
-        assert fused == {False}, "the gradient of the CPU's fused attention is slow in bf16"
-        assert torch.backends.cuda.flash_sdp_enabled(), "only while training computes"
-        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-        AcceleratorState._reset_state(reset_partial_state=True)
-        with pytest.raises(TrainingError, match="mixed_precision 'fp16': expected a GPU"):
-            trainer(TrainConfig(steps=3, mixed_precision="fp16", device="cpu"))
-    finally:
-        AcceleratorState._reset_state(reset_partial_state=True)
+    training.policy.noise_predictor.output_proj.register_forward_hook(look)
+    losses, network = run(training)
+    assert seen == {torch.bfloat16} and np.isfinite(losses).all()
+    assert fused == {False}, "the gradient of the CPU's fused attention is slow in bf16"
+    assert torch.backends.cuda.flash_sdp_enabled(), "only while training computes"
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    with pytest.raises(TrainingError, match="mixed_precision 'fp16': expected a GPU"):
+        trainer(TrainConfig(steps=3, mixed_precision="fp16", device="cpu"))
 
 
 def test_absolute_errors_follow_the_middle_of_demonstrations_that_differ() -> None:
