@@ -320,6 +320,7 @@ def test_bfloat16_is_near_float32_where_the_hardware_has_it(
     assert 0.0 < difference < 0.02 * 1.5
 
 
+@pytest.mark.slow
 def test_a_compiled_step_equals_the_eager_one_and_is_compiled_before_use(tmp_path: Path) -> None:
     options = DDIM | {"num_layers": 1, "horizon": 4, "n_action_steps": 3}
     folder = save_tiny(tmp_path / "checkpoint", tiny_config(cameras=0, **options))
