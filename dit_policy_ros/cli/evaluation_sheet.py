@@ -50,7 +50,8 @@ class TaskSheet:
                 parts += [title, row]
         if parts:
             width = min(part.shape[1] for part in parts)
-            cv2.imwrite(str(path), np.concatenate([part[:, :width] for part in parts]))
+            whole = np.concatenate([part[:, :width] for part in parts])
+            cv2.imwrite(str(path), whole, [cv2.IMWRITE_JPEG_QUALITY, 80])
         return bool(parts)
 
     def _path(self, instruction: str) -> Path:
