@@ -2,6 +2,7 @@
 """The episodes of an evaluation, each written down when it ends, so that hours of them are not lost."""
 
 import dataclasses
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -27,30 +28,42 @@ class EpisodeLog:
             resume: whether to keep the episodes that the folder holds; without, they are overwritten.
 
         Raises:
-            DitPolicyError: the folder holds episodes of something else, or a file that is no such log.
+            DitPolicyError: the folder holds episodes of something else, or a file that is no such log, or
+                another evaluation writes to it.
         """
         self.outcomes: dict[tuple[Task, int], Outcome] = {}
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / EPISODES_FILE
+        self._file = path.open("a")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
+        except BlockingIOError as error:
+            self._file.close()
+            raise DitPolicyError(
+                f"{path}: another evaluation is writing to it. Wait for it, or choose another --output"
+            ) from error
         # Without a last line that was cut off: every one ends with a newline.
         kept = path.read_bytes().rpartition(b"\n")[0] if resume and path.is_file() else b""
         if kept:
             self._read(path, kept.decode(errors="replace").split("\n"), json.loads(json.dumps(facts)))
             os.truncate(path, len(kept) + 1)  # what was kept is not written again: nothing can lose it
         else:
-            path.write_text(json.dumps(facts) + "\n")
-        self._file = path.open("a")
+            os.truncate(path, 0)
+            self._write(facts)
 
     def add(self, seed: int, outcome: Outcome) -> None:
         """An episode has ended."""
         self.outcomes[outcome.task, seed] = outcome
         row = dataclasses.asdict(outcome) | {"task": outcome.task.instruction, "seed": seed}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        self._write(row)
 
     def close(self) -> None:
         """No more episodes."""
         self._file.close()
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
 
     def _read(self, path: Path, lines: list[str], facts: Mapping[str, Any]) -> None:
         try:

@@ -37,22 +37,19 @@ class TaskSheet:
         self._folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.concatenate(small, axis=1)[..., ::-1])
 
-    def write(self, instructions: Iterable[str], path: Path) -> bool:
-        """Write the rows there are below one another; whether there was any."""
+    def write(self, instructions: Iterable[str], path: Path) -> None:
+        """Write the rows that there are below one another; without any there is no picture."""
+        path.unlink(missing_ok=True)  # of an earlier evaluation
         parts = []
         for instruction in instructions:
-            row = cv2.imread(str(self._path(instruction)))
-            if row is not None:
+            if self._path(instruction).is_file():
+                row = cv2.imread(str(self._path(instruction)))
                 title = np.full((_TITLE, row.shape[1], 3), 255, np.uint8)
-                cv2.putText(
-                    title, instruction, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA
-                )
+                font, black = cv2.FONT_HERSHEY_SIMPLEX, (0, 0, 0)
+                cv2.putText(title, instruction, (4, 15), font, 0.5, black, 1, cv2.LINE_AA)
                 parts += [title, row]
         if parts:
-            width = min(part.shape[1] for part in parts)
-            whole = np.concatenate([part[:, :width] for part in parts])
-            cv2.imwrite(str(path), whole, [cv2.IMWRITE_JPEG_QUALITY, 80])
-        return bool(parts)
+            cv2.imwrite(str(path), np.concatenate(parts), [cv2.IMWRITE_JPEG_QUALITY, 80])
 
     def _path(self, instruction: str) -> Path:
         return self._folder / f"{instruction.replace(' ', '_')}.png"

@@ -11,7 +11,7 @@ from dit_policy_ros.core.continuation import Continuation
 from dit_policy_ros.core.step_budget import StepBudget
 
 BACKENDS = ("auto", "plain", "eager", "traced", "compiled", "cuda_graphs")
-"""How networks run: as trained; restructured; compiled; captured once and replayed. docs/inference.md."""
+"""How networks run: as trained; restructured; recorded; compiled; captured. docs/inference.md."""
 DTYPES = ("float32", "bfloat16", "float16")
 """Number formats that they run in."""
 

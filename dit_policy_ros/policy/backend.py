@@ -9,8 +9,9 @@ from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.policy_protocol import BACKENDS, DTYPES
 
 TRACED_UP_TO = 20_000_000
-"""Parameters of a policy up to which a trace is the fastest form on a CPU: it spares the calls of operations,
-but not the passes that weights laid out by oneDNN spare a large network (bench/bench_inference.py)."""
+"""Parameters of a policy up to which a trace is taken to be the fastest form on a CPU: it spares the calls of
+operations, but not the passes that weights laid out by oneDNN spare a large network. Measured well below,
+where it wins, and well above, where it loses (bench/bench_inference.py); the turn was not looked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,7 @@ def test_the_ends_of_the_scale(
     tasks = [Touch("left", "red").instruction, RED.instruction]
     arguments = ["--actor", actor, "--episodes", "2", "--tasks", *tasks, "--output", str(tmp_path)]
     arguments += ["--videos", "1"]
+    (tmp_path / "sheet.jpg").write_text("of an earlier evaluation")
     assert main(arguments) == 0
     found = json.loads((tmp_path / "summary.json").read_text())
     assert found["success_rate"] == rate and [each["instruction"] for each in found["tasks"]] == tasks

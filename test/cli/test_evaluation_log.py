@@ -30,6 +30,16 @@ def test_what_ended_is_read_back(tmp_path: Path) -> None:
     assert not EpisodeLog(tmp_path, FACTS, resume=True).outcomes
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_two_evaluations_do_not_write_to_one_log(tmp_path: Path, resume: bool) -> None:
+    log = EpisodeLog(tmp_path, FACTS, resume=False)
+    log.add(7, DONE)
+    with pytest.raises(DitPolicyError, match="another evaluation is writing to it"):
+        EpisodeLog(tmp_path, FACTS, resume=resume)
+    log.close()
+    assert list(EpisodeLog(tmp_path, FACTS, resume=True).outcomes) == [(TASK, 7)], "and nothing is lost"
+
+
 def test_a_line_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
     log = EpisodeLog(tmp_path, FACTS, resume=False)
     for seed in (1, 2):
