@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast inference is: ours beside LeRobot's on the same weights, and beside what the processor can do.
 
-One process, taking turns, the same threads, inputs and noise. The bound is measured in the same run: the
-matrix products that remain after the restructuring, in the same shapes, and the bytes of the conditioning's
-weights, read once per inference. bench/README.md explains the figures.
+One process, taking turns, the same device, threads, inputs and noise. On a CPU the bound is measured in the
+same run: the matrix products that remain after the restructuring, in the same shapes, and the bytes of the
+conditioning's weights, read once per inference. bench/README.md explains the figures.
 """
 
 import argparse
@@ -42,12 +42,14 @@ def percentiles(values: np.ndarray) -> Figures:
 
 
 def compare(
-    model: Model, variants: Sequence[str], steps: int, scheduler: str, rounds: int, bound: Bound
+    model: Model, variants: Sequence[str], steps: int, scheduler: str, rounds: int, bound: Bound | None
 ) -> Figures:
-    """Whole chunks and the denoising loop alone, variants of ours and LeRobot's."""
+    """Whole chunks and the denoising loop alone, of variants and of LeRobot; no bound of a GPU is known."""
     theirs = model.theirs(scheduler, steps)
     options = {variant: dict(zip(("backend", "dtype"), variant.split(), strict=True)) for variant in variants}
     ours = {variant: model.ours(scheduler, steps, **options[variant]) for variant in variants}
+    for policy in ours.values():
+        policy.warm_up(3)
     unseen = [model.observation(seed) for seed in range(rounds + 1)]
     calls: dict[str, Callable[[int], object]] = {"lerobot": lambda i: theirs.chunk(*unseen[i])}
     for variant, policy in ours.items():
@@ -71,12 +73,13 @@ def compare(
         group, dtype = figures[variant], options[variant]["dtype"]
         for kind, measured in (("chunk", whole), ("chunk_sharing_frames", sharing), ("denoising_loop", loop)):
             group[f"{kind}_ratio"] = float(np.median(measured["lerobot"]) / np.median(measured[variant]))
-        for kind, least in (
-            ("chunk", bound.chunk(dtype, model.frames, steps)),
-            ("denoising_loop", bound.loop(dtype, steps)),
-        ):
-            group[f"{kind}_bound"] = least
-            group[f"{kind}_fraction_of_bound"] = least / group[kind]["p50"]
+        if bound is not None:
+            for kind, least in (
+                ("chunk", bound.chunk(dtype, model.frames, steps)),
+                ("denoising_loop", bound.loop(dtype, steps)),
+            ):
+                group[f"{kind}_bound"] = least
+                group[f"{kind}_fraction_of_bound"] = least / group[kind]["p50"]
         group["max_abs_difference"] = model.difference(theirs, ours[variant])
         group["description"] = ours[variant].description
     return figures
@@ -84,14 +87,15 @@ def compare(
 
 def line(name: str, figures: Figures) -> str:
     """One row of the table that is printed."""
-    row = f"  {name:<14} chunk {figures['chunk']['p50'] * 1e3:7.1f} ms"
+    row = f"  {name:<20} chunk {figures['chunk']['p50'] * 1e3:7.1f} ms"
     row += f"  sharing frames {figures['chunk_sharing_frames']['p50'] * 1e3:7.1f} ms"
     row += f"  loop {figures['denoising_loop']['p50'] * 1e3:7.1f} ms"
     if "chunk_ratio" in figures:
         ratios = (figures[f"{kind}_ratio"] for kind in ("chunk", "chunk_sharing_frames", "denoising_loop"))
-        fractions = (figures[f"{kind}_fraction_of_bound"] for kind in ("chunk", "denoising_loop"))
         row += "   " + " ".join(f"x{ratio:.2f}" for ratio in ratios)
-        row += "   of the bound: chunk {:.0%}, loop {:.0%}".format(*fractions)
+        if "chunk_bound" in figures:
+            fractions = (figures[f"{kind}_fraction_of_bound"] for kind in ("chunk", "denoising_loop"))
+            row += "   of the bound: chunk {:.0%}, loop {:.0%}".format(*fractions)
         row += f"   max abs difference {figures['max_abs_difference']:.1e}"
     return row
 
@@ -102,6 +106,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("out/bench/inference.json"))
     parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="the small model only")
     parser.add_argument(
         "--processor-time",
@@ -113,31 +118,45 @@ def main() -> int:
     if arguments.processor_time:
         if arguments.threads != 1:
             parser.error("--processor-time: expected --threads 1, as threads that wait spend time too")
+        if arguments.device != "cpu":
+            parser.error("--processor-time: expected --device cpu, as a GPU is waited for")
         use_processor_time()
     torch.set_num_threads(arguments.threads)
+    is_gpu = arguments.device != "cpu"
     results: Figures = {
+        "device": torch.cuda.get_device_name() if is_gpu else "cpu",
         "threads": arguments.threads,
         "processor_time": arguments.processor_time,
         "torch": torch.__version__,
     }
     with tempfile.TemporaryDirectory() as folder:
-        models = [small_model(Path(folder))]
+        models = [small_model(Path(folder), arguments.device)]
         if not arguments.quick:
-            models.append(lerobot_default(Path(folder)))
+            models.append(lerobot_default(Path(folder), arguments.device))
         for model in models:
-            variants, dtypes = ["eager float32", "traced float32"], ["float32"]
-            if has_fast_bfloat16():
-                variants.append("eager bfloat16")
-                dtypes.append("bfloat16")
-            bound = measure_bound(model.config, model.vision, dtypes)
-            results[model.name] = {"bound": bound.figures}
+            bound, results[model.name] = None, {}
+            if is_gpu:
+                variants = [
+                    "eager float32",
+                    *(f"cuda_graphs {d}" for d in ("float32", "bfloat16", "float16")),
+                ]
+            else:
+                variants, dtypes = ["eager float32", "traced float32"], ["float32"]
+                if has_fast_bfloat16():
+                    variants.append("eager bfloat16")
+                    dtypes.append("bfloat16")
+                bound = measure_bound(model.config, model.vision, dtypes)
+                results[model.name]["bound"] = bound.figures
             for scheduler, steps in (("DDIM", 10), ("DDPM", 100)):
                 key = f"{scheduler.lower()}{steps}"
                 figures = compare(model, variants, steps, scheduler, arguments.rounds, bound)
                 results[model.name][key] = figures
-                print(f"{model.name}, {scheduler}, {steps} steps, {arguments.threads} threads")
+                where = results["device"] if is_gpu else f"{arguments.threads} threads"
+                print(f"{model.name}, {scheduler}, {steps} steps, {where}")
                 for name in ("lerobot", *variants):
                     print(line(name, figures[name]), flush=True)
+    if is_gpu:
+        results["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
     results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")

@@ -98,7 +98,8 @@ def ours(work: Path, options: argparse.Namespace, number: int) -> tuple[list[flo
     output = work / f"ours_{number}"
     arguments = ["--dataset", work / "data", "--init", work / "checkpoint", "--output", output]
     arguments += ["--steps", options.steps, "--batch-size", options.batch_size, "--log-every", WINDOW]
-    arguments += ["--ema-decay", 0, "--instruction-dropout", 0, "--no-balance-tasks", "--device", "cpu"]
+    arguments += ["--ema-decay", 0, "--instruction-dropout", 0, "--no-balance-tasks"]
+    arguments += ["--device", "cpu" if options.device == "cpu" else "auto"]
     command = [sys.executable, "-m", "dit_policy_ros.cli.train", *map(str, arguments)]
     _, memory = run(command, options.threads)
     lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
@@ -109,7 +110,7 @@ def lerobots(work: Path, options: argparse.Namespace, number: int, workers: int)
     """The same of `lerobot-train`, with as many processes that read data."""
     arguments = [
         f"--policy.path={work / 'checkpoint'}",
-        "--policy.device=cpu",
+        f"--policy.device={options.device}",
         "--policy.push_to_hub=false",
         "--dataset.repo_id=local/data",
         f"--dataset.root={work / 'data'}",
@@ -137,6 +138,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50, help="of each run")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--episodes", type=int, default=20, help="demonstrations")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     speed: dict[str, list[float]] = {"ours": [], "lerobot_workers_0": [], "lerobot_workers_4": []}

@@ -38,11 +38,16 @@ Observation = tuple[dict[str, NDArray[np.uint8]], NDArray[np.float32]]
 class Theirs:
     """LeRobot's policy on a checkpoint of ours."""
 
-    def __init__(self, folder: Path, scheduler: str, steps: int, task: str) -> None:
+    def __init__(self, folder: Path, device: str, scheduler: str, steps: int, task: str) -> None:
         config: Any = PreTrainedConfig.from_pretrained(folder)
         config.noise_scheduler_type, config.num_inference_steps = scheduler, steps
+        config.device = device
         self.policy: Any = MultiTaskDiTPolicy.from_pretrained(folder, config=config, strict=True).eval()
-        self.before, self.after = make_pre_post_processors(config, pretrained_path=str(folder))
+        self.before, self.after = make_pre_post_processors(
+            config,
+            pretrained_path=str(folder),
+            preprocessor_overrides={"device_processor": {"device": device}},
+        )
         self.task = task
 
     def batch(self, images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32]) -> dict[str, Any]:
@@ -62,7 +67,8 @@ class Theirs:
 
     def loop(self) -> Callable[[], Tensor]:
         """The denoising loop alone."""
-        observation = torch.randn(1, self.policy.observation_encoder.conditioning_dim)
+        width, device = self.policy.observation_encoder.conditioning_dim, self.policy.config.device
+        observation = torch.randn(1, width, device=device)
 
         def run() -> Tensor:
             with torch.inference_mode():
@@ -80,6 +86,7 @@ class Model:
     config: PolicyConfig
     vision: CLIPVisionConfig
     task: str
+    device: str
 
     @property
     def frames(self) -> int:
@@ -90,6 +97,7 @@ class Model:
         """Our policy."""
         return load_policy(
             self.folder,
+            self.device,
             noise_scheduler_type=scheduler,
             num_inference_steps=steps,
             dtype=dtype,
@@ -98,7 +106,7 @@ class Model:
 
     def theirs(self, scheduler: str, steps: int) -> Theirs:
         """LeRobot's policy."""
-        return Theirs(self.folder, scheduler, steps, self.task)
+        return Theirs(self.folder, self.device, scheduler, steps, self.task)
 
     def observation(self, seed: int) -> Observation:
         """Frames that no other seed has."""
@@ -121,7 +129,7 @@ class Model:
 
     def loop(self, policy: DiTRuntime) -> Callable[[], Tensor]:
         """Our denoising loop alone, the observation's half of the conditioning included."""
-        observation = torch.randn(1, policy.module.observation_encoder.output_dim)
+        observation = torch.randn(1, policy.module.observation_encoder.output_dim, device=policy.device)
 
         def run() -> Tensor:
             with torch.inference_mode():
@@ -142,7 +150,7 @@ class Model:
         return float((got[:, first : first + self.config.n_action_steps] - expected).abs().max())
 
 
-def small_model(folder: Path) -> Model:
+def small_model(folder: Path, device: str) -> Model:
     """The network of ``train --network small``, one camera; LeRobot loads it too. All weights are random."""
     config = demo_config({"top": (240, 320)}, 14, 14)
     torch.manual_seed(0)
@@ -150,10 +158,10 @@ def small_model(folder: Path) -> Model:
     _open_gates(policy.eval())
     facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
     written = write_checkpoint(folder / "small", policy, _unit_stats(config), facts, tokenizer)
-    return Model("small", relocate(written), config, vision_of(policy), TASKS[0])
+    return Model("small", relocate(written), config, vision_of(policy), TASKS[0], device)
 
 
-def lerobot_default(folder: Path) -> Model:
+def lerobot_default(folder: Path, device: str) -> Model:
     """LeRobot's defaults: ViT-B/16, two cameras, two observation steps, 14 joints; all weights random."""
     tokenizer = read_checkpoint(default_checkpoint()).clip.tokenizer
     images = {f"{IMAGE_PREFIX}cam{i}": Feature(FeatureType.VISUAL, (3, 240, 320)) for i in range(2)}
@@ -175,7 +183,7 @@ def lerobot_default(folder: Path) -> Model:
     _open_gates(policy)
     facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
     written = write_checkpoint(folder / "default", policy, _unit_stats(config), facts, tokenizer)
-    return Model("default", relocate(written), config, vision, TASKS[0])
+    return Model("default", relocate(written), config, vision, TASKS[0], device)
 
 
 def _open_gates(policy: DiTPolicy) -> None:

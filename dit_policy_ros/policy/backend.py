@@ -8,6 +8,7 @@ import torch
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.policy_protocol import BACKENDS, DTYPES
 
+CPU = torch.device("cpu")
 TRACED_UP_TO = 20_000_000
 """Parameters of a policy up to which a trace is taken to be the fastest form on a CPU: it spares the calls of
 operations, but not the passes that weights laid out by oneDNN spare a large network. Measured well below,
@@ -62,20 +63,21 @@ def choose_backend(name: str, dtype: str, device: torch.device, parameters: int)
     return Backend(fastest if name == "auto" else name, getattr(torch, dtype))
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware."""
+def has_fast_bfloat16(device: torch.device = CPU) -> bool:
+    """Whether a device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _missing_hardware(dtype: str, device: torch.device) -> str | None:
     if dtype == "float32":
         return None
-    if device.type == "cuda":
-        if dtype == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            return "this GPU is older than Ampere and has no bfloat16"
-        return None
+    is_cuda = device.type == "cuda"
     if dtype == "float16":
-        return "on a CPU it would be slower than float32"
-    if has_fast_bfloat16():
+        return None if is_cuda else "on a CPU it would be slower than float32"
+    if has_fast_bfloat16(device):
         return None
+    if is_cuda:
+        return "this GPU is older than Ampere and has no bfloat16"
     return "this CPU has neither avx512_bf16 nor amx_bf16, so it would be slower than float32"

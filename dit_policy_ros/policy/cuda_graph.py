@@ -12,7 +12,8 @@ WARM_UP_RUNS = 3  # before a capture, so that libraries have chosen their kernel
 class CapturedFunction:
     """A function of tensors, captured with fixed shapes and replayed with new values.
 
-    What it draws from torch's global generator is drawn anew in every replay.
+    What it draws from torch's global generator is drawn anew in every replay, and is what it would have drawn
+    uncaptured.
     """
 
     def __init__(self, function: Callable[..., Tensor], *examples: Tensor) -> None:
@@ -25,14 +26,15 @@ class CapturedFunction:
         self._inputs = [example.clone() for example in examples]
         device = self._inputs[0].device
         aside = torch.cuda.Stream(device)
-        aside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP_RUNS):
-                function(*self._inputs)
-        torch.cuda.current_stream(device).wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._output = function(*self._inputs)
+        with torch.cuda.device(device), torch.random.fork_rng(devices=[device]):
+            aside.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UP_RUNS):
+                    function(*self._inputs)
+            torch.cuda.current_stream(device).wait_stream(aside)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._output = function(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The function's value; the tensor is the caller's."""

@@ -96,6 +96,11 @@ class Engine:
         self._loop = None
         self.objective = make_objective(self.objective.config.with_overrides({"sampling_steps": steps}))
 
+    def capture(self) -> None:
+        """On a GPU, record the vision networks for as many frames as may come: not while a robot waits."""
+        if self.backend.name == "cuda_graphs" and self.policy.config.image_features:
+            self.frames.warm_up()
+
     def sample(
         self, observation: Tensor, noise: Tensor | None = None, known: KnownActions | None = None
     ) -> Tensor:

@@ -8,7 +8,7 @@ Shapes: I observation steps whose images are read, N cameras, P tokens per image
 """
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -55,6 +55,15 @@ class FrameEncoder:
     def clear(self) -> None:
         """Forget everything."""
         self._features.clear()
+
+    def warm_up(self) -> None:
+        """Run each network on every number of frames that an observation may bring it; nothing is kept."""
+        config = self._encoder.config
+        shape = next(iter(config.image_features.values())).shape  # 3, height, width
+        frame = self._encoder.resize_and_crop(torch.zeros(1, *shape, device=self._device))
+        for network, cameras in Counter(self._networks.values()).items():
+            for count in range(1, (self._batch or cameras * config.read_image_steps) + 1):
+                self._encoder.features(network, frame.expand(count, -1, -1, -1))
 
     def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         """See to it that frames are known: per camera uint8 (any number, H, W, 3); some cameras or all."""

@@ -243,6 +243,8 @@ def test_a_warm_start_takes_the_steps_that_were_asked_for(folder: Path) -> None:
     assert len(calls) == 10, "nothing to start from yet"
     policy.predict(images, state, TASKS[0], previous=Continuation(np.zeros((8, 4)), committed=2))
     assert len(calls) == 13
+    policy.warm_up(3)
+    assert len(calls) == 13 + 10 + 2 * 3, "both kinds of chunk have run before a robot waits for one"
 
 
 @pytest.mark.parametrize(

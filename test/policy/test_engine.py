@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny_policy import TASKS, random_observation, random_stats, save_tiny, tiny_config, tiny_tokenizer
-from tiny_variants import CONDITIONINGS, shaken_policy, variant_config
+from tiny_policy import TASKS, random_observation, save_tiny, tiny_config
+from tiny_variants import DDIM, FLOW, VARIANTS, infer, save, shaken_policy, variant_config, variant_name
 from transformers import CLIPVisionConfig
 
 from dit_policy_ros.core.continuation import Continuation
 from dit_policy_ros.core.errors import CheckpointError, StreamError
 from dit_policy_ros.policy import load_policy, packed_linear
 from dit_policy_ros.policy.backend import TRACED_UP_TO, choose_backend
-from dit_policy_ros.policy.checkpoint import CheckpointFacts
-from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.compiled_network import CompiledNetwork
 from dit_policy_ros.policy.fast_adaln import FactorisedDenoiser
 from dit_policy_ros.policy.fast_clip import FastClip
@@ -31,44 +29,8 @@ from dit_policy_ros.policy.vision import VisionEncoder
 TOLERANCE = 1e-5  # robot units; the widest span of the made-up statistics is 1.5
 
 
-def save(folder: Path, **options: Any) -> Path:
-    """A checkpoint whose weights are random everywhere, adaLN gates included."""
-    config = variant_config(**options)
-    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS, instruction_dropout=0.1)
-    return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
-
-
-def infer(policy: DiTRuntime, observation: int = 0, task: str = TASKS[0], seed: int = 5) -> NDArray:
-    images, state = random_observation(policy.checkpoint.config, observation)
-    torch.manual_seed(seed)
-    return policy.predict(images, state, task)
-
-
-DDIM = {"noise_scheduler_type": "DDIM", "num_inference_steps": 4}
-FLOW = {"objective": "flow_matching"}
-
-
 @pytest.mark.parametrize("scale", [1.0, 2.5])
-@pytest.mark.parametrize(
-    "options",
-    [
-        *({"conditioning": c, "image_tokens": "all"} | DDIM for c in CONDITIONINGS),
-        {"conditioning": "cross_attention", "image_tokens": "pooled"} | FLOW,
-        {},
-        {"prediction_type": "sample"},
-        DDIM | {"prediction_type": "sample", "clip_sample_range": 0.5},
-        FLOW,
-        FLOW | {"integration_method": "rk4", "sigma_min": 0.1},
-        {"cameras": 3, "use_separate_rgb_encoder_per_camera": True, "n_obs_steps": 3},
-        {"cameras": 0, "n_obs_steps": 1},
-        {"use_rope": False, "use_positional_encoding": True},
-        {"use_rope": False},
-        {"observation_layers": 2, "cameras": 2} | DDIM,
-        {"use_positional_encoding": True, "hidden_dim": 24, "num_heads": 3, "num_layers": 3},
-        *({"vision_encoder_family": f, "cameras": 2} | DDIM for f in ("dinov2", "dinov3", "siglip")),
-    ],
-    ids=lambda options: " ".join(map(str, options.values())) if isinstance(options, dict) else str(options),
-)
+@pytest.mark.parametrize("options", VARIANTS, ids=variant_name)
 def test_every_variant_equals_the_networks_as_trained(
     tmp_path: Path, options: dict[str, Any], scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +92,22 @@ def test_frames_can_be_encoded_ahead(folder: Path) -> None:
     np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
     with pytest.raises(StreamError, match="expected the checkpoint's cameras"):
         policy.encode({})
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_every_number_of_frames_that_may_come_can_be_tried_first(tmp_path: Path, separate: bool) -> None:
+    """What is recorded for a number of frames must have been before a robot waits for it."""
+    options = DDIM | {"cameras": 3, "use_separate_rgb_encoder_per_camera": separate}
+    policy = load_policy(save(tmp_path / "checkpoint", **options), backend="eager")
+    seen: list[list[int]] = []
+    for network in dict.fromkeys(policy.engine.frames._networks.values()):
+        counts: list[int] = []
+        seen.append(counts)
+        network.register_forward_hook(lambda _, inputs, __, counts=counts: counts.append(len(inputs[0])))
+    with torch.inference_mode():
+        policy.engine.frames.warm_up()
+    assert seen == ([[1, 2]] * 3 if separate else [[1, 2, 3, 4, 5, 6]])
+    assert policy.engine.frames.encoded == 0 and not policy.engine.frames._features
 
 
 def test_one_changed_pixel_makes_another_frame(folder: Path) -> None:

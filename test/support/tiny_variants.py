@@ -1,13 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny policies with other vision encoders and conditionings than LeRobot has."""
+"""Tiny policies of every kind, those with encoders and conditionings that LeRobot does not have included."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_policy import SIDE, TOKENS, tiny_config, tiny_tokenizer
+from numpy.typing import NDArray
+from tiny_policy import (
+    SIDE,
+    TASKS,
+    TOKENS,
+    random_observation,
+    random_stats,
+    tiny_config,
+    tiny_tokenizer,
+)
 
+from dit_policy_ros.policy.checkpoint import CheckpointFacts
+from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.runtime import DiTRuntime
 from dit_policy_ros.policy.vision import FAMILIES, VisionConfig
 from dit_policy_ros.training.tiny_clip import tiny_text_config
 
@@ -16,6 +29,30 @@ PATCHES = (SIDE // PATCH) ** 2
 WIDTH = 16
 CONDITIONINGS = ("adaln", "cross_attention", "in_context", "joint")
 TOKEN_CONDITIONINGS = CONDITIONINGS[1:]
+DDIM = {"noise_scheduler_type": "DDIM", "num_inference_steps": 4}
+FLOW = {"objective": "flow_matching"}
+VARIANTS: tuple[dict[str, Any], ...] = (
+    *({"conditioning": c, "image_tokens": "all"} | DDIM for c in CONDITIONINGS),
+    {"conditioning": "cross_attention", "image_tokens": "pooled"} | FLOW,
+    {},
+    {"prediction_type": "sample"},
+    DDIM | {"prediction_type": "sample", "clip_sample_range": 0.5},
+    FLOW,
+    FLOW | {"integration_method": "rk4", "sigma_min": 0.1},
+    {"cameras": 3, "use_separate_rgb_encoder_per_camera": True, "n_obs_steps": 3},
+    {"cameras": 0, "n_obs_steps": 1},
+    {"use_rope": False, "use_positional_encoding": True},
+    {"use_rope": False},
+    {"observation_layers": 2, "cameras": 2} | DDIM,
+    {"use_positional_encoding": True, "hidden_dim": 24, "num_heads": 3, "num_layers": 3},
+    *({"vision_encoder_family": f, "cameras": 2} | DDIM for f in ("dinov2", "dinov3", "siglip")),
+)
+"""Options that between them reach every part of the networks and of the samplers."""
+
+
+def variant_name(options: object) -> str:
+    """Names one of VARIANTS in a test's report."""
+    return " ".join(map(str, options.values())) if isinstance(options, dict) else str(options)
 
 
 def tiny_architecture(family: str) -> VisionConfig:
@@ -53,3 +90,17 @@ def shaken_policy(config: PolicyConfig, seed: int = 0) -> DiTPolicy:
         for parameter in policy.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return policy.eval()
+
+
+def save(folder: Path, **options: Any) -> Path:
+    """A checkpoint whose weights are random everywhere, adaLN gates included."""
+    config = variant_config(**options)
+    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS, instruction_dropout=0.1)
+    return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
+
+
+def infer(policy: DiTRuntime, observation: int = 0, task: str = TASKS[0], seed: int = 5) -> NDArray:
+    """A chunk for made-up input; what is drawn is a function of ``seed``."""
+    images, state = random_observation(policy.checkpoint.config, observation)
+    torch.manual_seed(seed)
+    return policy.predict(images, state, task)
