@@ -37,11 +37,13 @@ _STATS = "stats."
 type ImageStats = list[dict[str, torch.Tensor]]  # "mean" and "std" (3, 1, 1) of each of CAMERAS
 
 
-def vision_stage(work: Path, stills: Stills, steps: int) -> tuple[VisionEncoder, ImageStats]:
-    """A vision encoder that knows where the cubes are, and the image statistics that it wants."""
+def vision_stage(
+    work: Path, stills: Stills, steps: int, device: torch.device
+) -> tuple[VisionEncoder, ImageStats]:
+    """A vision encoder that knows where the cubes are, on the CPU, and the image statistics that it wants."""
     path = work / "vision.safetensors"
     torch.manual_seed(0)
-    encoder = demo_vision_encoder()
+    encoder = demo_vision_encoder().to(device)
     if not path.is_file():
         stats = [
             {
@@ -55,7 +57,7 @@ def vision_stage(work: Path, stills: Stills, steps: int) -> tuple[VisionEncoder,
         def pictures(numbers: np.ndarray) -> torch.Tensor:
             """Of every still there are two: from the top and from a wrist."""
             frames = numbers // 2
-            return _normalized(stills, frames, np.where(numbers % 2, 1 + wrists[frames], 0), stats)
+            return _normalized(stills, frames, np.where(numbers % 2, 1 + wrists[frames], 0), stats, device)
 
         with progress_bar() as bar:
             line = bar.add_task("vision encoder", total=steps, note="")
@@ -80,7 +82,7 @@ def vision_stage(work: Path, stills: Stills, steps: int) -> tuple[VisionEncoder,
         save_file({**encoder.state_dict(), **{_STATS + name: value for name, value in named.items()}}, path)
     stored = load_file(path)
     encoder.load_state_dict({name: t for name, t in stored.items() if not name.startswith(_STATS)})
-    return encoder.eval(), [
+    return encoder.to("cpu").eval(), [
         {name.removeprefix(prefix): t for name, t in stored.items() if name.startswith(prefix)}
         for prefix in (f"{_STATS}{camera}." for camera in CAMERAS)
     ]
@@ -93,21 +95,24 @@ def observation_stage(
     stills: Stills,
     stats: ImageStats,
     steps: int,
+    device: torch.device,
 ) -> None:
     """Teach the policy's observation encoder, in place, which cube an instruction names.
 
     Args:
-        policy: its vision encoder is trained.
+        policy: on the CPU; its vision encoder is trained.
         tokenizer: of the policy.
         scale: of the state, as the policy will be trained with.
         stills: what to learn from.
         stats: of the images.
         steps: optimiser steps.
+        device: where to compute.
     """
-    encoder, tasks = policy.observation_encoder, suite()
-    features = _features(encoder.a_vision_encoder, stills, stats)
+    tasks = suite()
+    pooled = policy.observation_encoder.text_encoder.pool(*tokenizer([task.instruction for task in tasks]))
+    encoder = policy.observation_encoder.to(device)
+    features = _features(encoder.a_vision_encoder, stills, stats, device)
     joints = np.repeat(stills.state[:, None], len(tasks), axis=1)  # (M, K, 14) [rad], [m]
-    pooled = encoder.text_encoder.pool(*tokenizer([task.instruction for task in tasks]))
     with progress_bar() as bar:
         line = bar.add_task("what is meant", total=steps, note="")
         errors = pretrain_observation(
@@ -120,19 +125,24 @@ def observation_stage(
             steps=steps,
             report=lambda step, loss: bar.update(line, completed=step, note=f"loss {loss:.4f}"),
         )  # (M_held_out, K, 27)
+    encoder.to("cpu")
     _say("named cubes", np.linalg.norm(errors[..., :2], axis=-1))
 
 
-def _normalized(stills: Stills, frames: np.ndarray, cameras: np.ndarray, stats: ImageStats) -> torch.Tensor:
+def _normalized(
+    stills: Stills, frames: np.ndarray, cameras: np.ndarray, stats: ImageStats, device: torch.device
+) -> torch.Tensor:
     """Images (B, 3, h, w) of stills (B,) from cameras (B,), as the network reads them."""
-    mean, std = (torch.stack([each[name] for each in stats])[cameras] for name in ("mean", "std"))
-    pixels = torch.from_numpy(stills.images[frames, cameras]).permute(0, 3, 1, 2)  # (B, 3, h, w)
+    mean, std = (torch.stack([each[name] for each in stats])[cameras].to(device) for name in ("mean", "std"))
+    pixels = torch.from_numpy(stills.images[frames, cameras]).to(device).permute(0, 3, 1, 2)  # (B, 3, h, w)
     # One pass over memory each, in order: three expressions took 10 of the 165 ms of a step.
     return pixels.contiguous().to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std)
 
 
 @torch.no_grad()
-def _features(encoder: VisionEncoder | None, stills: Stills, stats: ImageStats) -> torch.Tensor:
+def _features(
+    encoder: VisionEncoder | None, stills: Stills, stats: ImageStats, device: torch.device
+) -> torch.Tensor:
     """What the vision encoder makes of every still (M, N * F)."""
     if encoder is None:
         raise ValueError("expected a policy with a camera")
@@ -142,7 +152,8 @@ def _features(encoder: VisionEncoder | None, stills: Stills, stats: ImageStats) 
         line = bar.add_task("encoding stills", total=len(every), note="")
         for frames in np.array_split(every, max(1, len(every) // _ENCODED)):
             of_each = np.repeat(frames, len(cameras)), np.tile(cameras, len(frames))
-            parts.append(encoder(_normalized(stills, *of_each, stats)).unflatten(0, (-1, len(cameras))))
+            images = _normalized(stills, *of_each, stats, device)
+            parts.append(encoder(images).unflatten(0, (-1, len(cameras))))
             bar.update(line, advance=len(frames))
     return torch.cat(parts).flatten(1)
 

@@ -31,6 +31,7 @@ from dit_policy_ros.data.reader import read_demonstrations
 from dit_policy_ros.policy.checkpoint import CheckpointFacts
 from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX, STATE_KEY, NormalizationMode, PolicyConfig
+from dit_policy_ros.policy.device import resolve_device
 from dit_policy_ros.sim.robot import CAMERAS
 from dit_policy_ros.sim.suite import find, suite
 from dit_policy_ros.sim.tracking import FPS
@@ -79,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
         "--objective", choices=("diffusion", "flow_matching"), default="diffusion", help="of the policy"
     )
     result.add_argument("--steps", type=int, default=20_000, help="steps of the policy, 128 chunks at a time")
+    result.add_argument(
+        "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU if there is one"
+    )
     result.add_argument("--threads", type=int, default=2, help="CPU threads, and processes that render")
     return result
 
@@ -108,7 +112,8 @@ def start_stage(options: argparse.Namespace) -> None:
     if folder.is_dir():
         return
     stills = still_stage(options.work, options.stills, STILLS_SEED, options.threads)
-    vision, image_stats = vision_stage(options.work, stills, options.vision_steps)
+    device = resolve_device(options.device)
+    vision, image_stats = vision_stage(options.work, stills, options.vision_steps, device)
     data = read_demonstrations(datasets(options.work), CAMERAS, RESIZED, keep_images=False)
     measured = {
         IMAGE_PREFIX + camera: {name: value.numpy() for name, value in each.items()}
@@ -122,7 +127,7 @@ def start_stage(options: argparse.Namespace) -> None:
     policy.observation_encoder.vision_encoder = vision
     batches = BatchMaker(data, policy, tokenizer, drop_idle=DROP_IDLE)
     scale = batches.scales[STATE_KEY]
-    observation_stage(policy, tokenizer, scale, stills, image_stats, options.observation_steps)
+    observation_stage(policy, tokenizer, scale, stills, image_stats, options.observation_steps, device)
     facts = CheckpointFacts(
         fps=data.fps,
         joint_names=data.joint_names,
@@ -160,6 +165,7 @@ def policy_stage(options: argparse.Namespace) -> int:
     if (options.output / CONFIG_FILE).is_file():
         return train.main([*asked, "--resume"])
     asked += ["--init", str(start_folder(options)), "--threads", str(options.threads)]
+    asked += ["--device", options.device]
     asked += ["--dataset", *map(str, datasets(options.work))]
     given = [part for name, value in TRAINING.items() for part in (f"--{name}", str(value))]
     return train.main([*asked, *given])

@@ -47,7 +47,7 @@ def pretrain_observation(
     were elsewhere, at random, as those of a moving robot are: where things are must not depend on it.
 
     Args:
-        encoder: of the policy.
+        encoder: of the policy; it is trained on the device where it is.
         features: (M, F) of the stills, one camera.
         state: normalised (M, D).
         pooled_text: (K, E) of the instructions.
@@ -67,10 +67,16 @@ def pretrain_observation(
     if mixer is None:
         raise ValueError("expected an encoder with observation_layers of 1 or more")
     torch.manual_seed(seed)
-    goal, is_whole = torch.from_numpy(targets), np.isfinite(targets).all(axis=-1)  # (M, K, G), (M, K)
-    mean, std = (torch.from_numpy(f(targets, axis=(0, 1))) for f in (np.nanmean, np.nanstd))  # (G,)
-    share = torch.ones(len(mean)) if weights is None else torch.from_numpy(weights)  # (G,)
-    head = nn.Linear(mixer.norm.normalized_shape[0], len(mean))
+    device = mixer.norm.weight.device
+    goal, is_whole = (
+        torch.from_numpy(targets).to(device),
+        np.isfinite(targets).all(axis=-1),
+    )  # (M, K, G), (M, K)
+    moments = (f(targets, axis=(0, 1)) for f in (np.nanmean, np.nanstd))
+    mean, std = (torch.from_numpy(moment).to(device) for moment in moments)  # (G,)
+    share = torch.from_numpy(np.ones_like(targets[0, 0]) if weights is None else weights).to(device)  # (G,)
+    head = nn.Linear(mixer.norm.normalized_shape[0], len(mean)).to(device)
+    features, state, pooled_text = (each.to(device) for each in (features, state, pooled_text))
     trained = [*mixer.parameters(), *encoder.text_encoder.projection.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=1e-3)
     schedule = make_schedule(optimizer, warmup=min(200, steps // 10 + 1), steps=steps)
@@ -80,8 +86,9 @@ def pretrain_observation(
         """(B,), (B,) -> scaled targets (B, G) as they are found by a robot that moves."""
         images = features[frames][:, None].expand(-1, encoder.config.read_image_steps, -1)  # (B, I, F)
         newest = state[frames][:, None]  # (B, 1, D)
-        speed = MOVED * torch.rand(len(frames), 1, 1)  # (B, 1, 1)
-        moved = speed * torch.randn(len(frames), encoder.config.n_obs_steps - 1, state.shape[1])
+        speed = MOVED * torch.rand(len(frames), 1, 1, device=device)  # (B, 1, 1)
+        older = len(frames), encoder.config.n_obs_steps - 1, state.shape[1]
+        moved = speed * torch.randn(older, device=device)
         states = torch.cat((newest + moved, newest), dim=1)  # (B, S, D)
         text = encoder.text_encoder(pooled_text[named])  # (B, H)
         made = mixer.mix(encoder.concatenate(images, encoder.states(states), text))  # (B, H)
@@ -106,4 +113,4 @@ def pretrain_observation(
     held, every = np.arange(known, len(targets)), range(len(pooled_text))
     with torch.no_grad():
         found = torch.stack([read(held, np.full(len(held), named)) for named in every], dim=1)
-    return (found * std + mean - goal[known:]).abs().numpy()
+    return (found * std + mean - goal[known:]).abs().numpy(force=True)

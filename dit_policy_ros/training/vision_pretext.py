@@ -38,25 +38,26 @@ def pretrain_vision(
     """Train ``encoder`` in place to predict ``targets`` by a linear layer on its class token.
 
     Args:
-        encoder: the vision encoder.
-        images: returns the normalised, cropped images (B, 3, H, W) of the stills numbered (B,).
+        encoder: the vision encoder; it is trained on the device where it is.
+        images: returns the normalised, cropped images (B, 3, H, W) of the stills numbered (B,), there.
         targets: (M, K), e.g. positions [m]; scaled to unit variance for the loss. NaN where nothing is known.
         steps: optimiser steps.
         batch_size: stills per step.
         learning_rate: peak rate.
         weights: (K,) of the targets in the loss; None: all 1.
         seed: of the batches and the linear layer.
-        compiled: compile the encoder, and multiply in bfloat16 where the processor does so in hardware.
+        compiled: compile the encoder, and multiply in bfloat16 where the device does so in hardware.
         report: called with step and loss.
 
     Returns:
         Absolute errors (M_held_out, K) on the held-out stills, in the targets' unit; NaN where unknown.
     """
     torch.manual_seed(seed)
-    goal = torch.from_numpy(targets)
-    mean, std = (torch.from_numpy(f(targets, axis=0)) for f in (np.nanmean, np.nanstd))  # (K,)
-    share = torch.ones(targets.shape[1]) if weights is None else torch.from_numpy(weights)  # (K,)
-    head = nn.Linear(encoder.model.config.hidden_size, targets.shape[1])
+    device = next(encoder.parameters()).device
+    goal = torch.from_numpy(targets).to(device)
+    mean, std = (torch.from_numpy(f(targets, axis=0)).to(device) for f in (np.nanmean, np.nanstd))  # (K,)
+    share = torch.from_numpy(np.ones_like(targets[0]) if weights is None else weights).to(device)  # (K,)
+    head = nn.Linear(encoder.model.config.hidden_size, targets.shape[1]).to(device)
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *head.parameters()], lr=learning_rate, weight_decay=1e-4
     )
@@ -64,10 +65,10 @@ def pretrain_vision(
     known = round(len(targets) * (1 - HELD_OUT))
     encoder.train()
     network = torch.compile(encoder) if compiled else encoder
-    halved = compiled and has_fast_bfloat16()
+    halved = compiled and has_fast_bfloat16(device)
     for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
         wanted = (goal[frames] - mean) / std  # (B, K)
-        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+        with torch.autocast(device.type, torch.bfloat16, enabled=halved):
             features = network(images(frames))  # (B, F)
         found = head(features.float())  # (B, K)
         is_known = wanted.isfinite()
@@ -85,4 +86,4 @@ def pretrain_vision(
     with torch.no_grad():
         chunks = np.array_split(np.arange(known, len(targets)), max(1, (len(targets) - known) // batch_size))
         predicted = torch.cat([head(encoder(images(frames))) for frames in chunks if len(frames)])
-    return (predicted * std + mean - goal[known:]).abs().numpy()
+    return (predicted * std + mean - goal[known:]).abs().numpy(force=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from devices import DEVICES
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import SIDE, TASKS, tiny_tokenizer
 
@@ -41,7 +42,7 @@ def test_grid_embedding_tells_places_apart_and_neighbours_are_alike() -> None:
     assert gaps[0, 1] < gaps[0, 3] and gaps[0, 8] < gaps[0, 24]
 
 
-def taught(steps: int, **options: Any) -> tuple[np.ndarray, list[float]]:
+def taught(steps: int, device: str = "cpu", **options: Any) -> tuple[np.ndarray, list[float]]:
     """Errors (3, 2) of two places on held-out images, and the losses."""
     data = tiny_demonstrations(episodes=60, length=1)
     images = (
@@ -53,10 +54,11 @@ def taught(steps: int, **options: Any) -> tuple[np.ndarray, list[float]]:
     torch.manual_seed(0)
     encoder = VisionEncoder(tiny_vision_config(hidden=32, layers=2, heads=2, image=SIDE, patch=6))
     initialize_from_scratch(encoder)
+    encoder.to(device)
     losses: list[float] = []
     errors = pretrain_vision(
         encoder,
-        lambda frames: images[frames],
+        lambda frames: images[frames].to(device),
         places,
         steps=steps,
         batch_size=32,
@@ -67,9 +69,10 @@ def taught(steps: int, **options: Any) -> tuple[np.ndarray, list[float]]:
     return errors, losses
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_pretext_teaches_an_encoder_where_things_are(compiled: bool) -> None:
-    errors, losses = taught(150, compiled=compiled)
+def test_the_pretext_teaches_an_encoder_where_things_are(compiled: bool, device: str) -> None:
+    errors, losses = taught(150, device, compiled=compiled)
     assert errors.shape == (3, 2), "a twentieth is held out"
     assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:10])
 

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from devices import DEVICES
 from tiny_policy import STATE_DIM
 from tiny_variants import WIDTH, new_policy, variant_config
 
@@ -13,11 +14,15 @@ STILLS, INSTRUCTIONS = 1200, 3
 
 
 def taught(
-    steps: int, targets: np.ndarray | None = None, differences: float = 0.0, **options
+    steps: int,
+    targets: np.ndarray | None = None,
+    differences: float = 0.0,
+    device: str = "cpu",
+    **options,
 ) -> tuple[np.ndarray, list[float], dict[str, torch.Tensor]]:
     """Errors (60, 3, 2), the losses, and the encoder's weights; the vision feature holds all places."""
     config = variant_config(observation_layers=2, n_obs_steps=2, state_differences=differences)
-    policy = new_policy(config)
+    policy = new_policy(config).to(device)
     torch.manual_seed(1)
     features = torch.rand(STILLS, WIDTH) * 2 - 1
     state, text = torch.rand(STILLS, STATE_DIM) * 2 - 1, torch.randn(INSTRUCTIONS, WIDTH)
@@ -39,8 +44,9 @@ def taught(
     return errors, losses, policy.observation_encoder.state_dict()
 
 
-def test_the_named_thing_is_found_in_unseen_stills() -> None:
-    errors, losses, _ = taught(400)
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_named_thing_is_found_in_unseen_stills(device: str) -> None:
+    errors, losses, _ = taught(400, device=device)
     assert errors.shape == (STILLS // 20, INSTRUCTIONS, 2), "a twentieth is held out, under every instruction"
     assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:10])
     # Targets spread over 0.8; who ignored the instruction would be off by half a unit.
