@@ -28,6 +28,7 @@ from dit_policy_ros.cli.session import config_path
 from dit_policy_ros.core.policy_protocol import Policy
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy.block_schedule import weights_sha256
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.suite import Lift, Task, suite
 from dit_policy_ros.sim.tasks import Touch
@@ -70,9 +71,16 @@ def cells(with_flow_matching: bool) -> Iterator[Cell]:
         yield Cell(f"flow matching, {steps} steps", flow_matching=True, policy={"sampling_steps": steps})
 
 
-def run_cell(cell: Cell, policy: Policy, tasks: Sequence[Task], episodes: int, path: Path) -> list[dict]:
-    """The cell's outcomes, those that its file lacks made now."""
+def run_cell(
+    cell: Cell, policy: Policy, weights: str, tasks: Sequence[Task], episodes: int, path: Path
+) -> list[dict]:
+    """The cell's outcomes with these weights (their checksum), those that its file lacks made now."""
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if others := {str(row.get("weights_sha256")) for row in rows} - {weights}:
+        raise SystemExit(
+            f"{path}: expected episodes of the checkpoint whose weights have the SHA-256 {weights}, got "
+            f"{', '.join(others)}; give another --output"
+        )
     done = {(row["instruction"], row["seed"]) for row in rows}
     wanted = [(task, FIRST_SEED + number) for number in range(episodes) for task in tasks]
     missing = [(task, seed) for task, seed in wanted if (task.instruction, seed) not in done]
@@ -86,6 +94,7 @@ def run_cell(cell: Cell, policy: Policy, tasks: Sequence[Task], episodes: int, p
             row = {
                 "instruction": task.instruction,
                 "seed": seed,
+                "weights_sha256": weights,
                 "success": outcome.success,
                 "seconds": outcome.seconds,
                 "wrong": bool(outcome.instead),
@@ -177,7 +186,8 @@ def main() -> None:
             if isinstance(task, Touch | Lift) and task.instruction in policy.known_tasks
         ]
         path = options.output / f"{cell.name.replace(', ', '_').replace(' ', '_')}.jsonl"
-        results.append(summary(cell, run_cell(cell, policy, tasks, options.episodes, path)))
+        rows = run_cell(cell, policy, weights_sha256(folder), tasks, options.episodes, path)
+        results.append(summary(cell, rows))
     (options.output / "summary.json").write_text(json.dumps(results, indent=2) + "\n")
     (options.output / "table.md").write_text(markdown(results))
     plot(results, options.output / "defaults.png")
