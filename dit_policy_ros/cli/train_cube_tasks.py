@@ -161,11 +161,10 @@ def policy_config(data: Demonstrations, objective: Objective) -> PolicyConfig:
 
 def policy_stage(options: argparse.Namespace) -> int:
     """`dit_policy train`, on frozen vision features; returns its exit code."""
-    asked = ["--output", str(options.output), "--steps", str(options.steps)]
+    asked = ["--output", str(options.output), "--steps", str(options.steps), "--device", options.device]
     if (options.output / CONFIG_FILE).is_file():
         return train.main([*asked, "--resume"])
     asked += ["--init", str(start_folder(options)), "--threads", str(options.threads)]
-    asked += ["--device", options.device]
     asked += ["--dataset", *map(str, datasets(options.work))]
     given = [part for name, value in TRAINING.items() for part in (f"--{name}", str(value))]
     return train.main([*asked, *given])

@@ -81,6 +81,7 @@ def test_a_checkpoint_is_tuned_on_one_task_in_its_own_units(
             assert np.array_equal(value, read_stats(saved(again))[key][name])
 
 
+@pytest.mark.slow  # test/training/test_run.py goes on within a process
 def test_it_goes_on_after_being_stopped(
     dataset: Path, start: Path, tmp_path: Path, start_process: Callable, wait_for: Callable
 ) -> None:

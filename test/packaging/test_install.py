@@ -42,6 +42,16 @@ def test_colcon_build(tmp_path, mode):
     assert "policy_node" in printed
 
 
+def test_what_pip_installed_here_is_whole():
+    """`make setup` made the environment that runs this by `pip install .`; the long tests build another."""
+    prefix = Path(sys.prefix)
+    if not any(prefix.glob("lib/python3*/site-packages/dit_policy_ros-*.dist-info")):
+        pytest.skip("the package is not installed by pip in this environment")
+    succeed(sys.executable, TOOLS / "check_install.py", prefix, PYTHONPATH="")
+    assert "policy_node" in succeed(prefix / "bin" / "dit_policy", "--help", PYTHONPATH="")
+
+
+@pytest.mark.slow
 def test_pip_install(tmp_path):
     colcon_check = load_tool("colcon_check")
     source, prefix = tmp_path / "source", tmp_path / "prefix"
@@ -58,6 +68,7 @@ def test_pip_install(tmp_path):
     assert "policy_node" in succeed(prefix / "bin" / "dit_policy", "--help", **installed)
 
 
+@pytest.mark.slow
 def test_the_check_notices_what_is_missing(tmp_path):
     """The tests above mean nothing unless the checker fails on an empty prefix."""
     command = [sys.executable, TOOLS / "check_install.py", tmp_path]
