@@ -19,6 +19,7 @@ from rclpy.utilities import remove_ros_args
 from rich.console import Console
 from rich.live import Live
 
+from dit_policy_ros.cli.interrupts import held_interrupts
 from dit_policy_ros.cli.monitor_view import MonitorView, lines, panel
 
 EXAMPLE = """\
@@ -97,7 +98,8 @@ def _spin_until(executor: SingleThreadedExecutor, condition: Callable[[], bool],
         left = deadline - time.monotonic()
         if left <= 0.0:
             return False
-        executor.spin_once(timeout_sec=min(left, 0.1))
+        with held_interrupts():
+            executor.spin_once(timeout_sec=min(left, 0.1))
     return True
 
 

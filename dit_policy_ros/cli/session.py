@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 
 import dit_policy_ros
 from dit_policy_ros.cli.domain import claimed_domain
+from dit_policy_ros.cli.interrupts import held_interrupts
 from dit_policy_ros.cli.processes import Child, start, stop_all
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.share import share_directory
@@ -67,7 +68,8 @@ class Session:
 
     def turn(self) -> None:
         """Takes in at most one message or answer. Raises SessionError when a node is gone."""
-        self.executor.spin_once(timeout_sec=0.02)
+        with held_interrupts():
+            self.executor.spin_once(timeout_sec=0.02)
         for child in self.children:
             if not child.alive:
                 raise SessionError(
