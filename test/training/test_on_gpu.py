@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training on a GPU learns in every precision, keeps float32 weights, and goes on from where it was."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +8,13 @@ import numpy as np
 import pytest
 import torch
 from devices import needs_gpu
-from tiny_demonstrations import tiny_demonstrations
-from tiny_policy import random_policy, tiny_config, tiny_tokenizer
+from tiny_training import run, trainer
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
-from dit_policy_ros.training.trainer import Trainer
 from dit_policy_ros.training.validation import score_policy
 
 pytestmark = needs_gpu
-
-
-def trainer(config: TrainConfig, **options: Any) -> Trainer:
-    defaults = {"noise_scheduler_type": "DDIM", "num_inference_steps": 5, "prediction_type": "sample"}
-    policy = random_policy(tiny_config(dropout=0.0, **(defaults | options)))
-    return Trainer(policy, BatchMaker(tiny_demonstrations(), policy, tiny_tokenizer()), config)
-
-
-def run(training: Trainer) -> tuple[list[float], DiTPolicy]:
-    losses: list[float] = []
-    saved: list[DiTPolicy] = []
-    training.run(
-        lambda now: losses.append(now.loss), lambda network, step: saved.append(copy.deepcopy(network))
-    )
-    return losses, saved[-1]
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
@@ -49,7 +30,7 @@ def test_it_learns_and_what_it_learnt_runs_on_a_cpu(precision: Any, vision: floa
         ema_decay=0.9,
         mixed_precision=precision,
     )
-    training = trainer(config, objective=objective)
+    training = trainer(config, objective=objective, dropout=0.0)
     assert training.accelerator.device.type == "cuda"
     losses, network = run(training)
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
@@ -63,16 +44,16 @@ def test_it_learns_and_what_it_learnt_runs_on_a_cpu(precision: Any, vision: floa
 
 def test_it_goes_on_from_a_state_as_if_nothing_had_happened(tmp_path: Path) -> None:
     config = TrainConfig(steps=6, batch_size=8, vision_lr_multiplier=1.0, ema_decay=0.9)
-    whole = trainer(config)
+    whole = trainer(config, dropout=0.0)
     run(whole)
-    first = trainer(config)
+    first = trainer(config, dropout=0.0)
 
     def save_half(network: DiTPolicy, step: int) -> None:
         first.save_state(tmp_path / "state")
 
     first.run(lambda now: first.stop() if now.step == 3 else None, save_half)
     assert first.step == 3
-    second = trainer(config)
+    second = trainer(config, dropout=0.0)
     second.load_state(tmp_path / "state")
     run(second)
     for a, b in zip(whole.trained.parameters(), second.trained.parameters(), strict=True):

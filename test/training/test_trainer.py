@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training learns a known mapping, is reproducible, and refuses to go on from a loss that is no number."""
 
-import copy
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
+from tiny_training import run, trainer
 
-from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.loss import DEVIATIONS, masked_mean
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
@@ -19,21 +17,6 @@ from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.optimization import AveragedWeights, make_optimizer, make_schedule
 from dit_policy_ros.training.trainer import Progress, Trainer
 from dit_policy_ros.training.validation import score_policy
-
-
-def trainer(config: TrainConfig, **options: Any) -> Trainer:
-    defaults = {"noise_scheduler_type": "DDIM", "num_inference_steps": 5, "prediction_type": "sample"}
-    policy = random_policy(tiny_config(**(defaults | options)))
-    return Trainer(policy, BatchMaker(tiny_demonstrations(), policy, tiny_tokenizer()), config)
-
-
-def run(training: Trainer) -> tuple[list[float], DiTPolicy]:
-    losses: list[float] = []
-    saved: list[DiTPolicy] = []
-    training.run(
-        lambda now: losses.append(now.loss), lambda network, step: saved.append(copy.deepcopy(network))
-    )
-    return losses, saved[-1]
 
 
 @pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of the trainer on the tiny demonstrations."""
+
+import copy
+from typing import Any
+
+from tiny_demonstrations import tiny_demonstrations
+from tiny_policy import random_policy, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.trainer import Trainer
+
+
+def trainer(config: TrainConfig, **options: Any) -> Trainer:
+    """A run that has not begun; ``options`` are the policy's."""
+    defaults = {"noise_scheduler_type": "DDIM", "num_inference_steps": 5, "prediction_type": "sample"}
+    policy = random_policy(tiny_config(**(defaults | options)))
+    return Trainer(policy, BatchMaker(tiny_demonstrations(), policy, tiny_tokenizer()), config)
+
+
+def run(training: Trainer) -> tuple[list[float], DiTPolicy]:
+    """To the end: the losses, and a copy of the last network that was to be saved."""
+    losses: list[float] = []
+    saved: list[DiTPolicy] = []
+    training.run(
+        lambda now: losses.append(now.loss), lambda network, step: saved.append(copy.deepcopy(network))
+    )
+    return losses, saved[-1]
