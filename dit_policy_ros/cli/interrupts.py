@@ -18,14 +18,24 @@ def held_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     held = {number: handler for number, handler in before.items() if handler is not None}
+    came: list[int] = []
+    is_holding = True
+
+    def answer(number: int, _: object) -> None:
+        if is_holding:
+            came.append(number)
+        else:  # another one broke off putting this one's handler back
+            signal.signal(number, held[number])
+            signal.raise_signal(number)
+
     for number in held:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, answer)
     try:
         yield
     finally:
+        is_holding = False
         for number, handler in held.items():
             signal.signal(number, handler)
         for number in came:

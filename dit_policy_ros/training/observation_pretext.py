@@ -68,10 +68,8 @@ def pretrain_observation(
         raise ValueError("expected an encoder with observation_layers of 1 or more")
     torch.manual_seed(seed)
     device = mixer.norm.weight.device
-    goal, is_whole = (
-        torch.from_numpy(targets).to(device),
-        np.isfinite(targets).all(axis=-1),
-    )  # (M, K, G), (M, K)
+    goal = torch.from_numpy(targets).to(device)  # (M, K, G)
+    is_whole = np.isfinite(targets).all(axis=-1)  # (M, K)
     moments = (f(targets, axis=(0, 1)) for f in (np.nanmean, np.nanstd))
     mean, std = (torch.from_numpy(moment).to(device) for moment in moments)  # (G,)
     share = torch.from_numpy(np.ones_like(targets[0, 0]) if weights is None else weights).to(device)  # (G,)

@@ -64,6 +64,24 @@ def test_an_error_gives_way_to_the_interrupt_and_stands_without_one() -> None:
         raise RuntimeError("broken off")
 
 
+def test_no_handler_is_lost_when_a_signal_comes_while_they_are_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = signal.signal
+
+    def put_and_interrupt(number: int, handler: Any) -> Any:
+        before = put(number, handler)
+        if handler is signal.default_int_handler:
+            monkeypatch.setattr(signal, "signal", put)
+            signal.raise_signal(signal.SIGINT)  # SIGTERM's own handler is not back yet
+        return before
+
+    with pytest.raises(KeyboardInterrupt), held_interrupts():
+        monkeypatch.setattr(signal, "signal", put_and_interrupt)
+    with pytest.raises(Terminated):
+        signal.raise_signal(signal.SIGTERM)
+
+
 def test_what_is_ignored_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with held_interrupts():
