@@ -22,7 +22,7 @@ from inference_bound import Bound, measure_bound
 from inference_clock import duration, use_processor_time
 from inference_models import Model, lerobot_default, small_model
 
-from dit_policy_ros.policy.backend import has_fast_bfloat16
+from dit_policy_ros.policy.inference import has_fast_bfloat16
 
 Figures = dict[str, Any]
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 
-from dit_policy_ros.cli.demo_summary import cpu_seconds
-from dit_policy_ros.cli.session import ros_environment, running_session
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.evaluation.demo import cpu_seconds
+from dit_policy_ros.evaluation.session import ros_environment, running_session
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.common import qos
 
 TASK = "touch the red cube with the left arm"
 SETTLING = 5.0  # [s]

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.recovery import Recover, left_behind
-from dit_policy_ros.data.writer import DatasetWriter
+from dit_policy_ros.data.recording import DatasetWriter, Recover
+from dit_policy_ros.data.recording._recovery import left_behind
 
 FPS, JOINTS = 30, tuple(f"joint_{number}" for number in range(14))
 CAMERAS = tuple(Camera(name, f"/{name}", 120, 160, 0.5) for name in ("top", "left", "right"))

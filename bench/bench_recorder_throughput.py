@@ -55,7 +55,7 @@ def message(picture: np.ndarray, camera: Camera):
 
 def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
     """One episode through LeRobot's writer or ours, in this process."""
-    from dit_policy_ros.core.episode_sampler import EpisodeFrame
+    from dit_policy_ros.core.recording import EpisodeFrame
 
     used = cameras(3)
     pictures = [[scene(n, c) for n in range(30)] for c in range(3)]
@@ -63,8 +63,8 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
     if kind == "lerobot":
         from lerobot.datasets import LeRobotDataset
 
-        from dit_policy_ros.data.dataset_files import features_of
-        from dit_policy_ros.data.video_settings import VideoSettings
+        from dit_policy_ros.data.dataset import features_of
+        from dit_policy_ros.data.video import VideoSettings
 
         dataset = LeRobotDataset.create(
             "local/bench", fps=FPS, root=root, features=features_of(used, JOINTS), streaming_encoding=True,
@@ -77,9 +77,9 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
 
         save = dataset.save_episode
     else:
-        from dit_policy_ros.data.video_settings import VideoSettings
-        from dit_policy_ros.data.writer import DatasetWriter
-        from dit_policy_ros.ros.episode_writer import recorded_images
+        from dit_policy_ros.data.recording import DatasetWriter
+        from dit_policy_ros.data.video import VideoSettings
+        from dit_policy_ros.ros.recorder import recorded_images
 
         used = [replace(camera, compressed=kind != "ours") for camera in used]
         video = VideoSettings(keep_jpeg=kind == "jpeg_kept")
@@ -117,8 +117,7 @@ def publish(count: int) -> None:
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image, JointState
 
-    from dit_policy_ros.ros import qos
-    from dit_policy_ros.ros.convert import to_stamp
+    from dit_policy_ros.ros.common import qos, to_stamp
 
     rclpy.init()
     node = rclpy.create_node("robot")
@@ -186,10 +185,10 @@ def over_dds(count: int, seconds: float, folder: Path) -> dict[str, float]:
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
 
-    from dit_policy_ros.cli.demo_summary import cpu_seconds
-    from dit_policy_ros.cli.processes import start
-    from dit_policy_ros.cli.session import ros_environment
-    from dit_policy_ros.ros.transport import profile_environment
+    from dit_policy_ros.core.child_processes import start
+    from dit_policy_ros.evaluation.demo import cpu_seconds
+    from dit_policy_ros.evaluation.session import ros_environment
+    from dit_policy_ros.ros.common import profile_environment
     from dit_policy_ros.srv import StartEpisode, StopEpisode
 
     config = folder / f"{count}.yaml"
@@ -203,7 +202,7 @@ def over_dds(count: int, seconds: float, folder: Path) -> dict[str, float]:
         command = (
             *python,
             "-m",
-            "dit_policy_ros.ros.recorder_node",
+            "dit_policy_ros.ros.recorder.recorder_node",
             "--ros-args",
             "--params-file",
             str(config),

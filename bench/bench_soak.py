@@ -27,13 +27,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from soak_robot import CAMERA_RATE, CONFIG, HEIGHT, JOINT_RATE, WIDTH
 
-from dit_policy_ros.cli.demo_summary import cpu_seconds
-from dit_policy_ros.cli.processes import Child, start, stop_all
-from dit_policy_ros.cli.session import STOPS_WITHIN, Session, ros_environment
+from dit_policy_ros.core.child_processes import Child, start, stop_all
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.evaluation.demo import cpu_seconds
+from dit_policy_ros.evaluation.session import Session, ros_environment
+from dit_policy_ros.evaluation.session._session import STOPS_WITHIN
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.transport import profile_environment
+from dit_policy_ros.ros.common import profile_environment, qos
 
 HERE = Path(__file__).parent
 TASK = "touch the red cube with the left arm"

@@ -19,12 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dit_policy_ros.core.chunk import Chunk
 from dit_policy_ros.core.contract import Limits
-from dit_policy_ros.core.ensemble import EnsembleMode, EnsembleSettings
-from dit_policy_ros.core.pipeline import MotionSettings, Pipeline
-from dit_policy_ros.sim.jtc import TrajectoryController
-from dit_policy_ros.sim.trajectory import Point, Trajectory
+from dit_policy_ros.core.motion import Chunk, EnsembleMode, EnsembleSettings, MotionSettings, Pipeline
+from dit_policy_ros.sim.robot import Point, Trajectory, TrajectoryController
 
 DT_NS, STEPS, EVERY, LATENCY_NS = 33_333_333, 16, 6, 80_000_000
 CONTROL_NS = 5_000_000  # 200 Hz

@@ -23,14 +23,13 @@ import psutil
 import torch
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.reader import read_demonstrations
-from dit_policy_ros.data.writer import DatasetWriter
-from dit_policy_ros.policy.checkpoint import CheckpointFacts
-from dit_policy_ros.policy.checkpoint_writer import relocate, write_checkpoint
-from dit_policy_ros.sim.demonstrate import FPS, Settings, demonstrate
-from dit_policy_ros.sim.robot import JOINTS
+from dit_policy_ros.data.dataset import read_demonstrations
+from dit_policy_ros.data.recording import DatasetWriter
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, relocate, write_checkpoint
+from dit_policy_ros.sim.operator._demonstrate import Settings, demonstrate
+from dit_policy_ros.sim.robot import FPS, JOINTS
 from dit_policy_ros.training.batches import BatchMaker
-from dit_policy_ros.training.demo_policy import build_demo_policy, demo_config
+from dit_policy_ros.training.new_policy import build_demo_policy, demo_config
 
 CAMERA, IMAGE = "top", (240, 320)  # height, width [pixel]
 WINDOW = 10  # steps between two lines of a log

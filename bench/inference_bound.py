@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import CLIPVisionConfig
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.packed_linear import PackedLinear
+from dit_policy_ros.policy.inference._packed_linear import PackedLinear
 
 Shape = tuple[int, int]  # inputs, outputs
 

@@ -18,15 +18,20 @@ from transformers.utils import logging as transformers_logging
 
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint
-from dit_policy_ros.policy.checkpoint_writer import relocate, write_checkpoint
-from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, PolicyConfig
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, relocate, write_checkpoint
+from dit_policy_ros.policy.config import (
+    ACTION_KEY,
+    IMAGE_PREFIX,
+    STATE_KEY,
+    Feature,
+    FeatureType,
+    PolicyConfig,
+)
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.features import Feature, FeatureType
-from dit_policy_ros.policy.processors import Stats
-from dit_policy_ros.policy.runtime import DiTRuntime
-from dit_policy_ros.sim.suite import suite
-from dit_policy_ros.training.demo_policy import build_demo_policy, demo_config
+from dit_policy_ros.policy.inference import DiTRuntime
+from dit_policy_ros.policy.processing import Stats
+from dit_policy_ros.sim.tasks import suite
+from dit_policy_ros.training.new_policy import build_demo_policy, demo_config
 
 transformers_logging.set_verbosity_error()  # it reports that half of each CLIP pair is not used
 transformers_logging.disable_progress_bar()

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from dit_policy_ros.core.chunk import Chunk
-from dit_policy_ros.ros.lifecycle import run_node
-from dit_policy_ros.ros.policy_node import PolicyNode
-from dit_policy_ros.ros.priority import take_short_turns
+from dit_policy_ros.core.motion import Chunk
+from dit_policy_ros.ros.common import run_node, take_short_turns
+from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
 class Series:

@@ -18,14 +18,11 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.contract import parse_contract
 from dit_policy_ros.core.share import share_directory
-from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.convert import to_stamp
-from dit_policy_ros.ros.lifecycle import run_node
-from dit_policy_ros.ros.sim_messages import joint_state_message, trajectory_from
-from dit_policy_ros.sim.jtc import TrajectoryController
-from dit_policy_ros.sim.robot import HOME, JOINTS
+from dit_policy_ros.ros.common import qos, run_node, to_stamp
+from dit_policy_ros.ros.sim._messages import joint_state_message, trajectory_from
+from dit_policy_ros.sim.robot import HOME, JOINTS, TrajectoryController
 
 HEIGHT, WIDTH = 480, 640
 CAMERA_RATE, JOINT_RATE = 30.0, 200.0  # [Hz]
@@ -38,7 +35,7 @@ class SoakRobot(Node):
 
     def __init__(self) -> None:
         super().__init__("soak_robot")
-        contract = Contract.from_mapping(yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"], "")
+        contract = parse_contract(yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"], "")
         self.sent = {"images": 0, "joint_states": 0}
         self._positions = HOME.copy()  # (14,)
         self._velocities = np.zeros(len(JOINTS))  # (14,)

@@ -20,19 +20,17 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from dit_policy_ros.cli.evaluate_ros import rms_jerk
-from dit_policy_ros.cli.evaluation import wilson
-from dit_policy_ros.cli.lockstep import image_size
-from dit_policy_ros.cli.lockstep_node import NodeActor, node_settings
-from dit_policy_ros.cli.session import config_path
-from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.policy import Policy
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.evaluation.episodes import image_size
+from dit_policy_ros.evaluation.episodes._by_nodes import rms_jerk
+from dit_policy_ros.evaluation.episodes._lockstep_node import NodeActor, node_settings
+from dit_policy_ros.evaluation.report._results import wilson
+from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.block_schedule import weights_sha256
+from dit_policy_ros.policy.inference._block_schedule import weights_sha256
 from dit_policy_ros.sim.robot import BimanualSim
-from dit_policy_ros.sim.suite import Lift, Task, suite
-from dit_policy_ros.sim.tasks import Touch
-from dit_policy_ros.sim.trial import carry_out
+from dit_policy_ros.sim.tasks import Lift, Task, Touch, carry_out, suite
 
 FIRST_SEED = 20_000  # `dit_policy evaluate` begins at another, training at a third
 LATENCIES = (0.0, 0.1, 0.3)  # [s]

@@ -6,13 +6,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
 
 from dit_policy_ros.core.share import default_checkpoint
-from dit_policy_ros.ros.launching import (
-    config_file,
-    lifecycle_node,
-    robot,
-    robot_arguments,
-    value,
-)
+from dit_policy_ros.ros.launching import config_file, lifecycle_node, robot, robot_arguments, value
 
 FIRST_TASK = "touch the red cube with the left arm"  # only without hardware: a real robot waits for its user
 

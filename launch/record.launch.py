@@ -5,13 +5,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
 
-from dit_policy_ros.ros.launching import (
-    config_file,
-    lifecycle_node,
-    robot,
-    robot_arguments,
-    value,
-)
+from dit_policy_ros.ros.launching import config_file, lifecycle_node, robot, robot_arguments, value
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

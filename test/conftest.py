@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_for as poll
 
-from dit_policy_ros.cli.domain import claimed_domain
-from dit_policy_ros.cli.processes import Child, start
+from dit_policy_ros.core.child_processes import Child, start
 
 ROOT = Path(__file__).resolve().parents[1]
 CHILDREN = pytest.StashKey[list[Child]]()
@@ -34,6 +33,8 @@ def ros_domain(monkeypatch, tmp_path) -> Iterator:
     rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
     from ros_testing import RosDomain
 
+    from dit_policy_ros.evaluation.session import claimed_domain
+
     with claimed_domain() as domain:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
         monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -50,8 +51,8 @@ def ros_domain(monkeypatch, tmp_path) -> Iterator:
 def start_process(request, tmp_path) -> Iterator[Callable[..., Child]]:
     """`start_process(name, *command, **environment)`: a child that is gone when the test ends.
 
-    A command that begins with a module name ("dit_policy_ros.ros.sim_node") runs with this interpreter from
-    the source tree. Its output is attached to the report if the test fails.
+    A command that begins with a module name ("dit_policy_ros.ros.sim.sim_node") runs with this interpreter
+    from the source tree. Its output is attached to the report if the test fails.
     """
     children = request.node.stash.setdefault(CHILDREN, [])
 

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dit_policy_ros"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 400  # lines
+FULLEST = 16  # files in a folder
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 
 
 def run(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def modules_of(layer: str) -> list[str]:
+    """Dotted names of a layer's packages and modules."""
+    paths = [path.relative_to(ROOT).with_suffix("") for path in (PACKAGE / layer).rglob("*.py")]
+    return [".".join(path.parts).removesuffix(".__init__") for path in paths]
 
 
 def test_imports_point_one_way():
@@ -26,18 +34,13 @@ def test_imports_point_one_way():
 
 @pytest.mark.parametrize("layer", ["core", "policy", "data"])
 def test_layers_below_ros_leave_rclpy_alone(layer):
-    modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (PACKAGE / layer).rglob("*.py")
-        if path.stem != "__init__"
-    ]
-    names = ", ".join([f"dit_policy_ros.{layer}", *modules])
+    names = ", ".join(modules_of(layer))
     fresh = run(sys.executable, "-c", f"import {names}, sys; sys.exit('rclpy' in sys.modules)")
     assert fresh.returncode == 0, fresh.stderr or f"importing {layer} pulled in rclpy"
 
 
 def test_core_needs_numpy_only():
-    names = ", ".join(f"dit_policy_ros.core.{path.stem}" for path in (PACKAGE / "core").glob("*.py"))
+    names = ", ".join(modules_of("core"))
     heavy = {"torch", "lerobot", "mujoco", "cv2", "av", "yaml", "scipy"}
     fresh = run(sys.executable, "-c", f"import {names}, sys; print(*{heavy!r} & set(sys.modules))")
     assert fresh.returncode == 0, fresh.stderr
@@ -47,6 +50,11 @@ def test_core_needs_numpy_only():
 def test_modules_stay_short():
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_folders_stay_small():
+    folders = Counter(str(path.parent.relative_to(ROOT)) for path in MODULES)
+    assert {folder: files for folder, files in folders.items() if files > FULLEST} == {}
 
 
 def test_modules_name_their_licence():

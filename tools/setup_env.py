@@ -47,7 +47,7 @@ BAKED_INCLUDE = "/opt/python/cp312-cp312/include/python3.12"
 BAKED_NUMPY = "/opt/python/cp312-cp312/lib/python3.12/site-packages/numpy/_core/include"
 
 RENDER_CHECK = (
-    "import mujoco; from dit_policy_ros.sim.renderer import Renderer;"
+    "import mujoco; from dit_policy_ros.sim.robot._renderer import Renderer;"
     "Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 16, 16)"
 )
 

@@ -72,11 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def convert(options: argparse.Namespace, context: Any) -> int:
     """Converts what is not in the dataset yet; raises DitPolicyError."""
-    from dit_policy_ros.data.episode_records import read_records
-    from dit_policy_ros.data.recovery import Recover
-    from dit_policy_ros.data.writer import DatasetWriter
-    from dit_policy_ros.ros.bag_conversion import Bag, BagConverter, absolute, source_of
-    from dit_policy_ros.ros.recorder_parameters import action_settings, thresholds, video_settings
+    from dit_policy_ros.data.dataset import read_records
+    from dit_policy_ros.data.recording import DatasetWriter, Recover
+    from dit_policy_ros.ros.bags import Bag, BagConverter, absolute, source_of
+    from dit_policy_ros.ros.recorder import action_settings, thresholds, video_settings
 
     contract, settings = read_configuration(options.config, context)
     console = Console()
@@ -119,8 +118,7 @@ def convert(options: argparse.Namespace, context: Any) -> int:
 
 def find_segments(bag: Any, options: argparse.Namespace, default_task: str) -> list[Any]:
     """As the options say."""
-    from dit_policy_ros.ros.bag_segments import from_ranges, from_topic
-    from dit_policy_ros.ros.service_segments import from_service_events
+    from dit_policy_ros.ros.bags import from_ranges, from_service_events, from_topic
 
     if options.topic:
         return from_topic(bag, options.topic)
@@ -137,8 +135,8 @@ def read_configuration(path: Path, context: Any) -> tuple[Any, dict[str, Any]]:
     """The contract and the recorder's parameters, from a parameter file as the node reads it."""
     from rclpy.node import Node
 
-    from dit_policy_ros.ros.parameters import declare_parameters, read_parameters
-    from dit_policy_ros.ros.recorder_parameters import RECORDER_PARAMETERS
+    from dit_policy_ros.ros.common import declare_parameters, read_parameters
+    from dit_policy_ros.ros.recorder import RECORDER_PARAMETERS
 
     if not path.is_file():
         raise DitPolicyError(f"--config: {path} is no file")

@@ -61,9 +61,8 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from dit_policy_ros.policy import load_policy
-    from dit_policy_ros.policy.block_calibration import calibrate
-    from dit_policy_ros.policy.block_schedule import write_schedule
-    from dit_policy_ros.training.diagnostic_evidence import open_samples
+    from dit_policy_ros.policy.inference import calibrate, write_schedule
+    from dit_policy_ros.training.diagnostics import open_samples
 
     overrides = {} if options.steps is None else {"sampling_steps": options.steps}
     policy = load_policy(options.checkpoint, options.device, backend="eager", **overrides)

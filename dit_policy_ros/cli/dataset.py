@@ -24,20 +24,24 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
-from dit_policy_ros.cli.dataset_lockstep import lockstep_demonstrations
-from dit_policy_ros.cli.demonstration import LINGER, Demonstration, until_kept
-from dit_policy_ros.cli.session import (
+from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters
+from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.evaluation.demonstrations import (
+    LINGER,
+    Demonstration,
+    lockstep_demonstrations,
+    until_kept,
+)
+from dit_policy_ros.evaluation.session import (
     Session,
     SessionError,
     config_path,
     ros_environment,
     running_nodes,
 )
-from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters
-from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.common import qos
 from dit_policy_ros.sim.robot import CAMERAS, CONTROLLERS
-from dit_policy_ros.sim.suite import Task, find, suite
+from dit_policy_ros.sim.tasks import Task, find, suite
 from dit_policy_ros.srv import StartEpisode, StopEpisode
 
 _READY_WITHIN = 30.0  # [s]
@@ -157,9 +161,9 @@ def demonstrations(options: argparse.Namespace, order: Sequence[Task]) -> Iterat
     sim |= sim_parameters(options)
     sim |= {"waits_for": "leader/joint_states", "joint_state_rate": str(_JOINT_RATE)}
     nodes = {
-        "recorder": ("recorder_node", recorder, _contract(options)),
-        "teleop": ("teleop_node", teleop, None),
-        "sim": ("sim_node", sim, None),
+        "recorder": ("recorder.recorder_node", recorder, _contract(options)),
+        "teleop": ("sim.teleop_node", teleop, None),
+        "sim": ("sim.sim_node", sim, None),
     }
     with (
         ros_environment(options.logs) as environment,

@@ -19,14 +19,20 @@ from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
 from rich.console import Console
 
-from dit_policy_ros.cli.demo_display import Display, distance_text
-from dit_policy_ros.cli.demo_summary import cpu_seconds, summarize, tables, write
-from dit_policy_ros.cli.demo_video import DemoVideo
-from dit_policy_ros.cli.demo_view import DemoView
-from dit_policy_ros.cli.session import Session, SessionError, ros_environment, running_session
 from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.share import default_checkpoint
-from dit_policy_ros.sim.suite import find
+from dit_policy_ros.evaluation.demo import (
+    DemoView,
+    Display,
+    cpu_seconds,
+    distance_text,
+    summarize,
+    tables,
+    write,
+)
+from dit_policy_ros.evaluation.report import DemoVideo
+from dit_policy_ros.evaluation.session import Session, SessionError, ros_environment, running_session
+from dit_policy_ros.sim.tasks import find
 
 INSTRUCTIONS = (
     "touch the red cube with the left arm",

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.training.diagnosis import ADVICE, TaskDiagnosis, Thresholds
+from dit_policy_ros.training.diagnostics import ADVICE, TaskDiagnosis, Thresholds
 
 EXPLANATION = """\
 how to read the tables
@@ -82,9 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, console: Console) -> int:
     # Torch and lerobot take seconds; a wrong command line should not.
     from dit_policy_ros.policy import load_policy
-    from dit_policy_ros.training.diagnostic_evidence import gather, open_samples
-    from dit_policy_ros.training.diagnostic_plot import write_plot
-    from dit_policy_ros.training.diagnostics import diagnose
+    from dit_policy_ros.training.diagnostics import diagnose, gather, open_samples, write_plot
 
     overrides = {} if options.steps is None else {"sampling_steps": options.steps}
     policy = load_policy(options.checkpoint, options.device, **overrides)

@@ -19,20 +19,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from dit_policy_ros.cli.evaluation import TaskResult, by_task, confusion, write
-from dit_policy_ros.cli.evaluation_film import EpisodeFilm
-from dit_policy_ros.cli.evaluation_log import EpisodeLog
-from dit_policy_ros.cli.evaluation_plot import plot_confusion, plot_success
-from dit_policy_ros.cli.evaluation_sheet import TaskSheet
-from dit_policy_ros.cli.lockstep import PolicyActor, image_size
 from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters, variation
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.core.policy_protocol import Policy
+from dit_policy_ros.core.policy import Policy
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.evaluation.episodes import PolicyActor, image_size
+from dit_policy_ros.evaluation.report import (
+    EpisodeFilm,
+    EpisodeLog,
+    TaskResult,
+    TaskSheet,
+    by_task,
+    confusion,
+    plot_confusion,
+    plot_success,
+    write,
+)
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import BimanualSim
-from dit_policy_ros.sim.suite import Task, find, suite
-from dit_policy_ros.sim.trial import Act, Outcome, carry_out
+from dit_policy_ros.sim.tasks import Act, Outcome, Task, carry_out, find, suite
 
 FIRST_SEED = 10_000  # scenes of evaluations never occur in training data, whose seeds are smaller
 
@@ -208,7 +213,7 @@ def _through_ros(
     options: argparse.Namespace, policy: Policy | None, plan: Plan, film: EpisodeFilm
 ) -> Iterator[tuple[int, Outcome]]:
     """Carry a plan out by the real nodes."""
-    from dit_policy_ros.cli.evaluate_ros import ros_episodes
+    from dit_policy_ros.evaluation.episodes import ros_episodes
 
     parameters = {"checkpoint": str(options.checkpoint.absolute()), "device": options.device}
     parameters |= {"guidance_scale": str(options.guidance_scale)} if options.guidance_scale != 1.0 else {}

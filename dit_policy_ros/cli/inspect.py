@@ -64,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Does what the options say; raises DitPolicyError."""
-    from dit_policy_ros.data.edit import remove_episodes
-    from dit_policy_ros.data.overview import draw, episode_rows
+    from dit_policy_ros.data.dataset import draw, episode_rows
+    from dit_policy_ros.data.recording import remove_episodes
 
     root: Path = options.dataset
     if options.recover:
-        from dit_policy_ros.data.recover_offline import recover_offline
+        from dit_policy_ros.data.recording import recover_offline
 
         console.print(f"episodes recovered: {recover_offline(root, keep=options.recover == 'keep')}")
     rows = episode_rows(root)
@@ -110,7 +110,7 @@ def numbers(text: str) -> list[int]:
 
 def show(rows: Sequence, console: Console) -> None:
     """The table of episodes and that of tasks."""
-    from dit_policy_ros.data.overview import FEW, GOAL, task_counts
+    from dit_policy_ros.data.dataset import FEW, GOAL, task_counts
 
     table = Table("episode", "task", "frames", "s", "success", "check", "flagged", "why")
     for row in rows:

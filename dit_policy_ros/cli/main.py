@@ -36,10 +36,18 @@ COMMANDS = {
         "dit_policy_ros.cli.bag_to_dataset", "episodes from bags into a LeRobotDataset"
     ),
     "inspect": Command("dit_policy_ros.cli.inspect", "a dataset's episodes, verdicts, plots and pictures"),
-    "policy_node": Command("dit_policy_ros.ros.policy_node", "cameras and joint states in, trajectories out"),
-    "recorder_node": Command("dit_policy_ros.ros.recorder_node", "demonstrations into a LeRobotDataset"),
-    "teleop_expert": Command("dit_policy_ros.ros.teleop_node", "a scripted operator for the simulated robot"),
-    "sim_node": Command("dit_policy_ros.ros.sim_node", "a MuJoCo robot that speaks like a ros2_control one"),
+    "policy_node": Command(
+        "dit_policy_ros.ros.policy.policy_node", "cameras and joint states in, trajectories out"
+    ),
+    "recorder_node": Command(
+        "dit_policy_ros.ros.recorder.recorder_node", "demonstrations into a LeRobotDataset"
+    ),
+    "teleop_expert": Command(
+        "dit_policy_ros.ros.sim.teleop_node", "a scripted operator for the simulated robot"
+    ),
+    "sim_node": Command(
+        "dit_policy_ros.ros.sim.sim_node", "a MuJoCo robot that speaks like a ros2_control one"
+    ),
 }
 
 

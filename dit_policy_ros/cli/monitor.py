@@ -19,8 +19,8 @@ from rclpy.utilities import remove_ros_args
 from rich.console import Console
 from rich.live import Live
 
-from dit_policy_ros.cli.interrupts import held_interrupts
 from dit_policy_ros.cli.monitor_view import MonitorView, lines, panel
+from dit_policy_ros.evaluation.session import held_interrupts
 
 EXAMPLE = """\
 examples:

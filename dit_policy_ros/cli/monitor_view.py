@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
-from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.common import qos
 
 SILENT_AFTER = 2.0  # [s] without a status a node is given up
 _LEVELS = {

@@ -44,7 +44,7 @@ class RecorderLink:
         from std_srvs.srv import SetBool, Trigger
 
         from dit_policy_ros.msg import RecorderStatus
-        from dit_policy_ros.ros import qos
+        from dit_policy_ros.ros.common import qos
         from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
 
         self.status: Any = None

@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    from dit_policy_ros.policy.checkpoint_writer import relocate  # torch takes seconds; --help needs none
+    from dit_policy_ros.policy.checkpoint import relocate  # torch takes seconds; --help needs none
 
     for checkpoint in options.checkpoint:
         try:

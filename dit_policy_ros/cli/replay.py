@@ -21,12 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from dit_policy_ros.core.errors import DitPolicyError, IncidentError
-from dit_policy_ros.core.incident import Inference, predict_seeded
-from dit_policy_ros.core.policy_protocol import Policy
-from dit_policy_ros.core.recorded_pipeline import Repeated, repeat
+from dit_policy_ros.core.incidents import Inference, Repeated, predict_seeded, repeat
+from dit_policy_ros.core.policy import Policy
 from dit_policy_ros.core.share import package_version
 from dit_policy_ros.data.incident_folder import StoredIncident, read_incident
-from dit_policy_ros.ros.inference_parameters import policy_options
+from dit_policy_ros.ros.policy import policy_options
 
 EXAMPLE = """\
 examples:

@@ -16,19 +16,14 @@ from rich.table import Table
 
 from dit_policy_ros.cli.train_options import parser, read_options
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.data.demonstrations import Demonstrations
-from dit_policy_ros.data.frame_store import FrameStore
-from dit_policy_ros.data.reader import read_demonstrations
+from dit_policy_ros.data.dataset import Demonstrations, FrameStore, read_demonstrations
 from dit_policy_ros.policy.checkpoint import Checkpoint, read_checkpoint
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import reading_size, start_of
-from dit_policy_ros.training.run import Run
-from dit_policy_ros.training.run_folder import RunFolder
-from dit_policy_ros.training.trainer import Trainer, looks_once, make_accelerator
-from dit_policy_ros.training.validation import Scores
+from dit_policy_ros.training.trainer import Run, RunFolder, Scores, Trainer, looks_once, make_accelerator
 
-RECIPES = {"cube_tasks": "dit_policy_ros.cli.train_cube_tasks"}
+RECIPES = {"cube_tasks": "dit_policy_ros.training.recipes"}  # imported when asked for: it needs MuJoCo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +51,8 @@ def _run_recipe(arguments: list[str]) -> int:
             f"dit_policy train: unknown recipe {name!r}; valid names: {', '.join(RECIPES)}", file=sys.stderr
         )
         return 2
-    return importlib.import_module(RECIPES[name]).main(arguments[:place] + arguments[place + 2 :])
+    recipe = importlib.import_module(RECIPES[name])
+    return recipe.run_recipe(arguments[:place] + arguments[place + 2 :], main)
 
 
 def train(options: argparse.Namespace, console: Console) -> int:

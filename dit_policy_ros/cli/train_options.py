@@ -10,7 +10,7 @@ import yaml
 
 from dit_policy_ros.training.config import TrainConfig, check_resumable, config_from_mapping
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.run_folder import RunFolder, read_config
+from dit_policy_ros.training.trainer import RunFolder, read_config
 
 EPILOG = """\
 examples:

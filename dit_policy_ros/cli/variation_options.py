@@ -4,7 +4,7 @@
 import argparse
 from collections.abc import Callable
 
-from dit_policy_ros.sim.appearance import Variation
+from dit_policy_ros.sim.robot import Variation
 
 
 def add_variation_options(parser: argparse.ArgumentParser) -> None:

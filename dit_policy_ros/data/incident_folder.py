@@ -22,10 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dit_policy_ros.core.continuation import Continuation
 from dit_policy_ros.core.errors import IncidentError
-from dit_policy_ros.core.incident import Incident, Inference, MotionSegment
-from dit_policy_ros.core.recorded_pipeline import loads
+from dit_policy_ros.core.incidents import Incident, Inference, MotionSegment, loads
+from dit_policy_ros.core.motion import Continuation
 
 FORMAT = 1
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # as small within a few percent, several times faster

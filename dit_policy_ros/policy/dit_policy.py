@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.diffusion import DiffusionObjective
-from dit_policy_ros.policy.encoders import ObservationEncoder
-from dit_policy_ros.policy.flow_matching import FlowMatchingObjective
-from dit_policy_ros.policy.guidance import NO_GUIDANCE, guided
-from dit_policy_ros.policy.sampling import predictor
-from dit_policy_ros.policy.transformer import DiffusionTransformer
-from dit_policy_ros.policy.vision import VisionConfig
+from dit_policy_ros.policy.encoders import ObservationEncoder, VisionConfig
+from dit_policy_ros.policy.network import DiffusionTransformer
+from dit_policy_ros.policy.sampling import (
+    NO_GUIDANCE,
+    DiffusionObjective,
+    FlowMatchingObjective,
+    guided,
+    predictor,
+)
 
 
 @dataclass(frozen=True, slots=True)

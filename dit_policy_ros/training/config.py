@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.problems import Problems
-from dit_policy_ros.policy.strict_json import decode_dataclass
+from dit_policy_ros.policy.config import decode_dataclass
 from dit_policy_ros.training.errors import TrainingError
 
 UNCHANGEABLE_HINT = "start a new run with --init for other options"

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from dit_policy_ros.cli.dataset import _table, main
-from dit_policy_ros.cli.demonstration import Demonstration, until_kept
 from dit_policy_ros.core.errors import SimulationError
-from dit_policy_ros.data.flags import failed_episodes
-from dit_policy_ros.data.reader import read_demonstrations
-from dit_policy_ros.sim.suite import Lift, suite
+from dit_policy_ros.data.dataset import read_demonstrations
+from dit_policy_ros.data.dataset._flags import failed_episodes
+from dit_policy_ros.evaluation.demonstrations import Demonstration, until_kept
+from dit_policy_ros.sim.tasks import Lift, suite
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,9 @@ from rich.console import Console
 from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
-from dit_policy_ros.cli import demo, demo_summary
-from dit_policy_ros.cli.demo_view import Trial
+from dit_policy_ros.cli import demo
+from dit_policy_ros.evaluation.demo import _summary as demo_summary
+from dit_policy_ros.evaluation.demo._view import Trial
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.sim.robot import HOME, JOINTS
 

@@ -12,15 +12,12 @@ from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_token
 
 from dit_policy_ros.cli.diagnose import main
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.dataset_files import features_of
-from dit_policy_ros.data.reader import read_demonstrations
-from dit_policy_ros.data.samples import SampleReader
-from dit_policy_ros.data.writer import DatasetWriter
-from dit_policy_ros.policy.checkpoint import CheckpointFacts
-from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.data.dataset import SampleReader, features_of, read_demonstrations
+from dit_policy_ros.data.recording import DatasetWriter
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.processors import Stats
+from dit_policy_ros.policy.processing import Stats
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.trainer import Trainer

@@ -14,11 +14,11 @@ from small_robot import TASKS, tiny_checkpoint
 from tiny_policy import save_tiny
 
 from dit_policy_ros.cli.evaluate import main
-from dit_policy_ros.cli.evaluate_ros import rms_jerk
-from dit_policy_ros.cli.evaluation import NOTHING, by_task, confusion, markdown, summary, wilson
+from dit_policy_ros.evaluation.episodes._by_nodes import rms_jerk
+from dit_policy_ros.evaluation.report import by_task, confusion
+from dit_policy_ros.evaluation.report._results import NOTHING, markdown, summary, wilson
 from dit_policy_ros.sim.robot import JOINTS
-from dit_policy_ros.sim.suite import HandOver, Lift, Push, Task, Touch, suite
-from dit_policy_ros.sim.trial import Outcome
+from dit_policy_ros.sim.tasks import HandOver, Lift, Outcome, Push, Task, Touch, suite
 
 RED, BLUE = Lift("left", "red"), Lift("left", "blue")
 

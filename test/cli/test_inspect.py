@@ -13,11 +13,11 @@ from episodes import add, frame, load, make
 
 from dit_policy_ros.cli.inspect import main, numbers
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.episode_records import EpisodeRecord
-from dit_policy_ros.data.flags import failed_episodes, flagged_frames
-from dit_policy_ros.data.journal import EpisodeLabel
-from dit_policy_ros.data.overview import intervals
-from dit_policy_ros.data.recovery import left_behind
+from dit_policy_ros.data.dataset import EpisodeRecord
+from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
+from dit_policy_ros.data.dataset._overview import intervals
+from dit_policy_ros.data.recording import EpisodeLabel
+from dit_policy_ros.data.recording._recovery import left_behind
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from waiting import wait_for
 from dit_policy_ros.cli import monitor
 from dit_policy_ros.cli.monitor_view import MonitorView, lines, panel
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
-from dit_policy_ros.ros import qos
+from dit_policy_ros.ros.common import qos
 
 
 class Talker(rclpy.node.Node):

@@ -16,11 +16,13 @@ from tiny_dataset import JOINTS, save_for_dataset, write_tiny_dataset
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_observation
 
-from dit_policy_ros.cli import train, train_cube_tasks
+from dit_policy_ros.cli import train
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
-from dit_policy_ros.policy.processors import read_stats
+from dit_policy_ros.policy.processing import read_stats
 from dit_policy_ros.sim.robot import CAMERAS
+from dit_policy_ros.training import recipes
+from dit_policy_ros.training.recipes import _cube_tasks as cube_tasks
 
 QUICK = ["--steps", "3", "--batch-size", "4", "--warmup-steps", "1", "--device", "cpu"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,10 +193,10 @@ def test_an_unknown_recipe_lists_the_known_ones(capsys: pytest.CaptureFixture[st
 
 def test_a_recipe_gets_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(train_cube_tasks, "main", lambda arguments: given.append(arguments) or 0)
+    monkeypatch.setattr(recipes, "run_recipe", lambda arguments, _: given.append(arguments) or 0)
     assert train.main(["--recipe", "cube_tasks", "--output", "here"]) == 0
     assert given == [["--output", "here"]]
-    assert train_cube_tasks.parser().parse_args(given[0]).output == Path("here")
+    assert cube_tasks.parser().parse_args(given[0]).output == Path("here")
 
 
 @pytest.mark.slow
@@ -230,9 +232,9 @@ def test_the_recipe_learns_by_either_objective() -> None:
     data = dataclasses.replace(data, state=data.action, joint_names=joints)  # actions count from the state
     folders = set()
     for objective in ("diffusion", "flow_matching"):
-        options = train_cube_tasks.parser().parse_args(["--objective", objective])
-        folders.add(train_cube_tasks.start_folder(options))
-        config = train_cube_tasks.policy_config(data, options.objective)
+        options = cube_tasks.parser().parse_args(["--objective", objective])
+        folders.add(cube_tasks.start_folder(options))
+        config = cube_tasks.policy_config(data, options.objective)
         assert (config.objective, config.sampling_steps) == (objective, 10)
     assert len(folders) == 2, "one start is not taken for the other's"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.contract import parse_contract
 
 CONFIG = Path(__file__).parents[2] / "config"
-CONTRACT = Contract.from_mapping(
+CONTRACT = parse_contract(
     yaml.safe_load((CONFIG / "bimanual.yaml").read_text())["/**"]["ros__parameters"], ""
 )
 CONTROLLERS = {

@@ -13,11 +13,11 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
-from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.contract import parse_contract
 from dit_policy_ros.msg import PolicyStatus
 
 CONFIG = Path(__file__).parents[2] / "config"
-CONTRACT = Contract.from_mapping(
+CONTRACT = parse_contract(
     yaml.safe_load((CONFIG / "bimanual.yaml").read_text())["/**"]["ros__parameters"], ""
 )
 STATUS = set(PolicyStatus.get_fields_and_field_types())

@@ -6,10 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from dit_policy_ros.core.continuation import Continuation
 from dit_policy_ros.core.errors import IncidentError
-from dit_policy_ros.core.incident import Incident, IncidentRing, MotionCall, MotionSegment
-from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.core.incidents import Incident, IncidentRing, MotionSegment
+from dit_policy_ros.core.incidents._incident import MotionCall
+from dit_policy_ros.core.motion import Continuation, Plan
 from dit_policy_ros.data.incident_folder import read_incident, write_incident
 
 RNG = np.random.default_rng(3)

@@ -23,14 +23,13 @@ from tiny_policy import TASKS, random_observation
 from tiny_training import run, trainer
 from tiny_variants import DDIM, FLOW, VARIANTS, infer, save
 
-from dit_policy_ros.core.continuation import Continuation
-from dit_policy_ros.data.journal import EpisodeLabel
-from dit_policy_ros.data.reader import read_demonstrations
+from dit_policy_ros.core.motion import Continuation
+from dit_policy_ros.data.dataset import read_demonstrations
+from dit_policy_ros.data.recording import EpisodeLabel
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import HOME, BimanualSim
-from dit_policy_ros.sim.suite import find
-from dit_policy_ros.sim.trial import through_period
+from dit_policy_ros.sim.tasks import find, through_period
 from dit_policy_ros.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]

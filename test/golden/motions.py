@@ -8,12 +8,9 @@ import numpy as np
 from arrays import MS, Arrays, digest
 from motion_helpers import PERIOD_NS, T0_NS, ensemble_settings, make_pipeline
 
-from dit_policy_ros.core.chunk import Chunk
-from dit_policy_ros.core.continuation import continuation
 from dit_policy_ros.core.contract import Limits
-from dit_policy_ros.core.ensemble import EnsembleMode
 from dit_policy_ros.core.errors import PlanRejected
-from dit_policy_ros.core.pacing import Pacing
+from dit_policy_ros.core.motion import Chunk, EnsembleMode, Pacing, continuation
 
 
 def plans() -> Arrays:

@@ -12,7 +12,7 @@ def make_node(ros_domain, tmp_path):
     from contracts import SMALL_MAPPING
     from recording_session import parameter_file
 
-    from dit_policy_ros.ros.recorder_node import RecorderNode
+    from dit_policy_ros.ros.recorder.recorder_node import RecorderNode
 
     def make(mapping: dict | None = None, **settings) -> RecorderNode:
         values = {"dataset": str(tmp_path / "dataset"), "min_free_space": 0.0} | settings

@@ -28,8 +28,7 @@ from waiting import wait_for
 
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.convert import stamp_ns
+from dit_policy_ros.ros.common import qos, stamp_ns
 from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS
 
 pytestmark = pytest.mark.slow
@@ -88,7 +87,7 @@ class World:
 
     def start_sim(self):
         small = ("-p", "image_width:=80", "-p", "image_height:=60", "-p", "cameras:=[top]")
-        self.sim = self._start("sim", "dit_policy_ros.ros.sim_node", "--ros-args", *small)
+        self.sim = self._start("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *small)
 
     def start_policy(self):
         changes = {

@@ -13,18 +13,15 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from contracts import small_mapping
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from dit_policy_ros.core.contract import Contract
-from dit_policy_ros.core.episode_sampler import EpisodeFrame, EpisodeSampler
+from dit_policy_ros.core.contract import Contract, parse_contract, parse_mapping
 from dit_policy_ros.core.errors import StaleObservation
-from dit_policy_ros.core.joint_mapping import parse_mapping
-from dit_policy_ros.core.observation import Observation
-from dit_policy_ros.ros.convert import to_stamp
-from dit_policy_ros.ros.episode_writer import recorded_images
-from dit_policy_ros.ros.frame_decoder import FrameDecoder
-from dit_policy_ros.ros.playback import Playback
-from dit_policy_ros.ros.recorder_parameters import COMMAND, ActionSettings
-from dit_policy_ros.ros.recorder_streams import RecorderStreams
-from dit_policy_ros.ros.sensor_streams import SensorStreams
+from dit_policy_ros.core.recording import EpisodeFrame, EpisodeSampler
+from dit_policy_ros.core.sensing import Observation
+from dit_policy_ros.ros.bags._playback import Playback
+from dit_policy_ros.ros.common import SensorStreams, to_stamp
+from dit_policy_ros.ros.policy._frame_decoder import FrameDecoder
+from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams, recorded_images
+from dit_policy_ros.ros.recorder._parameters import COMMAND
 
 MS = 1_000_000  # [ns]
 PERIOD = 40 * MS  # [ns] at 25 Hz every instant of the grid is a whole number of ns
@@ -38,7 +35,7 @@ def contract() -> Contract:
     mapping = small_mapping(fps=25.0)
     cameras = dict(mapping["cameras"])
     cameras["wrist"] = cameras["wrist"] | {"compressed": True, "latency": 0.012}
-    return Contract.from_mapping(mapping | {"cameras": cameras}, "test")
+    return parse_contract(mapping | {"cameras": cameras}, "test")
 
 
 def picture(number: int, height: int, width: int) -> np.ndarray:

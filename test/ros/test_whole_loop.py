@@ -50,10 +50,10 @@ class Observer:
 def loop(ros_domain, start_process, tmp_path):
     """Simulator, active policy node and observer."""
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS, around=HOME)
-    sim = start_process("sim", "dit_policy_ros.ros.sim_node")
+    sim = start_process("sim", "dit_policy_ros.ros.sim.sim_node")
     policy = start_process(
         "policy",
-        "dit_policy_ros.ros.policy_node",
+        "dit_policy_ros.ros.policy.policy_node",
         *("--ros-args", "--params-file", str(share_directory() / "config" / "bimanual.yaml")),
         *("-p", f"checkpoint:={checkpoint}", "-p", f"task:={TASKS[0]}", "-p", "max_blind_time:=0.8"),
     )

@@ -4,7 +4,7 @@
 import copy
 from typing import Any
 
-from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.contract import parse_contract
 
 SMALL_MAPPING: dict[str, Any] = {
     "robot_type": "small",
@@ -27,7 +27,7 @@ SMALL_MAPPING: dict[str, Any] = {
         "finger": {"position_min": 0.0, "position_max": 0.04, "velocity": 0.2, "acceleration": 2.0},
     },
 }
-SMALL_CONTRACT = Contract.from_mapping(SMALL_MAPPING, "test")
+SMALL_CONTRACT = parse_contract(SMALL_MAPPING, "test")
 
 
 def small_mapping(**changes: Any) -> dict[str, Any]:

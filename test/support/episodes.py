@@ -8,7 +8,7 @@ import pytest
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.data.quiet import quiet
-from dit_policy_ros.data.writer import DatasetWriter
+from dit_policy_ros.data.recording import DatasetWriter
 
 CAMERAS = (Camera("top", "/top", 48, 64, 0.2), Camera("wrist", "/wrist", 32, 48, 0.2))
 JOINTS = ("a", "b", "c")

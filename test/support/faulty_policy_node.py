@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.ros import policy_node
+from dit_policy_ros.ros.policy import policy_node
 
 
 class FaultyPolicy:

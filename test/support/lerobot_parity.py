@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from tiny_policy import ACTION_DIM, TASKS, random_observation
 from torch import Tensor
 
-from dit_policy_ros.policy.checkpoint import Checkpoint
-from dit_policy_ros.policy.checkpoint_writer import relocate
+from dit_policy_ros.policy.checkpoint import Checkpoint, relocate
 from dit_policy_ros.policy.config import IMAGE_PREFIX
 from dit_policy_ros.policy.dit_policy import Batch
-from dit_policy_ros.policy.runtime import DiTRuntime
+from dit_policy_ros.policy.inference import DiTRuntime
 
 Frames = dict[str, Any]  # what LeRobot's preprocessor takes
 

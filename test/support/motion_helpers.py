@@ -4,9 +4,7 @@
 import numpy as np
 
 from dit_policy_ros.core.contract import Limits
-from dit_policy_ros.core.ensemble import EnsembleMode, EnsembleSettings
-from dit_policy_ros.core.pipeline import MotionSettings, Pipeline
-from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.core.motion import EnsembleMode, EnsembleSettings, MotionSettings, Pipeline, Plan
 
 PERIOD_NS = 33_333_333
 DT = PERIOD_NS * 1e-9

@@ -9,10 +9,10 @@ from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.contract import Limits
-from dit_policy_ros.core.plan import Plan
+from dit_policy_ros.core.motion import Plan
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros.convert import stamp_ns
-from dit_policy_ros.ros.policy_node import PolicyNode
+from dit_policy_ros.ros.common import stamp_ns
+from dit_policy_ros.ros.policy.policy_node import PolicyNode
 from dit_policy_ros.srv import SetTask
 
 LIMITS = Limits(

@@ -9,8 +9,8 @@ from teleoperated import TeleoperatedRobot
 from waiting import wait_for
 
 from dit_policy_ros.msg import RecorderStatus
-from dit_policy_ros.ros.convert import stamp_ns
-from dit_policy_ros.ros.recorder_node import RecorderNode
+from dit_policy_ros.ros.common import stamp_ns
+from dit_policy_ros.ros.recorder.recorder_node import RecorderNode
 from dit_policy_ros.srv import StartEpisode, StopEpisode
 
 TASK = "touch the red cube"

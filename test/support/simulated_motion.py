@@ -8,14 +8,11 @@ import numpy as np
 import yaml
 from motion_helpers import ensemble_settings
 
-from dit_policy_ros.core.chunk import Chunk
-from dit_policy_ros.core.contract import Contract
-from dit_policy_ros.core.pipeline import MotionSettings, Pipeline
-from dit_policy_ros.core.plan import Plan
-from dit_policy_ros.sim.robot import STEP_NS, BimanualSim
-from dit_policy_ros.sim.trajectory import Point, Trajectory
+from dit_policy_ros.core.contract import parse_contract
+from dit_policy_ros.core.motion import Chunk, MotionSettings, Pipeline, Plan
+from dit_policy_ros.sim.robot import STEP_NS, BimanualSim, Point, Trajectory
 
-CONTRACT = Contract.from_mapping(
+CONTRACT = parse_contract(
     yaml.safe_load((Path(__file__).parents[2] / "config" / "bimanual.yaml").read_text())["/**"][
         "ros__parameters"
     ],

@@ -18,15 +18,17 @@ from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from dit_policy_ros.policy.checkpoint import CheckpointFacts
-from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.tasks import TaskTokenizer, TokenizerOptions
-from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.convert import to_stamp
-from dit_policy_ros.ros.executor import PatientExecutor
-from dit_policy_ros.training.tiny_clip import tiny_text_config, tiny_vision_config, train_tokenizer
+from dit_policy_ros.policy.processing import TaskTokenizer, TokenizerOptions
+from dit_policy_ros.ros.common import qos, to_stamp
+from dit_policy_ros.ros.common._executor import PatientExecutor
+from dit_policy_ros.training.new_policy._tiny_clip import (
+    tiny_text_config,
+    tiny_vision_config,
+    train_tokenizer,
+)
 
 JOINTS = ("left_joint_1", "left_gripper", "right_joint_1", "right_gripper")
 CONTROLLERS = {

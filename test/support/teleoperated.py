@@ -15,8 +15,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from dit_policy_ros.ros import qos
-from dit_policy_ros.ros.convert import to_stamp
+from dit_policy_ros.ros.common import qos, to_stamp
 
 SPEED = 0.01  # [rad/s]
 LEAD = 0.25  # [rad] of the command ahead of the state

@@ -7,7 +7,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import ACTION_DIM, IMAGE, TASKS, save_tiny, tiny_config
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.writer import DatasetWriter
+from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 
 JOINTS = ("a", "b", "c", "d")

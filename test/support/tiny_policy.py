@@ -10,12 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.policy.checkpoint import CheckpointFacts
-from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.tasks import TaskTokenizer, TokenizerOptions
-from dit_policy_ros.training.tiny_clip import tiny_text_config, tiny_vision_config, train_tokenizer
+from dit_policy_ros.policy.processing import TaskTokenizer, TokenizerOptions
+from dit_policy_ros.training.new_policy._tiny_clip import (
+    tiny_text_config,
+    tiny_vision_config,
+    train_tokenizer,
+)
 
 TASKS = ("touch the red cube with the left arm", "touch the blue cube with the right arm")
 STATE_DIM, ACTION_DIM = 5, 4

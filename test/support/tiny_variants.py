@@ -16,13 +16,12 @@ from tiny_policy import (
     tiny_tokenizer,
 )
 
-from dit_policy_ros.policy.checkpoint import CheckpointFacts
-from dit_policy_ros.policy.checkpoint_writer import write_checkpoint
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.runtime import DiTRuntime
-from dit_policy_ros.policy.vision import FAMILIES, VisionConfig
-from dit_policy_ros.training.tiny_clip import tiny_text_config
+from dit_policy_ros.policy.encoders import FAMILIES, VisionConfig
+from dit_policy_ros.policy.inference import DiTRuntime
+from dit_policy_ros.training.new_policy._tiny_clip import tiny_text_config
 
 PATCH = 12
 PATCHES = (SIDE // PATCH) ** 2

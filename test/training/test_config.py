@@ -9,7 +9,7 @@ import pytest
 
 from dit_policy_ros.training.config import TrainConfig, check_resumable, config_from_mapping
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.run_folder import read_config
+from dit_policy_ros.training.trainer import read_config
 
 
 @pytest.mark.parametrize(

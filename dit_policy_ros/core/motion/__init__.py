@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From chunks to checked plans: the motion path of the policy node.
+
+Chunk -> ensemble -> splice -> limits -> plan. `Pipeline` puts the steps together and holds the arms.
+"""
+
+from dit_policy_ros.core.motion._chunk import Chunk
+from dit_policy_ros.core.motion._continuation import Continuation, continuation
+from dit_policy_ros.core.motion._ensemble import EnsembleMode, EnsembleSettings
+from dit_policy_ros.core.motion._pacing import Pacing, check_pacing
+from dit_policy_ros.core.motion._pipeline import MotionSettings, MotionState, Pipeline
+from dit_policy_ros.core.motion._plan import Plan
+from dit_policy_ros.core.motion._plan_check import check_plan
+from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
+
+__all__ = [
+    "FROZEN_INTERVALS",
+    "Chunk",
+    "Continuation",
+    "EnsembleMode",
+    "EnsembleSettings",
+    "MotionSettings",
+    "MotionState",
+    "Pacing",
+    "Pipeline",
+    "Plan",
+    "check_pacing",
+    "check_plan",
+    "continuation",
+]

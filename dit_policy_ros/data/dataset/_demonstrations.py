@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations in memory, whatever they were read from.
+
+Shapes: M frames of all episodes in order, D state and A action entries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit_policy_ros.core.errors import DatasetError
+
+if TYPE_CHECKING:  # it needs torch
+    from dit_policy_ros.data.video import VideoImages
+
+STATISTICS = ("min", "max", "mean", "std", "q01", "q10", "q90", "q99")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One of the datasets that demonstrations were read from, and where its rows begin among theirs."""
+
+    name: str
+    first_frame: int = 0
+    first_episode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrations:
+    """Every frame of one or several datasets, its images already at the resolution that training uses."""
+
+    fps: float  # [Hz]
+    joint_names: tuple[str, ...]
+    image_shapes: Mapping[str, tuple[int, int]]  # (height, width) as recorded, by camera
+    tasks: tuple[str, ...]
+    # (M, h, w, 3) RGB, by camera; none where ``videos`` stand for them
+    images: Mapping[str, NDArray[np.uint8]]
+    state: NDArray[np.float32]  # (M, D) [rad or m]
+    action: NDArray[np.float32]  # (M, A) [rad or m]
+    task_index: NDArray[np.int64]  # (M,) into tasks
+    episode_index: NDArray[np.int64]  # (M,), non-decreasing
+    stats: Mapping[str, Mapping[str, NDArray[np.float32]]]  # by feature and statistic
+    sources: tuple[Source, ...] = (Source("dataset"),)  # in the order of their rows
+    # bool (M,): frames that repeat an old state or action and episodes whose verdict failed, and frames that
+    # repeat an old picture; None where nobody judged
+    flagged: NDArray[np.bool_] | None = None
+    flagged_images: NDArray[np.bool_] | None = None
+    videos: Mapping[str, "VideoImages"] = field(default_factory=dict)  # images that are not kept
+
+    def __post_init__(self) -> None:
+        frames = len(self.state)
+        lengths = {"action": len(self.action), "task_index": len(self.task_index)}
+        lengths |= {"episode_index": len(self.episode_index)}
+        lengths |= {
+            f"images[{n!r}]": len(images) for n, images in (*self.images.items(), *self.videos.items())
+        }
+        wrong = {name: length for name, length in lengths.items() if length != frames}
+        if wrong or not frames:
+            raise DatasetError(
+                f"demonstrations: expected the length of state ({frames}, at least 1), got {wrong}"
+            )
+        for name, values in (("state", self.state), ("action", self.action)):
+            bad = np.argwhere(~np.isfinite(values))
+            if len(bad):
+                row, entry = bad[0]
+                raise DatasetError(
+                    f"demonstrations: {name} is {values[row, entry]} at {self.place(row)}, entry {entry}; "
+                    f"remove or repair that episode"
+                )
+        empty = [index for index, task in enumerate(self.tasks) if not task.strip()]
+        rows = np.flatnonzero(np.isin(self.task_index, empty))
+        if len(rows):
+            raise DatasetError(
+                f"demonstrations: the instruction is empty at {self.place(rows[0])} and at {len(rows) - 1} "
+                f'more frames; the empty instruction stands for guidance\'s "no instruction". Give the '
+                f"episode its task with lerobot-edit-dataset, or remove it"
+            )
+
+    def locate(self, row: int) -> tuple[str, int, int]:
+        """Where a frame came from: the dataset's name, the episode and the frame, as the dataset counts."""
+        source = next(each for each in reversed(self.sources) if each.first_frame <= row)
+        return (
+            source.name,
+            int(self.episode_index[row]) - source.first_episode,
+            int(row) - source.first_frame,
+        )
+
+    def place(self, row: int) -> str:
+        """``locate`` in words."""
+        name, episode, frame = self.locate(row)
+        return f"frame {frame} of the {name}, episode {episode}"
+
+    def episode_bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last frame of the episode that each frame belongs to, both (M,)."""
+        starts = np.flatnonzero(np.diff(self.episode_index, prepend=self.episode_index[0] - 1))
+        ends = np.append(starts[1:], len(self.episode_index)) - 1
+        which = np.searchsorted(starts, np.arange(len(self.episode_index)), side="right") - 1
+        return starts[which], ends[which]
+
+
+def vector_stats(values: NDArray[np.floating]) -> dict[str, NDArray[np.float32]]:
+    """All statistics of a (M, D) array, each (D,)."""
+    exact = values.astype(np.float64)  # a float32 sum over millions of pixels is off by a hundredth
+    q01, q10, q90, q99 = np.quantile(exact, (0.01, 0.1, 0.9, 0.99), axis=0)
+    parts = (exact.min(0), exact.max(0), exact.mean(0), exact.std(0), q01, q10, q90, q99)
+    return {name: part.astype(np.float32) for name, part in zip(STATISTICS, parts, strict=True)}
+
+
+def image_stats(images: NDArray[np.uint8], samples: int = 500) -> dict[str, NDArray[np.float32]]:
+    """Statistics per channel of ``samples`` evenly spaced images (M, h, w, 3), each (3, 1, 1), in 0 to 1."""
+    chosen = images[np.unique(np.linspace(0, len(images) - 1, samples).astype(int))]
+    stats = vector_stats(chosen.reshape(-1, 3) / np.float32(255.0))
+    return {name: value.reshape(3, 1, 1) for name, value in stats.items()}

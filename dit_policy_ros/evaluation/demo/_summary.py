@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's result: summary.json and the table that is printed. docs/demo.md explains the keys."""
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from dit_policy_ros.core.child_processes import Child
+from dit_policy_ros.evaluation.demo._view import DemoView, Trial
+from dit_policy_ros.msg import PolicyStatus
+
+FIGURES = (
+    *("inference_latency_p50", "inference_latency_p95", "pipeline_latency_p50", "pipeline_latency_p95"),
+    *("control_rate", "control_interval_p50", "control_interval_p99", "chunk_rate"),
+    *("chunks", "plans", "holds", "expired_chunks", "disagreements", "limited_knots", "missed_ticks"),
+)
+PACKAGES = ("dit_policy_ros", "rclpy", "torch", "transformers", "mujoco", "numpy")
+CPU_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(child: Child) -> float:
+    """CPU time that a process has used so far [s]."""
+    fields = Path(f"/proc/{child.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CPU_TICKS
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "ros": os.environ.get("ROS_DISTRO", "wheels")}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # an installed ROS has no metadata for all of them
+            found[name] = "unknown"
+    return found
+
+
+def summarize(view: DemoView, status: PolicyStatus, **facts: Any) -> dict[str, Any]:
+    """Everything that summary.json holds; `facts` are added as they are."""
+    trials = [_trial(trial) for trial in view.trials]
+    referee = view.referee
+    return {
+        "instructions": trials,
+        "success_rate": sum(trial["success"] for trial in trials) / max(len(trials), 1),
+        **{name: _rounded(getattr(status, name)) for name in FIGURES},
+        "hold_reasons": list(view.hold_reasons.values()),
+        "device": status.device,
+        "real_time_factor": _rounded(float(referee.get("real_time_factor", "nan"))),
+        "frames_dropped": int(referee.get("frames_dropped", 0)),
+        "trajectories_accepted": int(referee.get("trajectories_accepted", 0)),
+        "trajectories_rejected": int(referee.get("trajectories_rejected", 0)),
+        **facts,
+        "versions": versions(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    kept = ("instruction", "success", "time_to_success", "min_distance", "seconds", "wrong_touches")
+    return {name: _rounded(value) for name, value in asdict(trial).items() if name in kept}
+
+
+def _rounded(value: Any) -> Any:
+    """JSON has no infinity and no NaN: what was never measured is null."""
+    if isinstance(value, float):
+        return round(value, 5) if math.isfinite(value) else None
+    return value
+
+
+def write(summary: dict[str, Any], path: Path) -> None:
+    """Written beside and moved into place, so that a reader never sees half of it."""
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    beside.replace(path)
+
+
+def tables(summary: dict[str, Any]) -> Sequence[Table]:
+    """Two tables: the instructions, and how the system ran."""
+    trials = Table(title="Instructions", title_justify="left")
+    for column in ("instruction", "done", "after", "closest"):
+        trials.add_column(column, justify="left" if column == "instruction" else "right")
+    for trial in summary["instructions"]:
+        after, closest = trial["time_to_success"], trial["min_distance"]
+        trials.add_row(
+            Text(trial["instruction"]),
+            "yes" if trial["success"] else "no",
+            "" if after is None else f"{after:.1f} s",
+            "" if closest is None else f"{closest * 1e3:.0f} mm",
+        )
+    system = Table(title="System", title_justify="left", show_header=False)
+    milliseconds = {
+        name: f"{summary[name] * 1e3:.1f} ms" for name in FIGURES if "latency" in name or "interval" in name
+    }
+    rows = {
+        "inference p50 / p95": "{inference_latency_p50} / {inference_latency_p95}",
+        "image to trajectory without inference": "{pipeline_latency_p50} / {pipeline_latency_p95}",
+        "control interval p50 / p99": "{control_interval_p50} / {control_interval_p99}",
+    }
+    for label, text in rows.items():
+        system.add_row(label, text.format(**milliseconds))
+    system.add_row(
+        "control rate, chunks", f"{summary['control_rate']:.1f} Hz, {summary['chunk_rate']:.1f} Hz"
+    )
+    system.add_row("plans sent, rejected", f"{summary['plans']}, {summary['trajectories_rejected']}")
+    holds = f"{summary['holds']} {'; '.join(summary['hold_reasons'])}".strip()
+    system.add_row("holds", Text(holds))
+    system.add_row("simulation", f"{summary['real_time_factor'] or math.nan:.2f} of real time")
+    system.add_row("CPU policy, simulator", f"{summary['cpu_policy']:.2f}, {summary['cpu_sim']:.2f} cores")
+    return trials, system

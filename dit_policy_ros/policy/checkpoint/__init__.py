@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoint folders that both this package and LeRobot load.
+
+Reading, writing, the model hub, and new policies on pretrained encoders.
+"""
+
+from dit_policy_ros.policy.checkpoint._pretrained import pretrained_policy
+from dit_policy_ros.policy.checkpoint._reader import (
+    WEIGHTS_FILE,
+    Checkpoint,
+    CheckpointFacts,
+    find_checkpoint,
+    read_checkpoint,
+)
+from dit_policy_ros.policy.checkpoint._writer import relocate, write_checkpoint
+
+__all__ = [
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "CheckpointFacts",
+    "find_checkpoint",
+    "pretrained_policy",
+    "read_checkpoint",
+    "relocate",
+    "write_checkpoint",
+]

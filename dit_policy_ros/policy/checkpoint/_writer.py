@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing a checkpoint folder that both this package and LeRobot read."""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.checkpoint._clip_files import CLIP_FOLDER, CLIP_TEXT_FOLDER, write_clip_files
+from dit_policy_ros.policy.checkpoint._reader import (
+    CONFIG_FILE,
+    FACTS_FILE,
+    WEIGHTS_FILE,
+    CheckpointFacts,
+    find_folder,
+)
+from dit_policy_ros.policy.config import EXTENDED_TYPE, PolicyConfig, read_json
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.processing import PREPROCESSOR, Stats, TaskTokenizer, read_stats, write_processors
+
+logger = logging.getLogger(__name__)
+
+
+def write_checkpoint(
+    folder: str | Path, policy: DiTPolicy, stats: Stats, facts: CheckpointFacts, tokenizer: TaskTokenizer
+) -> Path:
+    """Write a self-contained checkpoint; interrupted at any moment, ``folder`` is whole or as it was.
+
+    Args:
+        folder: where to; an existing checkpoint there is replaced.
+        policy: the network.
+        stats: statistics of state, action and images, by feature and name.
+        facts: fps, joint names, tasks.
+        tokenizer: the text tokenizer.
+
+    Returns:
+        The absolute folder.
+    """
+    target = Path(folder).expanduser().resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / CLIP_FOLDER).mkdir(parents=True)
+    config = policy.config
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()}
+    save_file(tensors, partial / WEIGHTS_FILE, metadata={"format": "pt"})
+    _write_json(partial / CONFIG_FILE, config.to_mapping())
+    write_processors(partial, config, stats, tokenizer_name=config.text_encoder_name)
+    write_clip_files(partial / CLIP_FOLDER, policy, tokenizer)
+    _write_json(partial / FACTS_FILE, dataclasses.asdict(facts))
+    _replace_folder(partial, target)
+    if config.extensions:
+        logger.warning("%s: %s", target, not_for_lerobot(config))
+    return target
+
+
+def not_for_lerobot(config: PolicyConfig) -> str:
+    """Why LeRobot refuses a checkpoint with these options; they have ``extensions``."""
+    options = ", ".join(f"{name} {value!r}" for name, value in config.extensions.items())
+    return (
+        f"LeRobot has no {options} and cannot load this checkpoint; it refuses the type {EXTENDED_TYPE!r} in "
+        f"config.json. This package loads it"
+    )
+
+
+def relocate(path: str | Path) -> Path:
+    """Name the checkpoint's own ``clip`` by its absolute path, so that LeRobot loads it without the hub.
+
+    The weights and what this package reads stay as they are; a folder that moves is relocated again.
+
+    Returns:
+        The absolute folder of the checkpoint.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, it is damaged, or it does not carry its encoders.
+    """
+    folder = find_folder(path)
+    names = {"vision_encoder_name": folder / CLIP_FOLDER, "text_encoder_name": folder / CLIP_FOLDER}
+    if (folder / CLIP_TEXT_FOLDER).is_dir():
+        names["text_encoder_name"] = folder / CLIP_TEXT_FOLDER
+    for place in names.values():
+        if not (place / "config.json").is_file():
+            raise CheckpointError(
+                f"{folder} does not carry its encoders: {place / 'config.json'} is missing. LeRobot loads "
+                f"such a checkpoint only from the hub or its cache; load and save it with this package once"
+            )
+    config, pipeline = read_json(folder / CONFIG_FILE), read_json(folder / f"{PREPROCESSOR}.json")
+    options = PolicyConfig.from_mapping(config, str(folder / CONFIG_FILE))
+    if options.extensions:
+        raise CheckpointError(f"{folder}: {not_for_lerobot(options)}; there is nothing to relocate")
+    read_stats(folder)  # the pipeline is whole
+    config |= {option: str(place) for option, place in names.items()}
+    for step in pipeline["steps"]:
+        if step["registry_name"] == "tokenizer_processor":
+            step["config"]["tokenizer_name"] = config["text_encoder_name"]
+    _replace_json(folder / CONFIG_FILE, config)
+    _replace_json(folder / f"{PREPROCESSOR}.json", pipeline)
+    return folder
+
+
+def _write_json(path: Path, value: dict[str, object]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _replace_json(path: Path, value: dict[str, object]) -> None:
+    """As ``_write_json``, but ``path`` is whole at any moment, and a link in its place is not followed."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    _write_json(partial, value)
+    partial.replace(path)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    for file in new.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+    old = target.with_name(f".{target.name}.old-{os.getpid()}")
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

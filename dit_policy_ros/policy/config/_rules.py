@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which values of a policy's options make a policy, beyond what their types say."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dit_policy_ros.policy.config._config import PolicyConfig
+
+
+def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
+    """All rules of a policy's options: the option, whether it keeps the rule, and the rule in words."""
+    state = config.input_features.get("observation.state")
+    action = config.output_features.get("action")
+    images = list(config.image_features.items())
+    head_dim = config.hidden_dim // max(config.num_heads, 1)
+    longest_plan = config.horizon - config.n_obs_steps + 1
+    flow, diffusion = config.objective == "flow_matching", config.objective == "diffusion"
+    return [
+        ("input_features", state is not None and len(state.shape) == 1, "a vector 'observation.state'"),
+        ("output_features", action is not None and len(action.shape) == 1, "a vector 'action'"),
+        (
+            "input_features",
+            all(k.startswith("observation.images.") for k, _ in images),
+            "images named observation.images.<name>",
+        ),
+        (
+            "input_features",
+            all(len(f.shape) == 3 and f.shape[0] == 3 for _, f in images),
+            "images shaped (3, H, W)",
+        ),
+        ("input_features", len({f.shape for _, f in images}) <= 1, "images of one shape"),
+        ("n_obs_steps", config.n_obs_steps >= 1, "at least 1"),
+        ("horizon", config.horizon >= 1, "at least 1"),
+        ("n_obs_steps", config.n_obs_steps <= config.horizon, f"at most the horizon {config.horizon}"),
+        ("n_action_steps", 1 <= config.n_action_steps <= longest_plan, f"1 to {longest_plan}"),
+        ("hidden_dim", config.hidden_dim >= 1, "at least 1"),
+        ("num_layers", config.num_layers >= 1, "at least 1"),
+        (
+            "num_heads",
+            config.num_heads >= 1 and config.hidden_dim % config.num_heads == 0,
+            "a divisor of hidden_dim",
+        ),
+        ("num_heads", not config.use_rope or head_dim % 2 == 0, "hidden_dim / num_heads even, for RoPE"),
+        ("dropout", 0.0 <= config.dropout <= 1.0, "0 to 1"),
+        ("rope_base", config.rope_base > 0.0, "more than 0"),
+        (
+            "timestep_embed_dim",
+            config.timestep_embed_dim >= 4 and config.timestep_embed_dim % 2 == 0,
+            "even, 4 or more",
+        ),
+        (
+            "vision_encoder_name",
+            config.vision_encoder_family != "clip" or "clip" in config.vision_encoder_name.lower(),
+            "a name containing 'clip', or another vision_encoder_family",
+        ),
+        ("vision_encoder_lr_multiplier", config.vision_encoder_lr_multiplier >= 0.0, "0 (frozen) or more"),
+        (
+            "vision_encoder_family",
+            config.vision_encoder_family == "clip" or len(images) > 0,
+            "'clip' without cameras, as there is nothing to read for another",
+        ),
+        (
+            "image_tokens",
+            config.conditioning != "adaln" or config.image_tokens == "all",
+            "'all' with the conditioning 'adaln', which reads one vector per image",
+        ),
+        ("observation_layers", config.observation_layers >= 0, "0 (none) or more"),
+        (
+            "observation_layers",
+            config.conditioning == "adaln" or config.observation_layers == 0,
+            "0 with another conditioning than 'adaln', which reads no vector",
+        ),
+        (
+            "relative_entries",
+            action is None
+            or state is None
+            or all(0 <= entry < min(action.shape[0], state.shape[0]) for entry in config.relative_entries),
+            "numbers of entries that action and state both have, from 0",
+        ),
+        ("state_differences", config.state_differences >= 0.0, "0 (states as they are) or more"),
+        (
+            "image_steps",
+            0 <= config.image_steps <= config.n_obs_steps,
+            f"0 (all) to n_obs_steps ({config.n_obs_steps})",
+        ),
+        ("text_encoder_name", "clip" in config.text_encoder_name.lower(), "a name containing 'clip'"),
+        ("tokenizer_max_length", config.tokenizer_max_length >= 3, "at least 3"),
+        ("use_peft", not config.use_peft, "false: merge the adapter into the weights first"),
+        ("num_train_timesteps", config.num_train_timesteps >= 1, "at least 1"),
+        (
+            "beta_start",
+            not diffusion or 0.0 <= config.beta_start <= config.beta_end <= 1.0,
+            "0 <= start <= end <= 1",
+        ),
+        ("clip_sample_range", config.clip_sample_range > 0.0, "more than 0"),
+        (
+            "num_inference_steps",
+            config.num_inference_steps is None
+            or 1 <= config.num_inference_steps <= config.num_train_timesteps,
+            f"1 to num_train_timesteps ({config.num_train_timesteps}), or null for all of them",
+        ),
+        ("sigma_min", not flow or 0.0 <= config.sigma_min <= 1.0, "0 to 1"),
+        ("num_integration_steps", config.num_integration_steps >= 1, "at least 1"),
+        (
+            "timestep_sampling_s",
+            not flow or 0.0 < config.timestep_sampling_s <= 1.0,
+            "more than 0, at most 1",
+        ),
+        ("timestep_sampling_alpha", config.timestep_sampling_alpha > 0.0, "more than 0"),
+        ("timestep_sampling_beta", config.timestep_sampling_beta > 0.0, "more than 0"),
+    ]

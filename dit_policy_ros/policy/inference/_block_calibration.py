@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a schedule for ``block_schedule.py`` from what a policy does at some observations.
+
+Shapes: N sampling steps, M observations, T horizon, H hidden, A action entries.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.inference._block_features import BlockFeatures, RecordedFeatures
+from dit_policy_ros.policy.inference._block_schedule import (
+    BlockSchedule,
+    best_updates,
+    bubble_up,
+    sampler_name,
+    weights_sha256,
+)
+from dit_policy_ros.policy.inference._engine import Engine, check_cachable
+from dit_policy_ros.policy.inference._runtime import DiTRuntime
+
+
+def calibrate(policy: DiTRuntime, observations: Sequence[Tensor], keep: float) -> BlockSchedule:
+    """Find when each block must be computed.
+
+    Args:
+        policy: as it is going to be used, but without the schedule.
+        observations: M encoded observations (1, C), two at least: the schedule is made from every other one,
+            and its deviation measured on the rest.
+        keep: share of the blocks to compute, above 0, at most 1; bubbling up adds some.
+
+    Raises:
+        CheckpointError: the network has no blocks to cache, or ``keep`` is out of range.
+    """
+    if not 0.0 < keep <= 1.0:
+        raise CheckpointError(f"block_cache: keep: expected more than 0, at most 1, got {keep:g}")
+    if len(observations) < 2:
+        raise ValueError(f"expected two observations at least, got {len(observations)}")
+    sampler = _Sampler(policy.engine)
+    with torch.inference_mode():
+        recorded = [sampler.record(observation, seed) for seed, observation in enumerate(observations[::2])]
+        similarity, distance = compare_steps(recorded)  # (blocks, N, N) both
+        steps = similarity.shape[1]
+        updates = [best_updates(each, math.ceil(keep * steps)) for each in similarity]
+        pairs = zip(distance, updates, strict=True)
+        united = bubble_up(updates, [float(d[source(u, steps), range(steps)].mean()) for d, u in pairs])
+        others = enumerate(observations[1::2], start=len(observations))
+        deviation = max(sampler.deviation(observation, seed, united) for seed, observation in others)
+    folder = policy.checkpoint.folder
+    return BlockSchedule(sampler_name(sampler.objective.config), weights_sha256(folder), united, deviation)
+
+
+def source(updates: Sequence[int], steps: int) -> NDArray[np.int64]:
+    """For each step the latest one of ``updates`` up to it (N,)."""
+    return np.asarray(updates)[np.searchsorted(updates, np.arange(steps), side="right") - 1]
+
+
+def compare_steps(
+    recorded: Sequence[RecordedFeatures],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosine similarity and relative distance of each block's outputs at every two steps.
+
+    Returns:
+        Both (blocks, N, N), means over the samplings; the distance [u, i] is relative to the output at i.
+    """
+    similarities, distances = [], []
+    for block in range(len(recorded[0].outputs)):
+        outputs = [torch.cat(each.outputs[block]).flatten(1) for each in recorded]  # M of (N, T H)
+        stacked = torch.stack(outputs).double()  # (M, N, T H)
+        unit = functional.normalize(stacked, dim=-1)
+        similarities.append((unit @ unit.transpose(1, 2)).mean(0))
+        norms = stacked.norm(dim=-1).clamp_min(1e-12)  # (M, N)
+        distances.append((torch.cdist(stacked, stacked) / norms[:, None]).mean(0))
+    return torch.stack(similarities).cpu().numpy(), torch.stack(distances).cpu().numpy()
+
+
+class _Sampler:
+    """Samples with given block features, and randomness that a seed gives."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.objective = engine.objective
+        config = self.objective.config
+        self._denoiser = check_cachable(config, engine.denoiser, engine.backend, engine.reuse)
+        self._times, self._blocks = self.objective.times(), 2 * config.num_layers
+
+    def record(self, observation: Tensor, seed: int) -> RecordedFeatures:
+        """All outputs of all blocks."""
+        features = RecordedFeatures(self._times, self._blocks)
+        self._sample(observation, seed, features)
+        return features
+
+    def deviation(self, observation: Tensor, seed: int, updates: Sequence[Sequence[int]]) -> float:
+        """Largest difference of an action from the exact sampling, as a share of the range -1 to 1."""
+        exact = self._sample(observation, seed, RecordedFeatures(self._times, self._blocks))
+        cached = self._sample(observation, seed, BlockFeatures(self._times, updates))
+        return float((cached - exact).abs().max()) / 2
+
+    def _sample(self, observation: Tensor, seed: int, features: BlockFeatures) -> Tensor:
+        config = self.objective.config
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            noise = torch.randn((1, config.horizon, config.action_dim), device=observation.device)
+            predict = self._denoiser.predictor(observation, blocks=features)
+            return self.objective.sample(predict, noise)  # (1, T, A)

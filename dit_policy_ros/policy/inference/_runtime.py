@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A loaded checkpoint that turns observations in robot units into chunks of actions in robot units."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.motion import Continuation
+from dit_policy_ros.core.policy import StepBudget, check_task, fit_steps
+from dit_policy_ros.policy.checkpoint import Checkpoint
+from dit_policy_ros.policy.config import IMAGE_PREFIX
+from dit_policy_ros.policy.inference._backend import Backend
+from dit_policy_ros.policy.inference._block_schedule import BlockSchedule
+from dit_policy_ros.policy.inference._engine import Engine
+from dit_policy_ros.policy.inference._text_cache import TextCache
+from dit_policy_ros.policy.processing import EMPTY_INSTRUCTION, check_array, check_images, reference
+from dit_policy_ros.policy.sampling import NO_GUIDANCE, Reuse, known_actions
+
+logger = logging.getLogger(__name__)
+
+
+class DiTRuntime:
+    """Implements ``dit_policy_ros.core.policy._protocol.Policy``; one inference at a time."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        guidance_scale: float,
+        backend: Backend,
+        reuse: Reuse,
+        schedule: BlockSchedule | None = None,
+    ) -> None:
+        """Move a checkpoint to its device.
+
+        Args:
+            checkpoint: from ``read_checkpoint``; its network is used, not copied.
+            device: where inference runs.
+            guidance_scale: how closely to follow the instruction, 0 or more; 1.0 as the network does.
+            backend: how the networks run.
+            reuse: what a chunk takes over from the one before it.
+            schedule: which blocks of the network to compute at which step; None is all.
+        """
+        self.checkpoint = checkpoint
+        self.module = checkpoint.policy.to(device).eval().requires_grad_(False)
+        self._device = device
+        self.guidance_scale = guidance_scale
+        config, processors = checkpoint.config, checkpoint.processors
+        self._config = config
+        self._state_scale = processors.state.to(device)
+        self._action_scale = processors.action.to(device)
+        image_scales = {
+            key.removeprefix(IMAGE_PREFIX): processors.images[key].to(device) for key in config.image_features
+        }
+        self._shapes = {
+            key.removeprefix(IMAGE_PREFIX): (feature.shape[1], feature.shape[2])
+            for key, feature in config.image_features.items()
+        }
+        self._text = TextCache(
+            self.module.observation_encoder.text_encoder, checkpoint.clip.tokenizer, device
+        )
+        self._without_gradients = torch.no_grad if reuse.needs_gradients(config) else torch.inference_mode
+        with self._without_gradients():
+            self.engine = Engine(self.module, guidance_scale, image_scales, device, backend, reuse, schedule)
+        self._lock = threading.Lock()
+        if guidance_scale != NO_GUIDANCE and not checkpoint.facts.instruction_dropout:
+            logger.warning(
+                "guidance_scale %g compares with the empty instruction, but %s does not say that it was "
+                "trained with instruction dropout: its answer to the empty instruction may mean nothing",
+                guidance_scale,
+                checkpoint.folder,
+            )
+
+    @property
+    def description(self) -> str:
+        """One line for the log: architecture, size, objective, steps."""
+        config = self._config
+        millions = sum(p.numel() for p in self.module.parameters()) / 1e6
+        method = (
+            config.integration_method if config.objective == "flow_matching" else config.noise_scheduler_type
+        )
+        ours = "".join(f"{value} {name.replace('_', ' ')}, " for name, value in config.extensions.items())
+        guidance = f", guided x{self.guidance_scale:g}" if self.guidance_scale != NO_GUIDANCE else ""
+        return (
+            f"Multitask DiT, {millions:.1f}M parameters, {ours}{config.objective} ({method}, "
+            f"{self.steps} steps{guidance}), horizon {config.horizon}, "
+            f"{config.n_obs_steps} observation steps, cameras: {', '.join(self._shapes) or 'none'}; "
+            f"{self.engine.description}"
+        )
+
+    @property
+    def device(self) -> str:
+        """Where inference runs, e.g. ``"cpu"`` or ``"cuda:0"``."""
+        return str(self._device)
+
+    @property
+    def backend(self) -> str:
+        """How inference runs, for the status."""
+        return f"{self.engine.description}, {self.steps} steps"
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps of one inference."""
+        return self.engine.objective.config.sampling_steps
+
+    @property
+    def uses_previous(self) -> bool:
+        """Whether ``predict`` does anything with ``previous``."""
+        return self.engine.reuse.is_on
+
+    @property
+    def fps(self) -> float | None:
+        """Rate of the actions [Hz]; None where the checkpoint does not say."""
+        return self.checkpoint.facts.fps
+
+    @property
+    def joint_names(self) -> tuple[str, ...] | None:
+        """Names of the state's and the action's entries, in order; None where the checkpoint does not say."""
+        return self.checkpoint.facts.joint_names
+
+    @property
+    def known_tasks(self) -> tuple[str, ...]:
+        """The instructions that the checkpoint was trained on; empty where it does not say."""
+        return self.checkpoint.facts.known_tasks
+
+    @property
+    def image_shapes(self) -> Mapping[str, tuple[int, int]]:
+        """Height and width [pixel] that the checkpoint expects of each camera."""
+        return dict(self._shapes)
+
+    @property
+    def state_dim(self) -> int:
+        """Entries of the state vector."""
+        return self._config.state_dim
+
+    @property
+    def action_dim(self) -> int:
+        """Entries of the action vector."""
+        return self._config.action_dim
+
+    @property
+    def n_obs_steps(self) -> int:
+        """Entries of the observation history, the newest included."""
+        return self._config.n_obs_steps
+
+    @property
+    def horizon(self) -> int:
+        """Steps that the network predicts; a chunk has ``horizon - n_obs_steps + 1`` rows."""
+        return self._config.horizon
+
+    def predict(
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        state: NDArray[np.float32],
+        task: str,
+        noise: NDArray[np.float32] | None = None,
+        previous: Continuation | None = None,
+    ) -> NDArray[np.float32]:
+        """Infer one chunk.
+
+        Args:
+            images: per camera uint8 (n_obs, H, W, 3), RGB, oldest first.
+            state: float32 (n_obs, D), oldest first [rad or m].
+            task: the instruction.
+            noise: float32 (horizon, A) in normalised units to start the sampling from; None draws it from
+                torch's global generator.
+            previous: what is known of the sample (horizon, A) already; without an option that uses it, it
+                changes nothing.
+
+        Returns:
+            float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
+
+        Raises:
+            StreamError: a camera is missing or unknown, or an array has another shape or type, or NaN.
+            TaskError: the instruction is empty or too long.
+        """
+        check_images(images, self._shapes, self.n_obs_steps)
+        check_array("state", state, (self.n_obs_steps, self.state_dim), self.joint_names or ())
+        check_task(task, self.known_tasks)
+        if noise is not None:
+            check_array("noise", noise, (self.horizon, self.action_dim))
+        if previous is not None and previous.actions.shape != (self.horizon, self.action_dim):
+            raise StreamError(
+                f"previous: expected actions {(self.horizon, self.action_dim)}, got {previous.actions.shape}"
+            )
+        with self._lock, self._without_gradients():
+            if self.engine.refresh():
+                self._text.clear()
+            tasks = (task,) if self.guidance_scale == NO_GUIDANCE else (task, EMPTY_INSTRUCTION)
+            observation = self.observe(images, state, *tasks)
+            start = None if noise is None else self._tensor(noise)[None]
+            origin = reference(self._tensor(state[-1]), self._config.relative_entries, self.action_dim)
+            known = None
+            if previous is not None and np.isfinite(previous.actions).all(axis=1).any():
+                known = known_actions(previous, self._action_scale, origin)
+            sampled = self.engine.sample(observation, start, known)  # (1, T, A)
+            actions = self._action_scale.unnormalize(sampled) + origin
+            return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
+
+    def seed_sampling(self, seed: int) -> None:
+        """Make what the next ``predict`` draws a function of ``seed``: seeds torch's global generators."""
+        torch.manual_seed(seed)
+
+    def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Read frames ahead of the ``predict`` that they are for; they are given as there.
+
+        Raises:
+            StreamError: a camera is missing or unknown, or an array has another shape or type.
+        """
+        check_images(images, self._shapes, self.n_obs_steps)
+        with self._lock, self._without_gradients():
+            if self.engine.refresh():
+                self._text.clear()
+            self.engine.frames.encode(self._read(images))
+
+    def warm_up(self, n: int) -> NDArray[np.float64]:
+        """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before.
+
+        No frame is seen twice, and every chunk but the first goes on from one before it: the latencies are
+        those of the worst case. The known instructions are encoded, too, so that a change to one of them
+        costs nothing, and what runs only now and then has run: chunks that nothing precedes, few new frames.
+        """
+        state = np.zeros((self.n_obs_steps, self.state_dim), np.float32)
+        task = self.known_tasks[0] if self.known_tasks else "warm up"
+        going_on = Continuation(np.zeros((self.horizon, self.action_dim)), committed=self.n_obs_steps)
+        latencies = np.empty(n)
+        with torch.random.fork_rng():
+            for i in range(n):
+                images = self._made_up_images()
+                start = time.perf_counter()
+                self.predict(images, state, task, previous=going_on if i else None)
+                latencies[i] = time.perf_counter() - start
+        with self._lock, self._without_gradients():
+            self.engine.capture()
+            for task in self.known_tasks:
+                self._text(task)
+        return latencies
+
+    def fit_steps(self, max_latency: float, n: int) -> StepBudget:
+        """Set the largest number of steps, at most the present one, whose latency fits.
+
+        Args:
+            max_latency: for the 95th percentile [s].
+            n: inferences per measurement, after two that are not counted.
+
+        Raises:
+            DitPolicyError: not even one step fits.
+        """
+
+        def measure(steps: int) -> NDArray[np.float64]:
+            self.engine.set_steps(steps)
+            return self.warm_up(n + 2)[2:]
+
+        budget = fit_steps(measure, self.steps, max_latency)
+        self.engine.set_steps(budget.steps)
+        return budget
+
+    def observe(
+        self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.float32], *tasks: str
+    ) -> Tensor:
+        """Encode one observation (arguments as for ``predict``, already checked) under each of K tasks.
+
+        Returns:
+            What conditions the network, (K, C) or tokens (K, L, H); the images are encoded once.
+        """
+        encoder = self.module.observation_encoder
+        states = self._state_scale.normalize(self._tensor(state))[None]  # (1, S, D)
+        features = None
+        if self._shapes:
+            features = self.engine.frames(self._read(images))  # (1, I, ...)
+            features = features.expand(len(tasks), *features.shape[1:])
+        pooled = torch.cat([self._text(task) for task in tasks])  # (K, E)
+        return encoder.join(features, states.expand(len(tasks), -1, -1), pooled)
+
+    def _read(self, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
+        """Of the frames (S, H, W, 3) of each camera those that the network reads, (I, H, W, 3)."""
+        return {name: frames[-self._config.read_image_steps :] for name, frames in images.items()}
+
+    def _made_up_images(self) -> dict[str, NDArray[np.uint8]]:
+        """Frames that have not been seen before."""
+        rng = np.random.default_rng()
+        return {
+            name: rng.integers(0, 256, (self.n_obs_steps, *shape, 3), dtype=np.uint8)
+            for name, shape in self._shapes.items()
+        }
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        # A copy: the caller's array may be read-only, or change while we compute.
+        return torch.from_numpy(np.array(array, order="C")).to(self._device)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LeRobot's ``policy_preprocessor.json`` and ``policy_postprocessor.json`` with their statistics."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.config import (
+    ACTION_KEY,
+    STATE_KEY,
+    Feature,
+    NormalizationMode,
+    PolicyConfig,
+    decode_dataclass,
+    read_json,
+)
+from dit_policy_ros.policy.processing._normalize import Normalizer, make_normalizer
+from dit_policy_ros.policy.processing._tokens import TokenizerOptions
+
+PREPROCESSOR = "policy_preprocessor"
+POSTPROCESSOR = "policy_postprocessor"
+DEFAULT_EPS = 1e-8
+
+Stats = Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Processors:
+    """All that stands between robot units and the network."""
+
+    tokenizer: TokenizerOptions
+    state: Normalizer
+    images: Mapping[str, Normalizer]  # by ``observation.images.<name>``
+    action: Normalizer
+
+
+@dataclass(frozen=True, slots=True)
+class _NormalizerStep:
+    features: dict[str, Feature]
+    norm_map: dict[str, NormalizationMode]
+    eps: float = DEFAULT_EPS
+    normalize_observation_keys: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _DeviceStep:
+    device: str | None = None
+    float_dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _RenameStep:
+    # Maps names of a dataset to the checkpoint's; we are given the checkpoint's names, which it leaves alone.
+    rename_map: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _EmptyStep:
+    pass
+
+
+_STEPS: Mapping[str, type] = {
+    "rename_observations_processor": _RenameStep,
+    "to_batch_processor": _EmptyStep,
+    "tokenizer_processor": TokenizerOptions,
+    "device_processor": _DeviceStep,
+    "normalizer_processor": _NormalizerStep,
+    "unnormalizer_processor": _NormalizerStep,
+}
+
+
+def read_processors(folder: Path, config: PolicyConfig) -> Processors:
+    """Read both pipelines of a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        config: its options.
+
+    Raises:
+        CheckpointError: a file, a step or a statistic is missing, unknown or damaged.
+    """
+    before = _read_pipeline(folder, PREPROCESSOR)
+    after = _read_pipeline(folder, POSTPROCESSOR)
+    source = str(folder / f"{PREPROCESSOR}.json")
+    tokenizer, _ = _the_step(before, "tokenizer_processor", source)
+    step, stats = _the_step(before, "normalizer_processor", source)
+    state = _normalizer(STATE_KEY, config.input_features[STATE_KEY], step, stats, source)
+    images = {
+        key: _normalizer(key, feature, step, stats, source) for key, feature in config.image_features.items()
+    }
+    source = str(folder / f"{POSTPROCESSOR}.json")
+    step, stats = _the_step(after, "unnormalizer_processor", source)
+    action = _normalizer(ACTION_KEY, config.output_features[ACTION_KEY], step, stats, source)
+    return Processors(tokenizer, state, images, action)
+
+
+def write_processors(folder: Path, config: PolicyConfig, stats: Stats, tokenizer_name: str) -> None:
+    """Write both pipelines as LeRobot's own factory for this policy would.
+
+    Args:
+        folder: where to.
+        config: the policy's options.
+        stats: statistics by feature and name, e.g. ``stats["observation.state"]["min"]`` of shape (D,).
+        tokenizer_name: hub name or path under which LeRobot finds the tokenizer.
+    """
+    features = {
+        key: dataclasses.asdict(f) for key, f in {**config.input_features, **config.output_features}.items()
+    }
+    norm_map = {key: mode.value for key, mode in config.normalization_mapping.items()}
+    tokenizer = TokenizerOptions(
+        max_length=config.tokenizer_max_length,
+        padding=config.tokenizer_padding,
+        padding_side=config.tokenizer_padding_side,
+        truncation=config.tokenizer_truncation,
+        tokenizer_name=tokenizer_name,
+    )
+    scaling = {"eps": DEFAULT_EPS, "features": features, "norm_map": norm_map}
+    outputs = {key: value for key, value in features.items() if key in config.output_features}
+    before: list[tuple[str, dict[str, Any]]] = [
+        ("rename_observations_processor", {"rename_map": {}}),
+        ("to_batch_processor", {}),
+        ("tokenizer_processor", dataclasses.asdict(tokenizer)),
+        ("device_processor", {"device": config.device or "cpu", "float_dtype": None}),
+        ("normalizer_processor", scaling),
+    ]
+    after: list[tuple[str, dict[str, Any]]] = [
+        ("unnormalizer_processor", {**scaling, "features": outputs}),
+        ("device_processor", {"device": "cpu", "float_dtype": None}),
+    ]
+    flat = {
+        f"{key}.{name}": tensor.detach().clone()
+        for key, group in stats.items()
+        for name, tensor in group.items()
+    }
+    _write_pipeline(folder, PREPROCESSOR, before, flat)
+    _write_pipeline(folder, POSTPROCESSOR, after, flat)
+
+
+def read_stats(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """All statistics of a checkpoint's preprocessor, by feature and name."""
+    source = str(folder / f"{PREPROCESSOR}.json")
+    _, flat = _the_step(_read_pipeline(folder, PREPROCESSOR), "normalizer_processor", source)
+    stats: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in flat.items():
+        key, _, statistic = name.rpartition(".")
+        stats.setdefault(key, {})[statistic] = tensor
+    return stats
+
+
+def _read_pipeline(folder: Path, name: str) -> dict[str, tuple[Any, dict[str, Tensor]]]:
+    path = folder / f"{name}.json"
+    steps = read_json(path).get("steps")
+    if not isinstance(steps, list):
+        raise CheckpointError(f"{path}: expected a list 'steps', got {steps!r}")
+    pipeline: dict[str, tuple[Any, dict[str, Tensor]]] = {}
+    for i, entry in enumerate(steps):
+        kind = entry.get("registry_name") if isinstance(entry, dict) else entry
+        if not isinstance(kind, str) or kind not in _STEPS:
+            raise CheckpointError(
+                f"{path}: unknown step {kind!r} at place {i}; known steps: {', '.join(sorted(_STEPS))}"
+            )
+        step = decode_dataclass(_STEPS[kind], entry.get("config", {}), f"{path}: {kind}")
+        if isinstance(step, _DeviceStep) and step.float_dtype not in (None, "float32"):
+            raise CheckpointError(
+                f"{path}: {kind}: float_dtype: expected float32 or null, got {step.float_dtype!r}"
+            )
+        pipeline[kind] = (step, _read_tensors(folder, entry["state_file"]) if "state_file" in entry else {})
+    return pipeline
+
+
+def _read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    try:
+        return load_file(folder / name)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / name}: cannot read the statistics: {error}") from error
+
+
+def _the_step(pipeline: Mapping[str, Any], kind: str, source: str) -> tuple[Any, dict[str, Tensor]]:
+    if kind not in pipeline:
+        raise CheckpointError(f"{source}: expected a step {kind!r}; present: {', '.join(pipeline) or 'none'}")
+    return pipeline[kind]
+
+
+def _normalizer(
+    key: str, feature: Feature, step: _NormalizerStep, flat: Mapping[str, Tensor], source: str
+) -> Normalizer:
+    mode = step.norm_map.get(feature.type.value, NormalizationMode.IDENTITY)
+    if (
+        step.normalize_observation_keys is not None
+        and key != ACTION_KEY
+        and key not in step.normalize_observation_keys
+    ):
+        mode = NormalizationMode.IDENTITY
+    if mode is not NormalizationMode.IDENTITY and key not in step.features:
+        raise CheckpointError(
+            f"{source}: {key} is missing among the normalised features: {', '.join(step.features)}"
+        )
+    stats = {name.rpartition(".")[2]: value for name, value in flat.items() if name.rpartition(".")[0] == key}
+    return make_normalizer(key, feature, mode, stats, step.eps, source)
+
+
+def _write_pipeline(
+    folder: Path, name: str, steps: list[tuple[str, dict[str, Any]]], stats: Mapping[str, Tensor]
+) -> None:
+    entries = []
+    for i, (kind, options) in enumerate(steps):
+        entry: dict[str, Any] = {"registry_name": kind, "config": options}
+        if _STEPS[kind] is _NormalizerStep:
+            entry["state_file"] = f"{name}_step_{i}_{kind}.safetensors"
+            save_file(dict(stats), folder / entry["state_file"])
+        entries.append(entry)
+    (folder / f"{name}.json").write_text(json.dumps({"name": name, "steps": entries}, indent=2) + "\n")

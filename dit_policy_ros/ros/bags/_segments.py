@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the episodes of a bag begin and end."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from std_msgs.msg import String
+
+from dit_policy_ros.core.contract import NANOSECONDS
+from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.policy import check_task
+from dit_policy_ros.core.problems import listing
+from dit_policy_ros.ros.bags._conversion import Bag, Segment
+
+
+def from_ranges(bag: Bag, ranges: Sequence[tuple[float, float, str]]) -> list[Segment]:
+    """From (begin, end, task), in seconds after the bag's first message.
+
+    Raises DatasetError for ranges that are empty, overlap or lie outside the bag, TaskError for a bad task.
+    """
+    length = (bag.end_ns - bag.begin_ns) / NANOSECONDS  # [s]
+    segments: list[Segment] = []
+    for begin, end, task in sorted(ranges):
+        check_task(task)
+        if not 0.0 <= begin < end or begin > length:
+            raise DatasetError(f"episode {begin:g} to {end:g} s: expected 0 <= begin < end <= {length:.1f} s")
+        start_ns = bag.begin_ns + round(begin * NANOSECONDS)
+        if segments and start_ns < segments[-1].stop_ns:
+            raise DatasetError(f"episode {begin:g} to {end:g} s overlaps the one before it")
+        segments.append(Segment(start_ns, bag.begin_ns + round(min(end, length) * NANOSECONDS), task))
+    return segments
+
+
+def from_topic(bag: Bag, topic: str) -> list[Segment]:
+    """From std_msgs/String messages: a task begins an episode, an empty text or the next task ends it.
+
+    Raises DatasetError if there is no such topic, or nothing begins.
+    """
+    check_topic(bag, topic, "std_msgs/msg/String")
+    changes = [(received_ns, message.data) for _, received_ns, message in bag.messages({topic: String})]
+    changes.append((bag.end_ns, ""))
+    segments = [
+        Segment(begin_ns, end_ns, task) for (begin_ns, task), (end_ns, _) in pairwise(changes) if task.strip()
+    ]
+    return some(segments, topic)
+
+
+def check_topic(bag: Bag, topic: str, kind: str) -> None:
+    """Raises DatasetError if a bag has no such topic of that kind."""
+    has = bag.topics
+    if has.get(topic) != kind:
+        topics = listing(f"{name} ({each})" for name, each in sorted(has.items()))
+        raise DatasetError(f"bag {bag.path}: expected {topic} ({kind}); it has: {topics}")
+
+
+def some(segments: list[Segment], topic: str) -> list[Segment]:
+    """The segments; DatasetError if there are none."""
+    if not segments:
+        raise DatasetError(f"no episode begins on {topic}")
+    return segments

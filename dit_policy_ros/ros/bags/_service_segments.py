@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the episodes of a bag begin and end, told by what the recorder was asked and what it answered."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from service_msgs.msg import ServiceEventInfo
+from std_srvs.srv._trigger import Trigger_Event
+
+from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.ros.bags._conversion import Bag, Segment
+from dit_policy_ros.ros.bags._segments import check_topic, some
+from dit_policy_ros.srv._set_task import SetTask_Event
+from dit_policy_ros.srv._start_episode import StartEpisode_Event
+from dit_policy_ros.srv._stop_episode import StopEpisode_Event
+
+_START, _STOP, _RERECORD, _SET_TASK = "start_episode", "stop_episode", "rerecord", "set_task"
+_KINDS = {
+    _START: StartEpisode_Event,
+    _STOP: StopEpisode_Event,
+    _RERECORD: Trigger_Event,
+    _SET_TASK: SetTask_Event,
+}
+
+
+def from_service_events(bag: Bag, node: str, default_task: str = "") -> list[Segment]:
+    """From the calls of the recorder's services that it answered with success.
+
+    Args:
+        bag: holds the service events, with contents.
+        node: full name of the recorder.
+        default_task: instruction of episodes that were begun without one.
+
+    Raises:
+        DatasetError: there are no such topics, nothing was saved, or an instruction is missing.
+    """
+    topics = {f"{node.rstrip('/')}/{name}/_service_event": name for name in _KINDS}
+    has = bag.topics
+    for topic, name in topics.items():
+        if name in (_START, _STOP) or topic in has:
+            package, kind = _KINDS[name].__module__.split(".")[0], _KINDS[name].__name__
+            check_topic(bag, topic, f"{package}/srv/{kind}")
+    kinds = {topic: _KINDS[name] for topic, name in topics.items() if topic in has}
+    session = _Session(default_task)
+    asked: dict[tuple[Any, ...], tuple[int, Any]] = {}  # of calls without an answer yet: when [ns] and what
+    for topic, received_ns, event in bag.messages(kinds):
+        info = event.info
+        call = (topic, bytes(info.client_gid), info.sequence_number)
+        if info.event_type == ServiceEventInfo.REQUEST_RECEIVED and event.request:
+            asked[call] = (received_ns, event.request[0])
+            if topics[topic] == _STOP:
+                session.stop_asked(received_ns)
+        elif info.event_type == ServiceEventInfo.RESPONSE_SENT and event.response and call in asked:
+            asked_ns, request = asked.pop(call)
+            if event.response[0].success:
+                session.answered(topics[topic], request, asked_ns, received_ns)
+    return some(session.saved, " and ".join(topic for topic in kinds if topics[topic] in (_START, _STOP)))
+
+
+@dataclass(slots=True)
+class _Running:
+    """The episode that is being recorded. end_ns: when it was first asked to end; it takes no more frames."""
+
+    begin_ns: int
+    task: str
+    end_ns: int | None = None
+    changes: list[tuple[int, str]] = field(default_factory=list)
+
+
+class _Session:
+    """What the recorder did, call by call."""
+
+    def __init__(self, default_task: str) -> None:
+        self.saved: list[Segment] = []
+        self._default_task = default_task
+        self._running: _Running | None = None
+
+    def stop_asked(self, now_ns: int) -> None:
+        """The running episode takes no more frames, whether saving succeeds at once or later."""
+        if self._running is not None and self._running.end_ns is None:
+            self._running.end_ns = now_ns
+
+    def answered(self, name: str, request: Any, asked_ns: int, answered_ns: int) -> None:
+        """A service did what it was asked."""
+        running = self._running
+        if name == _START:
+            task = request.task or self._default_task
+            if not task.strip():
+                raise DatasetError(
+                    f"an episode was begun without an instruction at {answered_ns} ns; set the recorder's "
+                    "parameter 'task' in --config to what it was"
+                )
+            self._running = _Running(answered_ns, task)
+        elif running is None:
+            return  # begun by a button, or before the bag
+        elif name == _RERECORD:
+            task = running.changes[-1][1] if running.changes else running.task
+            self._running = _Running(answered_ns, task)
+        elif name == _SET_TASK:
+            running.changes.append((asked_ns, request.task))
+        else:
+            if request.save:
+                end_ns, changes = running.end_ns or asked_ns, tuple(running.changes)
+                self.saved.append(
+                    Segment(running.begin_ns, end_ns, running.task, request.success_label, changes)
+                )
+            self._running = None

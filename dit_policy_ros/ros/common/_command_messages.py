@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to a trajectory controller, as the commands that it will follow."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from trajectory_msgs.msg import JointTrajectory
+
+from dit_policy_ros.core.contract import NANOSECONDS
+from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.problems import listing
+from dit_policy_ros.core.recording import CommandedTrajectory
+from dit_policy_ros.ros.common._convert import stamp_ns
+
+
+def commanded_trajectory(
+    msg: JointTrajectory, joints: Sequence[str], received_ns: int, start: np.ndarray | None
+) -> CommandedTrajectory:
+    """Reads a message to the controller that owns `joints`.
+
+    Args:
+        msg: the message; its joints may come in any order.
+        joints: the controller's joints, in the order of the result.
+        received_ns: when it arrived, by our clock [ns].
+        start: where the joints were then (A_c,) [rad or m]; where that is not known, the first point.
+
+    Raises:
+        StreamError: the controller would refuse the message, or it carries no positions or NaN.
+    """
+    names = list(msg.joint_names)
+    if sorted(names) != sorted(joints):
+        raise StreamError(f"trajectory is for joints {listing(names)}; the controller has {listing(joints)}")
+    if not msg.points:
+        raise StreamError("trajectory has no points")
+    order = [names.index(joint) for joint in joints]
+    positions = _column(msg, "positions", len(joints))[:, order]  # (K, A_c)
+    moving = any(len(point.velocities) for point in msg.points)
+    velocities = _column(msg, "velocities", len(joints))[:, order] if moving else None
+    offsets = [
+        point.time_from_start.sec * NANOSECONDS + point.time_from_start.nanosec for point in msg.points
+    ]
+    if any(later <= earlier for earlier, later in pairwise(offsets)):
+        raise StreamError("trajectory's time_from_start does not increase")
+    stamp = stamp_ns(msg.header.stamp)
+    times = np.array(offsets, dtype=np.int64) + (stamp or received_ns)  # (K,); stamp 0 means now
+    if stamp and times[-1] < received_ns:
+        late = (received_ns - int(times[-1])) / NANOSECONDS
+        raise StreamError(f"trajectory ended {late:.3f} s before it arrived; are the clocks synchronised?")
+    start = positions[0] if start is None else start
+    return CommandedTrajectory(received_ns, np.array(start, dtype=np.float64), times, positions, velocities)
+
+
+def _column(msg: JointTrajectory, field: str, joints: int) -> np.ndarray:
+    """One field of all points, (K, A_c) in the message's order of joints."""
+    rows = [getattr(point, field) for point in msg.points]
+    lengths = {len(row) for row in rows}
+    if lengths != {joints}:
+        raise StreamError(
+            f"trajectory has {listing(map(str, sorted(lengths)))} {field} per point for {joints} joints"
+        )
+    values = np.array(rows, dtype=np.float64)  # (K, A_c)
+    if not np.isfinite(values).all():
+        raise StreamError(f"trajectory has {field} that are not finite")
+    return values

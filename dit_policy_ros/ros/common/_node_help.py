@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `--help` of a node prints: its purpose, how to run it, its parameters from their table."""
+
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS, Parameter
+
+_WIDTH = 100
+
+
+def print_help_if_asked(
+    executable: str, purpose: str, table: Sequence[Parameter], args: Sequence[str] | None = None
+) -> bool:
+    """Prints the help if the command line (sys.argv by default) asks for it; True if it did."""
+    if not {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+        return False
+    print(help_text(executable, purpose, table))
+    return True
+
+
+def help_text(executable: str, purpose: str, table: Sequence[Parameter]) -> str:
+    """The help of one node. purpose: a few sentences."""
+    run = f"ros2 run dit_policy_ros {executable} --ros-args --params-file robot.yaml"
+    blocks = [
+        textwrap.fill(purpose, _WIDTH),
+        f"  {run} [-p NAME:=VALUE ...]",
+        "Start from config/bimanual.yaml. Parameters of this node:",
+        *(_entry(parameter) for parameter in table),
+        "Parameters of the robot contract (section /** of the file, shared by all nodes):",
+        *(_entry(parameter) for parameter in CONTRACT_PARAMETERS),
+    ]
+    return "\n".join(blocks)
+
+
+def _entry(parameter: Parameter) -> str:
+    default = "" if parameter.default is None else f"; default {parameter.default!r}"
+    text = f"{parameter.description} ({parameter.constraint}{default})"
+    body = textwrap.fill(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return f"  {parameter.name}\n{body}"

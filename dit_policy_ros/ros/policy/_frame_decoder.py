@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the raw messages of an observation to what the policy sees, each frame decoded once."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dit_policy_ros.core.sensing import Observation
+from dit_policy_ros.ros.common import image_to_rgb
+
+
+class FrameDecoder:
+    """Decodes observations one after the other; frames that the last one had are not decoded again."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, int]]) -> None:
+        """shapes: height and width [pixel] per camera."""
+        self._shapes = shapes
+        self._frames: dict[str, dict[int, np.ndarray]] = {name: {} for name in shapes}  # by stamp [ns]
+
+    def __call__(self, observation: Observation) -> dict[str, np.ndarray]:
+        """The images of each camera, uint8 (n_obs, H, W, 3) RGB, oldest first.
+
+        Raises:
+            StreamError: a message cannot be used.
+        """
+        images = {}
+        for name, (height, width) in self._shapes.items():
+            stamps, known = observation.image_stamps_ns[name], self._frames[name]
+            frames: dict[int, np.ndarray] = {}
+            for stamp_ns, message in zip(stamps, observation.images[name], strict=True):
+                if stamp_ns not in frames:
+                    frame = known.get(stamp_ns)
+                    frames[stamp_ns] = image_to_rgb(message, height, width) if frame is None else frame
+            self._frames[name] = frames
+            images[name] = np.stack([frames[stamp_ns] for stamp_ns in stamps])
+        return images

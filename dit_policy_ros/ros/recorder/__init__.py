@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder node: teleoperated demonstrations into a LeRobotDataset.
+
+`recorder_node` is the node; the other modules are its parts.
+"""
+
+from dit_policy_ros.ros.recorder._episode import Recording
+from dit_policy_ros.ros.recorder._episode_writer import recorded_images
+from dit_policy_ros.ros.recorder._parameters import (
+    RECORDER_PARAMETERS,
+    ActionSettings,
+    action_settings,
+    thresholds,
+    video_settings,
+)
+from dit_policy_ros.ros.recorder._streams import RecorderStreams
+
+__all__ = [
+    "RECORDER_PARAMETERS",
+    "ActionSettings",
+    "RecorderStreams",
+    "Recording",
+    "action_settings",
+    "recorded_images",
+    "thresholds",
+    "video_settings",
+]

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder node: teleoperated demonstrations, episode by episode, into a LeRobot dataset."""
+
+import shutil
+import sys
+import threading
+import time
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import qos_profile_services_default
+from rclpy.service_introspection import ServiceIntrospectionState
+from std_srvs.srv import SetBool, Trigger
+
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.errors import DatasetError, DitPolicyError, ParameterError, TaskError
+from dit_policy_ros.core.policy import check_task
+from dit_policy_ros.core.problems import listing
+from dit_policy_ros.core.recording import EpisodeSampler
+from dit_policy_ros.data.dataset import nearest_existing
+from dit_policy_ros.data.recording import DatasetWriter, EpisodeSink, Recover
+from dit_policy_ros.msg import RecorderStatus
+from dit_policy_ros.ros.common import (
+    GuardedLifecycleNode,
+    configuration_source,
+    declare_parameters,
+    print_help_if_asked,
+    qos,
+    read_parameters,
+    run_node,
+)
+from dit_policy_ros.ros.recorder._buttons import Buttons
+from dit_policy_ros.ros.recorder._episode import Recording
+from dit_policy_ros.ros.recorder._episode_writer import EpisodeWriter
+from dit_policy_ros.ros.recorder._parameters import (
+    RECORDER_PARAMETERS,
+    action_settings,
+    thresholds,
+    video_settings,
+)
+from dit_policy_ros.ros.recorder._status import STATUS_RATE, Configured, StatusReporter
+from dit_policy_ros.ros.recorder._streams import RecorderStreams
+from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
+
+_PURPOSE = (
+    "Records teleoperated demonstrations into a LeRobot dataset (v3). A lifecycle node named 'recorder': "
+    "configure and activate it, then call ~/start_episode with the instruction and ~/stop_episode with "
+    "save: true to keep what was recorded or save: false to discard it. ~/set_task changes the instruction "
+    "within an episode, ~/rerecord begins it again, ~/recover decides about what a crash interrupted. "
+    "~/status tells what it is doing; `dit_policy record_console` shows it and does all this by single keys."
+)
+_TICKS_PER_FRAME = 2
+_QUEUE_SECONDS = 2.0  # of frames that may wait for the encoder
+_MEGABYTE = 1e6
+_GRACE = 1.0  # [s] for streams to become live before an episode is refused
+_DISK_PERIOD = 1.0  # [s] between two looks at the disk while recording
+
+
+class RecorderNode(GuardedLifecycleNode):
+    """Lifecycle node ``recorder``; its interfaces are listed in the README."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("recorder", automatically_declare_parameters_from_overrides=True, **kwargs)
+        self._configured: Configured | None = None
+        self._active = False
+        self._recording: Recording | None = None
+        self._saving = False
+        self._ready_at = 0.0  # [s] monotonic time before which no episode begins: the scene is being reset
+        self._ending = threading.Lock()  # held while an episode is begun or ended
+        declare_parameters(self, RECORDER_PARAMETERS)
+        services = MutuallyExclusiveCallbackGroup()
+        for kind, name, callback in (
+            (StartEpisode, "start_episode", self._on_start),
+            (StopEpisode, "stop_episode", self._on_stop),
+            (SetTask, "set_task", self._on_set_task),
+            (Trigger, "rerecord", self._on_rerecord),
+            (SetBool, "recover", self._on_recover),
+        ):
+            service = self.create_service(kind, f"~/{name}", callback, callback_group=services)
+            # A bag that holds these events can be cut into the same episodes (dit_policy bag_to_dataset).
+            service.configure_introspection(
+                self.get_clock(), qos_profile_services_default, ServiceIntrospectionState.CONTENTS
+            )
+        self._operator_group = services
+        self._clock_group = MutuallyExclusiveCallbackGroup()
+        self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)
+        self._reporter = StatusReporter(self)
+        watching = MutuallyExclusiveCallbackGroup()
+        self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=watching)
+        self.create_timer(_DISK_PERIOD, self._watch_disk, callback_group=watching)
+
+    # --- lifecycle -----------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Check the parameters and the dataset, recover what a crash left, and begin to listen."""
+        contract, settings = read_parameters(self, RECORDER_PARAMETERS)
+        if not settings["dataset"]:
+            raise ParameterError(
+                "dataset: expected the folder of a dataset, got nothing "
+                f"({configuration_source(self)}). Give dataset:=FOLDER to ros2 launch, or -p dataset:=FOLDER"
+            )
+        action = action_settings(settings, contract.joints)
+        self.get_logger().info("loading LeRobot, which takes some seconds")
+        sink = self.make_sink(settings, contract)
+        writer = EpisodeWriter(
+            sink, contract.cameras, round(_QUEUE_SECONDS * contract.fps), self.get_logger()
+        )
+        clock = self.create_timer(
+            contract.dt / _TICKS_PER_FRAME, self._on_tick, callback_group=self._clock_group
+        )
+        clock.cancel()
+        streams = RecorderStreams(self, contract, action)
+        buttons = (
+            Buttons(self, settings, self._press, self._operator_group) if settings["joy.topic"] else None
+        )
+        self._configured = Configured(contract, settings, streams, sink, writer, clock, buttons)
+        self.get_logger().info(f"dataset {settings['dataset']}: the next episode is number {sink.next_index}")
+        if sink.interrupted:
+            self.get_logger().warning(f"interrupted, call ~/recover: {listing(map(str, sink.interrupted))}")
+
+    def make_sink(self, settings: dict[str, Any], contract: Contract) -> EpisodeSink:
+        """Where episodes go."""
+        return DatasetWriter(
+            settings["dataset"],
+            contract.fps,
+            contract.cameras,
+            contract.joints,
+            contract.robot_type,
+            video=video_settings(settings),
+            background=True,
+            recover=Recover(settings["recover"]),
+        )
+
+    def start(self) -> None:
+        """Be ready for episodes."""
+        self._active = True
+        self.get_logger().info("ready: call ~/start_episode")
+
+    def stop(self) -> None:
+        """Save the running episode, if there is one: what an operator did is not thrown away."""
+        self._active = False
+        if self._recording is None:
+            return
+        self.get_logger().warning("an episode is running while the recorder stops; it is saved")
+        response = self._end(StopEpisode.Request(save=True, success_label=False), StopEpisode.Response())
+        if not response.success:
+            raise DatasetError(response.message)
+
+    def teardown(self) -> None:
+        """Close the dataset and all subscriptions."""
+        configured, self._configured = self._configured, None
+        self._recording = None
+        if configured is None:
+            return
+        self.destroy_timer(configured.clock)
+        if configured.buttons is not None:
+            configured.buttons.close()
+        configured.streams.close()
+        configured.writer.close()
+
+    # --- episodes ------------------------------------------------------------------------------------------
+
+    def _on_start(
+        self, request: StartEpisode.Request, response: StartEpisode.Response
+    ) -> StartEpisode.Response:
+        response.episode_index = -1
+        with self._ending:
+            try:
+                configured = self._ready()
+                task = request.task or configured.settings["task"]
+                self._begin(configured, task)
+            except DitPolicyError as error:
+                response.message = str(error)
+                self.get_logger().error(f"no episode begins: {error}")
+                return response
+            response.success, response.episode_index = True, configured.sink.next_index
+            response.message = f"recording episode {response.episode_index}: {task!r}"
+        self.get_logger().info(response.message)
+        return response
+
+    def _ready(self) -> Configured:
+        configured = self._configured
+        if configured is None or not self._active:
+            state = "inactive" if configured is not None else "not configured"
+            raise DitPolicyError(f"the recorder is {state}: configure and activate it first")
+        return configured
+
+    def _begin(self, configured: Configured, task: str) -> None:
+        """Raises with everything that is in the way."""
+        if self._recording is not None:
+            raise TaskError(f"an episode is running ('{self._recording.task}'): call ~/stop_episode first")
+        problems = []
+        try:
+            check_task(task)
+        except TaskError as error:
+            problems.append(str(error))
+        if configured.sink.interrupted:
+            problems.append(
+                f"a crash interrupted: {listing(map(str, configured.sink.interrupted))}; call ~/recover with "
+                "data: true to keep it or data: false to discard it"
+            )
+        countdown = self._ready_at - time.monotonic()
+        if countdown > 0.0:
+            problems.append(f"the scene is being reset: {countdown:.1f} s are left of reset_time")
+        problems += self._wait_for_streams(configured.streams).values()
+        free, least = self._free_space(configured), configured.settings["min_free_space"]
+        if free < least:
+            problems.append(
+                f"disk: {free:.0f} MB are free for {configured.folder}, min_free_space is {least:g} MB"
+            )
+        if problems:
+            raise DitPolicyError("\n  - ".join(["not ready to record:", *problems]))
+        configured.writer.begin()
+        streams, contract = configured.streams, configured.contract
+        self._wait_for_streams(streams)  # opening files may have kept the interpreter from listening
+        try:
+            sampler = EpisodeSampler(contract, streams.observations, streams.actions, streams.now_ns())
+        except DitPolicyError:
+            configured.writer.discard()
+            raise
+        length = configured.settings["max_episode_length"]
+        self._recording = Recording(task, sampler, configured.writer, contract, length)
+        configured.clock.reset()
+
+    def _wait_for_streams(self, streams: RecorderStreams) -> dict[str, str]:
+        """What is wrong with the streams still after a moment's patience, by name."""
+        deadline = time.monotonic() + _GRACE
+        while (problems := streams.problems()) and time.monotonic() < deadline:
+            if self.leaving.wait(_GRACE / 50):
+                break
+        return problems
+
+    def _on_tick(self) -> None:
+        configured, recording = self._configured, self._recording
+        if configured is None or recording is None:
+            return
+        if recording.tick(configured.streams.now_ns()):
+            say = self.get_logger().error if recording.failed else self.get_logger().info
+            say(f"~/stop_episode keeps or discards what was recorded: {recording.stopped}")
+
+    def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
+        return self._end(request, response)
+
+    def _end(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
+        """Ends the running episode as asked; waits until it is on disk, or gone.
+
+        If that fails it can be repeated.
+        """
+        with self._ending:
+            configured, recording = self._configured, self._recording
+            response.report.episode_index = -1
+            if configured is None or recording is None:
+                response.message = "no episode is running: call ~/start_episode first"
+                return response
+            configured.clock.cancel()
+            self._saving = True
+            recording.end(configured.streams.now_ns())
+            index = -1
+            try:
+                recording.health = configured.writer.end()
+                verdict = recording.judge(thresholds(configured.settings))
+                if request.save:
+                    index = configured.writer.save(recording.label(request.success_label, verdict))
+                else:
+                    configured.writer.discard()
+            except DatasetError as error:
+                response.message = f"{error}\nThe episode is not lost: call ~/stop_episode again"
+                self.get_logger().error(response.message)
+                return response
+            finally:
+                self._saving = False
+            self._recording, response.success = None, True
+            self._ready_at = time.monotonic() + configured.settings["reset_time"]
+            response.report = recording.report(index, request.success_label, verdict)
+        self._speak(request, response)
+        return response
+
+    def _speak(self, request: StopEpisode.Request, response: StopEpisode.Response) -> None:
+        """The outcome, as the service's answer and in the log."""
+        report = response.report
+        what = f"episode {report.episode_index} saved" if request.save else "episode discarded"
+        response.message = f"{what}: {report.frames} frames, {report.duration:.1f} s, {report.task!r}"
+        if request.save and not report.passed:
+            response.message += f". It FAILED the check: {'; '.join(report.reasons)}"
+        self.get_logger().info(response.message)
+        for text in [*(report.reasons if request.save else ()), *report.warnings]:
+            self.get_logger().warning(text)
+
+    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        configured, recording = self._configured, self._recording
+        try:
+            check_task(request.task)
+        except TaskError as error:
+            response.message = str(error)
+            return response
+        if configured is None or recording is None:
+            response.message = "no episode is running: give the task to ~/start_episode"
+            return response
+        recording.set_task(request.task, configured.streams.now_ns())
+        response.success, response.message = True, f"from now on: {request.task!r}"
+        self.get_logger().info(response.message)
+        return response
+
+    def _on_rerecord(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        recording = self._recording
+        if recording is None:
+            response.message = "no episode is running: call ~/start_episode"
+            return response
+        ended = self._end(StopEpisode.Request(save=False), StopEpisode.Response())
+        response.message = ended.message
+        if ended.success:
+            self._ready_at = 0.0  # whoever begins again is ready to
+            begun = self._on_start(StartEpisode.Request(task=recording.task), StartEpisode.Response())
+            response.success, response.message = begun.success, begun.message
+        return response
+
+    def _on_recover(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        configured = self._configured
+        if configured is None or not configured.sink.interrupted:
+            response.message = "no interrupted episode waits for a decision"
+            return response
+        try:
+            count = configured.writer.resolve_interrupted(request.data)
+        except DatasetError as error:
+            response.message = str(error)
+        else:
+            response.success = True
+            response.message = f"interrupted episodes {'kept' if request.data else 'discarded'}: {count}"
+        self.get_logger().info(response.message)
+        return response
+
+    def _press(self, action: str) -> None:
+        """What a button does."""
+        if action == "rerecord":
+            self._on_rerecord(Trigger.Request(), Trigger.Response())
+        elif action == "start" and self._recording is None:
+            self._on_start(StartEpisode.Request(), StartEpisode.Response())
+        elif self._recording is not None:
+            save, success = action != "discard", action != "fail"
+            self._end(StopEpisode.Request(save=save, success_label=success), StopEpisode.Response())
+
+    # --- status --------------------------------------------------------------------------------------------
+
+    def _free_space(self, configured: Configured) -> float:
+        """On the dataset's disk [MB]."""
+        return shutil.disk_usage(nearest_existing(configured.folder)).free / _MEGABYTE
+
+    def _watch_disk(self) -> None:
+        """Ends the running episode in time: what it holds must still be added to the dataset."""
+        configured, recording = self._configured, self._recording
+        if configured is None or recording is None or recording.stopped is not None:
+            return
+        free, least = self._free_space(configured), configured.settings["min_free_space"] / 2.0
+        if free < least:
+            recording.stop(f"only {free:.0f} MB are free on the disk of {configured.folder}")
+            self.get_logger().error(f"~/stop_episode keeps what was recorded: {recording.stopped}")
+
+    def _publish_status(self) -> None:
+        countdown = max(0.0, self._ready_at - time.monotonic())
+        status = self._reporter.status(
+            self._configured, self._recording, self._active, self._saving, countdown
+        )
+        self._status.publish(status)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    if print_help_if_asked("recorder_node", _PURPOSE, RECORDER_PARAMETERS, args):
+        return 0
+    return run_node(RecorderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

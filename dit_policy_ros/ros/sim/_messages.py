@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between the simulator's plain data and ROS messages."""
+
+import array
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from geometry_msgs.msg import Point as Point3
+from geometry_msgs.msg import Pose, PoseArray, Quaternion
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from dit_policy_ros.core.contract import NANOSECONDS
+from dit_policy_ros.ros.common import stamp_ns, to_stamp
+from dit_policy_ros.sim.robot import Point, Trajectory
+from dit_policy_ros.sim.tasks import Verdict
+
+
+def optical_frame(camera: str) -> str:
+    """The frame of a camera's images: z forward, x right, y down (REP 103)."""
+    return f"{camera}_optical_frame"
+
+
+def trajectory_from(msg: JointTrajectory) -> Trajectory:
+    """Copies a message as it is; nothing is checked, that is the controller's business."""
+    points = tuple(
+        Point(
+            _duration_ns(point.time_from_start),
+            tuple(point.positions),
+            tuple(point.velocities),
+            tuple(point.accelerations),
+            tuple(point.effort),
+        )
+        for point in msg.points
+    )
+    return Trajectory(stamp_ns(msg.header.stamp), tuple(msg.joint_names), points)
+
+
+def _duration_ns(duration: Duration) -> int:
+    return duration.sec * NANOSECONDS + duration.nanosec
+
+
+def joint_state_message(
+    time_ns: int, names: Sequence[str], positions: np.ndarray, velocities: np.ndarray
+) -> JointState:
+    """positions, velocities: (A,) in the order of names; [rad], [rad/s], of grippers [m], [m/s]."""
+    msg = JointState(
+        name=list(names),
+        position=array.array("d", positions.tobytes()),
+        velocity=array.array("d", velocities.tobytes()),
+    )
+    msg.header.stamp = to_stamp(time_ns)
+    return msg
+
+
+def image_message(time_ns: int, camera: str, image: np.ndarray) -> Image:
+    """image: uint8 (H, W, 3) RGB."""
+    height, width, _ = image.shape
+    msg = Image(height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width)
+    msg.header.stamp = to_stamp(time_ns)
+    msg.header.frame_id = optical_frame(camera)
+    # An array of bytes is taken over as it is; any other type would be checked number by number.
+    msg.data = array.array("B", image.tobytes())
+    return msg
+
+
+def camera_info_message(
+    time_ns: int, camera: str, width: int, height: int, focal_length: float
+) -> CameraInfo:
+    """An undistorted camera with square pixels; focal_length in pixels.
+
+    Pixel centres have whole coordinates, so the optical axis of an even number of pixels lies between two.
+    """
+    f, cx, cy = focal_length, (width - 1) / 2.0, (height - 1) / 2.0
+    msg = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    msg.header.stamp = to_stamp(time_ns)
+    msg.header.frame_id = optical_frame(camera)
+    msg.k = [f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0]
+    msg.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    msg.p = [f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return msg
+
+
+def cubes_message(time_ns: int, frames: np.ndarray) -> PoseArray:
+    """Where the cubes really are: (3, 7) place [m] and quaternion (w, x, y, z), in the world."""
+    msg = PoseArray()
+    msg.header.stamp = to_stamp(time_ns)
+    msg.header.frame_id = "world"
+    for x, y, z, qw, qx, qy, qz in frames.tolist():
+        msg.poses.append(Pose(position=Point3(x=x, y=y, z=z), orientation=Quaternion(w=qw, x=qx, y=qy, z=qz)))
+    return msg
+
+
+def cube_frames(msg: PoseArray) -> np.ndarray:
+    """The reverse of ``cubes_message``: (3, 7)."""
+    rows = [(pose.position, pose.orientation) for pose in msg.poses]
+    return np.array([(p.x, p.y, p.z, q.w, q.x, q.y, q.z) for p, q in rows])
+
+
+def referee_message(
+    verdicts: Iterable[Verdict], done: Mapping[str, float | None], extra: Mapping[str, str]
+) -> DiagnosticStatus:
+    """Values "<instruction>/distance" [m], "<instruction>/success" (true or false since the last message),
+    "<instruction>/touches" (since the scene began) of touches; "<instruction>/done" of every task, when it
+    was done [s of the scene] or "no"; and what `extra` adds."""
+    values = []
+    touched = []
+    for verdict in verdicts:
+        instruction = verdict.task.instruction
+        values.append(KeyValue(key=f"{instruction}/distance", value=f"{verdict.distance:.4f}"))
+        values.append(KeyValue(key=f"{instruction}/success", value=str(verdict.success).lower()))
+        values.append(KeyValue(key=f"{instruction}/touches", value=str(verdict.touches)))
+        if verdict.success:
+            touched.append(f"the {verdict.task.side} arm touches the {verdict.task.colour} cube")
+    for instruction, seconds in done.items():
+        when = "no" if seconds is None else f"{seconds:.3f}"
+        values.append(KeyValue(key=f"{instruction}/done", value=when))
+    values += [KeyValue(key=key, value=value) for key, value in extra.items()]
+    return DiagnosticStatus(
+        level=DiagnosticStatus.OK, name="sim: referee", hardware_id="simulated two-armed robot",
+        message="; ".join(touched) or "no cube is touched", values=values,
+    )  # fmt: skip

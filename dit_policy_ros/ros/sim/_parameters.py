@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the simulator node."""
+
+from dit_policy_ros.ros.common import Parameter
+
+SIM_PARAMETERS = (
+    Parameter("seed", int, 0, "decides all scenes from the next reset on", low=0, high=2**31 - 1),
+    Parameter(
+        "cameras", tuple, ("top", "left_wrist", "right_wrist"),
+        "cameras of the scene to publish, each as <name>/image_raw and <name>/camera_info", read_only=True,
+    ),
+    Parameter("camera_rate", float, 30.0, "frames a second of each camera", "Hz", 1.0, 60.0, read_only=True),
+    Parameter("image_width", int, 320, "width of the images", "pixel", 16, 1280, read_only=True),
+    Parameter("image_height", int, 240, "height of the images", "pixel", 16, 960, read_only=True),
+    Parameter(
+        "camera_jitter", float, 0.0,
+        "how far each camera is displaced along each axis in a new scene, at most; it is turned by up to "
+        "2 rad per metre of it", "m", 0.0, 0.1, read_only=True,
+    ),
+    Parameter(
+        "lighting", float, 0.0, "how much brighter or darker each light is in a new scene, at most",
+        "share", 0.0, 1.0, read_only=True,
+    ),
+    Parameter(
+        "joint_state_rate", float, 125.0,
+        "rate of joint_states; rounded so that whole physics steps (2 ms) lie between messages", "Hz",
+        10.0, 500.0, read_only=True,
+    ),
+    Parameter(
+        "gripper_type", str, "joint_trajectory_controller",
+        "which ros2_control controller the grippers seem to have", read_only=True,
+        choices=("joint_trajectory_controller", "parallel_gripper_controller"),
+    ),
+    Parameter(
+        "speed", float, 0.0,
+        "0: simulated time is the computer's. Otherwise the simulator publishes /clock, for nodes with "
+        "use_sim_time, so many times as fast or as fast as the cameras can be rendered", "times real time",
+        0.0, 100.0, read_only=True,
+    ),
+    Parameter(
+        "waits_for", str, "",
+        "with speed: topic of an operator's sensor_msgs/JointState that simulated time waits for",
+        read_only=True,
+    ),
+    Parameter("referee_rate", float, 10.0, "rate of ~/referee", "Hz", 1.0, 50.0, read_only=True),
+)  # fmt: skip

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated robot: physics, cameras, controllers and kinematics. No ROS.
+
+Its controllers follow the rules of ros2_control's own.
+"""
+
+from dit_policy_ros.sim.robot._appearance import Variation
+from dit_policy_ros.sim.robot._cubes import CUBE_EDGE, CUBES, sample_cubes
+from dit_policy_ros.sim.robot._gripper import GoalEnd, ParallelGripperController
+from dit_policy_ros.sim.robot._jtc import TrajectoryController
+from dit_policy_ros.sim.robot._kinematics import ArmKinematics
+from dit_policy_ros.sim.robot._pacing import RealTimeFactor, advance
+from dit_policy_ros.sim.robot._renderer import Model, Renderer, focal_length
+from dit_policy_ros.sim.robot._robot import (
+    ARM_JOINTS,
+    CAMERAS,
+    CONTROLLERS,
+    HOME,
+    JOINTS,
+    SIDES,
+    STEP_NS,
+    BimanualSim,
+)
+from dit_policy_ros.sim.robot._tracking import FPS, Tracker
+from dit_policy_ros.sim.robot._trajectory import Point, Trajectory
+
+__all__ = [
+    "ARM_JOINTS",
+    "CAMERAS",
+    "CONTROLLERS",
+    "CUBES",
+    "CUBE_EDGE",
+    "FPS",
+    "HOME",
+    "JOINTS",
+    "SIDES",
+    "STEP_NS",
+    "ArmKinematics",
+    "BimanualSim",
+    "GoalEnd",
+    "Model",
+    "ParallelGripperController",
+    "Point",
+    "RealTimeFactor",
+    "Renderer",
+    "Tracker",
+    "Trajectory",
+    "TrajectoryController",
+    "Variation",
+    "advance",
+    "focal_length",
+    "sample_cubes",
+]

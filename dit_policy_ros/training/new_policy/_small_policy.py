@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shape of the demo's policy: small enough to train and to run on two CPU cores, complete in kind."""
+
+from collections.abc import Mapping, Sequence
+
+from dit_policy_ros.policy.config import (
+    ACTION_KEY,
+    IMAGE_PREFIX,
+    STATE_KEY,
+    Feature,
+    FeatureType,
+    NormalizationMode,
+    PolicyConfig,
+)
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.encoders import VisionEncoder
+from dit_policy_ros.policy.processing import TaskTokenizer, TokenizerOptions
+from dit_policy_ros.training.new_policy._tiny_clip import (
+    initialize_from_scratch,
+    tiny_text_config,
+    tiny_vision_config,
+    train_tokenizer,
+)
+
+IMAGE_SIDE, PATCH_SIDE = 144, 18  # what the vision encoder reads [pixel]
+RESIZED = (144, 192)  # (height, width) [pixel] of a 4:3 image, of which the central square is read
+MAX_TOKENS = 24
+VISION = tiny_vision_config(hidden=128, layers=4, heads=4, image=IMAGE_SIDE, patch=PATCH_SIDE)
+
+
+def demo_config(cameras: Mapping[str, tuple[int, int]], state_dim: int, action_dim: int) -> PolicyConfig:
+    """Options of the demo's policy.
+
+    Args:
+        cameras: height and width [pixel] by name.
+        state_dim: entries of the state.
+        action_dim: entries of the action.
+    """
+    images = {
+        f"{IMAGE_PREFIX}{name}": Feature(FeatureType.VISUAL, (3, *shape)) for name, shape in cameras.items()
+    }
+    return PolicyConfig(
+        input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (state_dim,))},
+        output_features={ACTION_KEY: Feature(FeatureType.ACTION, (action_dim,))},
+        n_obs_steps=2,
+        horizon=24,
+        n_action_steps=16,
+        objective="diffusion",
+        noise_scheduler_type="DDIM",
+        num_train_timesteps=100,
+        num_inference_steps=10,
+        prediction_type="sample",
+        hidden_dim=96,
+        num_layers=4,
+        num_heads=4,
+        dropout=0.0,
+        timestep_embed_dim=64,
+        vision_encoder_name="clip",
+        text_encoder_name="clip",
+        image_resize_shape=RESIZED,
+        image_crop_shape=(IMAGE_SIDE, IMAGE_SIDE),
+        image_crop_is_random=False,  # a shifted view would move the cubes
+        drop_n_last_frames=0,  # an episode's end shows how to stay at the goal
+        tokenizer_max_length=MAX_TOKENS,
+        normalization_mapping={
+            "VISUAL": NormalizationMode.MEAN_STD,
+            "STATE": NormalizationMode.MIN_MAX,
+            "ACTION": NormalizationMode.MIN_MAX,
+        },
+        device="cpu",
+    )
+
+
+def build_demo_policy(config: PolicyConfig, tasks: Sequence[str]) -> tuple[DiTPolicy, TaskTokenizer]:
+    """A new network with CLIP-architecture encoders of its own and a tokenizer that knows ``tasks``.
+
+    Random weights come from torch's global generator.
+    """
+    tokenizer = train_tokenizer(tasks)
+    text = tiny_text_config(tokenizer, hidden=64, layers=2, positions=MAX_TOKENS)
+    policy = DiTPolicy(config, VISION, text)
+    encoder = policy.observation_encoder
+    for vision_encoder in encoder.vision_encoders or [encoder.vision_encoder]:
+        if vision_encoder is not None:
+            initialize_from_scratch(vision_encoder)
+    return policy, TaskTokenizer(tokenizer, TokenizerOptions(max_length=MAX_TOKENS))
+
+
+def demo_vision_encoder() -> VisionEncoder:
+    """A new vision encoder of the demo's policy, to be pretrained; weights from torch's global generator."""
+    encoder = VisionEncoder(VISION)
+    initialize_from_scratch(encoder)
+    return encoder

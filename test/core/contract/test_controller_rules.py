@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+import yaml
+from simulated_motion import CONTRACT
+
+from dit_policy_ros.core.contract import Controller, ControllerType, controller_findings
+
+FILE = Path(__file__).parents[3] / "config" / "bimanual_controllers.yaml"
+ARM = CONTRACT.controller("left_arm_controller")
+HAND = Controller("hand", ControllerType.PARALLEL_GRIPPER, ("finger",), gripper=True)
+
+
+def flat(section: dict, prefix: str = "") -> dict:
+    found = {}
+    for key, value in section.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def shipped(name: str) -> dict:
+    return flat(yaml.safe_load(FILE.read_text())[name]["ros__parameters"])
+
+
+@pytest.mark.parametrize("controller", CONTRACT.controllers, ids=lambda controller: controller.name)
+def test_nothing_is_found_in_the_shipped_settings(controller):
+    parameters = shipped(controller.name) | {"use_sim_time": False, "update_rate": 200}
+    findings = controller_findings(controller, parameters, CONTRACT, simulated_time=False)
+    assert findings.problems == findings.advice == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"joints": ["left_joint_1"]}, ["joints", "left_joint_6"]),
+        ({"joints": [*ARM.joints, "extra"]}, ["joints", "extra"]),
+        ({"joints": ["other"], "allow_partial_joints_goal": True}, ["joints"]),
+        ({"interpolation_method": "none"}, ["set interpolation_method: splines"]),
+        ({"use_sim_time": True}, ["set use_sim_time: false", "clock"]),
+    ],
+)
+def test_what_makes_streaming_wrong_is_a_problem_with_the_line_that_mends_it(change, words):
+    findings = controller_findings(ARM, shipped(ARM.name) | change, CONTRACT, simulated_time=False)
+    (problem,) = findings.problems
+    assert "under left_arm_controller: ros__parameters" in problem
+    for word in words:
+        assert word in problem
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"update_rate": 50}, "set update_rate: 100"),
+        ({"cmd_timeout": 0.5}, "set cmd_timeout: 0.0"),
+        ({"constraints.left_joint_2.trajectory": 0.1}, "set constraints.left_joint_2.trajectory: 0.0"),
+        ({"constraints.goal_time": 1.0}, "set constraints.goal_time: 0.0"),
+    ],
+)
+def test_what_makes_streaming_worse_is_advice(change, words):
+    findings = controller_findings(ARM, shipped(ARM.name) | change, CONTRACT, simulated_time=False)
+    assert findings.problems == ()
+    (advice,) = findings.advice
+    assert words in advice
+
+
+def test_a_controller_of_more_joints_is_fine_where_partial_goals_are():
+    change = {"joints": [*ARM.joints, "extra"], "allow_partial_joints_goal": True}
+    assert controller_findings(ARM, shipped(ARM.name) | change, CONTRACT, False).problems == ()
+
+
+def test_a_gripper_of_another_joint_is_a_problem():
+    assert controller_findings(HAND, {"joint": "finger"}, CONTRACT, False).problems == ()
+    (problem,) = controller_findings(HAND, {"joint": "thumb"}, CONTRACT, False).problems
+    assert "set joint: finger" in problem
+
+
+def test_what_a_distribution_does_not_have_is_not_judged():
+    assert controller_findings(ARM, {}, CONTRACT, simulated_time=True).problems == ()

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits from a URDF, in place of and beside those of the contract."""
+
+import copy
+import math
+
+import pytest
+from contracts import SMALL_MAPPING
+
+from dit_policy_ros.core.contract import parse_contract
+from dit_policy_ros.core.errors import ContractError
+
+URDF = """
+<robot name="small">
+  <joint name="shoulder" type="revolute"><limit lower="-1.5" upper="1.25" velocity="3.0" effort="1"/></joint>
+  <joint name="elbow" type="continuous"><limit velocity="4.0" effort="1"/></joint>
+  <joint name="finger" type="prismatic"><limit lower="0.0" upper="0.04" velocity="0.2" effort="1"/></joint>
+  <joint name="plate" type="fixed"/>
+</robot>
+"""
+
+
+@pytest.fixture
+def urdf(tmp_path):
+    path = tmp_path / "robot.urdf"
+    path.write_text(URDF)
+    return path
+
+
+def mapping(urdf, **limits):
+    """The small robot with nothing but accelerations and what a test adds."""
+    changed = copy.deepcopy(SMALL_MAPPING) | {"urdf": str(urdf)}
+    changed["limits"] = {
+        joint: {"acceleration": 8.0} | limits.get(joint, {}) for joint in SMALL_MAPPING["joints"]
+    }
+    return changed
+
+
+def test_what_the_contract_leaves_out_comes_from_the_urdf(urdf):
+    limits = parse_contract(mapping(urdf), "test").limits
+    assert limits.position_min.tolist() == [-1.5, 0.0, -math.inf]
+    assert limits.position_max.tolist() == [1.25, 0.04, math.inf]
+    assert limits.velocity.tolist() == [3.0, 0.2, 4.0]
+    assert limits.continuous.tolist() == [False, False, True]
+
+
+def test_the_contract_may_be_stricter(urdf):
+    contract = parse_contract(mapping(urdf, shoulder={"position_max": 1.0, "velocity": 0.5}), "test")
+    assert (contract.limits.position_max[0], contract.limits.velocity[0]) == (1.0, 0.5)
+    elbow = {"continuous": False, "position_min": -1.0, "position_max": 1.0}
+    assert not parse_contract(mapping(urdf, elbow=elbow), "test").limits.continuous.any()
+
+
+@pytest.mark.parametrize(
+    ("joint", "change", "words"),
+    [
+        (
+            "shoulder",
+            {"position_min": -2.0},
+            ["limits.shoulder.position_min", "within the URDF's, -1.5", "-2"],
+        ),
+        ("shoulder", {"position_max": 2.0}, ["limits.shoulder.position_max", "1.25"]),
+        ("finger", {"velocity": 0.3}, ["limits.finger.velocity", "0.2"]),
+        ("shoulder", {"continuous": True}, ["limits.shoulder.position_max", "1.25", "inf"]),
+        ("elbow", {"position_min": -1.0}, ["limits.elbow.position_min", "continuous joint"]),
+        ("shoulder", {"acceleration": "fast"}, ["limits.shoulder.acceleration"]),
+    ],
+)
+def test_the_contract_may_not_go_beyond_the_urdf(urdf, joint, change, words):
+    with pytest.raises(ContractError) as caught:
+        parse_contract(mapping(urdf, **{joint: change}), "test")
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read as a URDF"),
+        ("<robot", "cannot be read as a URDF"),
+        ("<sdf/>", "its root is <sdf>"),
+        ('<robot><joint name="a" type="prismatic"><limit lower="x"/></joint></robot>', "lower of joint a"),
+    ],
+)
+def test_a_file_that_is_no_urdf_says_so_beside_all_other_mistakes(tmp_path, text, words):
+    path = tmp_path / "wrong.urdf"
+    if text is not None:
+        path.write_text(text)
+    wrong = mapping(path) | {"fps": -1.0}
+    with pytest.raises(ContractError) as caught:
+        parse_contract(wrong, "test")
+    assert words in str(caught.value) and str(path) in str(caught.value) and "fps" in str(caught.value)
+
+
+def test_a_joint_that_the_urdf_does_not_know_needs_all_of_its_limits(tmp_path):
+    path = tmp_path / "empty.urdf"
+    path.write_text("<robot/>")
+    with pytest.raises(ContractError, match=r"limits\.shoulder\.position_min: expected a finite number"):
+        parse_contract(mapping(path), "test")
+
+
+def test_the_shipped_urdf_gives_the_limits_of_the_shipped_contract():
+    from simulated_motion import CONTRACT
+
+    from dit_policy_ros.core.contract._urdf import read_urdf
+    from dit_policy_ros.core.share import share_directory
+
+    joints = read_urdf(share_directory() / "urdf" / "bimanual.urdf")
+    for i, name in enumerate(CONTRACT.joints):
+        assert joints[name].position_min <= CONTRACT.limits.position_min[i]
+        assert joints[name].position_max >= CONTRACT.limits.position_max[i]
+        assert joints[name].velocity >= CONTRACT.limits.velocity[i]

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.motion import check_pacing
+
+GOOD = {
+    "latency_p95": 0.05,
+    "chunk_duration": 1.0,
+    "dt": 1 / 30,
+    "fade_knots": 5,
+    "replan_interval": 0.1,
+    "max_blind_time": 0.5,
+}
+
+
+def test_a_fast_policy_is_accepted():
+    check_pacing(**GOOD)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"latency_p95": 1.3},
+            r"over before it can be used.*1.300 s.*1.533 s.*lasts 1.000 s.*inference_steps",
+        ),
+        ({"latency_p95": float("nan")}, "over before it can be used"),
+        ({"latency_p95": 0.3}, r"end before the next one comes.*0.667 s.*max_blind_time is 0.5 s"),
+        ({"replan_interval": 0.45}, "end before the next one comes"),
+    ],
+)
+def test_a_policy_that_cannot_keep_up_is_refused_with_the_figures(changes, message):
+    with pytest.raises(DitPolicyError, match=message):
+        check_pacing(**(GOOD | changes))

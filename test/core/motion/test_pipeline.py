@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from motion_helpers import DT, PERIOD_NS, T0_NS, assert_executable, ensemble_settings, make_pipeline
+
+from dit_policy_ros.core.errors import ContractError, PlanRejected
+from dit_policy_ros.core.motion import Chunk, MotionState, Plan, check_plan
+
+HORIZON = 31
+
+
+def wave(stamp_ns: int, noise: float = 0.0, seed: int = 0) -> Chunk:
+    times = (stamp_ns - T0_NS) * 1e-9 + DT * np.arange(HORIZON)
+    actions = 0.3 * np.sin(2 * np.pi * 0.4 * times)[:, None] * np.ones((1, 2))
+    return Chunk(stamp_ns, PERIOD_NS, actions + np.random.default_rng(seed).normal(0.0, noise, (1, 2)))
+
+
+def started(**changes):
+    pipeline = make_pipeline(**changes)
+    pipeline.start(np.zeros(2), T0_NS)
+    return pipeline
+
+
+def run(pipeline, seconds: float, noise: float, latency: float = 0.08, interval: float = 0.2):
+    """Feed chunks at an interval; yields (now, plan in force before, plan after)."""
+    for i in range(round(seconds / interval)):
+        stamp_ns = T0_NS + round(i * interval * 1e9)
+        now_ns = stamp_ns + round(latency * 1e9)
+        before = pipeline.plan
+        plan = pipeline.add_chunk(wave(stamp_ns, noise, seed=i), now_ns)
+        assert plan is not None
+        yield now_ns, before, plan
+
+
+@settings(max_examples=15, deadline=None)
+@given(noise=st.floats(0.0, 1.5), latency=st.floats(0.0, 0.3), interval=st.floats(0.05, 0.4))
+def test_what_is_executed_until_two_intervals_from_now_never_changes(noise, latency, interval):
+    pipeline = started()
+    for now_ns, before, after in run(pipeline, 3.0, noise, latency, interval):
+        times_ns = now_ns + np.linspace(0, 2 * PERIOD_NS, 50).astype(np.int64)
+        for old, new in zip(before.sample(times_ns), after.sample(times_ns), strict=True):
+            np.testing.assert_allclose(new, old, atol=1e-9)
+        assert_executable(after, pipeline.limits)
+
+
+def executed(plans: list[tuple[int, Plan]], end_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a controller makes of a stream of plans: the latest one always, every 5 ms."""
+    times_ns = np.arange(plans[0][0], end_ns, 5_000_000)
+    rows = []
+    for t in times_ns:
+        in_force = [plan for sent_ns, plan in plans if sent_ns <= t][-1]
+        rows.append(in_force.sample(np.array([t]))[0][0])
+    return times_ns, np.array(rows)
+
+
+def test_a_stream_of_chunks_follows_the_policy_without_lag_and_smoothly():
+    pipeline = started(soft_start=0.0)
+    plans = [(now_ns, plan) for now_ns, _, plan in run(pipeline, 6.0, noise=0.0)]
+    times_ns, positions = executed(plans, T0_NS + 6_000_000_000)
+    settled = times_ns > T0_NS + 1_500_000_000
+    wanted = 0.3 * np.sin(2 * np.pi * 0.4 * (times_ns - T0_NS) * 1e-9)
+    assert np.abs(positions[settled, 0] - wanted[settled]).max() < 4e-3
+    acceleration = np.diff(positions[settled, 0], 2) / 0.005**2
+    smooth = 0.3 * (2 * np.pi * 0.4) ** 2 / np.sqrt(2)
+    assert np.sqrt(np.mean(acceleration**2)) < 1.5 * smooth
+
+
+def test_a_dead_policy_leaves_a_plan_that_ends_at_rest_within_the_blind_time():
+    pipeline = started()
+    for now_ns, _, plan in run(pipeline, 1.0, noise=0.05):
+        assert now_ns < plan.end_ns <= now_ns + 600_000_000
+        assert not plan.velocities[-1].any()
+
+
+def test_what_the_limits_change_is_counted_by_joint_and_limit_until_the_counters_restart():
+    pipeline = started(soft_start=0.0)
+    assert pipeline.limited_most() == ""
+    fast = Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), [1.0, 0.0]))
+    pipeline.add_chunk(fast, T0_NS + 50_000_000)
+    pipeline.hold("a test", T0_NS + 60_000_000)
+    worst = pipeline.limited_most(1)
+    assert worst.split()[0] == "joint_1" and 0 < int(worst.split()[2]) <= pipeline.limited_knots
+    assert "joint_2" not in pipeline.limited_most()
+    pipeline.restart_counters()
+    assert pipeline.limited_most() == ""
+    assert (pipeline.plans, pipeline.holds, pipeline.limited_knots, pipeline.disagreements) == (0, 0, 0, 0)
+
+
+def test_soft_start_begins_at_the_pose_it_was_given():
+    pipeline = started(soft_start=1.0)
+    far = Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), 1.0))
+    plan = pipeline.add_chunk(far, T0_NS + 50_000_000)
+    assert np.abs(plan.sample(np.array([T0_NS + 200_000_000]))[0]).max() < 0.05
+
+
+def test_an_expired_chunk_changes_nothing():
+    pipeline = started()
+    old = wave(T0_NS)
+    assert pipeline.add_chunk(old, old.end_ns - PERIOD_NS) is None
+    assert (pipeline.expired_chunks, pipeline.plans, pipeline.state) == (1, 0, MotionState.WAITING)
+
+
+def test_a_chunk_that_is_not_finite_is_refused_and_the_plan_in_force_stays():
+    pipeline = started()
+    before = pipeline.add_chunk(wave(T0_NS), T0_NS + 80_000_000)
+    bad = wave(T0_NS + 100_000_000)
+    bad.actions[7, 1] = np.nan
+    with pytest.raises(PlanRejected, match="joint_2"):
+        pipeline.add_chunk(bad, T0_NS + 180_000_000)
+    assert pipeline.plan is before
+
+
+@settings(max_examples=20, deadline=None)
+@given(delay=st.floats(0.0, 0.5), noise=st.floats(0.0, 1.0))
+def test_hold_brakes_from_the_commanded_state_is_latched_and_deaf_to_chunks(delay, noise):
+    pipeline = started()
+    *_, (now_ns, _, plan) = run(pipeline, 1.0, noise)
+    hold_ns = now_ns + round(delay * 1e9)
+    position, velocity = (row[0] for row in plan.sample(np.array([hold_ns])))
+    brake = pipeline.hold("e-stop", hold_ns, measured=position + 0.01)
+    np.testing.assert_array_equal(brake.positions[0], position)
+    np.testing.assert_array_equal(brake.velocities[0], velocity)
+    assert_executable(brake, pipeline.limits)
+    check_plan(brake, pipeline.limits, pipeline.joints, hold_ns)
+    assert pipeline.hold("another reason", hold_ns + 10_000_000) is None
+    assert pipeline.hold_reason == "e-stop"
+    assert pipeline.add_chunk(wave(hold_ns), hold_ns + 80_000_000) is None
+    assert pipeline.plan is brake and pipeline.holds == 1
+
+
+def test_controllers_whose_clock_was_set_back_are_held_where_they_stopped_short():
+    pipeline = started()
+    *_, (now_ns, _, plan) = run(pipeline, 1.0, noise=0.0)
+    stopped_ns = now_ns + 40_000_000
+    position, velocity = plan.sample_at(stopped_ns)
+    assert velocity.any(), "the test needs a moving arm"
+    earlier_ns = now_ns - 5_000_000_000
+    brake = pipeline.hold("the clock was set back", earlier_ns, stopped_ns=stopped_ns)
+    assert brake.times_ns[0] == earlier_ns
+    np.testing.assert_array_equal(brake.positions, np.tile(position, (len(brake.times_ns), 1)))
+    assert not brake.velocities.any()
+
+
+def test_hold_takes_the_measured_pose_only_where_the_robot_is_elsewhere():
+    pipeline = started(max_tracking_error=np.array([0.1, 0.1]))
+    brake = pipeline.hold("lost", T0_NS + 1, measured=np.array([0.05, 0.5]))
+    np.testing.assert_array_equal(brake.positions[-1], [0.0, 0.5])
+
+
+def test_resume_waits_for_rest_then_starts_from_the_commanded_pose():
+    pipeline = started()
+    now_ns = [now for now, _, _ in run(pipeline, 0.4, noise=0.0)][-1]
+    brake = pipeline.hold("stale camera", now_ns + 50_000_000)
+    assert brake.velocities[0].any(), "the test needs a moving arm"
+    assert not pipeline.resume(now_ns + 51_000_000)
+    later_ns = brake.end_ns + 1_000_000
+    assert pipeline.resume(later_ns)
+    assert (pipeline.state, pipeline.hold_reason) == (MotionState.WAITING, "")
+    plan = pipeline.add_chunk(wave(later_ns), later_ns + 80_000_000)
+    np.testing.assert_allclose(plan.positions[0], brake.positions[-1])
+
+
+def held(max_tracking_error: float):
+    """A pipeline that holds at rest, and the present time."""
+    pipeline = started(max_tracking_error=np.full(2, max_tracking_error))
+    now_ns = [now for now, _, _ in run(pipeline, 0.4, noise=0.0)][-1]
+    brake = pipeline.hold("stale camera", now_ns + 50_000_000)
+    return pipeline, brake.end_ns + 1_000_000
+
+
+def first_plan(pipeline, now_ns) -> Plan:
+    return pipeline.add_chunk(wave(now_ns), now_ns + 80_000_000)
+
+
+@pytest.mark.parametrize(("moved_by", "follows"), [(0.03, False), (0.08, True), (0.9, True)])
+def test_an_arm_that_was_moved_during_a_hold_starts_where_it_is(moved_by, follows):
+    pipeline, now_ns = held(max_tracking_error=0.5)
+    commanded = pipeline.plan.positions[-1]
+    measured = commanded + np.array([moved_by, 0.0])
+    assert pipeline.resume(now_ns, measured)
+    expected = measured if follows else commanded
+    np.testing.assert_allclose(first_plan(pipeline, now_ns).positions[0], expected)
+
+
+def test_a_controller_that_missed_the_hold_starts_where_its_joints_are():
+    pipeline, now_ns = held(max_tracking_error=np.inf)
+    commanded = pipeline.plan.positions[-1]
+    measured = commanded + 0.05
+    assert pipeline.resume(now_ns, measured, np.array([False, True]))
+    np.testing.assert_allclose(
+        first_plan(pipeline, now_ns).positions[0], [commanded[0], measured[1]], atol=1e-12
+    )
+
+
+def test_joints_that_do_not_follow_are_named_with_both_positions():
+    pipeline = started(max_tracking_error=np.array([0.1, 0.1]))
+    assert pipeline.astray(np.array([0.09, -0.09]), T0_NS) == ""
+    assert pipeline.astray(np.array([0.0, 0.2]), T0_NS) == "joint_2 is at 0.2, commanded to 0"
+
+
+def test_flush_makes_the_next_chunk_count_alone():
+    pipeline = started(soft_start=0.0, ensemble=ensemble_settings(m=0.0))
+    pipeline.add_chunk(Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), -0.5)), T0_NS + 50_000_000)
+    pipeline.flush()
+    pipeline.add_chunk(Chunk(T0_NS + 1, PERIOD_NS, np.full((HORIZON, 2), 0.4)), T0_NS + 60_000_000)
+    assert pipeline.live_chunks == 1
+
+
+def test_a_blind_time_too_short_to_brake_is_refused_with_the_figure_that_would_do():
+    with pytest.raises(ContractError, match=r"max_blind_time is 0.3 s.*needs 0.312 s to brake.*0.45 s"):
+        make_pipeline(max_blind_time=0.3)
+
+
+def test_using_the_pipeline_before_start_is_a_broken_invariant():
+    with pytest.raises(ValueError, match="not been started"):
+        make_pipeline().hold("x", T0_NS)
+
+
+def good_plan() -> Plan:
+    times_ns = T0_NS + PERIOD_NS * np.arange(5, dtype=np.int64)
+    return Plan(times_ns, np.zeros((5, 2)), np.zeros((5, 2)))
+
+
+def bent(what: str) -> Plan:
+    plan = good_plan()
+    times_ns, positions, velocities = plan.times_ns.copy(), plan.positions.copy(), plan.velocities.copy()
+    match what:
+        case "not finite":
+            positions[2, 1] = np.inf
+        case "strictly increasing":
+            times_ns[3] = times_ns[2]
+        case "lies in the future":
+            times_ns += 10 * PERIOD_NS
+        case "lies in the past":
+            times_ns -= 10 * PERIOD_NS
+        case "does not end at rest":
+            velocities[-1, 0] = 0.1
+        case "the position 9 of joint_1 at knot 0":
+            positions[:, 0] = 9.0
+        case "the velocity":
+            velocities[2, 0] = 4.0
+        case "the acceleration":
+            positions[2, 0] = 0.1
+    return Plan(times_ns, positions, velocities)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "not finite",
+        "strictly increasing",
+        "lies in the future",
+        "lies in the past",
+        "does not end at rest",
+        "the position 9 of joint_1 at knot 0",
+        "the velocity",
+        "the acceleration",
+    ],
+)
+def test_every_rule_of_the_last_check_bites(what):
+    pipeline = make_pipeline()
+    now_ns = T0_NS + 1
+    check_plan(good_plan(), pipeline.limits, pipeline.joints, now_ns)
+    with pytest.raises(PlanRejected, match=what):
+        check_plan(bent(what), pipeline.limits, pipeline.joints, now_ns)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A good episode passes; each thing that can spoil one is found, measured and named."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from contracts import SMALL_CONTRACT
+
+from dit_policy_ros.core.recording import Thresholds, Verdict, judge
+from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
+
+FPS = 30
+PERIOD = 1_000_000_000 // FPS
+CAMERAS = ("top", "wrist")
+
+
+@dataclass(frozen=True)
+class Camera:
+    frames: int = 120
+    frozen: int = 0
+    clipped: int = 0
+    waits: int = 0
+
+
+def trace(
+    frames: int = 120,
+    moving: slice = slice(15, 105),
+    wrist_late_ns: int = 0,
+    repeated: dict[int, tuple[str, ...]] | None = None,
+    jump_at: int | None = None,
+    still: tuple[int, ...] = (),
+) -> EpisodeTrace:
+    """Smooth motion of every joint by a good part of its range, with what is asked for spoilt."""
+    result = EpisodeTrace(float(FPS), CAMERAS)
+    ramp = np.clip((np.arange(frames) - moving.start) / (moving.stop - moving.start), 0.0, 1.0)  # (N,)
+    for number in range(frames):
+        stamp = number * PERIOD
+        state = np.array([1.0, 0.02, 1.0]) * ramp[number]
+        state[list(still)] = 0.3
+        action = state + 0.001
+        if jump_at is not None and number >= jump_at:
+            action = action + np.array([0.5, 0.0, 0.0])
+        result.add(stamp, state, action, [stamp, stamp - wrist_late_ns], (repeated or {}).get(number, ()))
+    return result
+
+
+def verdict_on(rate: float = 30.0, cameras: dict | None = None, **spoilt) -> Verdict:
+    cameras = cameras or dict.fromkeys(CAMERAS, Camera())
+    return judge(trace(**spoilt), rate, cameras, SMALL_CONTRACT, Thresholds())
+
+
+def test_a_good_episode_passes_without_a_word() -> None:
+    verdict = verdict_on()
+    assert verdict.passed
+    assert verdict == Verdict(idle_start=pytest.approx(16 / FPS, abs=2 / FPS), idle_end=verdict.idle_end)
+    assert verdict.idle_end == pytest.approx(16 / FPS, abs=2 / FPS)
+
+
+SPOILT = {
+    "slow camera": ({"rate": 20.0}, "the slowest camera delivered 20.0 images per second of 30"),
+    "missing frames": (
+        {"repeated": dict.fromkeys(range(50, 60), ("wrist",))},
+        r"wrist: 10 of 120 frames repeat the sample before them \(max_missing is 5%\)",
+    ),
+    "cameras apart": ({"wrist_late_ns": 70_000_000}, "images of one frame lie 70 ms apart"),
+    "frozen": ({"cameras": {"top": Camera(frozen=61)}}, "top: 61 of 120 new images equal the one before"),
+    "dark": ({"cameras": {"top": Camera(clipped=20)}}, "top: 20 of 120 images are all black or all white"),
+    "a jump": ({"jump_at": 60}, r"the command jumps at 1 frames \(60\)"),
+    "nothing moves": ({"still": (0, 1, 2)}, "no joint moved"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_what_spoils_an_episode_is_the_one_reason(case: str) -> None:
+    spoilt, message = SPOILT[case]
+    verdict = verdict_on(**spoilt)
+    assert not verdict.passed
+    reasons = [reason for reason in verdict.reasons if "from the joints" not in reason]
+    assert len(reasons) == 1
+    assert re.search(message, reasons[0])
+
+
+def test_a_camera_that_lags_behind_the_joints_is_found() -> None:
+    verdict = verdict_on(wrist_late_ns=70_000_000)
+    assert verdict.camera_skew == verdict.joint_skew == pytest.approx(0.07)
+
+
+WARNED = {
+    "few missing": ({"repeated": {50: ("top",)}}, "top: 1 of 120 frames repeat"),
+    "late start": ({"frames": 240, "moving": slice(120, 230)}, r"4\.\d s before the first motion"),
+    "late end": ({"frames": 240, "moving": slice(5, 100)}, r"4\.\d s after the last motion"),
+    "a still joint": ({"still": (1,)}, "joints that never moved: finger"),
+    "a busy machine": ({"cameras": {"top": Camera(waits=4)}}, "top: 4 images waited for the encoder"),
+}
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_what_the_operator_should_know_is_a_warning(case: str) -> None:
+    spoilt, message = WARNED[case]
+    verdict = verdict_on(**spoilt)
+    assert verdict.passed
+    assert len(verdict.warnings) == 1
+    assert re.search(message, verdict.warnings[0])
+
+
+def test_a_motionless_episode_is_idle_throughout() -> None:
+    verdict = judge(trace(still=(0, 1, 2)), 30.0, {}, SMALL_CONTRACT, Thresholds())
+    assert verdict.idle_start == verdict.idle_end == pytest.approx(4.0)
+
+
+def test_thresholds_are_what_decides() -> None:
+    strict = replace(Thresholds(), max_missing=0.0)
+    spoilt = trace(repeated={50: ("top",)})
+    assert judge(spoilt, 30.0, {}, SMALL_CONTRACT, Thresholds()).passed
+    assert not judge(spoilt, 30.0, {}, SMALL_CONTRACT, strict).passed
+
+
+def test_a_single_frame_can_be_judged() -> None:
+    assert judge(trace(frames=1), float("nan"), {}, SMALL_CONTRACT, Thresholds()).reasons == (
+        "no joint moved",
+    )

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of an episode lie on one grid, wait for their samples, and say what was missing."""
+
+import numpy as np
+import pytest
+from contracts import SMALL_CONTRACT
+
+from dit_policy_ros.core.errors import StaleObservation, StreamError
+from dit_policy_ros.core.recording import EpisodeSampler
+from dit_policy_ros.core.sensing import ObservationBuilder
+
+MS = 1_000_000
+SECOND = 1000 * MS
+START = 1_700_000_000 * SECOND
+
+
+class Clockwork:
+    """Plays two cameras at 30 Hz, joints at 100 Hz and a command that tells the time, in simulated time."""
+
+    def __init__(self, late_ms: int = 8) -> None:
+        self.streams = ObservationBuilder(SMALL_CONTRACT, margin=2.0)
+        self.now = START
+        self.late = late_ms * MS  # from stamp to arrival
+        self.dead: dict[str, tuple[int, int]] = {}  # stream: from, to [ns]
+        self.image_period = dict.fromkeys(self.streams.images, SECOND / 30)
+        self._next_image = dict.fromkeys(self.streams.images, 0)
+        self._next_joints = START
+        self.action_latency = 0
+        self.first_command = START
+        self.stale_actions: set[int] = set()
+
+    def at(self, time_ns: int) -> np.ndarray | None:
+        return None if time_ns < self.first_command else np.full(3, (time_ns - START) / SECOND)
+
+    def is_settled(self, time_ns: int, now_ns: int) -> bool:
+        return now_ns >= time_ns + self.action_latency
+
+    def is_fresh(self, time_ns: int) -> bool:
+        return time_ns not in self.stale_actions
+
+    def missing(self, now_ns: int) -> dict[str, str]:
+        return {}
+
+    def clear(self) -> None:
+        raise AssertionError("the sampler clears nothing")
+
+    def run(self, duration_ms: int, sampler: EpisodeSampler | None = None) -> list:
+        frames = []
+        for _ in range(duration_ms):
+            self.now += MS
+            self._deliver()
+            while sampler is not None and (frame := sampler.poll(self.now)) is not None:
+                frames.append(frame)
+        return frames
+
+    def _deliver(self) -> None:
+        for name, stream in self.streams.images.items():
+            while (
+                stamp := START + round(self._next_image[name] * self.image_period[name])
+            ) <= self.now - self.late:
+                if not self._is_dead(name, stamp):
+                    stream.push(stamp, f"{name} {self._next_image[name]}", self.now)
+                self._next_image[name] += 1
+        while self._next_joints <= self.now - self.late:
+            if not self._is_dead("joint_states", self._next_joints):
+                value = np.full(3, 2.0 * (self._next_joints - START) / SECOND)
+                self.streams.joints.push(self._next_joints, value, self.now)
+            self._next_joints += 10 * MS
+
+    def _is_dead(self, name: str, stamp: int) -> bool:
+        begin, end = self.dead.get(name, (0, 0))
+        return begin <= stamp < end
+
+    def begin(self) -> EpisodeSampler:
+        return EpisodeSampler(SMALL_CONTRACT, self.streams, self, self.now)
+
+
+def test_frames_are_on_the_grid_with_their_own_image_state_and_action() -> None:
+    world = Clockwork()
+    world.run(500)
+    sampler = world.begin()
+    first = sampler.next_stamp_ns
+    assert first == world.streams.observation_stamp(world.now)
+    frames = world.run(2000, sampler)
+    assert len(frames) in (59, 60)
+    number = int(frames[0].images["top"].split()[1])
+    for index, frame in enumerate(frames):
+        assert frame.stamp_ns == first + round(index * SECOND / 30)
+        assert frame.images == {"top": f"top {number + index}", "wrist": f"wrist {number + index}"}
+        np.testing.assert_allclose(frame.state, 2.0 * (frame.stamp_ns - START) / SECOND, atol=1e-9)
+        np.testing.assert_allclose(frame.action, (frame.stamp_ns - START) / SECOND, atol=1e-9)
+    assert sampler.missing == {"top": 0, "wrist": 0, "joint_states": 0, "action": 0}
+    assert sampler.reached() == pytest.approx((30.0, 1 / 30), rel=1e-4)
+
+
+def test_how_often_it_is_polled_changes_nothing() -> None:
+    fine, coarse = Clockwork(), Clockwork()
+    frames = []
+    for world, step in ((fine, 1), (coarse, 90)):
+        world.run(500)
+        sampler = world.begin()
+        taken = []
+        for _ in range(0, 900, step):
+            world.run(step)
+            while (frame := sampler.poll(world.now)) is not None:
+                taken.append(frame)
+        frames.append(taken)
+    assert len(frames[0]) == len(frames[1]) > 20
+    for one, other in zip(*frames, strict=True):
+        assert (one.stamp_ns, one.images) == (other.stamp_ns, other.images)
+        np.testing.assert_array_equal(one.state, other.state)
+
+
+def test_a_frame_waits_for_samples_that_are_late_on_their_way() -> None:
+    world = Clockwork(late_ms=100)
+    world.run(500)
+    sampler = world.begin()
+    frames = world.run(500, sampler)
+    world.late = 900 * MS  # a busy machine, or a slow network
+    frames += world.run(2000, sampler)
+    assert sampler.missing == {"top": 0, "wrist": 0, "joint_states": 0, "action": 0}
+    assert len(frames) >= 45
+
+
+def test_lost_images_are_repeated_and_counted() -> None:
+    world = Clockwork()
+    world.run(500)
+    sampler = world.begin()
+    world.dead["top"] = (START + 700 * MS, START + 800 * MS)
+    frames = world.run(1000, sampler)
+    assert sampler.missing == {"top": 3, "wrist": 0, "joint_states": 0, "action": 0}
+    tops = [frame.images["top"] for frame in frames]
+    assert len(tops) - len(set(tops)) == 3
+    rate, p99 = sampler.reached()
+    assert rate < 29.0
+    assert p99 > 0.09
+
+
+def test_a_dead_camera_does_not_stop_the_episode() -> None:
+    world = Clockwork()
+    world.run(500)
+    sampler = world.begin()
+    world.dead["wrist"] = (START + 700 * MS, START + 99 * SECOND)
+    frames = world.run(2000, sampler)
+    assert len(frames) >= 29
+    assert sampler.missing["wrist"] == len(frames) - len({frame.images["wrist"] for frame in frames})
+    assert sampler.missing["wrist"] > 20
+    assert sampler.missing["top"] == 0
+
+
+def test_silent_joints_are_counted() -> None:
+    world = Clockwork()
+    world.run(500)
+    sampler = world.begin()
+    world.dead["joint_states"] = (START + 700 * MS, START + 900 * MS)
+    world.run(1000, sampler)
+    assert sampler.missing["joint_states"] in (3, 4)  # nearer than one period to a sample is not missing
+
+
+def test_a_frame_waits_for_its_action() -> None:
+    world = Clockwork()
+    world.action_latency = 200 * MS
+    world.run(500)
+    sampler = world.begin()
+    first = sampler.next_stamp_ns
+    while not (frames := world.run(1, sampler)):
+        pass
+    assert 0 <= world.now - (first + 200 * MS) < MS
+    world.stale_actions = {sampler.next_stamp_ns}
+    frames += world.run(300, sampler)
+    assert len(frames) > 5
+    assert sampler.missing["action"] == 1
+
+
+def test_an_episode_begins_no_earlier_than_its_first_command() -> None:
+    world = Clockwork(late_ms=100)
+    world.run(500)
+    world.first_command = world.now - MS
+    sampler = world.begin()
+    observed = world.streams.observation_stamp(world.now)
+    assert sampler.first_stamp_ns - observed == 3 * SMALL_CONTRACT.dt_ns
+    assert sampler.first_stamp_ns >= world.first_command
+    assert world.run(500, sampler)
+
+
+def test_a_slow_camera_shows_in_the_rate_that_was_reached() -> None:
+    world = Clockwork()
+    world.image_period["wrist"] = SECOND / 15
+    world.run(500)
+    sampler = world.begin()
+    frames = world.run(2000, sampler)
+    assert sampler.missing["wrist"] == pytest.approx(len(frames) / 2, abs=1)
+    assert sampler.reached()[0] == pytest.approx(15.0, rel=0.01)
+
+
+def test_streams_must_be_live_at_the_beginning() -> None:
+    with pytest.raises(StaleObservation, match="nothing received yet"):
+        Clockwork().begin()
+
+
+def test_a_clock_that_jumps_ends_the_episode() -> None:
+    world = Clockwork()
+    world.run(500)
+    sampler = world.begin()
+    world.run(100, sampler)
+    with pytest.raises(StreamError, match="late: the clock jumped ahead"):
+        sampler.poll(world.now + 5 * SECOND)
+    with pytest.raises(StreamError, match="clock was set back"):
+        sampler.poll(world.now - 5 * SECOND)
+
+
+def test_nothing_is_reached_before_two_images() -> None:
+    world = Clockwork()
+    world.run(500)
+    assert np.isnan(world.begin().reached()).all()

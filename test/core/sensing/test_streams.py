@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams keep samples in the order of their stamps, whatever order they come in."""
+
+import threading
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dit_policy_ros.core.sensing import StreamBuffer
+
+SECOND = 1_000_000_000
+
+stamps = st.lists(st.integers(0, 10 * SECOND), min_size=1, max_size=40, unique=True)
+
+
+def make(capacity: int = 1000, keep: float | None = None) -> StreamBuffer[int]:
+    return StreamBuffer("camera", 0.2, capacity, keep=keep)
+
+
+def held(buffer: StreamBuffer[int]) -> list[int]:
+    found, time = [], 100 * SECOND
+    while (sample := buffer.latest_at(time)) is not None:
+        assert sample.value == -sample.stamp_ns
+        found.append(sample.stamp_ns)
+        time = sample.stamp_ns - 1
+    return found[::-1]
+
+
+@settings(deadline=None)
+@given(stamps, st.randoms(use_true_random=False))
+def test_arrival_order_does_not_matter(arrivals: list[int], random) -> None:
+    buffer = make()
+    random.shuffle(arrivals)
+    for stamp in arrivals:
+        assert buffer.push(stamp, -stamp)
+    assert held(buffer) == sorted(arrivals)
+    assert buffer.newest_stamp_ns == max(arrivals)
+    assert buffer.counters.accepted == len(arrivals)
+
+
+@settings(deadline=None)
+@given(stamps, st.integers(0, 10 * SECOND))
+def test_latest_at_is_the_last_at_or_before(arrivals: list[int], time: int) -> None:
+    buffer = make()
+    for stamp in arrivals:
+        buffer.push(stamp, -stamp)
+    before = [stamp for stamp in arrivals if stamp <= time]
+    after = [stamp for stamp in arrivals if stamp > time]
+    sample = buffer.latest_at(time)
+    assert (sample.stamp_ns if sample else None) == (max(before) if before else None)
+    left, right = buffer.bracket(time)
+    assert left == sample
+    assert (right.stamp_ns if right else None) == (min(after) if after else None)
+
+
+@settings(deadline=None)
+@given(stamps, st.integers(1, 10))
+def test_memory_is_bounded_and_the_newest_stay(arrivals: list[int], capacity: int) -> None:
+    buffer = make(capacity)
+    for stamp in arrivals:
+        buffer.push(stamp, -stamp)
+        assert len(buffer) <= capacity
+    assert held(buffer) == sorted(arrivals)[-capacity:]
+
+
+@settings(deadline=None)
+@given(stamps)
+def test_keep_bounds_the_span(arrivals: list[int]) -> None:
+    buffer = make(keep=1.0)
+    for stamp in arrivals:
+        buffer.push(stamp, -stamp)
+    assert held(buffer) == sorted(stamp for stamp in arrivals if stamp >= max(arrivals) - SECOND)
+
+
+def test_a_repeated_stamp_is_dropped_and_counted() -> None:
+    buffer = make()
+    assert buffer.push(5, -5)
+    assert not buffer.push(5, 99)
+    assert held(buffer) == [5]
+    assert buffer.counters.duplicates == 1
+
+
+def test_every_outcome_is_counted() -> None:
+    buffer = make(capacity=2)
+    for stamp in (10, 20, 15, 20, 1):
+        buffer.push(stamp, -stamp, now_ns=20)
+    buffer.push(SECOND, 0, now_ns=20)
+    assert asdict(buffer.counters) == {
+        "accepted": 3,
+        "out_of_order": 1,
+        "duplicates": 1,
+        "late": 1,
+        "future": 1,
+        "clock_resets": 0,
+    }
+
+
+def test_the_future_is_refused_beyond_the_tolerance() -> None:
+    buffer = StreamBuffer("camera", 0.2, 10, future_tolerance=0.1)
+    assert buffer.push(SECOND + SECOND // 10, 0, now_ns=SECOND)
+    assert not buffer.push(SECOND + SECOND // 10 + 1, 0, now_ns=SECOND)
+    assert buffer.counters.future == 1
+
+
+def test_a_clock_set_back_drops_the_old_timeline() -> None:
+    buffer = make()
+    for stamp in range(5 * SECOND, 6 * SECOND, SECOND // 10):
+        buffer.push(stamp, -stamp, now_ns=stamp)
+    assert buffer.push(SECOND, -SECOND, now_ns=SECOND)
+    assert held(buffer) == [SECOND]
+    assert buffer.counters.clock_resets == 1
+
+
+def test_a_sender_that_falls_behind_does_not_drop_anything() -> None:
+    buffer = make()
+    buffer.push(5 * SECOND, -5 * SECOND, now_ns=5 * SECOND)
+    buffer.push(SECOND, -SECOND, now_ns=5 * SECOND)
+    assert buffer.newest_stamp_ns == 5 * SECOND
+    assert buffer.counters.clock_resets == 0
+
+
+def test_clear_empties_and_the_counters_go_on() -> None:
+    buffer = make()
+    buffer.push(1, -1)
+    buffer.clear()
+    assert buffer.newest_stamp_ns is None
+    assert buffer.oldest() is None
+    assert buffer.bracket(1) == (None, None)
+    assert buffer.counters.accepted == 1
+
+
+@pytest.mark.parametrize(("max_age", "capacity"), [(0.0, 1), (float("nan"), 1), (0.1, 0)])
+def test_senseless_settings_are_refused(max_age: float, capacity: int) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        StreamBuffer("camera", max_age, capacity)
+
+
+def test_writers_and_readers_do_not_disturb_one_another() -> None:
+    buffer = make(capacity=50)
+    wrong: list[str] = []
+
+    def write(offset: int) -> None:
+        for index in range(500):
+            buffer.push(4 * index + offset, -(4 * index + offset))
+
+    def read() -> None:
+        for time in range(2000):
+            before, after = buffer.bracket(time)
+            if before is not None and not (before.stamp_ns <= time and before.value == -before.stamp_ns):
+                wrong.append(f"{before} at {time}")
+            if after is not None and after.stamp_ns <= time:
+                wrong.append(f"{after} at {time}")
+
+    threads = [threading.Thread(target=write, args=(offset,)) for offset in range(4)]
+    threads += [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert held(buffer) == list(range(1950, 2000))
+
+
+def test_the_least_delay_from_stamp_to_arrival_tells_how_the_clocks_differ():
+    stream = StreamBuffer("joints", max_age=1.0, capacity=10)
+    assert stream.least_delay() is None
+    for k, delay_ms in enumerate((30, 12, 250, 14)):
+        stream.push(k * 100_000_000, k, k * 100_000_000 + delay_ms * 1_000_000)
+    assert stream.least_delay() == 0.012
+    stream.push(1_000_000_000, 9, 800_000_000)
+    assert stream.least_delay() == -0.2, "also of a sample that is refused for it"
+
+
+def test_a_source_is_asked_before_every_reading() -> None:
+    reads = {
+        "len": len,
+        "counters": lambda buffer: buffer.counters.accepted,
+        "newest stamp": lambda buffer: buffer.newest_stamp_ns,
+        "newest": lambda buffer: buffer.newest(),
+        "oldest": lambda buffer: buffer.oldest(),
+        "latest": lambda buffer: buffer.latest_at(10 * SECOND),
+        "bracket": lambda buffer: buffer.bracket(10 * SECOND)[0],
+        "delay": lambda buffer: buffer.least_delay(),
+    }
+    for name, read in reads.items():
+        buffer, waiting = make(), [SECOND]
+        buffer.source = lambda buffer=buffer, waiting=waiting: [
+            buffer.push(waiting.pop(), -SECOND, SECOND) for _ in waiting[:]
+        ]
+        assert read(buffer) not in (None, 0) or name == "delay", name
+        assert not waiting, name
+    buffer, waiting = make(), [SECOND]
+    buffer.source = lambda: [buffer.push(waiting.pop(), -SECOND) for _ in waiting[:]]
+    buffer.clear()
+    assert not waiting and buffer.newest_stamp_ns is None, "what had come belongs to what is forgotten"

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint folder survives a round trip; every way in which it can be broken is named."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_policy import TASKS, random_policy, random_stats, save_tiny, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, relocate, write_checkpoint
+
+NORMALIZER = "policy_preprocessor_step_4_normalizer_processor.safetensors"
+UNNORMALIZER = "policy_postprocessor_step_0_unnormalizer_processor.safetensors"
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("checkpoint") / "intact")
+
+
+@pytest.fixture
+def folder(intact: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(intact, tmp_path / "copy"))
+
+
+@pytest.fixture(autouse=True)
+def hub_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_round_trip_keeps_weights_options_and_facts(folder: Path) -> None:
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint.config == tiny_config(drop_n_last_frames=2)
+    assert checkpoint.facts == CheckpointFacts(fps=30.0, joint_names=("a", "b", "c", "d"), known_tasks=TASKS)
+    for name, tensor in random_policy(tiny_config()).state_dict().items():
+        assert torch.equal(checkpoint.policy.state_dict()[name], tensor), name
+    assert not checkpoint.policy.training
+
+
+def test_reading_leaves_the_random_generator_alone(folder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.randn(4)
+    torch.manual_seed(3)
+    read_checkpoint(folder)
+    assert torch.equal(torch.randn(4), expected)
+
+
+def test_weights_of_older_transformers_load(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    nested = {
+        name.replace(".vision_encoder.model.", ".vision_encoder.model.vision_model.").replace(
+            ".text_encoder.text_encoder.", ".text_encoder.text_encoder.text_model."
+        ): tensor
+        for name, tensor in tensors.items()
+    }
+    assert set(nested) != set(tensors)
+    nested["observation_encoder.vision_encoder.model.vision_model.embeddings.position_ids"] = torch.arange(5)
+    save_file(nested, folder / "model.safetensors")
+    policy = read_checkpoint(folder).policy
+    assert all(torch.equal(policy.state_dict()[name], tensor) for name, tensor in tensors.items())
+
+
+def test_replacing_a_checkpoint_leaves_nothing_beside_it(folder: Path) -> None:
+    config = tiny_config()
+    facts = CheckpointFacts(fps=10.0)
+    write_checkpoint(folder, random_policy(config, seed=1), random_stats(config), facts, tiny_tokenizer())
+    assert read_checkpoint(folder).facts.fps == 10.0
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_an_interrupted_write_leaves_the_old_checkpoint(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dit_policy_ros.policy.checkpoint._writer.write_clip_files", fail)
+    config = tiny_config()
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(
+            folder, random_policy(config, 1), random_stats(config), CheckpointFacts(), tiny_tokenizer()
+        )
+    assert read_checkpoint(folder).facts.fps == 30.0
+
+
+def test_relocate_names_the_folder(folder: Path) -> None:
+    relocate(folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["vision_encoder_name"] == config["text_encoder_name"] == str(folder / "clip")
+    read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", "expected the path of a folder, got an empty string"),
+        (
+            "nowhere",
+            "looked for a folder .*/nowhere with config.json, model.safetensors, .* it does not exist",
+        ),
+        ("file", "it is a file"),
+        (
+            "empty",
+            "lacks config.json, model.safetensors, policy_preprocessor.json, policy_postprocessor.json$",
+        ),
+        ("run", r"lacks config.json.*did you mean .*run/pretrained_model\?"),
+        ("whole_run", r"did you mean .*whole_run/checkpoints/last/pretrained_model\?"),
+    ],
+)
+def test_paths_that_are_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for place in ("run/pretrained_model", "whole_run/checkpoints/last/pretrained_model"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=expected):
+        read_checkpoint(path)
+
+
+def drop(key: str, file: str = NORMALIZER) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        path = folder / file
+        save_file({k: v for k, v in load_file(path).items() if k != key}, path)
+
+    return act
+
+
+def change(key: str, value: torch.Tensor) -> Callable[[Path], None]:
+    return lambda folder: save_file(load_file(folder / NORMALIZER) | {key: value}, folder / NORMALIZER)
+
+
+def cut(file: str) -> Callable[[Path], None]:
+    """As after a full disk or an interrupted copy."""
+    return lambda folder: os.truncate(folder / file, (folder / file).stat().st_size * 2 // 3)
+
+
+def option(**values: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "config.json", lambda v: v.update(values))
+
+
+def without_tensor(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["noise_predictor.output_proj.bias"]
+    tensors["noise_predictor.input_proj.weight"] = torch.zeros(3, 3)
+    save_file(tensors | {"extra": torch.zeros(1)}, folder / "model.safetensors")
+
+
+def unknown_step(folder: Path) -> None:
+    step = {"registry_name": "relative_action_processor", "config": {}}
+    edit(folder / "policy_preprocessor.json", lambda v: v["steps"].append(step))
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "config is no json": (lambda f: (f / "config.json").write_text("{"), "config.json is not readable JSON"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object, got list"),
+    "config is cut": (cut("config.json"), "config.json is not readable JSON"),
+    "pipeline is cut": (cut("policy_preprocessor.json"), "policy_preprocessor.json is not readable JSON"),
+    "another policy": (option(type="diffusion"), "type: expected 'multi_task_dit', got 'diffusion'"),
+    "unknown option": (
+        option(num_layer=3),
+        "config.json: unknown option 'num_layer'; valid options: .*",
+    ),
+    "another schedule": (
+        option(beta_schedule="cosine"),
+        "beta_schedule: expected .*got 'cosine'",
+    ),
+    "another scaling": (
+        option(normalization_mapping={"STATE": "ZSCORE"}),
+        "normalization_mapping.STATE: expected 'MIN_MAX' or .* got 'ZSCORE'",
+    ),
+    "weights are cut": (cut("model.safetensors"), "cannot read the weights"),
+    "statistics are cut": (cut(NORMALIZER), "cannot read the statistics"),
+    "statistic of another shape": (
+        change("observation.state.max", torch.ones(7)),
+        r"observation.state.max: expected shape \(5,\), got \(7,\)",
+    ),
+    "statistic is no number": (
+        change("observation.state.max", torch.full((5,), torch.inf)),
+        "observation.state.max: expected finite numbers",
+    ),
+    "missing action statistic": (drop("action.max", UNNORMALIZER), "missing: action.max"),
+    "missing statistic": (drop("observation.state.min"), "missing: observation.state.min"),
+    "missing image statistic": (drop("observation.images.cam0.std"), "missing: observation.images.cam0.std"),
+    "statistics gone": (lambda f: (f / NORMALIZER).unlink(), "cannot read the statistics"),
+    "corrupt weights": (
+        lambda f: (f / "model.safetensors").write_bytes(b"12345678garbage"),
+        "cannot read the weights",
+    ),
+    "tensors": (
+        without_tensor,
+        r"missing tensor noise_predictor.output_proj.bias; unknown tensor extra; "
+        r"noise_predictor.input_proj.weight: expected shape \(32, 4\), got \(3, 3\)",
+    ),
+    "unknown step": (unknown_step, "unknown step 'relative_action_processor' at place 5; known steps: "),
+    "no tokenizer": (lambda f: (f / "clip" / "tokenizer.json").unlink(), "tokenizer"),
+    "no encoders, offline": (lambda f: shutil.rmtree(f / "clip"), "clip/config.json, clip/tokenizer.json"),
+    "other image size": (
+        lambda f: edit(f / "config.json", lambda v: v.update(image_resize_shape=[12, 12])),
+        "reaches the vision encoder as 12x12 pixels, but it reads 24x24",
+    ),
+    "too many tokens": (
+        lambda f: edit(
+            f / "policy_preprocessor.json", lambda v: v["steps"][2]["config"].update(max_length=77)
+        ),
+        "max_length: expected at most 16",
+    ),
+    "facts with a typo": (
+        lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joints=[])),
+        "unknown option 'joints'; valid options: format, fps, instruction_dropout, joint_names",
+    ),
+    "too few joint names": (
+        lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joint_names=["a"])),
+        "joint_names: expected 4",
+    ),
+    "bad rate": (
+        lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(fps=0)),
+        "fps: expected more than 0",
+    ),
+    "later format": (
+        lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(format=9)),
+        "format: expected 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "expected"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_each_damage_is_named(folder: Path, damage: Callable[[Path], Any], expected: str) -> None:
+    damage(folder)
+    with pytest.raises(CheckpointError, match=expected) as raised:
+        read_checkpoint(folder)
+    assert str(folder) in str(raised.value)

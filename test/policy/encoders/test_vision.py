@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All families of vision encoders behind one interface, built from their configs without a hub."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_policy import TASKS, random_observation, random_stats, tiny_tokenizer
+from tiny_variants import PATCHES, WIDTH, new_policy, shaken_policy, tiny_architecture, variant_config
+from transformers import CLIPVisionConfig, SiglipConfig, SiglipVisionConfig
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
+from dit_policy_ros.policy.dit_policy import Batch
+from dit_policy_ros.policy.encoders import FAMILIES, VisionEncoder, read_architecture, size_problem
+
+OTHER_FAMILIES = tuple(name for name in FAMILIES if name != "clip")
+
+
+@pytest.fixture(autouse=True)
+def hub_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def save(folder: Path, **options: Any) -> Path:
+    config = variant_config(num_inference_steps=3, **options)
+    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
+    return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_vector_per_image_and_one_token_per_patch(family: str) -> None:
+    torch.manual_seed(0)
+    encoder = VisionEncoder(tiny_architecture(family)).eval()
+    images = torch.randn(2, 3, 24, 24)
+    with torch.no_grad():
+        whole, tokens = encoder(images), encoder(images, patches=True)
+        hidden = encoder.model(pixel_values=images).last_hidden_state
+        other = encoder(torch.randn(2, 3, 24, 24))
+    assert whole.shape == (2, WIDTH) and tokens.shape == (2, 1 + PATCHES, WIDTH)
+    torch.testing.assert_close(tokens[:, 0], whole)
+    # No class token and no register among the patches, which come last in all families.
+    torch.testing.assert_close(tokens[:, 1:], hidden[:, -PATCHES:])
+    assert float((other - whole).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize("patches", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_reach_all_that_is_trained(family: str, patches: bool) -> None:
+    torch.manual_seed(0)
+    encoder = VisionEncoder(tiny_architecture(family)).train()
+    encoder(torch.randn(2, 3, 24, 24), patches=patches).square().sum().backward()
+    silent = [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
+    frozen = {n.removeprefix("model.") for n, p in encoder.named_parameters() if not p.requires_grad}
+    assert silent == [] and frozen == set(FAMILIES[family].unused)
+
+
+@pytest.mark.parametrize("separate", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_policy_is_stored_whole_and_runs_without_the_hub(
+    tmp_path: Path, family: str, separate: bool
+) -> None:
+    options = {"vision_encoder_family": family, "use_separate_rgb_encoder_per_camera": separate, "cameras": 2}
+    folder = save(tmp_path / "c", **options)
+    assert (folder / "vision" / "config.json").is_file() is (family != "clip")
+    policy = load_policy(folder)
+    expected = shaken_policy(policy.checkpoint.config).state_dict()
+    stored = policy.module.state_dict()
+    assert all(torch.equal(stored[name], tensor) for name, tensor in expected.items())
+    assert sum(".patch_embed" in name and name.endswith("weight") for name in stored) == (
+        2 if separate else 1
+    )
+    images, state = random_observation(policy.checkpoint.config)
+    noise = np.zeros((policy.horizon, policy.action_dim), np.float32)
+    swapped = {"cam0": images["cam1"], "cam1": images["cam0"]}
+    chunks = []
+    for view in (images, swapped):
+        torch.manual_seed(0)
+        chunks.append(policy.predict(view, state, TASKS[0], noise))
+    assert np.isfinite(chunks[0]).all() and np.abs(chunks[0] - chunks[1]).max() > 1e-5
+
+
+@pytest.mark.parametrize("conditioning", ["adaln", "cross_attention"])
+@pytest.mark.parametrize("family", OTHER_FAMILIES)
+def test_it_is_trained_with_the_policy_at_a_rate_of_its_own(family: str, conditioning: str) -> None:
+    config = variant_config(vision_encoder_family=family, conditioning=conditioning)
+    policy = shaken_policy(config).train()
+    torch.manual_seed(0)
+    batch = Batch(
+        state=torch.randn(2, 2, 5),
+        pooled_text=torch.randn(2, WIDTH),
+        action=torch.rand(2, 8, 4),
+        images=torch.randn(2, 2, 1, 3, 30, 40),
+    )
+    policy(batch).backward()
+    vision, others = policy.vision_parameters(), policy.other_parameters()
+    assert all(p.grad is not None for p in (*vision, *others))
+    assert {id(p) for p in vision}.isdisjoint(map(id, others))
+    encoder = policy.observation_encoder.a_vision_encoder
+    assert encoder is not None and {id(p) for p in vision} == {
+        id(p) for p in encoder.parameters() if p.requires_grad
+    }
+
+
+@pytest.mark.parametrize("conditioning", ["adaln", "joint"])
+def test_features_computed_beforehand_stand_in_for_images(conditioning: str) -> None:
+    policy = shaken_policy(variant_config(cameras=2, conditioning=conditioning))
+    torch.manual_seed(0)
+    images = torch.randn(2, 2, 2, 3, 30, 40)
+    batch = Batch(state=torch.randn(2, 2, 5), pooled_text=torch.randn(2, WIDTH), action=torch.rand(2, 8, 4))
+    features = policy.observation_encoder.encode_images(images)
+    losses = []
+    for given in ({"images": images}, {"image_features": features}):
+        torch.manual_seed(1)
+        losses.append(float(policy(dataclasses.replace(batch, **given)).detach()))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_sizes_that_each_family_reads() -> None:
+    for family in FAMILIES:
+        architecture = tiny_architecture(family)
+        assert size_problem(architecture, (24, 24)) is None
+        problem = size_problem(architecture, (36, 24))
+        if family.startswith("dino"):
+            assert problem is None
+            assert size_problem(architecture, (30, 24)) == "it reads multiples of 12"
+            encoder = VisionEncoder(architecture).eval()
+            assert encoder(torch.randn(1, 3, 36, 24), patches=True).shape == (1, 7, WIDTH)
+        else:
+            assert problem == "it reads 24x24"
+
+
+def test_the_pair_of_a_hub_checkpoint_gives_its_vision_half(tmp_path: Path) -> None:
+    SiglipConfig(vision_config=tiny_architecture("siglip").to_dict()).save_pretrained(tmp_path)
+    read = read_architecture("siglip", str(tmp_path), local_files_only=True)
+    assert isinstance(read, SiglipVisionConfig) and read.hidden_size == WIDTH
+
+
+def test_an_encoder_of_another_family_is_named(tmp_path: Path) -> None:
+    folder = save(tmp_path / "c", vision_encoder_family="dinov2")
+    tiny_architecture("dinov3").save_pretrained(folder / "vision")
+    with pytest.raises(CheckpointError, match=r"'dinov2', got model_type 'dinov3_vit'.*to 'dinov3'"):
+        load_policy(folder)
+    (folder / "vision" / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(CheckpointError, match=r"got model_type 'bert'; known: clip, dinov2, "):
+        load_policy(folder)
+
+
+def test_what_a_checkpoint_lacks_or_cannot_read_is_named(tmp_path: Path) -> None:
+    folder = save(tmp_path / "c", vision_encoder_family="siglip")
+    shutil.copytree(folder, tmp_path / "copy")
+    tiny = tiny_architecture("siglip")
+    tiny.image_size = 36
+    tiny.save_pretrained(folder / "vision")
+    with pytest.raises(CheckpointError, match="as 24x24 pixels, but it reads 36x36"):
+        load_policy(folder)
+    shutil.rmtree(tmp_path / "copy" / "vision")
+    with pytest.raises(CheckpointError, match=r"vision/config.json where the vision encoder is no CLIP"):
+        load_policy(tmp_path / "copy")
+
+
+def test_a_siglip_without_its_pooling_head_is_refused() -> None:
+    architecture = tiny_architecture("siglip")
+    architecture.vision_use_head = False
+    with pytest.raises(CheckpointError, match="vision_use_head: expected true, got false"):
+        VisionEncoder(architecture)
+
+
+def test_random_crops_are_for_training_only() -> None:
+    config = variant_config(
+        image_resize_shape=None, image_crop_shape=(24, 24), vision_encoder_family="dinov3"
+    )
+    encoder = new_policy(config).observation_encoder
+    image = torch.arange(30 * 40).float().view(1, 1, 30, 40).expand(1, 3, -1, -1)
+    torch.manual_seed(0)
+    encoder.train()
+    assert len({float(encoder.resize_and_crop(image)[0, 0, 0, 0]) for _ in range(20)}) > 5
+    encoder.eval()
+    assert {float(encoder.resize_and_crop(image)[0, 0, 0, 0]) for _ in range(5)} == {3 * 40 + 8.0}
+
+
+def test_the_default_family_is_clip() -> None:
+    encoder = new_policy(variant_config()).observation_encoder.a_vision_encoder
+    assert encoder is not None and isinstance(encoder.model.config, CLIPVisionConfig)
+    assert new_policy(variant_config(cameras=0)).observation_encoder.a_vision_encoder is None

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bag gives the dataset that the recorder would have written, whatever its storage and its boundaries."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+pytest.importorskip("lerobot", reason="lerobot is not installed")
+pytest.importorskip("rosbags", reason="rosbags is not installed")
+
+from contracts import SMALL_CONTRACT, SMALL_MAPPING
+from rclpy.serialization import serialize_message
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import Image, JointState
+from service_msgs.msg import ServiceEventInfo
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from std_srvs.srv._trigger import Trigger_Event
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from dit_policy_ros.cli.bag_to_dataset import main
+from dit_policy_ros.core.recording import EpisodeSampler
+from dit_policy_ros.data.dataset import read_records
+from dit_policy_ros.data.recording import DatasetWriter
+from dit_policy_ros.ros.bags._playback import Playback
+from dit_policy_ros.ros.common import image_to_rgb, to_stamp
+from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams
+from dit_policy_ros.ros.recorder._parameters import COMMANDED
+from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
+from dit_policy_ros.srv._set_task import SetTask_Event
+from dit_policy_ros.srv._start_episode import StartEpisode_Event
+from dit_policy_ros.srv._stop_episode import StopEpisode_Event
+
+SECOND = 1_000_000_000
+BEGIN = 1_700_000_000 * SECOND
+STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite": StoragePlugin.SQLITE3}
+
+
+def messages(seconds: float = 6.0) -> list[tuple[int, str, object]]:
+    """What a robot published: (received [ns], topic, message); a camera is silent for a while."""
+    rng = np.random.default_rng(0)
+    found = []
+    for number in range(int(seconds * 30)):
+        stamp = BEGIN + number * SECOND // 30
+        for camera in SMALL_CONTRACT.cameras:
+            if camera.name == "wrist" and 100 <= number < 104:
+                continue
+            shape = (camera.height, camera.width, 3)
+            pixels = np.full(shape, 20 + number % 200, np.uint8) + rng.integers(0, 9, shape, dtype=np.uint8)
+            image = Image(
+                height=shape[0], width=shape[1], encoding="rgb8", step=3 * shape[1], data=pixels.tobytes()
+            )
+            image.header.stamp = to_stamp(stamp)
+            found.append((stamp + 20_000_000 + int(rng.integers(5_000_000)), f"/{camera.topic}", image))
+    for number in range(int(seconds * 100)):
+        stamp = BEGIN + number * SECOND // 100
+        t = number / 100
+        position = dict(zip(SMALL_CONTRACT.joints, (t / 5, t / 200, -t / 5), strict=True))
+        joints = JointState(name=list(position), position=list(position.values()))
+        joints.header.stamp = to_stamp(stamp)
+        found.append((stamp + 1_000_000, "/joint_states", joints))
+        if number % 5 == 0:
+            for controller in SMALL_CONTRACT.controllers:
+                point = JointTrajectoryPoint(positions=[position[name] + 0.002 for name in controller.joints])
+                point.time_from_start.nanosec = 50_000_000
+                command = JointTrajectory(joint_names=list(controller.joints), points=[point])
+                found.append((stamp + 2_000_000, f"/{controller.topic}", command))
+    for when, task in ((1.0, "first"), (3.0, ""), (3.5, "second"), (5.0, "")):
+        found.append((BEGIN + round(when * SECOND), "/episode", String(data=task)))
+    return sorted(found, key=lambda entry: entry[0])
+
+
+UNKNOWN = "unknown"  # ros2 bag has no definition of service events to write
+EVENTS = {StartEpisode: StartEpisode_Event, StopEpisode: StopEpisode_Event, SetTask: SetTask_Event}
+EVENTS[Trigger] = Trigger_Event
+
+
+def write_bag(path: Path, plugin: StoragePlugin, found: list[tuple[int, str, object]]) -> Path:
+    store = get_typestore(Stores.LATEST)
+    with Writer(path, version=9, storage_plugin=plugin) as writer:
+        connections = {}
+        for received, topic, message in found:
+            if topic not in connections:
+                kind = type(message)
+                package, folder = kind.__module__.split(".")[:2]
+                name = f"{package}/{folder}/{kind.__name__}"
+                unknown = {"msgdef": "string unknown", "rihs01": UNKNOWN}
+                description = unknown if folder == "srv" else {"typestore": store}
+                connections[topic] = writer.add_connection(topic, name, **description)
+            writer.write(connections[topic], received, serialize_message(message))
+    metadata = path / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace(UNKNOWN, "''"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "robot.yaml"
+    path.write_text(yaml.safe_dump({"/**": {"ros__parameters": SMALL_MAPPING}}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory) -> Path:
+    return write_bag(tmp_path_factory.mktemp("bags") / "bag", StoragePlugin.MCAP, messages())
+
+
+def load(root: Path):
+    from lerobot.datasets import LeRobotDataset
+
+    return LeRobotDataset("local/test", root=root, video_backend="pyav")
+
+
+def record_live(root: Path, begin_ns: int, end_ns: int) -> None:
+    """The same messages through the recorder's streams, sampler and writer, polled at 60 Hz."""
+    from dit_policy_ros.core.contract import parse_mapping
+
+    playback = Playback(print)
+    mapping = parse_mapping((), SMALL_CONTRACT.joints, "")
+    streams = RecorderStreams(playback, SMALL_CONTRACT, ActionSettings(COMMANDED, "", False, mapping))
+    callbacks = {f"/{one.topic}": one.callback for one in playback.inputs}
+    contract = SMALL_CONTRACT
+    writer = DatasetWriter(root, contract.fps, contract.cameras, contract.joints, contract.robot_type)
+    sampler, frames, tick = None, 0, begin_ns
+    wanted = None
+    for received, topic, message in messages():
+        if sampler is None and received >= begin_ns:
+            playback.now_ns = begin_ns
+            sampler = EpisodeSampler(contract, streams.observations, streams.actions, begin_ns)
+            wanted = round((end_ns - sampler.first_stamp_ns) / SECOND * contract.fps)
+        while sampler is not None and tick < received and frames < wanted:
+            playback.now_ns = tick
+            while frames < wanted and (frame := sampler.poll(tick)) is not None:
+                images = {
+                    c.name: image_to_rgb(frame.images[c.name], c.height, c.width) for c in contract.cameras
+                }
+                writer.add_frame(images, frame.state, frame.action, "first", frame.stamp_ns, frame.repeated)
+                frames += 1
+            tick += SECOND // 60
+        playback.now_ns = received
+        if topic in callbacks:
+            callbacks[topic](message)
+    writer.save_episode()
+    writer.finalize()
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_bag_equals_a_live_recording(config: Path, tmp_path, storage: str) -> None:
+    path = write_bag(tmp_path / "bag", STORAGES[storage], messages())
+    assert (
+        main([str(path), "--config", str(config), "--dataset", str(tmp_path / "set"), "--topic", "/episode"])
+        == 0
+    )
+    record_live(tmp_path / "live", BEGIN + SECOND, BEGIN + 3 * SECOND)
+    converted, live = load(tmp_path / "set"), load(tmp_path / "live")
+    assert converted.num_episodes == 2
+    length = live.num_frames
+    assert length >= 59
+    assert int(converted.meta.episodes["length"][0]) == length
+    for row in range(length):
+        one, other = converted[row], live[row]
+        assert one["task"] == "first"
+        for name in (
+            "observation.state",
+            "action",
+            "timestamp",
+            *(f"observation.images.{c}" for c in ("top", "wrist")),
+        ):
+            np.testing.assert_array_equal(one[name], other[name])
+    assert converted[length]["task"] == "second"
+    records = read_records(tmp_path / "set")
+    live_record = read_records(tmp_path / "live")[0]
+    assert records[0].recorded_ns == live_record.recorded_ns
+    assert (records[0].repeated, live_record.repeated) == ({}, {})
+    assert records[1].repeated == {}
+
+
+def test_ranges_give_episodes_too_and_silence_is_flagged(config: Path, bag: Path, tmp_path, capsys) -> None:
+    arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
+    ranges = ["--episode", "2.5", "5", "push", "--episode", "0.5", "1.5", "pull"]
+    assert main([*arguments, *ranges]) == 0
+    dataset = load(tmp_path / "set")
+    assert [dataset[0]["task"], dataset[dataset.num_frames - 1]["task"]] == ["pull", "push"]
+    records = read_records(tmp_path / "set")
+    ((first, last),) = records[1].repeated["wrist"]
+    assert last - first == 3
+    printed = capsys.readouterr().out.replace("\n", " ")
+    assert "episode 1: 'push', 76 frames; FAILED the check:" in printed
+    assert "wrist: 4 of 76 frames repeat" in printed
+    assert records[1].figures["bag"] == bag.name
+
+
+def test_a_second_run_adds_only_what_is_missing(config: Path, bag: Path, tmp_path, capsys) -> None:
+    arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
+    assert main([*arguments, "--episode", "0.5", "1.5", "pull"]) == 0
+    assert main([*arguments, "--episode", "0.5", "1.5", "pull", "--episode", "2", "3", "push"]) == 0
+    assert "1 of 2 episodes are there already" in capsys.readouterr().out
+    assert load(tmp_path / "set").num_episodes == 2
+
+
+class Calls:
+    """What the recorder's services publish about themselves."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, str, object]] = []
+
+    def add(self, when: float, name: str, kind, success: bool = True, **request) -> None:
+        """A call at a time [s]; its answer comes 10 ms later."""
+        number = len(self.found)
+        for delay, event_type in (
+            (0, ServiceEventInfo.REQUEST_RECEIVED),
+            (10, ServiceEventInfo.RESPONSE_SENT),
+        ):
+            event = EVENTS[kind]()
+            event.info.event_type, event.info.sequence_number = event_type, number
+            if delay:
+                event.response = [kind.Response(success=success)]
+            else:
+                event.request = [kind.Request(**request)]
+            received = BEGIN + round(when * SECOND) + delay * 1_000_000
+            self.found.append((received, f"/recorder/{name}/_service_event", event))
+
+
+def a_session() -> list[tuple[int, str, object]]:
+    """The robot's messages, and an operator who makes every kind of call."""
+    calls = Calls()
+    calls.add(0.5, "start_episode", StartEpisode, success=False, task="too early")
+    calls.add(1.0, "start_episode", StartEpisode, task="first")
+    calls.add(1.5, "start_episode", StartEpisode, success=False, task="one is running")
+    calls.add(2.0, "set_task", SetTask, task="renamed")
+    calls.add(2.2, "set_task", SetTask, success=False, task=" ")
+    calls.add(2.5, "stop_episode", StopEpisode, success=False, save=True)  # the disk was full
+    calls.add(2.8, "stop_episode", StopEpisode, save=True, success_label=False)
+    calls.add(3.0, "start_episode", StartEpisode, task="not wanted")
+    calls.add(3.2, "stop_episode", StopEpisode, save=False)
+    calls.add(3.4, "start_episode", StartEpisode, task="")
+    calls.add(4.0, "rerecord", Trigger)
+    calls.add(5.0, "stop_episode", StopEpisode, save=True, success_label=True)
+    calls.add(5.2, "start_episode", StartEpisode, task="never ended")
+    return sorted(messages() + calls.found, key=lambda entry: entry[0])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_service_events_give_the_episodes_that_the_operator_recorded(tmp_path, storage: str) -> None:
+    path = write_bag(tmp_path / "bag", STORAGES[storage], a_session())
+    if storage == "sqlite":
+        undefined(path, "DELETE FROM message_definitions WHERE topic_type LIKE '%_Event'")
+    config = tmp_path / "robot.yaml"
+    recorder = {"ros__parameters": {"task": "by default"}}
+    config.write_text(yaml.safe_dump({"/**": {"ros__parameters": SMALL_MAPPING}, "/recorder": recorder}))
+    arguments = [str(path), "--config", str(config), "--dataset", str(tmp_path / "set")]
+    assert main([*arguments, "--service-events", "/recorder"]) == 0
+    dataset = load(tmp_path / "set")
+    records = read_records(tmp_path / "set")
+    assert [records[index].success for index in range(dataset.num_episodes)] == [False, True]
+    seconds = [(records[index].recorded_ns - BEGIN) / SECOND for index in range(2)]
+    # It begins with the newest images when it was answered, as the recorder does.
+    assert all(0.0 < answered - begun < 0.08 for answered, begun in zip((1.01, 4.01), seconds, strict=True))
+    first, second = dataset.meta.episodes["length"][:]
+    assert seconds[0] + first / 30 == pytest.approx(2.5, abs=0.035)
+    assert seconds[1] + second / 30 == pytest.approx(5.0, abs=0.035)
+    tasks = [dataset[row]["task"] for row in range(dataset.num_frames)]
+    renamed = tasks.index("renamed")
+    assert 0.0 <= seconds[0] + renamed / 30 - 2.0 < 1 / 30
+    assert tasks == ["first"] * renamed + ["renamed"] * (first - renamed) + ["by default"] * second
+
+
+def undefined(bag: Path, statement: str) -> None:
+    """Changes what a bag says about its types."""
+    (database,) = bag.glob("*.db3")
+    with sqlite3.connect(database) as connection:
+        assert connection.execute(statement).rowcount > 0
+
+
+def test_service_events_need_a_task_and_something_saved(config: Path, tmp_path, capsys) -> None:
+    calls = Calls()
+    calls.add(1.0, "start_episode", StartEpisode, task="in vain")
+    calls.add(2.0, "stop_episode", StopEpisode, save=False)
+    bag = write_bag(tmp_path / "discarded", StoragePlugin.MCAP, messages(3.0) + calls.found)
+    arguments = ["--config", str(config), "--dataset", str(tmp_path / "set"), "--service-events", "/recorder"]
+    assert main([str(bag), *arguments]) == 2
+    assert "no episode begins on /recorder/start_episode/_service_event" in capsys.readouterr().err
+    calls.add(2.2, "start_episode", StartEpisode, task="")
+    calls.add(2.8, "stop_episode", StopEpisode, save=True)
+    bag = write_bag(tmp_path / "nameless", StoragePlugin.MCAP, messages(3.0) + calls.found)
+    assert main([str(bag), *arguments]) == 2
+    assert "begun without an instruction" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_bag_that_cannot_be_understood_is_named(config: Path, tmp_path, capsys) -> None:
+    bag = write_bag(tmp_path / "bag", StoragePlugin.SQLITE3, messages(1.0))
+    undefined(bag, "UPDATE message_definitions SET encoding = 'mystery'")
+    arguments = ["--config", str(config), "--dataset", str(tmp_path / "set"), "--topic", "/episode"]
+    assert main([str(bag), *arguments]) == 2
+    assert "in the encoding 'mystery'. Convert it to MCAP" in capsys.readouterr().err
+
+
+MISTAKES = {
+    "no bag": (["nowhere", "--topic", "/episode"], ["bag nowhere cannot be read"]),
+    "no such topic": (
+        ["BAG", "--topic", "/takes"],
+        ["expected /takes (std_msgs/msg/String); it has: /arm/joint"],
+    ),
+    "no service events": (
+        ["BAG", "--service-events", "/recorder"],
+        ["/recorder/start_episode/_service_event"],
+    ),
+    "another namespace": (
+        ["BAG", "--topic", "/episode", "--namespace", "cell_2"],
+        ["/cell_2/top/image_raw (sensor_msgs/msg/Image) is not in it", "/cell_2/joint_states"],
+    ),
+    "overlap": (["BAG", "--episode", "1", "3", "a", "--episode", "2", "4", "b"], ["overlaps the one before"]),
+    "reversed": (["BAG", "--episode", "3", "1", "a"], ["expected 0 <= begin < end <= 6.0 s"]),
+    "no seconds": (["BAG", "--episode", "x", "1", "a"], ["expected seconds"]),
+    "no task": (["BAG", "--episode", "1", "2", " "], ["task: expected an instruction"]),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_explained_and_leave_nothing(
+    config: Path, bag: Path, tmp_path, capsys, case: str
+) -> None:
+    arguments, fragments = MISTAKES[case]
+    arguments = [str(bag) if argument == "BAG" else argument for argument in arguments]
+    assert main([*arguments, "--config", str(config), "--dataset", str(tmp_path / "set")]) == 2
+    printed = capsys.readouterr().err
+    for fragment in fragments:
+        assert fragment in printed
+    assert not (tmp_path / "set").exists()
+
+
+def test_an_episode_without_samples_is_left_out(config: Path, bag: Path, tmp_path, capsys) -> None:
+    arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
+    assert main([*arguments, "--episode", "0", "0.005", "too early", "--episode", "1", "2", "fine"]) == 1
+    assert "left out: 'too early'" in capsys.readouterr().out
+    assert load(tmp_path / "set").num_episodes == 1

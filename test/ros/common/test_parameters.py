@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters are checked against their table when read and when changed; mistakes come all at once."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+import yaml
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from dit_policy_ros.core.errors import ContractError, ParameterError
+from dit_policy_ros.ros.common import Parameter, declare_parameters, read_parameters, read_settings
+from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS
+
+CONFIG = Path(__file__).parents[3] / "config" / "bimanual.yaml"
+TABLE = (
+    Parameter("device", str, "cpu", "where inference runs", choices=("cpu", "cuda"), read_only=True),
+    Parameter("soft_start", float, 2.0, "time of blending in", "s", low=0.1, high=10.0),
+    Parameter("steps", int, 10, "denoising steps", low=1, high=100),
+    Parameter("dry_run", bool, False, "shadow mode"),
+    Parameter("ensemble.mode", str, "act", "weighting", choices=("act", "newest", "none")),
+    Parameter("groups", tuple, ("left", "right"), "coupled groups"),
+    Parameter("least", float, 0.0, "something with one bound", low=0.0),
+)
+
+
+@pytest.fixture
+def make(ros_domain):
+    nodes = []
+
+    def build(*arguments: str, declare: bool = True) -> Node:
+        node = Node(
+            "policy",
+            cli_args=["--ros-args", *arguments],
+            automatically_declare_parameters_from_overrides=True,
+        )
+        nodes.append(node)
+        if declare:
+            declare_parameters(node, TABLE)
+        return node
+
+    yield build
+    for node in nodes:
+        node.destroy_node()
+
+
+def with_values(**values) -> list[str]:
+    return [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
+
+
+def test_the_shipped_file_gives_the_contract_and_the_defaults(make, tmp_path) -> None:
+    shared = {"/**": yaml.safe_load(CONFIG.read_text())["/**"]}
+    file = tmp_path / "robot.yaml"
+    file.write_text(yaml.safe_dump(shared))
+    contract, settings = read_parameters(make("--params-file", str(file)), TABLE)
+    assert len(contract.joints) == 14
+    assert contract.limits.velocity.shape == (14,)
+    assert settings == {entry.name: entry.default for entry in TABLE}
+
+
+def test_every_shipped_contract_parameter_has_a_description_and_is_read_only(make, tmp_path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(yaml.safe_dump({"/**": yaml.safe_load(CONFIG.read_text())["/**"]}))
+    node = make("--params-file", str(file))
+    read_parameters(node, TABLE)
+    names = [
+        name for name in node.list_parameters([], 0).names if name not in {entry.name for entry in TABLE}
+    ]
+    names = [name for name in names if name not in ("use_sim_time", "start_type_description_service")]
+    assert len(names) > 80
+    for name in names:
+        descriptor = node.describe_parameter(name)
+        assert descriptor.description, name
+        assert descriptor.read_only, name
+    assert node.describe_parameter("cameras.top.max_age").description == "older images are stale [s]"
+    assert read_parameters(node, TABLE)[0].joints == read_parameters(node, TABLE)[0].joints
+
+
+def test_overrides_are_taken_and_whole_numbers_become_floats(make) -> None:
+    node = make(*with_values(soft_start=3, steps=20, dry_run="true", **{"ensemble.mode": "none"}))
+    settings = read_settings(node, TABLE)
+    assert settings["soft_start"] == 3.0
+    assert isinstance(settings["soft_start"], float)
+    assert (settings["steps"], settings["dry_run"], settings["ensemble.mode"]) == (20, True, "none")
+
+
+@pytest.mark.parametrize(
+    ("values", "fragments"),
+    [
+        ({"soft_start": "fast"}, ["soft_start: expected a number from 0.1 to 10 [s], got 'fast' (str)"]),
+        ({"soft_start": 0.0}, ["soft_start", "got 0.0"]),
+        ({"soft_start": ".nan"}, ["soft_start", "got nan"]),
+        ({"soft_start": "true"}, ["soft_start", "True (bool)"]),
+        ({"least": ".inf"}, ["least", "of at least 0", "inf"]),
+        ({"least": -1}, ["least"]),
+        ({"steps": 1.5}, ["steps: expected a whole number from 1 to 100, got 1.5"]),
+        ({"steps": "true"}, ["steps"]),
+        ({"dry_run": 1}, ["dry_run: expected true or false, got 1 (int)"]),
+        ({"device": "tpu"}, ["device: expected one of: cpu, cuda, got 'tpu'"]),
+        ({"groups": "left"}, ["groups: expected a list of texts"]),
+        ({"sof_start": 1.0}, ["sof_start", "an unknown parameter", "Did you mean 'soft_start'?"]),
+        ({"limts.left_joint_1": 1.0}, ["limts.left_joint_1", "an unknown parameter"]),
+    ],
+)
+def test_each_mistake_is_named(make, values: dict, fragments: list[str]) -> None:
+    node = make(*with_values(**values))
+    with pytest.raises(ParameterError) as caught:
+        read_settings(node, TABLE)
+    for fragment in ["node '/policy'", *fragments]:
+        assert fragment in str(caught.value)
+
+
+def test_mistakes_in_contract_and_parameters_come_in_one_message(make) -> None:
+    node = make(*with_values(fps="fast", soft_start=-1.0, stesp=3))
+    with pytest.raises(ParameterError) as caught:
+        read_parameters(node, TABLE)
+    for fragment in ("fps: expected", "cameras: expected", "soft_start: expected", "Did you mean 'steps'?"):
+        assert fragment in str(caught.value)
+
+
+def test_a_bad_contract_alone_is_a_contract_error(make) -> None:
+    with pytest.raises(ContractError, match=r"joints: expected .* nothing \(the key is missing\)"):
+        read_parameters(make(), TABLE)
+
+
+def test_a_value_where_a_group_belongs_is_reported(make) -> None:
+    node = make(*with_values(cameras="top", **{"limits.left_joint_1.velocity": 1.0}))
+    with pytest.raises(ContractError, match="cameras: expected a group"):
+        read_parameters(node, TABLE)
+
+
+def test_ros_own_parameters_are_not_mistakes(make) -> None:
+    name = "qos_overrides./clock.subscription.depth"
+    read_settings(make(*with_values(use_sim_time="true", **{name: 5})), TABLE)
+
+
+def test_a_wrong_value_can_be_mended_at_run_time(make) -> None:
+    node = make(*with_values(soft_start="fast"))
+    with pytest.raises(ParameterError):
+        read_settings(node, TABLE)
+    assert not node.set_parameters([RosParameter("soft_start", value=99.0)])[0].successful
+    assert node.set_parameters([RosParameter("soft_start", value=1.0)])[0].successful
+    assert read_settings(node, TABLE)["soft_start"] == 1.0
+    assert node.describe_parameter("soft_start").description
+
+
+def test_a_wrong_contract_can_be_mended_at_run_time(make, tmp_path) -> None:
+    shared = {"/**": yaml.safe_load(CONFIG.read_text())["/**"]}
+    shared["/**"]["ros__parameters"]["cameras"]["top"]["height"] = "tall"
+    file = tmp_path / "robot.yaml"
+    file.write_text(yaml.safe_dump(shared))
+    node = make("--params-file", str(file))
+    with pytest.raises(ContractError, match=r"cameras.top.height: .* 'tall'"):
+        read_parameters(node, TABLE)
+    assert node.set_parameters([RosParameter("cameras.top.height", value=480)])[0].successful
+    assert read_parameters(node, TABLE)[0].camera("top").height == 480
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("soft_start", math.nan, "soft_start"),
+        ("least", math.nan, "least: expected a number of at least 0, got nan"),
+        ("soft_start", 50.0, "soft_start"),
+        ("soft_start", "fast", "type"),
+        ("steps", 0, "steps"),
+        ("ensemble.mode", "mean", "one of: act, newest, none, got 'mean'"),
+        ("device", "cuda", "read-only"),
+    ],
+)
+def test_changes_at_run_time_are_checked(make, name: str, value, reason: str) -> None:
+    node = make()
+    before = node.get_parameter(name).value
+    result = node.set_parameters([RosParameter(name, value=value)])[0]
+    assert not result.successful
+    assert reason in result.reason
+    assert node.get_parameter(name).value == before
+
+
+def test_good_changes_at_run_time_are_read(make) -> None:
+    node = make()
+    assert node.set_parameters([RosParameter("ensemble.mode", value="none")])[0].successful
+    assert read_settings(node, TABLE)["ensemble.mode"] == "none"
+
+
+def test_the_parameter_file_is_named(make, monkeypatch) -> None:
+    monkeypatch.setattr("sys.argv", ["node", "--ros-args", "--params-file", "my_robot.yaml"])
+    with pytest.raises(ParameterError, match=r"node '/policy', from my_robot.yaml"):
+        read_settings(make(*with_values(steps=0)), TABLE)
+
+
+def test_descriptors_carry_description_unit_and_range(make) -> None:
+    descriptor = make().describe_parameter("soft_start")
+    assert descriptor.description == "time of blending in [s]"
+    assert descriptor.additional_constraints == "a number from 0.1 to 10 [s]"
+    assert (descriptor.floating_point_range[0].from_value, descriptor.floating_point_range[0].to_value) == (
+        0.1,
+        10.0,
+    )
+
+
+def test_patterns_match_whole_names_only() -> None:
+    assert [entry.name for entry in CONTRACT_PARAMETERS if entry.matches("cameras.top.topic")] == [
+        "cameras.<camera>.topic"
+    ]
+    assert not [entry for entry in CONTRACT_PARAMETERS if entry.matches("cameras.top.topic.more")]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What config/bimanual.yaml says of each node, the node's table knows."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+import yaml
+
+from dit_policy_ros.ros.policy import POLICY_PARAMETERS
+from dit_policy_ros.ros.recorder import RECORDER_PARAMETERS
+
+SECTIONS = yaml.safe_load((Path(__file__).parents[3] / "config" / "bimanual.yaml").read_text())
+TABLES = {"/policy": POLICY_PARAMETERS, "/recorder": RECORDER_PARAMETERS}
+
+
+def flat(section: dict, prefix: str = "") -> dict:
+    found = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+@pytest.mark.parametrize("node", TABLES)
+def test_every_value_is_known_and_allowed(node: str) -> None:
+    table = {entry.name: entry for entry in TABLES[node]}
+    for name, value in flat(SECTIONS[node]["ros__parameters"]).items():
+        assert name in table
+        assert table[name].problem(value) is None, name
+
+
+@pytest.mark.parametrize("node", TABLES)
+def test_defaults_are_allowed_and_everything_is_described(node: str) -> None:
+    for entry in TABLES[node]:
+        assert entry.problem(entry.default) is None, entry.name
+        assert entry.description, entry.name
+
+
+@pytest.mark.parametrize("node", TABLES)
+def test_the_file_repeats_the_defaults(node: str) -> None:
+    """So that a line can be deleted without a change."""
+    table = {entry.name: entry for entry in TABLES[node]}
+    values = flat(SECTIONS[node]["ros__parameters"])
+    assert {name: table[name].convert(value) for name, value in values.items()} == {
+        name: table[name].default for name in values
+    }
+
+
+def test_what_the_command_line_must_be_able_to_set_is_not_in_the_file():
+    """A value under /policy beats `-p NAME:=VALUE`: asked for a shadow, the robot would move all the same."""
+    assert "dry_run" not in SECTIONS["/policy"]["ros__parameters"]

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files, run by launch_ros as `ros2 launch` runs them."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("launch_ros", reason="launch_ros is on no package index; source ROS 2 to run this")
+import rclpy
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ros_testing import spinning
+from sensor_msgs.msg import JointState
+from small_robot import TASKS, tiny_checkpoint
+from waiting import wait_for
+
+from dit_policy_ros.core.share import share_directory
+from dit_policy_ros.msg import PolicyStatus, RecorderStatus
+from dit_policy_ros.ros.common._transport import PROFILE
+from dit_policy_ros.sim.robot import HOME, JOINTS
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+file, *arguments = sys.argv[1:]
+pairs = [argument.split(":=", 1) for argument in arguments]
+service = LaunchService(noninteractive=True)
+source = PythonLaunchDescriptionSource(file)
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=pairs)])
+)
+sys.exit(service.run())
+"""
+
+
+@pytest.fixture
+def launch(start_process, tmp_path):
+    def begin(file: str, *arguments: str):
+        path = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ["PATH"]]
+        )  # nodes use env python3
+        prefixes = os.pathsep.join(p for p in (sys.prefix, os.environ.get("AMENT_PREFIX_PATH")) if p)
+        return start_process(
+            "launch",
+            *(sys.executable, "-c", LAUNCH, str(share_directory() / "launch" / file), *arguments),
+            PATH=path,
+            AMENT_PREFIX_PATH=prefixes,
+            ROS_LOG_DIR=str(tmp_path / "ros_log"),
+        )
+
+    return begin
+
+
+def processes_of(child) -> dict[int, list[str]]:
+    """Command lines of everything in the launch's session, by process id."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            command = (folder / "cmdline").read_text().split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if session == child.process.pid and command != [""]:
+            found[int(folder.name)] = command
+    return found
+
+
+def node_process(child, name: str) -> Path | None:
+    for pid, command in processes_of(child).items():
+        if any(part.endswith(name) for part in command):
+            return Path(f"/proc/{pid}")
+    return None
+
+
+def test_one_command_starts_simulator_and_policy(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS, around=HOME)
+    child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "device:=cpu")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, PolicyStatus] = {}
+    observer.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
+    with spinning(observer):
+        wait_for(lambda: "status" in newest and newest["status"].plans >= 3, 120, "plans are sent")
+    assert newest["status"].task == TASKS[0]
+    sim, policy = node_process(child, "sim_node"), node_process(child, "policy_node")
+    assert sim is not None
+    assert policy is not None
+    assert f"{PROFILE}=".encode() in (sim / "environ").read_bytes()
+    assert f"{PROFILE}=".encode() not in (policy / "environ").read_bytes()
+    child.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not child.alive, 20, "the launch ends on Ctrl-C")
+    assert child.process.returncode == 0
+    assert processes_of(child) == {}
+    assert child.output().count("process has finished cleanly") == 2
+    assert "Caught exception" not in child.output()
+
+
+def test_a_wrong_checkpoint_is_reported_and_the_rest_goes_on(ros_domain, launch, tmp_path):
+    child = launch("bimanual.launch.py", f"checkpoint:={tmp_path / 'nothing'}")
+    wait_for(lambda: "could not configure" in child.output(), 120, "the failed transition is reported")
+    assert str(tmp_path / "nothing") in child.output()
+    assert "ros2 lifecycle set /policy configure" in child.output()
+    assert child.alive
+    assert node_process(child, "sim_node") is not None
+
+
+def test_a_real_robot_without_a_task_is_not_activated(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS, around=HOME)
+    child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", "robot:=external")
+    wait_for(lambda: "could not activate" in child.output(), 120, "the refused activation is reported")
+    assert "no task" in child.output()
+    assert node_process(child, "sim_node") is None
+
+
+def installed(*packages: str) -> bool:
+    try:
+        return all(get_package_prefix(package) for package in packages)
+    except (PackageNotFoundError, OSError):  # the latter where no workspace is sourced
+        return False
+
+
+REAL_CONTROLLERS = installed("controller_manager", "joint_trajectory_controller", "robot_state_publisher")
+
+
+@pytest.mark.skipif(REAL_CONTROLLERS, reason="nothing is missing here")
+def test_what_the_mock_robot_lacks_is_named_with_the_command_that_installs_it(ros_domain, launch):
+    child = launch("bimanual.launch.py", "robot:=mock")
+    wait_for(lambda: not child.alive, 60, "the launch ends")
+    assert child.process.returncode != 0
+    assert "robot:=mock needs the packages" in child.output()
+    assert "ros2-control" in child.output()
+
+
+@pytest.mark.skipif(not REAL_CONTROLLERS, reason="ros2_control and ros2_controllers are not installed")
+def test_the_policy_moves_the_mock_robot_through_the_real_controllers(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    child = launch("bimanual.launch.py", "robot:=mock", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, PolicyStatus] = {}
+    poses: list[dict[str, float]] = []
+    observer.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
+    observer.create_subscription(
+        JointState, "/joint_states", lambda m: poses.append(dict(zip(m.name, m.position, strict=True))), 10
+    )
+    with spinning(observer):
+        wait_for(lambda: "status" in newest and newest["status"].plans >= 20, 180, "plans are sent")
+        first = poses[0]
+        wait_for(
+            lambda: max(abs(poses[-1][joint] - first[joint]) for joint in JOINTS) > 0.02, 30, "the arms move"
+        )
+    assert newest["status"].state == PolicyStatus.RUNNING
+    assert "rejected" not in child.output()
+    child.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not child.alive, 30, "the launch ends on Ctrl-C")
+
+
+def test_shadow_mode_is_an_argument(ros_domain, launch, tmp_path):
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
+    launch("bimanual.launch.py", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "dry_run:=true")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, PolicyStatus] = {}
+    observer.create_subscription(PolicyStatus, "/policy/status", lambda m: newest.update(status=m), 10)
+    with spinning(observer):
+        wait_for(lambda: "status" in newest and newest["status"].plans >= 3, 120, "plans are made")
+    assert newest["status"].dry_run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["robot:=real"], "robot"),
+        (["dry_run:=perhaps"], "dry_run"),
+        (["config:=/nowhere/robot.yaml"], "config:=/nowhere/robot.yaml is not a file"),
+    ],
+)
+def test_wrong_arguments_end_the_launch(ros_domain, launch, arguments, complaint):
+    child = launch("bimanual.launch.py", *arguments)
+    wait_for(lambda: not child.alive, 30, "the launch ends")
+    assert child.process.returncode != 0
+    assert complaint in child.output()
+
+
+def test_the_recorder_starts_beside_the_simulator(ros_domain, launch, tmp_path):
+    child = launch("record.launch.py", f"dataset:={tmp_path / 'dataset'}")
+    observer = rclpy.create_node("observer")
+    newest: dict[str, RecorderStatus] = {}
+    observer.create_subscription(RecorderStatus, "/recorder/status", lambda m: newest.update(status=m), 10)
+    with spinning(observer):
+        ready = RecorderStatus.READY
+        wait_for(lambda: "status" in newest and newest["status"].state == ready, 90, "the recorder is ready")
+    assert newest["status"].dataset == str(tmp_path / "dataset")
+    child.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not child.alive, 30, "the launch ends on Ctrl-C")
+    assert processes_of(child) == {}

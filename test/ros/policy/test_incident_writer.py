@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many incidents are written, which are kept, and what happens where none can be."""
+
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+from waiting import wait_for
+
+from dit_policy_ros.core.errors import IncidentError
+from dit_policy_ros.core.incidents import IncidentRing
+from dit_policy_ros.ros.policy import _incident_writer as incident_writer
+from dit_policy_ros.ros.policy._incident_writer import IncidentWriter
+
+SECOND = 1_000_000_000
+
+
+class Logger:
+    def __init__(self):
+        self.errors, self.infos = [], []
+
+    def error(self, text):
+        self.errors.append(text)
+
+    def info(self, text):
+        self.infos.append(text)
+
+
+@pytest.fixture
+def make(tmp_path):
+    writers = []
+
+    def build(seconds=10.0, directory=None):
+        clock = SimpleNamespace(ns=0)
+        ring = IncidentRing(seconds, lambda: clock.ns)
+        images = {"top": np.zeros((1, 4, 4, 3), np.uint8)}
+        ring.observed(0, 0, "task", 1, images, {"top": (0,)}, np.zeros((1, 2), np.float32))
+        writer = IncidentWriter(
+            ring, directory or tmp_path / "new", seconds, lambda: {"version": "1"}, lambda: clock.ns, Logger()
+        )
+        writers.append(writer)
+        return writer, clock
+
+    yield build
+    for writer in writers:
+        writer.close()
+
+
+def names(folder, kind):
+    return sorted(path.name for path in folder.glob(f"{kind}_*"))
+
+
+def test_one_incident_by_itself_within_the_time_that_it_covers(make, tmp_path):
+    writer, clock = make()
+    first = writer.capture("stale observation: stream 'top' (top/image_raw)")
+    assert first is not None and first.name.endswith("stale-observation-stream-top-top-image-r")
+    clock.ns = 9 * SECOND
+    assert writer.capture("again") is None
+    clock.ns = 10 * SECOND
+    assert writer.capture("again") is not None
+    wait_for(lambda: writer.written == 2, 10.0, "both are written")
+    assert writer.newest.is_dir() and len(names(tmp_path / "new", "incident")) == 2
+
+
+def test_the_newest_are_kept_and_so_is_whatever_was_asked_for(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(incident_writer, "KEPT", 3)
+    writer, clock = make()
+    asked = writer.save()
+    kept = []
+    for i in range(5):
+        clock.ns = i * 10 * SECOND
+        kept.append(writer.capture(f"number {i}"))
+        wait_for(lambda count=i + 2: writer.written == count, 10.0, "it is written")
+    assert names(tmp_path / "new", "incident") == [folder.name for folder in kept[-3:]]
+    assert asked.is_dir()
+
+
+def test_a_full_disk_is_reported_and_written_to_no_more(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=999_000_000))
+    writer, _ = make()
+    writer.capture("a hold")
+    wait_for(lambda: writer._logger.errors, 10.0, "the complaint")
+    assert "999 MB left" in writer._logger.errors[0] and "incident_directory" in writer._logger.errors[0]
+    assert writer.written == 0 and list((tmp_path / "new").iterdir()) == []
+
+
+def test_what_waits_is_bounded(make, monkeypatch):
+    writer, _ = make()
+    writer.close()  # nothing is taken from the queue any more
+    for _ in range(4):
+        writer.save()
+    with pytest.raises(IncidentError, match="still being written"):
+        writer.save()
+    while not writer._jobs.empty():
+        writer._jobs.get()
+    writer._thread = SimpleNamespace(join=lambda: None)
+
+
+def test_without_a_ring_there_is_nothing_to_save(make):
+    writer, _ = make(seconds=0.0)
+    assert writer.capture("a hold") is None
+    with pytest.raises(IncidentError, match="incident_seconds is 0"):
+        writer.save()

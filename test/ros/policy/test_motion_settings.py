@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parameters of the policy node mean for the motion path."""
+
+import numpy as np
+import pytest
+from simulated_motion import CONTRACT
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+from dit_policy_ros.core.errors import ParameterError
+from dit_policy_ros.ros.policy import POLICY_PARAMETERS, motion_settings
+
+
+def settings(**changes):
+    defaults = {entry.name: entry.default for entry in POLICY_PARAMETERS}
+    return motion_settings(
+        defaults | {name.replace("__", "."): value for name, value in changes.items()}, CONTRACT
+    )
+
+
+def test_by_default_grippers_take_the_newest_and_both_arms_are_coupled():
+    ensemble = settings().ensemble
+    assert ensemble.newest_wins.tolist() == CONTRACT.gripper_mask.tolist()
+    assert len(np.unique(ensemble.group)) == 1
+    assert np.isinf(ensemble.disagreement[CONTRACT.gripper_mask]).all()
+    assert ensemble.taper_ns == 200_000_000
+
+
+@pytest.mark.parametrize(("coupling", "groups"), [("all", 1), ("controller", 4), ("none", 14)])
+def test_coupling(coupling, groups):
+    group = settings(ensemble__coupling=coupling).ensemble.group
+    assert len(np.unique(group)) == groups
+    if coupling == "controller":
+        for controller in CONTRACT.controllers:
+            assert len(np.unique(group[CONTRACT.indices(controller)])) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "exempt"),
+    [(["none"], []), (["left_joint_6"], [5]), (["grippers", "left_joint_6"], [5, 6, 13])],
+)
+def test_joints_can_be_exempted_one_by_one(names, exempt):
+    mask = settings(ensemble__newest_wins=names).ensemble.newest_wins
+    assert np.flatnonzero(mask).tolist() == exempt
+
+
+def test_an_unknown_joint_is_refused_with_the_valid_names():
+    with pytest.raises(ParameterError, match=r"ensemble.newest_wins.*grippers.*Did you mean 'left_joint_1'"):
+        settings(ensemble__newest_wins=["left_joint_11"])

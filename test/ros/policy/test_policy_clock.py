@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node under simulated time that pauses, leaps and goes back."""
+
+import contextlib
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together, tiny_checkpoint
+from waiting import wait_for
+
+from dit_policy_ros.core.motion import MotionState
+from dit_policy_ros.ros.common import stamp_ns, to_stamp
+from dit_policy_ros.ros.policy.policy_node import PolicyNode
+
+START_NS = 1_000_000_000_000
+
+
+class TimeSource(Node):
+    """Publishes /clock at 200 Hz, in real time but for what a test does to it."""
+
+    def __init__(self):
+        super().__init__("time_source")
+        self._publisher = self.create_publisher(Clock, "/clock", 1)
+        self._lock = threading.Lock()
+        self._offset_ns = START_NS - time.monotonic_ns()
+        self._stopped_ns = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def jump(self, by_ns):
+        with self._lock:
+            self._offset_ns += by_ns
+
+    def pause(self):
+        with self._lock:
+            self._stopped_ns = self._offset_ns + time.monotonic_ns()
+
+    def go_on(self):
+        with self._lock:
+            self._offset_ns, self._stopped_ns = self._stopped_ns - time.monotonic_ns(), None
+
+    def _run(self):
+        while not self._ended.wait(0.005):
+            with self._lock:
+                now_ns = self._stopped_ns or self._offset_ns + time.monotonic_ns()
+            self._publisher.publish(Clock(clock=to_stamp(now_ns)))
+
+    def shut_down(self):
+        self._ended.set()
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@contextlib.contextmanager
+def running(checkpoint):
+    robot = SmallRobot(parameter_overrides=[Parameter("use_sim_time", value=True)])
+    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), use_sim_time=True))
+    source = TimeSource()
+    with spinning_together(robot, node, source):
+        wait_for(lambda: node._now_ns() > START_NS, 10.0, "simulated time")
+        node.trigger_configure()
+        wait_for(lambda: node.trigger_activate() and node._active is not None, 15.0, "activation")
+        motion = node._configured.motion
+        wait_for(lambda: motion.pipeline.plans >= 5, 10.0, "plans")
+        yield robot, node, source
+
+
+def held(robot, node, reason):
+    """Waits for the hold and returns its message to the left arm."""
+    motion = node._configured.motion
+    wait_for(
+        lambda: reason in motion.pipeline.hold_reason and motion.state is MotionState.HOLD,
+        10.0,
+        f"{reason!r}",
+    )
+    brake = motion.pipeline.plan
+    stamp = int(brake.times_ns[0])
+    found = wait_for(
+        lambda: next((m for m in robot.of("left_arm_controller") if stamp_ns(m.header.stamp) == stamp), None),
+        5.0,
+        "the hold arrives",
+    )
+    assert all(
+        any(stamp_ns(m.header.stamp) == stamp for m in robot.of(name)) for name in CONTROLLERS
+    ) or wait_for(
+        lambda: all(any(stamp_ns(m.header.stamp) == stamp for m in robot.of(n)) for n in CONTROLLERS),
+        5.0,
+        "both arms hold together",
+    )
+    return found
+
+
+@pytest.mark.parametrize("by", [5.0, -5.0])
+def test_a_jump_of_the_clock_holds_where_the_controllers_are_and_resumes_afterwards(
+    ros_domain, checkpoint, by
+):
+    with running(checkpoint) as (robot, node, source):
+        motion = node._configured.motion
+        in_force = motion.pipeline.plan
+        source.jump(round(by * 1e9))
+        hold = held(robot, node, "the clock was set")
+        # Where the arm was commanded to be in the old timeline when the clock was set, within what it can
+        # move from one look at the clock to the next.
+        start = hold.points[0].positions[0]
+        low, high = in_force.positions[:, 0].min(), in_force.positions[:, 0].max()
+        assert low - 0.3 <= start <= high + 0.3
+        if by < 0:
+            assert not any(hold.points[0].velocities), "the controller has stopped short already"
+        plans = motion.pipeline.plans
+        wait_for(lambda: motion.pipeline.plans > plans + 2, 10.0, "motion goes on in the new time")
+        newest = stamp_ns(robot.of("left_arm_controller")[-1].header.stamp)
+        assert abs(newest - node._now_ns()) < 2_000_000_000
+
+
+def test_a_pause_is_a_hold_that_ends_with_it(ros_domain, checkpoint):
+    with running(checkpoint) as (robot, node, source):
+        source.pause()
+        held(robot, node, "the clock has stood still")
+        source.go_on()
+        motion = node._configured.motion
+        plans = motion.pipeline.plans
+        wait_for(lambda: motion.pipeline.plans > plans + 2, 10.0, "motion goes on")
+        assert np.isfinite(motion.pipeline.plan.positions).all()

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong between sampling and disk ends the episode with a reason, and never the thread."""
+
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from contracts import SMALL_CONTRACT
+from rclpy.logging import get_logger
+from sensor_msgs.msg import CompressedImage, Image
+from waiting import wait_for
+
+from dit_policy_ros.core.errors import DatasetError, StreamError
+from dit_policy_ros.core.recording import EpisodeFrame, Thresholds, Verdict
+from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
+from dit_policy_ros.core.sensing import StreamCounters
+from dit_policy_ros.data.recording import CameraHealth, EpisodeLabel
+from dit_policy_ros.ros.recorder import Recording
+from dit_policy_ros.ros.recorder._episode_writer import EpisodeWriter
+
+TASK = "touch the cube"
+
+
+class Sink:
+    """Keeps what it is given; fails as told, and can be made slow."""
+
+    def __init__(self) -> None:
+        self.next_index = 0
+        self.jpeg_cameras: set[str] = set()
+        self.frames: list[tuple] = []
+        self.calls: list[str] = []
+        self.labels: list[EpisodeLabel] = []
+        self.failures: dict[str, Exception] = {}
+        self.go = threading.Event()
+        self.go.set()
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.failures:
+            raise self.failures.pop(name)
+
+    def begin_episode(self) -> None:
+        self._called("begin")
+
+    def add_frame(self, images, state, action, task, stamp_ns=0, repeated=()) -> None:
+        self.go.wait(10.0)
+        self._called("add")
+        self.frames.append((images, state, action, task, repeated))
+
+    def end_episode(self) -> dict[str, CameraHealth]:
+        self._called("end")
+        return {"top": CameraHealth(len(self.frames), 0, 0, 2)}
+
+    def save_episode(self, label: EpisodeLabel) -> int:
+        self._called("save")
+        self.labels.append(label)
+        self.next_index += 1
+        return self.next_index - 1
+
+    def discard_episode(self) -> None:
+        self._called("discard")
+        self.frames.clear()
+
+    def finalize(self) -> None:
+        self._called("finalize")
+
+
+class Sampler:
+    """Has a number of frames ready at every poll."""
+
+    def __init__(self, ready: int = 0) -> None:
+        self.ready, self.frames = ready, 0
+        self.missing = {"top": 0}
+        self.trace = EpisodeTrace(30.0, ("top", "wrist"))
+        self.rate = (30.0, 0.04)
+        self.error: StreamError | None = None
+
+    def poll(self, now_ns: int) -> EpisodeFrame | None:
+        if self.error is not None:
+            raise self.error
+        if self.frames >= self.ready:
+            return None
+        self.frames += 1
+        taken = frame(self.frames)
+        self.trace.add(taken.stamp_ns, taken.state, taken.action, [taken.stamp_ns] * 2, taken.repeated)
+        return taken
+
+    def reached(self) -> tuple[float, float]:
+        return self.rate
+
+    def dropped(self) -> dict[str, StreamCounters]:
+        return {"top": StreamCounters(duplicates=3, late=1, future=2)}
+
+
+def image(height: int, width: int) -> Image:
+    return Image(height=height, width=width, encoding="rgb8", step=3 * width, data=bytes(3 * width * height))
+
+
+def frame(number: int, height: int = 48) -> EpisodeFrame:
+    images = {"top": image(height, 64), "wrist": image(32, 48)}
+    stamp_ns = number * 33_333_333
+    return EpisodeFrame(stamp_ns, images, np.full(3, float(number)), np.full(3, number + 0.5))
+
+
+def start(sampler: Sampler, writer: EpisodeWriter, max_length: float = 0.0) -> Recording:
+    return Recording(TASK, sampler, writer, SMALL_CONTRACT, max_length)
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def writer(sink: Sink):
+    writer = EpisodeWriter(sink, SMALL_CONTRACT.cameras, 4, get_logger("test"))
+    yield writer
+    sink.go.set()
+    writer.close()
+
+
+def test_frames_arrive_decoded_and_in_order(sink: Sink, writer: EpisodeWriter) -> None:
+    recording = start(Sampler(ready=3), writer)
+    writer.begin()
+    assert not recording.tick(0)
+    recording.end(0)
+    assert writer.save(EpisodeLabel()) == 0
+    assert [float(state[0]) for _, state, *_ in sink.frames] == [1.0, 2.0, 3.0]
+    images, _, action, task, _ = sink.frames[0]
+    assert (images["top"].shape, images["wrist"].shape) == ((48, 64, 3), (32, 48, 3))
+    assert action[0] == 1.5
+    assert task == TASK
+    recording.health = {"top": CameraHealth(3, 1, 2, 5)}
+    report = recording.report(0, True, Verdict(reasons=("no",), warnings=("well",), jumps=4))
+    assert (report.frames, report.episode_index, report.passed) == (3, 0, False)
+    assert (list(report.reasons), list(report.warnings), report.action_jumps) == (["no"], ["well"], 4)
+    assert report.duration == pytest.approx(2 / 30)
+    assert (list(report.duplicates), list(report.late_samples)) == ([3], [3])
+    assert [list(n) for n in (report.frozen_images, report.clipped_images, report.encoder_waits)] == [
+        [1],
+        [2],
+        [5],
+    ]
+
+
+def test_jpeg_images_that_are_to_be_kept_are_not_decoded(sink: Sink, writer: EpisodeWriter) -> None:
+    sink.jpeg_cameras = {"top"}
+    writer.begin()
+    jpeg = b"\xff\xd8 is handed on \xff\xd9"
+    images = {"top": CompressedImage(format="jpeg", data=jpeg), "wrist": image(32, 48)}
+    assert writer.put(EpisodeFrame(0, images, np.zeros(3), np.zeros(3)), TASK)
+    writer.end()
+    taken = sink.frames[0][0]
+    assert taken["top"] == jpeg
+    assert taken["wrist"].shape == (32, 48, 3)
+
+
+def test_nothing_is_taken_after_the_end(writer: EpisodeWriter) -> None:
+    sampler = Sampler(ready=1)
+    recording = start(sampler, writer)
+    recording.end(0)
+    sampler.ready = 5
+    assert not recording.tick(0)
+    assert sampler.frames == 1
+
+
+def test_a_disk_too_slow_ends_the_episode_but_keeps_it(sink: Sink, writer: EpisodeWriter) -> None:
+    sink.go.clear()
+    recording = start(Sampler(ready=100), writer)
+    writer.begin()
+    assert recording.tick(0)
+    assert "faster than they can be encoded" in recording.stopped
+    assert not recording.tick(0)  # said once
+    sink.go.set()
+    recording.end(0)
+    assert writer.save(EpisodeLabel()) == 0
+    numbers = [float(state[0]) for _, state, *_ in sink.frames]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert 4 <= len(numbers) <= 5
+    assert "ended early" in recording.judge(Thresholds()).reasons[0]
+
+
+def test_an_image_that_cannot_be_used_ends_the_episode_but_keeps_it(
+    sink: Sink, writer: EpisodeWriter
+) -> None:
+    recording = start(Sampler(), writer)
+    writer.begin()
+    for number, height in ((1, 48), (2, 64), (3, 48)):
+        assert writer.put(frame(number, height), TASK)
+    wait_for(lambda: recording.tick(0), 30.0, "the recording notices")
+    assert "image is 64x64, expected 64x48" in recording.stopped
+    assert writer.save(EpisodeLabel()) == 0
+    assert len(sink.frames) == 1
+
+
+def test_a_sink_that_fails_keeps_what_it_has(sink: Sink, writer: EpisodeWriter) -> None:
+    recording = start(Sampler(ready=1), writer)
+    writer.begin()
+    recording.tick(0)
+    writer.end()
+    sink.failures["add"] = DatasetError("disk full")
+    assert writer.put(frame(2), TASK)
+    wait_for(lambda: recording.tick(0), 30.0, "the recording notices")
+    assert writer.put(frame(3), TASK)
+    assert writer.save(EpisodeLabel()) == 0
+    assert len(sink.frames) == 1
+    assert "at frame 1: disk full" in recording.judge(Thresholds()).reasons[0]
+
+
+def test_an_episode_that_cannot_be_saved_can_be_saved_later(sink: Sink, writer: EpisodeWriter) -> None:
+    sink.failures["save"] = DatasetError("disk full")
+    writer.begin()
+    writer.put(frame(1), TASK)
+    with pytest.raises(DatasetError, match="disk full"):
+        writer.save(EpisodeLabel())
+    assert writer.save(EpisodeLabel(success=True)) == 0
+    assert sink.calls == ["begin", "add", "save", "save"]
+    assert sink.labels == [EpisodeLabel(success=True)]
+
+
+def test_a_bug_in_the_sink_does_not_end_the_thread(sink: Sink, writer: EpisodeWriter) -> None:
+    sink.failures["add"] = ZeroDivisionError("oops")
+    writer.begin()
+    writer.put(frame(1), TASK)
+    wait_for(lambda: writer.failure, 30.0, "the failure is known")
+    assert "ZeroDivisionError: oops" in writer.failure
+    writer.discard()
+    assert sink.calls == ["begin", "add", "discard"]
+
+
+def test_whoever_begins_hears_why_not(sink: Sink, writer: EpisodeWriter) -> None:
+    sink.failures["begin"] = DatasetError("read-only")
+    with pytest.raises(DatasetError, match="read-only"):
+        writer.begin()
+
+
+def test_closing_finalizes_once(sink: Sink, writer: EpisodeWriter) -> None:
+    writer.close()
+    writer.close()
+    assert sink.calls == ["finalize"]
+
+
+def test_faults_come_first_in_the_verdict(writer: EpisodeWriter) -> None:
+    sampler = Sampler(ready=2)
+    recording = start(sampler, writer)
+    recording.tick(0)
+    sampler.rate = (15.0, 0.1)
+    sampler.error = StreamError("the clock was set back by 5.00 s")
+    assert recording.tick(0)
+    writer.discard()
+    verdict = recording.judge(Thresholds())
+    assert "the clock was set back by 5.00 s" in verdict.reasons[0]
+    assert "delivered 15.0 images per second of 30" in verdict.reasons[1]
+    assert "config/fastdds.xml" in verdict.reasons[1]
+
+
+def test_the_instruction_can_change_within_an_episode(sink: Sink, writer: EpisodeWriter) -> None:
+    sampler = Sampler(ready=4)
+    recording = start(sampler, writer)
+    recording.set_task("now the blue one", frame(3).stamp_ns)
+    recording.tick(0)
+    writer.end()
+    assert [entry[3] for entry in sink.frames] == [TASK, TASK, "now the blue one", "now the blue one"]
+    assert recording.task == "now the blue one"
+
+
+def test_an_episode_has_a_greatest_length(sink: Sink, writer: EpisodeWriter) -> None:
+    sampler = Sampler(ready=100)
+    recording = start(sampler, writer, max_length=0.1)
+    assert recording.remaining == pytest.approx(0.1)
+    assert recording.tick(0)
+    writer.end()
+    assert (len(sink.frames), recording.failed, recording.remaining) == (3, False, 0.0)
+    assert "greatest length" in recording.stopped
+    assert not recording.tick(0)
+    assert not any("ended early" in reason for reason in recording.judge(Thresholds()).reasons)
+
+
+def test_a_full_disk_ends_it_with_the_reason(writer: EpisodeWriter) -> None:
+    recording = start(Sampler(ready=3), writer)
+    recording.stop("only 3 MB are free")
+    assert not recording.tick(0)
+    verdict = recording.judge(Thresholds())
+    assert verdict.reasons == (
+        "the episode ended early, at frame 0: only 3 MB are free",
+        "no frame was recorded",
+    )
+
+
+def test_the_label_carries_the_verdict_into_the_side_table(writer: EpisodeWriter) -> None:
+    recording = start(Sampler(ready=3), writer)
+    recording.tick(0)
+    label = recording.label(True, Verdict(reasons=("too dark",), still_joints=("elbow",), jumps=2))
+    assert (label.success, label.passed, label.reasons) == (True, False, ("too dark",))
+    assert (label.figures["jumps"], label.figures["still_joints"], label.figures["fps"]) == (
+        2,
+        ["elbow"],
+        30.0,
+    )

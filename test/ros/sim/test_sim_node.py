@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator node in its own process, over real DDS."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
+from rcl_interfaces.msg import Parameter, ParameterValue  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from ros_testing import call, spinning  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
+
+from dit_policy_ros.ros.common import stamp_ns, to_stamp  # noqa: E402
+from dit_policy_ros.ros.common.qos import COMMANDS  # noqa: E402
+from dit_policy_ros.ros.sim._clock import MAX_AHEAD_NS  # noqa: E402
+from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS, STEP_NS  # noqa: E402
+
+START = 60.0  # [s] a process may take to start on a busy machine
+WAIT = 20.0  # [s]
+
+
+class Listener:
+    """Collects everything the simulator publishes, and sends trajectories."""
+
+    def __init__(self) -> None:
+        self.node = rclpy.create_node("listener")
+        self.joints: list[JointState] = []
+        self.images: dict[str, list[Image]] = {}
+        self.infos: dict[str, CameraInfo] = {}
+        self.referee: list[dict[str, str]] = []
+        # The way of an ordinary tool for joint states, the policy's way for images.
+        self.node.create_subscription(JointState, "/joint_states", self.joints.append, 10)
+        for camera in ("top", "left_wrist", "right_wrist"):
+            frames = self.images[camera] = []
+            self.node.create_subscription(
+                Image, f"/{camera}/image_raw", frames.append, qos_profile_sensor_data
+            )
+            self.node.create_subscription(
+                CameraInfo, f"/{camera}/camera_info", lambda m, c=camera: self.infos.__setitem__(c, m), 5
+            )
+        self.node.create_subscription(DiagnosticStatus, "/sim/referee", self._hear_referee, 1)
+        self.commands = {
+            name: self.node.create_publisher(JointTrajectory, f"/{name}/joint_trajectory", 2)
+            for name in CONTROLLERS
+        }
+
+    def _hear_referee(self, msg: DiagnosticStatus) -> None:
+        self.referee.append({value.key: value.value for value in msg.values})
+
+    def position(self, joint: str) -> float:
+        msg = self.joints[-1]
+        return msg.position[list(msg.name).index(joint)]
+
+    def send(self, controller: str, *positions: float, after: float = 0.5, **fields) -> None:
+        msg = JointTrajectory(joint_names=fields.pop("names", CONTROLLERS[controller]))
+        point = JointTrajectoryPoint(positions=positions, **fields)
+        point.time_from_start.nanosec = round(after * 1e9)
+        msg.points = [point]
+        self.commands[controller].publish(msg)
+
+
+@pytest.fixture
+def running(ros_domain, start_process, wait_for):
+    """A simulator process that publishes, and someone who listens to it."""
+    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", "-p", "seed:=4")
+    listener = Listener()
+    with spinning(listener.node):
+        wait_for(lambda: process.alive and all(listener.images.values()), START, "all cameras publish")
+        wait_for(lambda: listener.referee and listener.joints, WAIT, "joint states and referee are published")
+        connected = [p.get_subscription_count for p in listener.commands.values()]
+        wait_for(lambda: all(count() for count in connected), WAIT, "controllers subscribe")
+        yield process, listener
+
+
+def test_what_it_publishes(running, wait_for):
+    process, listener = running
+    wait_for(lambda: len(listener.joints) > 100 and len(listener.images["top"]) > 20, WAIT, "messages come")
+    now_ns = listener.node.get_clock().now().nanoseconds
+
+    joints = listener.joints[-1]
+    assert set(joints.name) == set(JOINTS)
+    assert list(joints.name) != list(JOINTS)  # whoever reads by position finds out here
+    assert len(joints.position) == len(joints.velocity) == 14
+    np.testing.assert_allclose([listener.position(j) for j in JOINTS], HOME, atol=0.01)
+    assert 0 <= now_ns - stamp_ns(joints.header.stamp) < 5_000_000_000
+    stamps = np.array([stamp_ns(m.header.stamp) for m in listener.joints])
+    assert (np.diff(stamps) > 0).all()
+    assert np.median(np.diff(stamps)) <= 10_000_000  # 100 Hz or more, in simulated time
+
+    for camera, frames in listener.images.items():
+        image = frames[-1]
+        assert (image.encoding, image.width, image.height, image.step) == ("rgb8", 320, 240, 960)
+        assert image.header.frame_id == f"{camera}_optical_frame"
+        pixels = np.frombuffer(image.data, np.uint8).reshape(240, 320, 3)
+        assert pixels.std() > 10
+        wait_for(lambda c=camera: c in listener.infos, WAIT, "camera_info comes")
+        info = listener.infos[camera]
+        assert (info.width, info.height, info.header.frame_id) == (320, 240, image.header.frame_id)
+        assert info.k[0] == info.k[4] > 100
+        assert (info.k[2], info.k[5]) == (159.5, 119.5)
+    stamps = np.array([stamp_ns(m.header.stamp) for m in listener.images["top"]])
+    assert np.median(np.diff(stamps)) == pytest.approx(1e9 / 30, abs=2.1e6)
+
+    verdict = listener.referee[-1]
+    assert float(verdict["touch the red cube with the left arm/distance"]) > 0.05
+    assert verdict["touch the red cube with the left arm/success"] == "false"
+    assert float(verdict["real_time_factor"]) >= 0.0
+
+    os.kill(process.process.pid, signal.SIGTERM)
+    assert process.process.wait(10.0) == 0
+
+
+def test_commands_move_the_arms_and_mistakes_only_reach_the_log(running, wait_for):
+    process, listener = running
+    listener.send("left_arm_controller", *(HOME[:6] + 0.2))
+    listener.send("right_gripper_controller", 0.035)
+    wait_for(lambda: abs(listener.position("left_joint_1") - 0.2) < 0.01, WAIT, "the left arm moves")
+    wait_for(lambda: abs(listener.position("right_gripper") - 0.035) < 0.003, WAIT, "the gripper opens")
+    assert listener.position("right_joint_1") == pytest.approx(0.0, abs=0.01)
+
+    listener.send("left_arm_controller", *HOME[:5], names=list(CONTROLLERS["left_arm_controller"][:5]))
+    wait_for(lambda: "allow_partial_joints_goal" in process.output(), WAIT, "the rule is named")
+    listener.send("left_arm_controller", *HOME[:6], velocities=[0.1] * 6)
+    wait_for(lambda: "non-zero velocity at the end" in process.output(), WAIT, "the rule is named")
+    wait_for(lambda: listener.referee[-1]["trajectories_rejected"] == "2", WAIT, "rejections are counted")
+    assert listener.position("left_joint_1") == pytest.approx(0.2, abs=0.01)
+
+    listener.send("left_arm_controller", float("nan"), *HOME[1:6])
+    wait_for(lambda: "NaN has reached the command" in process.output(), WAIT, "NaN is reported")
+    before = len(listener.joints)
+    wait_for(lambda: len(listener.joints) > before + 20, WAIT, "joint states go on")
+    assert all(np.isfinite(m.position).all() for m in listener.joints)
+
+
+def test_a_stamped_trajectory_runs_on_the_nodes_clock(running, wait_for):
+    _, listener = running
+    msg = JointTrajectory(joint_names=CONTROLLERS["left_arm_controller"])
+    start_ns = listener.node.get_clock().now().nanoseconds
+    msg.header.stamp = to_stamp(start_ns)
+    for second in (0, 1, 2):
+        point = JointTrajectoryPoint(positions=HOME[:6] + 0.2 * second)
+        point.time_from_start.sec = second
+        msg.points.append(point)
+    listener.commands["left_arm_controller"].publish(msg)
+    wait_for(lambda: listener.position("left_joint_1") > 0.39, WAIT, "the trajectory ends")
+    on_the_way = [
+        (stamp_ns(m.header.stamp), m.position[list(m.name).index("left_joint_1")]) for m in listener.joints
+    ]
+    due = [(t, q) for t, q in on_the_way if start_ns + 5e8 < t < start_ns + 1.9e9]
+    assert due
+    for t, q in due:
+        # 0.2 rad/s from zero at the stamp, a servo lag of some 30 ms behind
+        assert q == pytest.approx(0.2 * (t - start_ns) * 1e-9, abs=0.02)
+
+
+def test_reset_brings_the_arms_home_and_the_cubes_anew(running, wait_for):
+    _, listener = running
+    listener.send("left_arm_controller", *(HOME[:6] + 0.3), after=0.3)
+    wait_for(lambda: abs(listener.position("left_joint_1") - 0.3) < 0.01, WAIT, "the left arm moves")
+    key = "touch the red cube with the right arm/distance"
+    before = listener.referee[-1][key]
+    answer = call(listener.node, Trigger, "/sim/reset", Trigger.Request())
+    assert answer.success
+    assert "scene 1 of seed 4" in answer.message
+    wait_for(lambda: abs(listener.position("left_joint_1")) < 0.01, WAIT, "the arm is at home")
+    wait_for(lambda: listener.referee[-1][key] != before, WAIT, "the cubes lie elsewhere")
+
+    # The same seed again begins the same row of scenes.
+    second = listener.referee[-1][key]
+    for seed in (5, 4):
+        value = ParameterValue(type=2, integer_value=seed)
+        request = SetParameters.Request(parameters=[Parameter(name="seed", value=value)])
+        assert call(listener.node, SetParameters, "/sim/set_parameters", request).results[0].successful
+        answer = call(listener.node, Trigger, "/sim/reset", Trigger.Request())
+    assert "scene 0 of seed 4" in answer.message
+    answer = call(listener.node, Trigger, "/sim/reset", Trigger.Request())
+    wait_for(lambda: listener.referee[-1]["scene"] == "4/1", WAIT, "the referee knows the scene")
+    assert float(listener.referee[-1][key]) == pytest.approx(float(second), abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-p", "camera_rate:=0.0"), ("camera_rate", "from 1 to 60")),
+        (("-p", "image_widht:=320"), ("image_widht", "image_width")),
+        (("-p", "cameras:=[top, side]"), ("side", "left_wrist")),
+        (("-p", "use_sim_time:=true"), ("use_sim_time", "false")),
+    ],
+)
+def test_a_wrong_parameter_is_one_clear_error(ros_domain, start_process, arguments, words):
+    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *arguments)
+    assert process.process.wait(START) == 1
+    assert "Traceback" not in process.output()
+    assert all(word in process.output() for word in words)
+
+
+def test_grippers_take_goals_if_they_are_asked_to(ros_domain, start_process, wait_for):
+    action = pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
+    from rclpy.action import ActionClient
+
+    arguments = ("--ros-args", "-p", "gripper_type:=parallel_gripper_controller")
+    start_process("sim", "dit_policy_ros.ros.sim.sim_node", *arguments)
+    listener = Listener()
+    client = ActionClient(
+        listener.node, action.ParallelGripperCommand, "/left_gripper_controller/gripper_cmd"
+    )
+    with spinning(listener.node):
+        wait_for(client.server_is_ready, START, "the gripper's action")
+        goal = action.ParallelGripperCommand.Goal()
+        goal.command.position = [0.0]
+        accepted = client.send_goal_async(goal)
+        wait_for(lambda: accepted.done() and accepted.result().accepted, WAIT, "the goal is accepted")
+        ended = accepted.result().get_result_async()
+        wait_for(ended.done, WAIT, "the goal ends")
+        assert ended.result().result.reached_goal
+        wait_for(lambda: listener.position("left_gripper") < 1e-3, WAIT, "the fingers are closed")
+        goal.command.position = [0.0, 0.01]
+        refused = client.send_goal_async(goal)
+        wait_for(refused.done, WAIT, "an answer")
+        assert not refused.result().accepted
+        assert not listener.commands["left_gripper_controller"].get_subscription_count()
+        client.destroy()
+
+
+def test_its_own_clock_waits_for_the_operator_and_goes_on_without_one(ros_domain, start_process, wait_for):
+    parameters = ("speed:=20.0", "waits_for:=leader/joint_states", "cameras:=[top]")
+    given = [part for each in parameters for part in ("-p", each)]
+    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *given)
+    node = rclpy.create_node("operator")
+    clock: list[int] = []
+    images: list[int] = []
+    node.create_subscription(Clock, "/clock", lambda m: clock.append(stamp_ns(m.clock)), 10)
+    node.create_subscription(Image, "/top/image_raw", lambda m: images.append(stamp_ns(m.header.stamp)), 50)
+    leader = node.create_publisher(JointState, "leader/joint_states", COMMANDS)
+    standing: list[int] = []  # the stamp of the operator who takes his time
+
+    def say_the_same() -> None:
+        if standing:
+            leader.publish(JointState(header=Header(stamp=to_stamp(standing[0]))))
+
+    timer = node.create_timer(0.05, say_the_same)
+    with spinning(node):
+        wait_for(lambda: process.alive and len(images) > 30, START, "time passes without an operator")
+        wait_for(lambda: leader.get_subscription_count() > 0, WAIT, "the simulator listens")
+        standing.append(clock[-1])
+        wait_for(lambda: len(clock) > 50 and len(set(clock[-50:])) == 1, WAIT, "the clock stands still")
+        assert standing[0] <= clock[-1]
+        seen = clock[-1]
+        standing[0] = seen + 500_000_000
+        wait_for(lambda: clock[-1] > seen + 400_000_000, WAIT, "it follows the operator")
+        wait_for(lambda: len(set(clock[-50:])) == 1, WAIT, "and waits again")
+        assert clock[-1] <= standing[0] + MAX_AHEAD_NS + STEP_NS
+        node.destroy_timer(timer)
+        wait_for(lambda: clock[-1] > standing[0] + 10**9, WAIT, "a silent operator is not waited for")
+    assert all(np.diff(clock) >= 0), "it never goes back"
+    gaps = np.diff(images) * 1e-9 * 30
+    np.testing.assert_allclose(gaps, 1.0, atol=0.1, err_msg="no image is left out, however fast time goes")
+    node.destroy_node()
+
+
+def test_without_a_renderer_it_says_what_to_install(ros_domain, start_process):
+    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", MUJOCO_GL="glfw")
+    assert process.process.wait(START) == 1
+    assert "Traceback" not in process.output()
+    assert "MUJOCO_GL" in process.output()
+
+
+def test_it_does_not_outlive_its_physics(ros_domain):
+    from dit_policy_ros.ros.sim.sim_node import SimNode
+
+    class Breaking(SimNode):
+        def _publish_joints(self) -> None:
+            raise ArithmeticError("a bug")
+
+    node = Breaking()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with pytest.raises(RuntimeError, match="physics"):
+            for _ in range(1000):
+                executor.spin_once(timeout_sec=0.1)
+    finally:
+        node.shut_down()
+        executor.shutdown()
+        node.destroy_node()

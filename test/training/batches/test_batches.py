@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A batch holds the right frames, scaled, and nothing from beyond its episode."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tiny_demonstrations import tiny_demonstrations
+from tiny_policy import random_policy, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.dataset import Demonstrations, image_stats
+from dit_policy_ros.data.dataset._demonstrations import Source
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.batches._augmentation import Augmentation
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.trainer import looks_once
+
+
+def make(data: Demonstrations | None = None, **options: object) -> BatchMaker:
+    return BatchMaker(data or tiny_demonstrations(), random_policy(tiny_config(**options)), tiny_tokenizer())
+
+
+def test_windows_stay_inside_their_episode() -> None:
+    windows = make(n_obs_steps=3, horizon=6).windows(np.array([0, 5, 11, 12, 22]))  # episodes of 12 frames
+    assert windows.observed.tolist() == [[0, 0, 0], [3, 4, 5], [9, 10, 11], [12, 12, 12], [20, 21, 22]]
+    assert windows.commanded.tolist() == [
+        [0, 0, 0, 1, 2, 3],  # begins n_obs_steps - 1 frames before the newest observation
+        [3, 4, 5, 6, 7, 8],
+        [9, 10, 11, 11, 11, 11],
+        [12, 12, 12, 13, 14, 15],
+        [20, 21, 22, 23, 23, 23],
+    ]
+    assert windows.is_pad.tolist() == [
+        [True, True, False, False, False, False],
+        [False] * 6,
+        [False, False, False, True, True, True],
+        [True, True, False, False, False, False],
+        [False, False, False, False, True, True],
+    ]
+
+
+def test_a_batch_is_normalised_and_belongs_together() -> None:
+    data = tiny_demonstrations(cameras=2)
+    maker = make(data, cameras=2)
+    frames = np.array([3, 17])
+    batch = maker.batch(frames)
+    assert batch.images is not None and batch.images.shape == (2, 2, 2, 3, 30, 40)
+    assert batch.state.shape == (2, 2, 5) and batch.action.shape == (2, 8, 4)
+    low, high = data.action.min(0), data.action.max(0)
+    expected = 2 * (data.action[17] - low) / (high - low) - 1
+    np.testing.assert_allclose(batch.action[1, 1], expected, atol=1e-5)
+    assert not torch.equal(batch.pooled_text[0], batch.pooled_text[1]), (
+        "episodes 0 and 1 have different tasks"
+    )
+    stats = data.stats["observation.images.cam0"]
+    pixel = (data.images["cam0"][17, 9, 11] / 255 - stats["mean"].ravel()) / stats["std"].ravel()
+    np.testing.assert_allclose(batch.images[1, 1, 0, :, 9, 11], pixel, atol=1e-4)
+
+
+def test_stored_features_give_the_same_loss_as_images() -> None:
+    maker = make(cameras=1, image_resize_shape=(24, 24))
+    policy = random_policy(maker.config)
+    features = maker.all_features(policy)
+    frames = np.arange(0, 48, 5)
+    losses = []
+    for batch in (maker.batch(frames), maker.batch(frames, features)):
+        torch.manual_seed(0)
+        losses.append(policy(batch).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_only_wanted_frames_are_encoded_and_told(separate: bool) -> None:
+    maker = make(
+        tiny_demonstrations(cameras=2), cameras=2, use_separate_rgb_encoder_per_camera=separate, n_obs_steps=1
+    )
+    policy, told = random_policy(maker.config), list[tuple[int, int]]()
+    whole = maker.all_features(policy)
+    wanted = np.arange(48) % 5 == 0
+    some = maker.all_features(policy, wanted, lambda done, total: told.append((done, total)))
+    torch.testing.assert_close(some[wanted], whole[wanted])
+    assert not some[~wanted].any() and whole.any(dim=1).all()
+    assert told[-1] == (20, 20)
+    batch = maker.batch(np.arange(48))
+    assert batch.images is not None
+    torch.testing.assert_close(whole, policy.observation_encoder.encode_images(batch.images)[:, 0])
+
+
+def test_data_that_does_not_fit_is_named() -> None:
+    data = tiny_demonstrations()
+    with pytest.raises(DatasetError, match=r"reads the cameras \['cam0', 'cam1'\], missing: \['cam1'\]"):
+        make(data, cameras=2)
+    with pytest.raises(DatasetError, match="action: the policy expects 4 entries, got 3"):
+        make(dataclasses.replace(data, action=data.action[:, :3]))
+    with pytest.raises(DatasetError, match=r"camera cam0: expected \(30, 40\) pixels, got \(30, 41\)"):
+        make(dataclasses.replace(data, image_shapes={"cam0": (30, 41)}))
+
+
+def test_a_value_that_is_no_number_is_named_with_its_episode() -> None:
+    data = tiny_demonstrations()
+    state = data.state.copy()
+    state[30, 2] = np.nan
+    with pytest.raises(DatasetError, match="state is nan at frame 30 of the dataset, episode 2, entry 2"):
+        dataclasses.replace(data, state=state)
+    with pytest.raises(DatasetError, match="expected the length of state"):
+        dataclasses.replace(data, action=data.action[:5])
+
+
+def test_statistics_of_many_pixels_are_exact() -> None:
+    images = np.full((300, 96, 128, 3), (118, 120, 125), np.uint8)
+    stats = image_stats(images)
+    np.testing.assert_allclose(stats["mean"].ravel(), np.array([118, 120, 125]) / 255, rtol=1e-6)
+    np.testing.assert_allclose(stats["std"].ravel(), 0.0, atol=1e-6)
+
+
+def test_instructions_are_dropped_in_training_alone_with_their_probability() -> None:
+    data = tiny_demonstrations()
+    policy = random_policy(tiny_config())
+    maker = BatchMaker(data, policy, tiny_tokenizer(), instruction_dropout=0.2)
+    text = policy.observation_encoder.text_encoder
+    nothing = text.pool(*tiny_tokenizer()([""]))[0]
+    frames = np.tile(np.arange(48), 100)
+    cut = dataclasses.replace(maker.cut(frames), images=None)
+    torch.manual_seed(0)
+    batch = maker.finish(cut, training=True)
+    is_dropped = torch.isclose(batch.pooled_text, nothing).all(dim=1)  # (B,)
+    assert is_dropped.float().mean().item() == pytest.approx(0.2, abs=0.02)
+    kept = text.pool(*tiny_tokenizer()(data.tasks))[torch.from_numpy(data.task_index[frames])]
+    assert torch.allclose(batch.pooled_text[~is_dropped], kept[~is_dropped])
+    assert torch.allclose(maker.finish(cut).pooled_text, kept), "outside training every instruction stays"
+
+
+def test_other_statistics_normalise_where_they_are_given() -> None:
+    data = tiny_demonstrations()
+    own = make(data).stats
+    wider = {
+        key: {name: 2 * value if name in ("min", "max") else value for name, value in group.items()}
+        for key, group in own.items()
+    }
+    maker = BatchMaker(data, random_policy(tiny_config()), tiny_tokenizer(), wider)
+    low, high = data.action.min(0), data.action.max(0)
+    expected = 2 * (data.action[17] - 2 * low) / (2 * high - 2 * low) - 1
+    np.testing.assert_allclose(maker.batch(np.array([3, 17])).action[1, 1], expected, atol=1e-5)
+
+
+def test_augmentation_changes_colours_and_no_places() -> None:
+    torch.manual_seed(0)
+    images = torch.full((6, 2, 2, 3, 8, 8), 0.2)
+    images[..., 3:5, 3:5] = 0.6  # a bright square
+    changed = Augmentation(1.0)(images)
+    assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
+    assert torch.equal(changed[:, 0], changed[:, 1]), "one draw for the whole history"
+    flat = changed[:, 0].mean(dim=(-1, -2))  # (B, N, 3)
+    assert len({tuple(row.flatten().tolist()) for row in flat}) == 6, "a draw for each example"
+    assert not torch.equal(flat[:, 0], flat[:, 1]), "and each camera"
+    inside, outside = changed[..., 3:5, 3:5], changed[..., 0, 0]
+    assert (inside.mean(dim=(-1, -2)) > outside).all(), "the square stays where it was"
+
+
+def test_only_what_never_changes_may_be_stored() -> None:
+    sizes = {"image_resize_shape": (27, 30), "image_crop_shape": (24, 24)}
+    frozen = TrainConfig(vision_lr_multiplier=0.0)
+    assert not looks_once(frozen, tiny_config(**sizes, image_crop_is_random=True))
+    assert looks_once(frozen, tiny_config(**sizes, image_crop_is_random=False))
+    assert looks_once(frozen, tiny_config())
+    assert not looks_once(dataclasses.replace(frozen, augmentation=0.1), tiny_config())
+    assert not looks_once(dataclasses.replace(frozen, vision_lr_multiplier=0.1), tiny_config())
+    assert not looks_once(frozen, tiny_config(cameras=0))
+
+
+def test_frames_are_named_as_their_dataset_counts() -> None:
+    two = (Source("dataset a"), Source("dataset b", first_frame=24, first_episode=2))
+    data = dataclasses.replace(tiny_demonstrations(), sources=two)
+    assert data.locate(13) == ("dataset a", 1, 13)
+    assert data.locate(24) == ("dataset b", 0, 0) and data.locate(47) == ("dataset b", 1, 23)
+    with pytest.raises(
+        DatasetError, match="the instruction is empty at frame 12 of the dataset a, episode 1"
+    ):
+        dataclasses.replace(data, tasks=(data.tasks[0], " "))

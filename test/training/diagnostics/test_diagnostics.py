@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each way to fail is recognised, and only that one; a good policy passes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from acting import CHUNK, TASKS, ActingPolicy, Recordings, blind, collapsed, confused, good, idle
+
+from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.training.diagnostics import ADVICE, TaskDiagnosis, Thresholds, diagnose, gather
+from dit_policy_ros.training.diagnostics._diagnosis import Evidence, Finding
+from dit_policy_ros.training.diagnostics._evidence import choose_frames, count_demonstrations
+from dit_policy_ros.training.diagnostics._measures import distance, spread
+
+
+def examine(policy: ActingPolicy, recordings: Recordings | None = None) -> tuple[TaskDiagnosis, ...]:
+    return diagnose(gather(policy, recordings or Recordings(), per_task=16))
+
+
+def test_a_good_policy_passes() -> None:
+    for task in examine(ActingPolicy(good)):
+        assert task.findings == (), task
+        assert task.variance_ratio == pytest.approx(1.0, abs=0.2)
+        assert task.motion_ratio == pytest.approx(1.0, abs=0.2)
+        assert task.error < 0.2
+        assert 0.5 < task.language_ratio < 2.0
+        assert task.mistaken_for is None or task.misled_fraction < 0.2
+
+
+def test_a_noisy_but_obedient_policy_passes() -> None:
+    assert not any(task.is_failing for task in examine(ActingPolicy(good, noise=0.15)))
+
+
+def test_a_collapsed_policy() -> None:
+    for task in examine(ActingPolicy(collapsed)):
+        assert {Finding.COLLAPSED, Finding.IDLE, Finding.LANGUAGE_BLIND} <= set(task.findings)
+        assert task.variance_ratio < 0.2, "nothing but its noise"
+        assert task.is_failing
+
+
+def test_an_idle_policy_is_not_taken_for_a_collapsed_one() -> None:
+    for task in examine(ActingPolicy(idle, noise=0.0)):
+        assert Finding.IDLE in task.findings and Finding.COLLAPSED not in task.findings
+        assert task.idle_fraction == 1.0
+        assert task.motion_ratio == pytest.approx(0.0, abs=1e-6)
+
+
+def test_idling_in_a_part_of_the_task() -> None:
+    def often_idle(position, task, dominant):
+        return (idle if position[1] > 0 else good)(position, task, dominant)
+
+    up = examine(ActingPolicy(often_idle, noise=0.0))[2]
+    assert Finding.IDLE in up.findings
+    assert 0.3 < up.idle_fraction < 1.0
+
+
+def test_a_language_blind_policy() -> None:
+    tasks = examine(ActingPolicy(blind))
+    assert all(Finding.LANGUAGE_BLIND in task.findings for task in tasks)
+    assert all(task.language_ratio < 0.01 for task in tasks)
+    assert not any({Finding.COLLAPSED, Finding.IDLE} & set(task.findings) for task in tasks)
+
+
+def test_a_policy_that_does_another_task() -> None:
+    tasks = examine(ActingPolicy(confused))
+    for i, task in enumerate(tasks):
+        assert task.findings == (Finding.WRONG_TASK,)
+        assert task.mistaken_for == TASKS[i - 1], "the instruction that makes it do this task"
+        assert task.nearest[TASKS[i - 1]] > 0.7
+
+
+def test_one_task_is_confused_and_the_others_are_not() -> None:
+    def partly(position, task, dominant):
+        return (confused if task == 1 else good)(position, task, dominant)
+
+    left, right, up = examine(ActingPolicy(partly))
+    assert left.findings == up.findings == ()
+    assert Finding.WRONG_TASK not in right.findings or right.is_failing
+    assert right.error > 4 * left.error
+
+
+def test_counts_against_what_is_known_to_suffice() -> None:
+    few, many, enough = examine(ActingPolicy(good), Recordings((20, 300, 110)))
+    assert few.findings == (Finding.FEW_DEMONSTRATIONS, Finding.UNDERREPRESENTED)
+    assert (few.demonstrations, many.demonstrations, enough.demonstrations) == (20, 300, 110)
+    assert few.frames == 400 and not few.is_failing
+    assert many.findings == enough.findings == ()
+
+
+def test_instructions_in_turn_within_an_episode_are_counted_each() -> None:
+    recordings = Recordings((2, 0, 0), length=6)
+    recordings.task_index = np.array([0, 0, 1, 1, 0, 0, 0, 0, 0, 2, 2, 2])
+    assert count_demonstrations(recordings) == {"go left": 3, "go right": 1, "go up": 1}
+
+
+def test_a_single_task_cannot_be_mistaken() -> None:
+    policy = ActingPolicy(blind, known_tasks=())
+    recordings = Recordings((60, 0, 0))
+    recordings.tasks = TASKS[:1]
+    (task,) = examine(policy, recordings)
+    assert np.isnan(task.misled_fraction) and np.isnan(task.language_ratio)
+    assert task.findings == ()
+
+
+def test_a_known_instruction_without_data_is_asked_but_not_judged() -> None:
+    policy = ActingPolicy(good, known_tasks=(*TASKS, "dance"))
+    tasks = examine(policy)
+    assert policy.asked.count("dance") == 3 * 16
+    assert [task.task for task in tasks] == list(TASKS)
+    assert "dance" in tasks[0].nearest
+
+
+def test_randomness_is_shared_between_instructions_and_given_back() -> None:
+    torch.manual_seed(5)
+    expected = torch.randn(3)
+    torch.manual_seed(5)
+    evidence = gather(ActingPolicy(blind, noise=1.0), Recordings(), per_task=4)
+    assert torch.equal(torch.randn(3), expected)
+    assert np.ptp(evidence.predicted, axis=1).max() == 0.0
+    assert evidence.predicted.std(axis=0).max() > 0.5, "but not between observations"
+
+
+def test_frames_are_spread_over_all_that_a_task_has() -> None:
+    index = np.array([0] * 100 + [1] * 3)
+    frames = choose_frames(index, 4)
+    assert frames.tolist() == [12, 37, 62, 87, 100, 101, 102]
+
+
+def test_actions_that_never_change_are_refused() -> None:
+    recordings = Recordings()
+    recordings.action = np.ones_like(recordings.action)
+    with pytest.raises(DatasetError, match="no action ever changes"):
+        gather(ActingPolicy(good), recordings, per_task=2)
+
+
+def test_steps_after_the_end_do_not_count() -> None:
+    evidence = gather(ActingPolicy(good), Recordings(), per_task=16)
+    spoiled = dataclasses.replace(evidence, demonstrated=evidence.demonstrated.copy())
+    spoiled.demonstrated[~evidence.valid] = 1e6
+    assert (~evidence.valid).any()
+    for clean, dirty in zip(diagnose(evidence), diagnose(spoiled), strict=True):
+        assert dirty == clean
+
+
+def test_distance_and_spread_on_paper() -> None:
+    a = np.array([[[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]]])  # (1, 3, 2)
+    valid = np.array([[True, True, False]])
+    assert distance(a, np.zeros_like(a), valid) == pytest.approx(np.sqrt(12.5 / 2))
+    b = np.array([[[1.0]], [[3.0]], [[100.0]]])  # (3, 1, 1)
+    assert spread(b, np.array([[True], [True], [False]])) == pytest.approx(1.0)
+    assert np.isnan(spread(b[:1], np.array([[True]])))
+
+
+def test_thresholds_move_the_verdict() -> None:
+    evidence: Evidence = gather(ActingPolicy(good), Recordings(), per_task=8)
+    strict = Thresholds(few=1000, variance_ratio=5.0)
+    assert all(
+        task.findings == (Finding.COLLAPSED, Finding.FEW_DEMONSTRATIONS)
+        for task in diagnose(evidence, strict)
+    )
+    assert evidence.predicted.shape == (24, 3, CHUNK, 3)
+    assert set(ADVICE) == set(Finding)

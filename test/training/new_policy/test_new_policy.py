@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run starts with: options of a new network, and a checkpoint only for the robot that it knows."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_demonstrations import tiny_demonstrations
+from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.checkpoint import read_checkpoint
+from dit_policy_ros.policy.checkpoint._clip_files import write_clip_files
+from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.errors import TrainingError
+from dit_policy_ros.training.new_policy import check_reachable, reading_size, start_of
+from dit_policy_ros.training.new_policy._new_policy import policy_options
+
+
+def test_a_network_of_lerobots_size_has_lerobots_options() -> None:
+    data = tiny_demonstrations(cameras=2)
+    options = policy_options(TrainConfig(network="clip", learning_rate=1e-4), data)
+    assert list(options.image_features) == ["observation.images.cam0", "observation.images.cam1"]
+    assert (options.state_dim, options.action_dim, options.optimizer_lr) == (5, 4, 1e-4)
+    defaults = PolicyConfig(options.input_features, options.output_features)
+    assert options.hidden_dim == defaults.hidden_dim and options.image_crop_shape == (224, 224)
+    assert options.to_mapping()["type"] == "multi_task_dit"
+
+
+def test_an_option_beyond_lerobot_makes_it_ours() -> None:
+    options = policy_options(TrainConfig(policy={"conditioning": "cross_attention"}), tiny_demonstrations())
+    assert options.conditioning == "cross_attention"
+    assert options.to_mapping()["type"] == "dit_policy_ros"
+
+
+def test_a_longer_horizon_moves_the_frames_that_begin_no_example() -> None:
+    """The number is LeRobot's formula of the horizon, unless it is given."""
+    data = tiny_demonstrations()
+    for given, expected in (({"horizon": 48}, 48 - 24 - 2 + 1), ({"drop_n_last_frames": 3}, 3)):
+        options = policy_options(TrainConfig(network="clip", policy=given), data)
+        assert options.to_mapping()["drop_n_last_frames"] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"depth": 3}, "--policy: unknown option 'depth'; valid options: .*horizon"),
+        ({"horizon": "long"}, "--policy: horizon: expected an integer, got 'long'"),
+        ({"objective": "guess"}, "--policy: objective: expected 'diffusion' or 'flow_matching', got 'guess'"),
+    ],
+)
+def test_options_with_a_mistake(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(CheckpointError, match=expected):
+        policy_options(TrainConfig(policy=options), tiny_demonstrations())
+
+
+def test_images_are_kept_as_the_policy_reads_them(tmp_path: Path) -> None:
+    assert reading_size(TrainConfig(), None) == (144, 192)
+    assert reading_size(TrainConfig(network="clip"), None) is None
+    assert reading_size(TrainConfig(policy={"image_resize_shape": [48, 64]}), None) == (48, 64)
+    assert reading_size(TrainConfig(), read_checkpoint(save_tiny(tmp_path / "c"))) == (24, 24)
+    with pytest.raises(CheckpointError, match="--policy: image_resize_shape: expected a list of 2"):
+        reading_size(TrainConfig(policy={"image_resize_shape": [48]}), None)
+
+
+def test_a_new_policy_is_built_around_pretrained_encoders(tmp_path: Path) -> None:
+    """The encoders come from a folder, as they would from the hub."""
+    donor = random_policy(tiny_config())
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    write_clip_files(folder, donor, tiny_tokenizer())
+    names = {"vision_encoder_name": str(folder), "text_encoder_name": str(folder)}
+    small = {"hidden_dim": 32, "num_layers": 1, "num_heads": 2, "image_crop_shape": None}
+    shape = {"image_resize_shape": [24, 24], "tokenizer_max_length": 16}
+    config = TrainConfig(network="clip", policy={**names, **small, **shape})
+    start = start_of(config, tiny_demonstrations(), None)
+    assert start.policy.config.hidden_dim == 32 and start.stats is None
+    known, new = donor.observation_encoder.state_dict(), start.policy.observation_encoder.state_dict()
+    assert all(torch.equal(new[name], known[name]) for name in known if "vision_encoder" in name)
+    assert start.tokenizer([TASKS[0]])[0].tolist() == tiny_tokenizer()([TASKS[0]])[0].tolist()
+
+
+def test_a_checkpoint_of_another_rate_is_refused(tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(save_tiny(tmp_path / "c"))  # 30 Hz, joints a to d
+    data = tiny_demonstrations()
+    start = start_of(TrainConfig(init="c"), data, checkpoint)
+    assert start.policy is checkpoint.policy and start.stats is not None and start.known_tasks == TASKS
+    with pytest.raises(TrainingError, match=r"its step is 1/30 s; the dataset has 10 Hz"):
+        start_of(TrainConfig(init="c"), dataclasses.replace(data, fps=10.0), checkpoint)
+    with pytest.raises(TrainingError, match="its joints are a, b, c, d; the dataset's are d, c, b, a"):
+        start_of(TrainConfig(init="c"), dataclasses.replace(data, joint_names=tuple("dcba")), checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_refused"),
+    [
+        ({"objective": "diffusion"}, True),
+        ({"objective": "diffusion", "clip_sample_range": 3.0}, False),
+        ({"objective": "diffusion", "clip_sample": False}, False),
+        ({"objective": "flow_matching"}, False),
+    ],
+)
+def test_actions_that_sampling_would_clip_are_refused(options: dict[str, Any], is_refused: bool) -> None:
+    data = tiny_demonstrations()
+    policy = random_policy(tiny_config(**options))
+    stats = BatchMaker(data, policy, tiny_tokenizer()).stats
+    action = {name: value / 2 if name in ("min", "max") else value for name, value in stats["action"].items()}
+    batches = BatchMaker(data, policy, tiny_tokenizer(), {**stats, "action": action})
+    if is_refused:
+        with pytest.raises(TrainingError, match=r"actions of a, b, c, d lie up to 2\.\d+"):
+            check_reachable(batches, data.joint_names)
+    else:
+        check_reachable(batches, data.joint_names)
+    check_reachable(BatchMaker(data, policy, tiny_tokenizer()), data.joint_names)

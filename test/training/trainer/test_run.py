@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run on disk: resumed it is the run that was never interrupted; a checkpoint is whole or absent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny_demonstrations import tiny_demonstrations
+from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
+
+from dit_policy_ros.data.dataset import Demonstrations
+from dit_policy_ros.policy.checkpoint import read_checkpoint
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.errors import TrainingError
+from dit_policy_ros.training.new_policy import Start
+from dit_policy_ros.training.trainer import Run, RunFolder, Trainer
+from dit_policy_ros.training.trainer._run_folder import MODEL_FOLDER, STATE_FOLDER
+
+OPTIONS: dict[str, Any] = {
+    "steps": 6,
+    "batch_size": 5,
+    "checkpoint_every": 2,
+    "validate_every": 3,
+    "log_every": 1,
+    "warmup_steps": 2,
+    "validation": 0.5,
+    "instruction_dropout": 0.3,
+    "augmentation": 0.5,
+    "keep": 9,
+    "device": "cpu",
+}
+# Every use that training makes of chance: the crop, dropout, noise, augmentation, dropped instructions.
+RANDOM: dict[str, Any] = {
+    "dropout": 0.2,
+    "image_resize_shape": (27, 30),
+    "image_crop_shape": (24, 24),
+    "image_crop_is_random": True,
+    "noise_scheduler_type": "DDIM",
+    "num_inference_steps": 3,
+}
+
+
+def begin(
+    folder: Path, data: Demonstrations | None = None, resumed: Path | None = None, **options: Any
+) -> Run:
+    config = TrainConfig(**(OPTIONS | options))
+    policy = random_policy(tiny_config(**RANDOM))
+    start = Start(policy, tiny_tokenizer())
+    data = data or tiny_demonstrations(episodes=8, length=10)
+    return Run(config, RunFolder(folder), data, start, Accelerator(cpu=True), resumed)
+
+
+def go(run: Run, until: int | None = None) -> None:
+    """To the end, or stopped after a step as a signal does it."""
+
+    def show(step: int, note: str) -> None:
+        if step == until:
+            run.trainer.stop()
+
+    run.train(show)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    kept = []
+    for line in (folder / "log.jsonl").read_text().splitlines():
+        values = json.loads(line)
+        values.pop("time")
+        values.pop("samples_per_second", None)
+        kept.append(values)
+    return kept
+
+
+@pytest.mark.parametrize("stopped", [3, 4], ids=["between checkpoints", "at a checkpoint"])
+def test_resumed_equals_uninterrupted(tmp_path: Path, stopped: int) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    go(begin(whole))
+    go(begin(parts), until=stopped)
+    last = RunFolder(parts).last
+    assert last is not None and last.name == f"{stopped:06d}"
+    torch.manual_seed(99)  # whatever chance was left at
+    go(begin(parts, resumed=last))
+    for name in ("model.safetensors", "policy_preprocessor.json"):
+        one, other = (f / "checkpoints" / "last" / MODEL_FOLDER / name for f in (whole, parts))
+        assert one.read_bytes() == other.read_bytes(), name
+    # Checkpoints at other steps are scored at other steps; what both logged is alike.
+    ours = {json.dumps(line) for line in lines(parts)}
+    assert all(json.dumps(line) in ours for line in lines(whole))
+    assert [line["step"] for line in lines(parts) if "loss" in line] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "cut", ['{"step": 6, "lo', '{"step": 6, "validation": {"tasks": {"a": {"loss": 1.0}']
+)
+def test_what_was_logged_after_the_checkpoint_is_dropped_on_resume(tmp_path: Path, cut: str) -> None:
+    folder = tmp_path / "run"
+    go(begin(folder), until=5)
+    checkpoint = folder / "checkpoints" / "000002"
+    with (folder / "log.jsonl").open("a") as log:
+        log.write(cut)  # the power went
+    go(begin(folder, resumed=checkpoint))
+    assert [line["step"] for line in lines(folder) if "loss" in line] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_leaves_what_it_should(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    go(begin(folder, keep=1))
+    names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    best = (folder / "checkpoints" / "best").resolve()
+    assert names == sorted({"000006", best.name, "best", "last"}), "no remains, no more than keep and best"
+    scores = {
+        line["step"]: line["validation"]["action_error"] for line in lines(folder) if "validation" in line
+    }
+    saved = {step: error for step, error in scores.items() if step % 2 == 0}
+    assert int(best.name) == min(saved, key=lambda step: saved[step])
+    tasks = next(line for line in lines(folder) if "validation" in line)["validation"]["tasks"]
+    assert set(tasks) == set(TASKS) and all(values["frames"] > 0 for values in tasks.values())
+    assert list((folder / "tensorboard").glob("events*"))
+    facts = read_checkpoint(folder / "checkpoints" / "last" / MODEL_FOLDER).facts
+    assert facts.instruction_dropout == 0.3 and facts.known_tasks == TASKS and facts.fps == 30.0
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_ones_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, run = tmp_path / "run", begin(tmp_path / "run")
+    save = Trainer.save_state
+
+    def full(trainer: Trainer, place: Path) -> None:
+        save(trainer, place)
+        if trainer.step == 4:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_state", full)
+    with pytest.raises(OSError, match="No space left"):
+        go(run)
+    monkeypatch.undo()
+    last = RunFolder(folder).last
+    assert last is not None and last.name == "000002"
+    read_checkpoint(last / MODEL_FOLDER)
+    go(begin(folder, resumed=last))
+    assert not list((folder / "checkpoints").glob(".*"))
+
+
+def test_a_second_run_does_not_write_over_the_first(tmp_path: Path) -> None:
+    go(begin(tmp_path / "run", steps=1))
+    with pytest.raises(TrainingError, match="holds a run already; go on with it"):
+        begin(tmp_path / "run")
+
+
+def test_resuming_with_other_data_or_a_damaged_state_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    go(begin(folder), until=2)
+    last = RunFolder(folder).last
+    assert last is not None
+    with pytest.raises(TrainingError, match="cannot resume exactly: frames was 80, is 40"):
+        begin(folder, data=tiny_demonstrations(episodes=4, length=10), resumed=last)
+    (last / STATE_FOLDER / "optimizer.bin").write_bytes(b"nothing")
+    with pytest.raises(TrainingError, match="cannot resume, the state is damaged"):
+        begin(folder, resumed=last)
+    (last / STATE_FOLDER / "progress.json").unlink()
+    with pytest.raises(TrainingError, match="cannot resume"):
+        begin(folder, resumed=last)

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training learns a known mapping, is reproducible, and refuses to go on from a loss that is no number."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tiny_demonstrations import tiny_demonstrations
+from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
+from tiny_training import run, trainer
+
+from dit_policy_ros.policy.sampling import DEVIATIONS
+from dit_policy_ros.policy.sampling._loss import masked_mean
+from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.errors import TrainingError
+from dit_policy_ros.training.trainer import Trainer, make_schedule
+from dit_policy_ros.training.trainer._optimization import AveragedWeights, make_optimizer
+from dit_policy_ros.training.trainer._trainer import Progress
+from dit_policy_ros.training.trainer._validation import score_policy
+
+
+@pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])
+def test_it_learns_to_act_on_image_and_instruction(objective: str) -> None:
+    config = TrainConfig(
+        steps=250, batch_size=24, learning_rate=3e-3, vision_lr_multiplier=1.0, warmup_steps=10, ema_decay=0.9
+    )
+    training = trainer(config, objective=objective, dropout=0.0)
+    losses, network = run(training)
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
+    frames = np.array([5, 17, 29, 41])  # one of each episode
+    batch = training.batches.batch(frames)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        sampled = network.sample(network.observation_encoder(batch.images, batch.state, batch.pooled_text))
+    error = (sampled - batch.action).abs().mean().item()
+    others = (sampled - batch.action.roll(1, dims=0)).abs().mean().item()
+    assert error < 0.25 < others
+
+
+def test_the_same_seed_gives_the_same_network_and_another_does_not() -> None:
+    first, second = (run(trainer(TrainConfig(steps=3, batch_size=8, seed=5)))[1] for _ in range(2))
+    other = run(trainer(TrainConfig(steps=3, batch_size=8, seed=6)))[1]
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+def test_a_share_of_zero_freezes_the_vision_encoder_and_a_tenth_trains_it() -> None:
+    for share, moves in ((0.0, False), (0.1, True)):
+        training = trainer(TrainConfig(steps=3, batch_size=8, vision_lr_multiplier=share, warmup_steps=1))
+        networks = dict(training.policy.named_parameters())
+        vision = {name: each.clone() for name, each in networks.items() if ".vision_encoder" in name}
+        text = [p.clone() for p in training.policy.observation_encoder.text_encoder.text_encoder.parameters()]
+        run(training)
+        assert vision and any(not torch.equal(networks[name], was) for name, was in vision.items()) is moves
+        after = training.policy.observation_encoder.text_encoder.text_encoder.parameters()
+        assert all(torch.equal(a, b) for a, b in zip(text, after, strict=True)), "the text encoder is frozen"
+
+
+def test_optimiser_groups_cover_everything_that_trains_once() -> None:
+    policy = random_policy(tiny_config(cameras=2, use_separate_rgb_encoder_per_camera=True))
+    optimizer = make_optimizer(policy, TrainConfig(learning_rate=1e-3, vision_lr_multiplier=0.1))
+    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in policy.parameters() if p.requires_grad)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 1e-4])
+    assert len(optimizer.param_groups[1]["params"]) == len(policy.vision_parameters()) > 0
+
+
+def test_the_observations_mlp_has_a_rate_of_its_own() -> None:
+    policy = random_policy(tiny_config(observation_layers=1))
+    config = TrainConfig(learning_rate=1e-3, vision_lr_multiplier=0.0, observation_lr_multiplier=0.5)
+    optimizer = make_optimizer(policy, config)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3, 5e-4])
+    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    vision = {id(p) for p in policy.vision_parameters()}
+    assert sorted(grouped) == sorted(
+        id(p) for p in policy.parameters() if p.requires_grad and id(p) not in vision
+    )
+    frozen = make_optimizer(policy, dataclasses.replace(config, observation_lr_multiplier=0.0))
+    assert len(frozen.param_groups) == 1
+
+
+def test_a_frozen_observation_keeps_what_it_knows_and_gathers_no_gradient() -> None:
+    training = trainer(
+        TrainConfig(steps=3, batch_size=8, observation_lr_multiplier=0.0, warmup_steps=1),
+        observation_layers=1,
+    )
+    encoder = training.policy.observation_encoder
+    assert encoder.mixer is not None
+    frozen = [*encoder.mixer.parameters(), *encoder.text_encoder.projection.parameters()]
+    before = [each.clone() for each in frozen]
+    output = training.policy.noise_predictor.output_proj.weight.clone()
+    run(training)
+    assert all(torch.equal(was, now) for was, now in zip(before, frozen, strict=True))
+    assert all(each.grad is None for each in frozen), "nobody would clear it, and it would be clipped with"
+    assert not torch.equal(output, training.policy.noise_predictor.output_proj.weight)
+
+
+def test_rate_rises_then_falls_to_zero() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = make_schedule(optimizer, warmup=4, steps=20)
+    rates = []
+    for _ in range(20):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates[:5] == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert schedule.get_last_lr()[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_averaged_weights_follow_slowly() -> None:
+    network = torch.nn.Linear(1, 1)
+    average = AveragedWeights(network, decay=0.9)
+    start = average.network.weight.item()
+    with torch.no_grad():
+        network.weight.add_(1.0)
+    values = []
+    for _ in range(200):
+        average.update(network)
+        values.append(average.network.weight.item() - start)
+    assert values == sorted(values) and values[0] < 0.9 and values[-1] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_frames() -> None:
+    training = trainer(TrainConfig(steps=3, batch_size=4))
+    with torch.no_grad():
+        training.policy.noise_predictor.output_proj.bias.fill_(torch.nan)
+    saved: list[int] = []
+    with pytest.raises(
+        TrainingError, match=r"loss is nan at step 1; .*episode:frame.*\d:\d+, \d:\d+, \d:\d+, \d:\d+"
+    ):
+        training.run(lambda now: None, lambda network, step: saved.append(step))
+    assert saved == []
+
+
+def test_checkpoints_come_when_asked_and_at_the_end() -> None:
+    training = trainer(TrainConfig(steps=5, batch_size=4, checkpoint_every=2))
+    steps: list[int] = []
+    progress: list[Progress] = []
+    training.run(progress.append, lambda network, step: steps.append(step))
+    assert steps == [2, 4, 5]
+    assert [now.step for now in progress] == [1, 2, 3, 4, 5]
+
+
+def test_a_gradient_that_is_no_number_stops_too() -> None:
+    training = trainer(TrainConfig(steps=3, batch_size=4))
+    before = [parameter.clone() for parameter in training.policy.parameters()]
+    training.policy.noise_predictor.output_proj.bias.register_hook(lambda gradient: gradient * torch.nan)
+    with pytest.raises(TrainingError, match=r"the gradient's norm is nan at step 1; this step was not taken"):
+        training.run(lambda now: None, lambda network, step: None)
+    assert all(torch.equal(a, b) for a, b in zip(before, training.policy.parameters(), strict=True))
+
+
+def test_only_the_chosen_task_is_trained_on_and_weights_name_tasks_that_exist() -> None:
+    training = trainer(TrainConfig(steps=1, tasks=(TASKS[1],)))
+    frames = next(training._sampler())
+    assert set(training.batches.data.task_index[frames]) == {1}
+    for options in ({"tasks": ("fly",)}, {"task_weights": {"fly": 2.0}}):
+        with pytest.raises(TrainingError, match=rf"no demonstration of 'fly'; .*tasks:\n  {TASKS[0]}"):
+            trainer(TrainConfig(**options))
+
+
+def test_a_frozen_encoder_is_read_again_where_images_change() -> None:
+    """Random crops make stored features wrong; the frozen encoder then sees each image anew."""
+    options = {"image_resize_shape": (27, 30), "image_crop_shape": (24, 24)}
+    for is_random in (False, True):
+        training = trainer(
+            TrainConfig(steps=2, batch_size=4, vision_lr_multiplier=0.0),
+            image_crop_is_random=is_random,
+            **options,
+        )
+        assert (training.features is None) is is_random
+        networks = dict(training.policy.named_parameters())
+        vision = {name: each.clone() for name, each in networks.items() if ".vision_encoder" in name}
+        run(training)
+        assert vision and all(torch.equal(networks[name], was) for name, was in vision.items())
+
+
+def test_only_what_examples_and_scores_see_is_encoded() -> None:
+    policy = random_policy(tiny_config(n_obs_steps=2, image_steps=1, horizon=4, n_action_steps=2))
+    flagged = np.arange(48) % 3 > 0
+    data = dataclasses.replace(tiny_demonstrations(), flagged_images=flagged)
+    config = TrainConfig(steps=2, batch_size=4, vision_lr_multiplier=0.0)
+    training = Trainer(policy, BatchMaker(data, policy, tiny_tokenizer()), config)
+    assert training.features is not None
+    encoded = training.features.any(dim=1).numpy()
+    assert encoded.any() and not (encoded & flagged).any()
+    run(training)
+
+
+def test_held_out_frames_are_scored_by_their_features() -> None:
+    config = TrainConfig(steps=2, batch_size=4, vision_lr_multiplier=0.0, validation=0.5)
+    training = trainer(config)
+    by_images = score_policy(training.policy, training.batches, training.validation)
+    by_features = score_policy(training.policy, training.batches, training.validation, training.features)
+    assert by_features.loss == pytest.approx(by_images.loss, rel=1e-4)
+    assert by_features.action_error == pytest.approx(by_images.action_error, rel=1e-4)
+
+
+def test_half_precision_computes_in_it_and_keeps_float32_weights() -> None:
+    trainer(TrainConfig(steps=3, device="cpu"))  # in full precision: another run's choice binds nobody
+    training = trainer(TrainConfig(steps=3, batch_size=8, mixed_precision="bf16", device="cpu"))
+    seen: set[torch.dtype] = set()
+    fused: set[bool] = set()
+
+    def look(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        seen.add(output.dtype)
+        fused.add(torch.backends.cuda.flash_sdp_enabled())
+
+    training.policy.noise_predictor.output_proj.register_forward_hook(look)
+    losses, network = run(training)
+    assert seen == {torch.bfloat16} and np.isfinite(losses).all()
+    assert fused == {False}, "the gradient of the CPU's fused attention is slow in bf16"
+    assert torch.backends.cuda.flash_sdp_enabled(), "only while training computes"
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    with pytest.raises(TrainingError, match="mixed_precision 'fp16': expected a GPU"):
+        trainer(TrainConfig(steps=3, mixed_precision="fp16", device="cpu"))
+
+
+def test_absolute_errors_follow_the_middle_of_demonstrations_that_differ() -> None:
+    """Squares are ruled by the outlier: their best answer is the mean, that of absolute errors the median."""
+    wanted = torch.tensor([0.0, 0.0, 0.0, 1.0])[:, None, None]  # (4, 1, 1), one of four moves early
+    best = {}
+    for name, deviation in DEVIATIONS.items():
+        answers = torch.linspace(0.0, 1.0, 101)
+        costs = [masked_mean(deviation, answer.expand_as(wanted), wanted, None) for answer in answers]
+        best[name] = float(answers[int(torch.stack(costs).argmin())])
+    assert best == {"mse": pytest.approx(0.25), "l1": pytest.approx(0.0)}
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1"])
+def test_padding_does_not_count(loss: str) -> None:
+    target = torch.randn(2, 5, 3)
+    predicted, is_pad = target + 0.5, torch.zeros(2, 5, dtype=torch.bool)
+    predicted[1, 3:], is_pad[1, 3:] = 99.0, True
+    expected = {"mse": 0.25, "l1": 0.5}[loss]
+    assert float(masked_mean(DEVIATIONS[loss], predicted, target, is_pad)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_what_errors_count_by_is_the_runs_choice() -> None:
+    quick = {"steps": 1, "batch_size": 8, "warmup_steps": 0}
+    squares, sizes = (run(trainer(TrainConfig(loss=loss, **quick)))[0][0] for loss in ("mse", "l1"))
+    assert squares != sizes and sizes**2 < squares, "the mean of squares is more than the square of the mean"
