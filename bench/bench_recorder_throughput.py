@@ -28,7 +28,8 @@ from command_line import make_parser, parse, write_figures
 from dit_policy_ros.core.contract import Camera
 
 FPS, HEIGHT, WIDTH = 30, 480, 640
-CAMERAS = 3  # beside which the limit is looked for
+CAMERAS = 3  # the limit is looked for beyond them
+WRITERS = ("lerobot", "ours", "jpeg_encoded", "jpeg_kept")
 JOINTS = [f"joint_{number}" for number in range(14)]
 
 
@@ -271,9 +272,17 @@ def main() -> int:
     parser.add_argument("--limit-seconds", type=float, default=20.0, help="of the episodes with more cameras")
     parser.add_argument("--settling", type=float, default=3.0, help="before each of these episodes [s]")
     parser.add_argument("--most-cameras", type=int, default=12)
+    parser.add_argument("--writers", nargs="+", choices=WRITERS, default=WRITERS, help="default: all")
     parser.add_argument("--publish", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--writer", nargs=2, help=argparse.SUPPRESS)
-    options = parse(parser, frames=10, seconds=1.0, limit_seconds=1.0, settling=0.5, most_cameras=CAMERAS + 1)
+    options = parse(
+        parser,
+        frames=10,
+        seconds=1.0,
+        settling=0.5,
+        most_cameras=CAMERAS,
+        writers=("lerobot", "jpeg_kept"),
+    )
     if options.publish:
         publish(options.publish)
         return 0
@@ -284,7 +293,7 @@ def main() -> int:
     result: dict = {"cores": os.cpu_count(), "writers": {}, "node": [], "limit": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in ("lerobot", "ours", "jpeg_encoded", "jpeg_kept"):
+        for kind in options.writers:
             command = [sys.executable, __file__, "--writer", kind, str(folder / kind)]
             command += ["--frames", str(options.frames)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout

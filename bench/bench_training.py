@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, nargs="+", default=[0, 4], help="that read data for LeRobot; a run with each"
     )
-    options = parse(parser, rounds=1, steps=2, window=1, batch_size=2, episodes=1, workers=[0])
+    options = parse(parser, rounds=1, steps=2, window=1, batch_size=2, episodes=1, threads=1, workers=[0])
     sides = {f"lerobot_workers_{workers}": partial(lerobots, workers=workers) for workers in options.workers}
     sides = {"ours": ours} | sides
     speed: dict[str, list[float]] = {name: [] for name in sides}

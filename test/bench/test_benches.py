@@ -13,6 +13,7 @@ import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 BENCHES = sorted(path.stem for path in BENCH.glob("bench_*.py"))
+SLOW = {"bench_training"}  # three processes, one after the other, each import LeRobot or train; about 30 s
 WITH_RATIOS = {"bench_inference", "bench_soak", "bench_training"}
 ENDS_WITHIN = 180.0  # [s] far more than any takes, as the machine may be busy
 
@@ -48,7 +49,9 @@ def read_figures(path: Path) -> list[tuple[str, float]]:
     return figures
 
 
-@pytest.mark.parametrize("name", BENCHES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in BENCHES]
+)
 def test_a_bench_writes_its_figures(name, start_process, tmp_path):
     output = tmp_path / "new" / "figures.json"
     run_miniature(start_process, name, output)
