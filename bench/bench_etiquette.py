@@ -6,16 +6,14 @@ A Python thread ticks at 50 Hz as the policy node's control timer does, while an
 pause. Reports the intervals between ticks at rest and under load; the period is 20 ms.
 """
 
-import argparse
-import json
 import os
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
+from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.policy import load_policy
@@ -41,11 +39,10 @@ def figures(measured: np.ndarray) -> dict[str, float]:
 
 def main() -> int:
     """Measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("out/bench/etiquette.json"))
+    parser = make_parser(__doc__, "out/bench/etiquette.json")
     parser.add_argument("--checkpoint", default=str(default_checkpoint()))
     parser.add_argument("--seconds", type=float, default=10.0, help="per measurement")
-    arguments = parser.parse_args()
+    arguments = parse(parser, seconds=0.2)
     policy = load_policy(arguments.checkpoint)
     policy.warm_up(3)
     results: dict[str, object] = {"cores": os.cpu_count(), "model": policy.description}
@@ -68,8 +65,7 @@ def main() -> int:
         loaded["inference_p50"] = float(np.median(latencies))
         results[f"{threads}_threads"] = loaded
         print(f"{threads} threads  {loaded}")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_figures(arguments.output, results)
     return 0
 
 

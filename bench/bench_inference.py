@@ -7,8 +7,6 @@ same run: the matrix products that remain after the restructuring, in the same s
 conditioning's weights, read once per inference. bench/README.md explains the figures.
 """
 
-import argparse
-import json
 import resource
 import sys
 import tempfile
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from command_line import make_parser, parse, write_figures
 from inference_bound import Bound, measure_bound
 from inference_clock import duration, use_processor_time
 from inference_models import Model, lerobot_default, small_model
@@ -102,11 +101,16 @@ def line(name: str, figures: Figures) -> str:
 
 def main() -> int:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("out/bench/inference.json"))
+    parser = make_parser(__doc__, "out/bench/inference.json")
     parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; default: %(default)s")
+    parser.add_argument(
+        "--steps", type=int, nargs=2, default=(10, 100), help="of DDIM and DDPM; default: %(default)s"
+    )
+    parser.add_argument(
+        "--bound-seconds", type=float, default=0.5, help="per product that makes up the bound"
+    )
     parser.add_argument("--quick", action="store_true", help="the small model only")
     parser.add_argument(
         "--processor-time",
@@ -114,7 +118,7 @@ def main() -> int:
         help="measure what the processor spent, not what the clock on the wall says; for one thread on a "
         "machine that is not idle",
     )
-    arguments = parser.parse_args()
+    arguments = parse(parser, rounds=1, threads=1, steps=(2, 4), bound_seconds=0.01, quick=True)
     if arguments.processor_time:
         if arguments.threads != 1:
             parser.error("--processor-time: expected --threads 1, as threads that wait spend time too")
@@ -145,9 +149,9 @@ def main() -> int:
                 if has_fast_bfloat16():
                     variants.append("eager bfloat16")
                     dtypes.append("bfloat16")
-                bound = measure_bound(model.config, model.vision, dtypes)
+                bound = measure_bound(model.config, model.vision, dtypes, arguments.bound_seconds)
                 results[model.name]["bound"] = bound.figures
-            for scheduler, steps in (("DDIM", 10), ("DDPM", 100)):
+            for scheduler, steps in zip(("DDIM", "DDPM"), arguments.steps, strict=True):
                 key = f"{scheduler.lower()}{steps}"
                 figures = compare(model, variants, steps, scheduler, arguments.rounds, bound)
                 results[model.name][key] = figures
@@ -158,8 +162,7 @@ def main() -> int:
     if is_gpu:
         results["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
     results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_figures(arguments.output, results)
     return 0
 
 

@@ -6,14 +6,13 @@ Reports, from the node's own status while inference runs: image stamp to publish
 inference, the interval of the control timer, the inference itself, and each process's use of the CPU.
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from command_line import make_parser, parse, write_figures
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 
@@ -24,15 +23,18 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos
 
 TASK = "touch the red cube with the left arm"
-SETTLING = 5.0  # [s]
+SEED = 0  # of the scene
 
 
-def measure(checkpoint: Path, seconds: float, logs: Path) -> dict[str, float | int]:
+def measure(checkpoint: Path, settling: float, seconds: float, logs: Path) -> dict[str, float | int]:
     """Run the loop for so long [s] after it has settled and read off the figures."""
     newest: dict[str, PolicyStatus] = {}
     referee: dict[str, str] = {}
     parameters = {"checkpoint": str(checkpoint.absolute()), "task": TASK}
-    with ros_environment(logs) as environment, running_session(environment, logs, parameters, 0) as session:
+    with (
+        ros_environment(logs) as environment,
+        running_session(environment, logs, parameters, {"seed": str(SEED)}) as session,
+    ):
         session.node.create_subscription(
             PolicyStatus, "/policy/status", lambda m: newest.update(status=m), qos.STATUS
         )
@@ -44,7 +46,7 @@ def measure(checkpoint: Path, seconds: float, logs: Path) -> dict[str, float | i
         )
         session.transition(Transition.TRANSITION_CONFIGURE)
         session.transition(Transition.TRANSITION_ACTIVATE)
-        session.wait(lambda: False, SETTLING)
+        session.wait(lambda: False, settling)
         before = {child.name: cpu_seconds(child) for child in session.children}
         began = time.monotonic()
         session.wait(lambda: False, seconds)
@@ -73,19 +75,16 @@ def measure(checkpoint: Path, seconds: float, logs: Path) -> dict[str, float | i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=Path("out/bench/loop.json"), help="where figures go")
+    parser = make_parser(__doc__, "out/bench/loop.json")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure [s]")
+    parser.add_argument("--settling", type=float, default=5.0, help="how long to run before [s]")
     parser.add_argument(
         "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
     )
-    options = parser.parse_args()
+    options = parse(parser, seconds=1.0, settling=1.0)
     with tempfile.TemporaryDirectory() as logs:
-        figures = measure(options.checkpoint, options.seconds, Path(logs))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(figures, indent=2) + "\n")
+        figures = measure(options.checkpoint, options.settling, options.seconds, Path(logs))
+    write_figures(options.output, figures)
     for name, value in figures.items():
         print(f"{name:28} {value:.4f}" if isinstance(value, float) else f"{name:28} {value}")
     print(f"written to {options.output}")

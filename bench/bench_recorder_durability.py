@@ -2,14 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a session survives being killed, and whether saving stays quick however long it gets.
 
-1. A session of 10 episodes is ended at random instants by SIGKILL, SIGTERM and SIGINT, during recording,
-saving and
-   committing; every fourth time its recovery is killed too. Then it is recovered, and every episode whose
-   save was answered is compared frame by frame: states, actions and decoded images, by checksum.
+1. A session of some episodes is ended at random instants by SIGKILL, SIGTERM and SIGINT, during recording,
+   saving and committing; every fourth time its recovery is killed too. Then it is recovered, and every
+   episode whose save was answered is compared frame by frame: states, actions, decoded images, by checksum.
 2. Many short episodes in one session: the time that save_episode takes, and its slope.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -23,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.data.recording import DatasetWriter, Recover
@@ -30,7 +29,6 @@ from dit_policy_ros.data.recording._recovery import left_behind
 
 FPS, JOINTS = 30, tuple(f"joint_{number}" for number in range(14))
 CAMERAS = tuple(Camera(name, f"/{name}", 120, 160, 0.5) for name in ("top", "left", "right"))
-EPISODES, FRAMES = 10, 60
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -49,12 +47,12 @@ def vectors(episode: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
     return state, state + np.float32(0.01)
 
 
-def session(root: Path, acknowledged: Path) -> None:
+def session(root: Path, acknowledged: Path, episodes: int, frames: int) -> None:
     """Records at double speed; notes each answered save, durably, before going on."""
     recorder = writer(root, background=True, recover=Recover.KEEP)
     with acknowledged.open("a") as notes:
-        for episode in range(EPISODES):
-            for frame in range(FRAMES):
+        for episode in range(episodes):
+            for frame in range(frames):
                 images = {camera.name: image(episode, frame, n) for n, camera in enumerate(CAMERAS)}
                 recorder.add_frame(images, *vectors(episode, frame), f"task {episode % 3}", frame)
                 time.sleep(0.5 / FPS)
@@ -104,19 +102,20 @@ def read_in_child(root: Path, output: Path) -> list[list[str]]:
     return json.loads(output.read_text())
 
 
-def kills(instants: int, folder: Path) -> dict:
+def kills(instants: int, episodes: int, frames: int, folder: Path) -> dict:
     dice = random.Random(0)
-    length = EPISODES * FRAMES * 0.5 / FPS * 1.15  # [s] about as long as a session takes
+    length = episodes * frames * 0.5 / FPS * 1.15  # [s] about as long as a session takes
     # The encoder is deterministic, so a session that nobody disturbs says what every frame must look like.
     whole = folder / "undisturbed"
-    in_child(lambda: session(whole, folder / "undisturbed.txt"), None)
+    in_child(lambda: session(whole, folder / "undisturbed.txt", episodes, frames), None)
     wanted = read_in_child(whole, folder / "digests")
-    assert [len(episode) for episode in wanted] == [FRAMES] * EPISODES
+    assert [len(episode) for episode in wanted] == [frames] * episodes
     table: Counter = Counter()
     for number in range(instants):
         root, notes = folder / f"{number}", folder / f"{number}.txt"
         kind = SIGNALS[number % len(SIGNALS)]
-        in_child(lambda root=root, notes=notes: session(root, notes), dice.uniform(0.2, length), kind)
+        instant = dice.uniform(min(0.2, length / 2), length)
+        in_child(lambda root=root, notes=notes: session(root, notes, episodes, frames), instant, kind)
         left = left_behind(root)
         when = "while recording" if left else "between episodes or after the last"
         if any((path / "label.json").exists() for path in left):
@@ -166,24 +165,22 @@ def saves(count: int, folder: Path) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, required=True)
+    parser = make_parser(__doc__, "out/bench/recorder_durability.json")
     parser.add_argument("--instants", type=int, default=100, help="of being killed")
+    parser.add_argument("--episodes", type=int, default=10, help="of a session that is killed")
+    parser.add_argument("--frames", type=int, default=60, help="of each of them")
     parser.add_argument("--saves", type=int, default=200, help="in one session; 0 leaves them out")
-    options = parser.parse_args()
+    options = parse(parser, instants=4, episodes=2, frames=10, saves=3)
     import lerobot.datasets  # noqa: F401 - once, before the forks
 
     warnings.filterwarnings(
         "ignore", "This process .* is multi-threaded", DeprecationWarning
     )  # they are idle
     with tempfile.TemporaryDirectory() as folder:
-        result = {"kills": kills(options.instants, Path(folder))}
+        result = {"kills": kills(options.instants, options.episodes, options.frames, Path(folder))}
         if options.saves:
             result["saves"] = saves(options.saves, Path(folder))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_figures(options.output, result)
     print(json.dumps(result, indent=1))
     return 1 if result["kills"]["acknowledged episodes lost"] else 0
 

@@ -6,8 +6,7 @@
    in a process of its own: CPU per frame, peak memory, and the time from the last frame until the next
    episode can begin. Then from cameras that send JPEG: encoded again, and kept as it is (video.keep_jpeg).
 2. The recorder node beside a process that publishes 3 cameras at 30 Hz and 14 joints at 100 Hz: missed
-frames, growth
-   of memory, use of the CPU, stop to ready.
+   frames, growth of memory, use of the CPU, stop to ready.
 3. More cameras, until frames are missed.
 """
 
@@ -24,10 +23,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
 
 FPS, HEIGHT, WIDTH = 30, 480, 640
+CAMERAS = 3  # the limit is looked for beyond them
+WRITERS = ("lerobot", "ours", "jpeg_encoded", "jpeg_kept")
 JOINTS = [f"joint_{number}" for number in range(14)]
 
 
@@ -57,8 +59,8 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
     """One episode through LeRobot's writer or ours, in this process."""
     from dit_policy_ros.core.recording import EpisodeFrame
 
-    used = cameras(3)
-    pictures = [[scene(n, c) for n in range(30)] for c in range(3)]
+    used = cameras(CAMERAS)
+    pictures = [[scene(n, c) for n in range(30)] for c in range(CAMERAS)]
     vector = np.zeros(len(JOINTS), np.float32)
     if kind == "lerobot":
         from lerobot.datasets import LeRobotDataset
@@ -178,7 +180,7 @@ def parameters(count: int, dataset: Path) -> dict:
     return {"/**": {"ros__parameters": contract}, "/recorder": {"ros__parameters": settings}}
 
 
-def over_dds(count: int, seconds: float, folder: Path) -> dict[str, float]:
+def over_dds(count: int, seconds: float, settling: float, folder: Path) -> dict[str, float]:
     """An episode recorded by the node from so many cameras."""
     import rclpy
     import yaml
@@ -226,7 +228,7 @@ def over_dds(count: int, seconds: float, folder: Path) -> dict[str, float]:
             for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
                 request = ChangeState.Request(transition=Transition(id=transition))
                 call(ChangeState, "/recorder/change_state", request, 90.0)
-            time.sleep(3.0)
+            time.sleep(settling)
             call(StartEpisode, "/recorder/start_episode", StartEpisode.Request(task="t"), 30.0)
             time.sleep(min(10.0, seconds / 4))
             memory, cpu, begin = resident(recorder.process.pid), cpu_seconds(recorder), time.monotonic()
@@ -261,41 +263,49 @@ def resident(pid: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=Path("out/bench/recorder_throughput.json"))
+    parser = make_parser(__doc__, "out/bench/recorder_throughput.json")
+    parser.add_argument("--frames", type=int, default=600, help="of the episode through each writer")
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="of the episode over DDS (the claim: 600)"
     )
+    parser.add_argument("--limit-seconds", type=float, default=20.0, help="of the episodes with more cameras")
+    parser.add_argument("--settling", type=float, default=3.0, help="before each of these episodes [s]")
     parser.add_argument("--most-cameras", type=int, default=12)
+    parser.add_argument("--writers", nargs="+", choices=WRITERS, default=WRITERS, help="default: all")
     parser.add_argument("--publish", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--writer", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse(
+        parser,
+        frames=10,
+        seconds=1.0,
+        settling=0.5,
+        most_cameras=CAMERAS,
+        writers=("lerobot", "jpeg_kept"),
+    )
     if options.publish:
         publish(options.publish)
         return 0
     if options.writer:
         kind, root = options.writer
-        print(json.dumps(through_writer(kind, Path(root), 600)))
+        print(json.dumps(through_writer(kind, Path(root), options.frames)))
         return 0
     result: dict = {"cores": os.cpu_count(), "writers": {}, "node": [], "limit": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in ("lerobot", "ours", "jpeg_encoded", "jpeg_kept"):
+        for kind in options.writers:
             command = [sys.executable, __file__, "--writer", kind, str(folder / kind)]
+            command += ["--frames", str(options.frames)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             result["writers"][kind] = json.loads(printed.splitlines()[-1])
             print(kind, result["writers"][kind], flush=True)
-        result["node"] = over_dds(3, options.seconds, folder)
+        result["node"] = over_dds(CAMERAS, options.seconds, options.settling, folder)
         print(result["node"], flush=True)
-        for count in range(4, options.most_cameras + 1):
-            result["limit"].append(over_dds(count, 20.0, folder))
+        for count in range(CAMERAS + 1, options.most_cameras + 1):
+            result["limit"].append(over_dds(count, options.limit_seconds, options.settling, folder))
             print(result["limit"][-1], flush=True)
             if result["limit"][-1]["missed_frames"] or result["limit"][-1]["ended_early"]:
                 break
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    write_figures(options.output, result)
     print(f"written to {options.output}")
     return 0
 

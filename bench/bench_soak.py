@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from command_line import make_parser, parse, write_figures
 from lifecycle_msgs.msg import Transition
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -180,21 +181,17 @@ def _cpu(children: tuple[Child, ...]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=Path("out/bench/soak.json"), help="where figures go")
+    parser = make_parser(__doc__, "out/bench/soak.json")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure [s]")
     parser.add_argument("--warm-up", type=float, default=WARM_UP, help="how long to run before [s]")
     parser.add_argument("--replan-interval", type=float, default=0.0, help="between inferences [s]")
     parser.add_argument(
         "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
     )
-    options = parser.parse_args()
+    options = parse(parser, seconds=1.0, warm_up=1.0)
     with tempfile.TemporaryDirectory() as folder:
         figures = soak(options, Path(folder))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(figures, indent=2) + "\n")
+    write_figures(options.output, figures)
     for name, value in figures.items():
         if isinstance(value, dict) and name != "robot":
             value = "  ".join(f"{key} {1e3 * number:.2f}" for key, number in value.items()) + "  ms"

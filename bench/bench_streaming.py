@@ -11,13 +11,12 @@ Reports for each way the root mean square of the commanded acceleration [rad/s^2
 command lags behind what the policy wanted [s]. Deterministic; nothing is timed.
 """
 
-import argparse
-import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.motion import Chunk, EnsembleMode, EnsembleSettings, MotionSettings, Pipeline
@@ -27,7 +26,7 @@ DT_NS, STEPS, EVERY, LATENCY_NS = 33_333_333, 16, 6, 80_000_000
 CONTROL_NS = 5_000_000  # 200 Hz
 AMPLITUDE, FREQUENCY = 0.6, 0.4  # [rad], [Hz]
 SIGMA = 0.02  # [rad]
-SECONDS, SETTLING = 30.0, 3.0  # [s]
+SECONDS, SETTLING = 30.0, 3.0  # [s], of which the beginning does not count
 T0_NS = 1_000_000_000_000
 JOINT = ("joint",)
 Way = Callable[[Chunk, int], Iterator[Trajectory]]
@@ -108,12 +107,12 @@ def sent(way: Way | None, sigma: float, seconds: float = SECONDS) -> Iterator[tu
             yield now_ns, positions_only(0, np.zeros(1, np.int64), np.array([action]))
 
 
-def execute(way: Way | None, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def execute(way: Way | None, sigma: float, seconds: float = SECONDS) -> tuple[np.ndarray, np.ndarray]:
     """Times (N,) [ns] and commands (N,) [rad] of the simulated controller."""
     controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS)
-    messages = deque(sent(way, sigma))
+    messages = deque(sent(way, sigma, seconds))
     times_ns, commands, velocity = [], [], 0.0
-    for now_ns in range(T0_NS, T0_NS + round(SECONDS * 1e9), CONTROL_NS):
+    for now_ns in range(T0_NS, T0_NS + round(seconds * 1e9), CONTROL_NS):
         while messages and messages[0][0] <= now_ns:
             if reason := controller.accept(messages.popleft()[1], now_ns):
                 raise ValueError(f"the controller rejects a message: {reason}")
@@ -125,9 +124,9 @@ def execute(way: Way | None, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array(times_ns), np.array(commands)
 
 
-def figures(times_ns: np.ndarray, commands: np.ndarray) -> dict[str, float]:
+def figures(times_ns: np.ndarray, commands: np.ndarray, settling: float = SETTLING) -> dict[str, float]:
     """Of a run, without its beginning. The times need not be evenly spaced."""
-    settled = times_ns > T0_NS + SETTLING * 1e9
+    settled = times_ns > T0_NS + settling * 1e9
     times_ns, commands = times_ns[settled], commands[settled]
     intervals = np.diff(times_ns) * 1e-9  # [s]
     velocities = np.diff(commands) / intervals
@@ -177,20 +176,18 @@ def plot(path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("out/bench/streaming.json"), help="where figures go"
-    )
+    parser = make_parser(__doc__, "out/bench/streaming.json")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="per way and kind of chunks [s]")
     parser.add_argument("--plot", type=Path, help="also draw the ways, into this file")
-    options = parser.parse_args()
+    options = parse(parser, seconds=SETTLING + 1.0)
     table = {
-        name: {case: figures(*execute(make(), s)) for case, s in (("clean", 0.0), ("disagreeing", SIGMA))}
+        name: {
+            case: figures(*execute(make(), sigma, options.seconds))
+            for case, sigma in (("clean", 0.0), ("disagreeing", SIGMA))
+        }
         for name, make in WAYS.items()
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(table, indent=2) + "\n")
+    write_figures(options.output, table)
     for name, cases in table.items():
         line = ", ".join(
             f"{case} {f['acceleration_rms']:.1f} rms {f['acceleration_peak']:.0f} peak, lag {f['lag']:.3f} s"

@@ -17,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 
 import psutil
 import torch
+from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.data.dataset import read_demonstrations
@@ -32,7 +34,6 @@ from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.new_policy import build_demo_policy, demo_config
 
 CAMERA, IMAGE = "top", (240, 320)  # height, width [pixel]
-WINDOW = 10  # steps between two lines of a log
 
 
 def make_data(root: Path, episodes: int) -> None:
@@ -96,7 +97,7 @@ def ours(work: Path, options: argparse.Namespace, number: int) -> tuple[list[flo
     """Samples per second of each window, and memory [MB]."""
     output = work / f"ours_{number}"
     arguments = ["--dataset", work / "data", "--init", work / "checkpoint", "--output", output]
-    arguments += ["--steps", options.steps, "--batch-size", options.batch_size, "--log-every", WINDOW]
+    arguments += ["--steps", options.steps, "--batch-size", options.batch_size, "--log-every", options.window]
     arguments += ["--ema-decay", 0, "--instruction-dropout", 0, "--no-balance-tasks"]
     arguments += ["--device", "cpu" if options.device == "cpu" else "auto"]
     command = [sys.executable, "-m", "dit_policy_ros.cli.train", *map(str, arguments)]
@@ -117,43 +118,45 @@ def lerobots(work: Path, options: argparse.Namespace, number: int, workers: int)
         f"--steps={options.steps}",
         f"--batch_size={options.batch_size}",
         f"--num_workers={workers}",
-        f"--log_freq={WINDOW}",
+        f"--log_freq={options.window}",
         "--save_checkpoint=false",
         "--wandb.enable=false",
     ]
     output, memory = run([str(Path(sys.executable).with_name("lerobot-train")), *arguments], options.threads)
     found = re.findall(r"updt_s:([0-9.]+) data_s:([0-9.]+)", output)
-    if len(found) != options.steps // WINDOW:
-        sys.exit(f"expected {options.steps // WINDOW} lines with updt_s and data_s, got:\n{output[-3000:]}")
+    if len(found) != options.steps // options.window:
+        sys.exit(
+            f"expected {options.steps // options.window} lines with updt_s and data_s, got:\n{output[-3000:]}"
+        )
     return [options.batch_size / (float(update) + float(data)) for update, data in found[1:]], memory
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=Path("out/bench/training.json"))
+    parser = make_parser(__doc__, "out/bench/training.json")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each side")
     parser.add_argument("--steps", type=int, default=50, help="of each run")
+    parser.add_argument("--window", type=int, default=10, help="steps between two lines of a log")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--episodes", type=int, default=20, help="demonstrations")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
-    speed: dict[str, list[float]] = {"ours": [], "lerobot_workers_0": [], "lerobot_workers_4": []}
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[0, 4], help="that read data for LeRobot; a run with each"
+    )
+    options = parse(parser, rounds=1, steps=2, window=1, batch_size=2, episodes=1, threads=1, workers=[0])
+    sides = {f"lerobot_workers_{workers}": partial(lerobots, workers=workers) for workers in options.workers}
+    sides = {"ours": ours} | sides
+    speed: dict[str, list[float]] = {name: [] for name in sides}
     memory: dict[str, list[float]] = {name: [] for name in speed}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         make_data(work / "data", options.episodes)
         make_checkpoint(work / "checkpoint", work / "data")
         for number in range(options.rounds):
-            for name, (samples, peak) in (
-                ("lerobot_workers_0", lerobots(work, options, number, 0)),
-                ("ours", ours(work, options, number)),
-                ("lerobot_workers_4", lerobots(work, options, number, 4)),
-            ):
+            for name, side in sides.items():
+                samples, most = side(work, options, number)
                 speed[name] += samples
-                memory[name].append(peak)
+                memory[name].append(most)
     median = {name: statistics.median(values) for name, values in speed.items()}
     peak = {name: max(values) for name, values in memory.items()}
     theirs = [name for name in median if name != "ours"]
@@ -169,8 +172,7 @@ def main() -> None:
         "windows": {name: len(values) for name, values in speed.items()},
         "threads": options.threads,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(figures, indent=2) + "\n")
+    write_figures(options.output, figures)
     for name, value in figures.items():
         print(f"{name:38} {value:.3f}" if isinstance(value, float) else f"{name:38} {value}")
     print(f"written to {options.output}")

@@ -38,8 +38,8 @@ class Bound:
         return frames * self.figures[dtype]["frame"] + self.loop(dtype, steps)
 
 
-def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[str]) -> Bound:
-    """Measure all products of a policy with the conditioning ``adaln``."""
+def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[str], seconds: float) -> Bound:
+    """Measure all products of a policy with the conditioning ``adaln``, each for at least ``seconds``."""
     frames = len(config.image_features) * config.read_image_steps
     hidden, layers, length = config.hidden_dim, config.num_layers, config.horizon
     step_shapes = [(hidden, 3 * hidden), (hidden, hidden), (hidden, 4 * hidden), (4 * hidden, hidden)]
@@ -50,21 +50,21 @@ def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[s
     figures = {}
     for name in dtypes:
         dtype = getattr(torch, name)
-        step = products(step_shapes, layers, length, dtype)
-        step += layers * attention(1, config.num_heads, length, length, hidden, dtype)
+        step = products(step_shapes, layers, length, dtype, seconds)
+        step += layers * attention(1, config.num_heads, length, length, hidden, dtype, seconds)
         full = (
             vision.num_hidden_layers - 1
         )  # of the last layer only keys, values and the first token are needed
         tokens = frames * (patches + 1)
-        encoder = products(encoder_shapes, full, tokens, dtype)
+        encoder = products(encoder_shapes, full, tokens, dtype, seconds)
         encoder += full * attention(
-            frames, vision.num_attention_heads, patches + 1, patches + 1, width, dtype
+            frames, vision.num_attention_heads, patches + 1, patches + 1, width, dtype, seconds
         )
-        encoder += products([(width, 3 * width)], 1, tokens, dtype)
-        encoder += products(encoder_shapes[1:], 1, frames, dtype)
-        encoder += attention(frames, vision.num_attention_heads, 1, patches + 1, width, dtype)
-        encoder += products([(3 * vision.patch_size**2, width)], 1, frames * patches, dtype)
-        conditioning = products([(vector, 6 * hidden)], layers, 1, dtype)
+        encoder += products([(width, 3 * width)], 1, tokens, dtype, seconds)
+        encoder += products(encoder_shapes[1:], 1, frames, dtype, seconds)
+        encoder += attention(frames, vision.num_attention_heads, 1, patches + 1, width, dtype, seconds)
+        encoder += products([(3 * vision.patch_size**2, width)], 1, frames * patches, dtype, seconds)
+        conditioning = products([(vector, 6 * hidden)], layers, 1, dtype, seconds)
         flops = 2 * length * sum(i * o for i, o in step_shapes) * layers
         figures[name] = {
             "frame": encoder / frames,
@@ -76,7 +76,7 @@ def measure_bound(config: PolicyConfig, vision: CLIPVisionConfig, dtypes: list[s
     return Bound(figures)
 
 
-def products(shapes: list[Shape], layers: int, rows: int, dtype: torch.dtype) -> float:
+def products(shapes: list[Shape], layers: int, rows: int, dtype: torch.dtype, seconds: float) -> float:
     """One pass over all layers' products with ``rows`` rows [s]."""
     with torch.inference_mode():
         inputs = [torch.randn(rows, i).to(dtype) for i, _ in shapes]
@@ -95,19 +95,21 @@ def products(shapes: list[Shape], layers: int, rows: int, dtype: torch.dtype) ->
                 for (weight, bias), x in zip(layer, inputs, strict=True):
                     functional.linear(x, weight, bias)
 
-        return min(typical(run_packed), typical(run_plain))
+        return min(typical(run_packed, seconds), typical(run_plain, seconds))
 
 
-def attention(batch: int, heads: int, queries: int, keys: int, width: int, dtype: torch.dtype) -> float:
+def attention(
+    batch: int, heads: int, queries: int, keys: int, width: int, dtype: torch.dtype, seconds: float
+) -> float:
     """One scaled dot-product attention [s]."""
     with torch.inference_mode():
         shape = (batch, heads, keys, width // heads)
         key, value = (torch.randn(shape).to(dtype) for _ in range(2))
         query: Tensor = torch.randn(shape).to(dtype)[:, :, :queries]
-        return typical(lambda: functional.scaled_dot_product_attention(query, key, value))
+        return typical(lambda: functional.scaled_dot_product_attention(query, key, value), seconds)
 
 
-def typical(call: Callable[[], object], least: int = 10, at_least_s: float = 0.5) -> float:
+def typical(call: Callable[[], object], at_least_s: float, least: int = 10) -> float:
     """The median duration [s] of at least ``least`` calls over at least so long."""
     call()
     durations: list[float] = []

@@ -9,19 +9,17 @@ It swings a joint by 0.6 rad, without any check, and begins only where /robot_de
 alone. Mock hardware answers with what was commanded, so the commands are read from /joint_states.
 """
 
-import argparse
-import json
 import re
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import rclpy
-from bench_streaming import CONTROL_NS, SIGMA, T0_NS, WAYS, Way, figures, sent
+from bench_streaming import CONTROL_NS, SETTLING, SIGMA, T0_NS, WAYS, Way, figures, sent
 from builtin_interfaces.msg import Duration
+from command_line import make_parser, parse, write_figures
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
@@ -35,7 +33,6 @@ CONTROLLER = "left_arm_controller"
 JOINTS = tuple(f"left_joint_{number}" for number in range(1, 7))
 MOVED = 0  # of them; the others stay where they are
 APPEARS_WITHIN = 10.0  # [s]
-REST = 1.0  # [s] between two runs, after a way home of as long
 LONGEST = 1.5  # control periods between two consecutive joint states
 MOCK = "mock_components/GenericSystem"
 
@@ -94,15 +91,17 @@ class Bench(Node):
             message.points.append(made)
         self._publisher.publish(message)
 
-    def run(self, way: Way | None, sigma: float, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    def run(
+        self, way: Way | None, sigma: float, seconds: float, rest: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Stream for so long; times (N,) [ns] and commands (N,) [rad], in the time of bench_streaming."""
         others = self.states[-1][1]
         home = JointTrajectoryPoint(
             positions=[0.0 if i == MOVED else others[name] for i, name in enumerate(JOINTS)],
-            time_from_start=_duration(round(REST * 1e9)),
+            time_from_start=_duration(round(rest * 1e9)),
         )
         self._publisher.publish(JointTrajectory(joint_names=list(JOINTS), points=[home]))
-        self.wait(lambda: False, 2.0 * REST)
+        self.wait(lambda: False, 2.0 * rest)
         self.states.clear()
         messages, shift_ns = deque(sent(way, sigma, seconds)), self.now_ns() - T0_NS
         while messages:
@@ -122,12 +121,11 @@ def _duration(offset_ns: int) -> Duration:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=Path("out/bench/streaming_on_controller.json"))
+    parser = make_parser(__doc__, "out/bench/streaming_on_controller.json")
     parser.add_argument("--seconds", type=float, default=20.0, help="per way and kind of chunks [s]")
-    options = parser.parse_args()
+    parser.add_argument("--settling", type=float, default=SETTLING, help="of these, what does not count [s]")
+    parser.add_argument("--rest", type=float, default=1.0, help="between two runs, after a way home [s]")
+    options = parse(parser, seconds=0.6, settling=0.3, rest=0.1)
     rclpy.init()
     bench = Bench()
     if not bench.wait(bench.connected, APPEARS_WITHIN):
@@ -139,12 +137,11 @@ def main() -> None:
     for name, make in WAYS.items():
         table[name] = {}
         for case, sigma in (("clean", 0.0), ("disagreeing", SIGMA)):
-            times_ns, commands = bench.run(make(), sigma, options.seconds)
-            found = figures(times_ns, commands)
+            times_ns, commands = bench.run(make(), sigma, options.seconds, options.rest)
+            found = figures(times_ns, commands, options.settling)
             table[name][case] = found | {"states": len(times_ns)}
             print(f"{name:38} {case:12} {table[name][case]}", flush=True)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(table, indent=2) + "\n")
+    write_figures(options.output, table)
     print(f"written to {options.output}")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import make_parser, parse, write_figures
 from rich.console import Console
 from rich.progress import track
 
@@ -157,20 +158,18 @@ def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def read_options() -> argparse.Namespace:
+    parser = make_parser(__doc__, "out/study")
     parser.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped")
     parser.add_argument("--flow-matching", type=Path, help="checkpoint of a flow-matching policy")
     parser.add_argument("--episodes", type=int, default=5, help="of each task and cell; default: %(default)s")
-    parser.add_argument("--output", type=Path, default=Path("out/study"), help="default: %(default)s")
     parser.add_argument("--only", nargs="+", help="names of the cells to run; default: all")
-    return parser.parse_args()
+    parser.add_argument("--tasks", type=int, help="run the first so many only; default: all")
+    return parse(parser, episodes=1, only=["newest, 0 ms"], tasks=1)
 
 
 def main() -> None:
-    options = parse()
+    options = read_options()
     options.output.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
     for cell in cells(options.flow_matching is not None):
@@ -182,11 +181,11 @@ def main() -> None:
             task
             for task in suite()
             if isinstance(task, Touch | Lift) and task.instruction in policy.known_tasks
-        ]
+        ][: options.tasks]
         path = options.output / f"{cell.name.replace(', ', '_').replace(' ', '_')}.jsonl"
         rows = run_cell(cell, policy, weights_sha256(folder), tasks, options.episodes, path)
         results.append(summary(cell, rows))
-    (options.output / "summary.json").write_text(json.dumps(results, indent=2) + "\n")
+    write_figures(options.output / "summary.json", results)
     (options.output / "table.md").write_text(markdown(results))
     plot(results, options.output / "defaults.png")
     Console().print((options.output / "table.md").read_text(), markup=False)

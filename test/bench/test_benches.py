@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every bench runs at its smallest size and writes its figures. What they say is not tested."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+BENCHES = sorted(path.stem for path in BENCH.glob("bench_*.py"))
+SLOW = {"bench_training"}  # three processes, one after the other, each import LeRobot or train; about 30 s
+WITH_RATIOS = {"bench_inference", "bench_soak", "bench_training"}
+ENDS_WITHIN = 180.0  # [s] far more than any takes, as the machine may be busy
+
+
+def figures_of(content: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a JSON file, each with its key."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from figures_of(value, key)
+    elif isinstance(content, list):
+        for value in content:
+            yield from figures_of(value, name)
+    elif isinstance(content, int | float) and not isinstance(content, bool):
+        yield name, content
+
+
+def run_miniature(start_process, name: str, output: Path) -> None:
+    """Run a bench, which must end by itself and report no failure."""
+    command = (sys.executable, str(BENCH / f"{name}.py"), "--miniature", "--output", str(output))
+    child = start_process(name, *command)
+    try:
+        code = child.process.wait(ENDS_WITHIN)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{name} did not end within {ENDS_WITHIN:g} s")
+    assert code == 0, f"{name} ended with exit code {code}:\n{child.output(last_lines=15)}"
+
+
+def read_figures(path: Path) -> list[tuple[str, float]]:
+    """The figures of a bench: there are some, and all are finite."""
+    figures = list(figures_of(json.loads(path.read_text())))
+    assert figures, f"{path.name} has no figures"
+    assert [key for key, value in figures if not math.isfinite(value)] == []
+    return figures
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in BENCHES]
+)
+def test_a_bench_writes_its_figures(name, start_process, tmp_path):
+    output = tmp_path / "new" / "figures.json"
+    run_miniature(start_process, name, output)
+    figures = read_figures(output)
+    if name in WITH_RATIOS:
+        assert any(key.endswith("_ratio") for key, _ in figures)
+
+
+def test_the_study_of_defaults_writes_its_figures(start_process, tmp_path):
+    run_miniature(start_process, "study_defaults", tmp_path / "study")
+    read_figures(tmp_path / "study" / "summary.json")
+    assert (tmp_path / "study" / "table.md").is_file()
+    assert (tmp_path / "study" / "defaults.png").is_file()
