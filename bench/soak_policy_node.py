@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dit_policy_ros.core.motion import Chunk
-from dit_policy_ros.ros.common import run_node, take_short_turns
+from dit_policy_ros.ros.common import run_node, set_gil_switch_interval
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
@@ -63,7 +63,7 @@ def main() -> int:
         nodes.append(MeasuredPolicyNode(int(os.environ["SOAK_VALUES"])))
         return nodes[0]
 
-    take_short_turns()
+    set_gil_switch_interval()
     code = run_node(make)
     if nodes:
         measured = nodes[0]

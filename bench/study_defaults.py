@@ -64,7 +64,7 @@ def cells(with_flow_matching: bool) -> Iterator[Cell]:
     for steps in WARM_STEPS:
         yield Cell(f"warm start, {steps} of {OF_STEPS} steps", policy={**OF, "warm_start": steps})
     for mode in MODES[:2]:
-        options = {**OF, "chunk_continuity": True}
+        options = {**OF, "real_time_chunking": True}
         yield Cell(f"continuity, {mode}", policy=options, parameters={"ensemble.mode": mode})
     for steps in FLOW_STEPS if with_flow_matching else ():
         yield Cell(f"flow matching, {steps} steps", flow_matching=True, policy={"sampling_steps": steps})

@@ -41,7 +41,7 @@ INSTRUCTIONS = (
 )
 HEARD_WITHIN = 30.0  # [s] of what is published all the time
 AFTER_SUCCESS = 1.0  # [s] that an instruction stays in force after it was carried out
-MAX_BLIND_TIME = 1.0  # [s] twice the default: a busy computer infers slowly, and these arms hurt nobody
+PLAN_HORIZON = 1.0  # [s] twice the default: a busy computer infers slowly, and these arms hurt nobody
 LONGEST = 80.0  # [s] for everything, so that even a slow machine is done within 90 s
 
 
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     parameters = {
         "checkpoint": str(options.checkpoint.absolute()),
         "device": options.device,
-        "max_blind_time": str(MAX_BLIND_TIME),
+        "plan_horizon": str(PLAN_HORIZON),
     }
     video = DemoVideo(options.output / "top.mp4")
 

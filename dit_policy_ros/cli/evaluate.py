@@ -218,7 +218,7 @@ def _through_ros(
     parameters = {"checkpoint": str(options.checkpoint.absolute()), "device": options.device}
     parameters |= {"guidance_scale": str(options.guidance_scale)} if options.guidance_scale != 1.0 else {}
     if options.sampling_steps is not None:
-        parameters["inference_steps"] = str(options.sampling_steps)
+        parameters["num_inference_steps"] = str(options.sampling_steps)
     for given in options.parameter:
         name, separator, value = given.partition(":=")
         if not separator:

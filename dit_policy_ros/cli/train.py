@@ -21,7 +21,14 @@ from dit_policy_ros.policy.checkpoint import Checkpoint, read_checkpoint
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import reading_size, start_of
-from dit_policy_ros.training.trainer import Run, RunFolder, Scores, Trainer, looks_once, make_accelerator
+from dit_policy_ros.training.trainer import (
+    Run,
+    RunFolder,
+    Scores,
+    Trainer,
+    can_cache_features,
+    make_accelerator,
+)
 
 RECIPES = {"cube_tasks": "dit_policy_ros.training.recipes"}  # imported when asked for: it needs MuJoCo
 
@@ -113,7 +120,7 @@ def _read(config: TrainConfig, checkpoint: Checkpoint | None, bar: Progress) -> 
         FrameStore(Path(config.frame_store) if config.frame_store else None),
         keep_images=bool(config.frame_store)
         or checkpoint is None
-        or not looks_once(config, checkpoint.config),
+        or not can_cache_features(config, checkpoint.config),
     )
 
 

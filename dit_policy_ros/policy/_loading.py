@@ -20,7 +20,7 @@ def load_policy(
     backend: str = "auto",
     dtype: str = "float32",
     warm_start: int = 0,
-    chunk_continuity: bool = False,
+    real_time_chunking: bool = False,
     block_cache: bool = False,
     guidance_scale: float = NO_GUIDANCE,
     **overrides: Any,
@@ -36,7 +36,7 @@ def load_policy(
         dtype: ``"float32"``; ``"bfloat16"`` and ``"float16"`` are faster where the hardware has them, and
             less exact.
         warm_start: steps to take from the previous chunk instead of all of them from noise; 0 is off.
-        chunk_continuity: whether a chunk is sampled to agree with what is being executed.
+        real_time_chunking: whether a chunk is sampled to agree with what is being executed.
         block_cache: whether to compute some blocks of the network less often, as the schedule beside the
             checkpoint says.
         guidance_scale: 1.0 samples what the network predicts, at no cost; more follows the instruction more
@@ -55,7 +55,7 @@ def load_policy(
         if not isinstance(num_threads, int) or num_threads < 1:
             raise CheckpointError(f"load_policy: num_threads: expected at least 1, got {num_threads!r}")
         torch.set_num_threads(num_threads)
-    read, reuse = read_checkpoint(checkpoint, overrides), Reuse(warm_start, chunk_continuity)
+    read, reuse = read_checkpoint(checkpoint, overrides), Reuse(warm_start, real_time_chunking)
     parameters = sum(parameter.numel() for parameter in read.policy.parameters())
     chosen = choose_backend(backend, dtype, target, parameters)
     reuse.check(read.config)

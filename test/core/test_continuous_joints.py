@@ -49,7 +49,7 @@ def mean_of_least_squares(angles: list[float], weights: list[float]) -> float:
 )
 def test_the_blend_is_the_mean_of_least_squares_on_the_circle(centre, offsets, m, turns):
     angles = [centre + offset + TURN * turn for offset, turn in zip(offsets, turns, strict=False)]
-    ensembler = Ensembler(ensemble_settings(m=m, circular=CIRCULAR))
+    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=m, circular=CIRCULAR))
     for k, angle in enumerate(angles):
         ensembler.add(Chunk(T0_NS + k, PERIOD_NS, np.full((10, 2), angle)))
     blended = ensembler.blend(np.array([T0_NS + PERIOD_NS]))[0]
@@ -69,7 +69,7 @@ def test_turning_all_predictions_turns_the_blend(rotation, seed):
     times_ns = T0_NS + PERIOD_NS * np.arange(6)
     blends = []
     for turned in (0.0, rotation):
-        ensembler = Ensembler(ensemble_settings(m=0.3, circular=CIRCULAR))
+        ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=0.3, circular=CIRCULAR))
         for k, actions in enumerate(chunks):
             rotated = actions + np.array([turned, 0.0])
             rotated[:, 0] = wrap(rotated[:, 0])
@@ -79,7 +79,9 @@ def test_turning_all_predictions_turns_the_blend(rotation, seed):
 
 
 def test_two_chunks_on_both_sides_of_the_seam_do_not_meet_at_the_far_side():
-    ensembler = Ensembler(ensemble_settings(m=0.0, circular=CIRCULAR, disagreement=np.full(2, 0.5)))
+    ensembler = Ensembler(
+        ensemble_settings(temporal_ensemble_coeff=0.0, circular=CIRCULAR, disagreement=np.full(2, 0.5))
+    )
     for k, angle in enumerate((math.pi - 0.1, -math.pi + 0.1)):
         actions = np.full((10, 2), angle)
         actions[:, 1] = 0.0

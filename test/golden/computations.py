@@ -44,7 +44,7 @@ SHIPPED: dict[str, dict[str, Any]] = {
     "DDIM 5": {"num_inference_steps": 5},
     "DDPM 5": {"num_inference_steps": 5, "noise_scheduler_type": "DDPM"},
     "guided": {"guidance_scale": 1.5},
-    "continuity": {"chunk_continuity": True},
+    "continuity": {"real_time_chunking": True},
     "warm start": {"warm_start": 3},
 }
 
@@ -77,7 +77,7 @@ def chunks() -> Arrays:
                 arrays[f"tiny {form}, {name}"] = infer(load_policy(saved, num_threads=1, backend=form))
         for name, options in (("DDIM", DDIM), ("flow", FLOW)):
             saved = save(Path(folder) / name, **options)
-            for reuse in ({"chunk_continuity": True}, {"warm_start": 2}):
+            for reuse in ({"real_time_chunking": True}, {"warm_start": 2}):
                 policy = load_policy(saved, num_threads=1, **reuse)
                 images, state = random_observation(policy.checkpoint.config)
                 rows = np.full((policy.horizon, policy.action_dim), 0.125)

@@ -43,8 +43,8 @@ def _motion(
     ensemble = ensemble_settings(
         joints,
         mode=EnsembleMode(mode),
-        m=float(rng.uniform(0.0, 0.3)),
-        newest_wins=np.arange(joints) == joints - 1,
+        temporal_ensemble_coeff=float(rng.uniform(0.0, 0.3)),
+        never_averaged=np.arange(joints) == joints - 1,
         disagreement=rng.uniform(0.25, 0.5, joints),
         group=np.arange(joints) // 2,
         taper_ns=int(rng.integers(0, 2)) * 200 * MS,

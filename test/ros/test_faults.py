@@ -93,7 +93,7 @@ class World:
         changes = {
             "checkpoint": self.checkpoint,
             "task": TASKS[0],
-            "max_blind_time": 0.8,
+            "plan_horizon": 0.8,
             "joint_states.topic": "/relayed/joint_states",
             "joint_states.max_age": 0.5,
             "cameras.top.topic": "/relayed/top",

@@ -55,7 +55,7 @@ def loop(ros_domain, start_process, tmp_path):
         "policy",
         "dit_policy_ros.ros.policy.policy_node",
         *("--ros-args", "--params-file", str(share_directory() / "config" / "bimanual.yaml")),
-        *("-p", f"checkpoint:={checkpoint}", "-p", f"task:={TASKS[0]}", "-p", "max_blind_time:=0.8"),
+        *("-p", f"checkpoint:={checkpoint}", "-p", f"task:={TASKS[0]}", "-p", "plan_horizon:=0.8"),
     )
     observer = Observer()
     with spinning(observer.node):

@@ -27,7 +27,7 @@ def ensemble_settings(joints: int = 2, **changes) -> EnsembleSettings:
     settings = {
         "mode": EnsembleMode.ACT,
         "m": 0.01,
-        "newest_wins": np.zeros(joints, bool),
+        "never_averaged": np.zeros(joints, bool),
         "disagreement": np.full(joints, np.inf),
         "group": np.zeros(joints, np.int64),
     }
@@ -37,7 +37,7 @@ def ensemble_settings(joints: int = 2, **changes) -> EnsembleSettings:
 def make_pipeline(joints: int = 2, limits: Limits | None = None, **changes) -> Pipeline:
     settings = {
         "ensemble": ensemble_settings(joints),
-        "max_blind_time": 0.6,
+        "plan_horizon": 0.6,
         "fade_knots": 5,
         "soft_start": 0.5,
         "max_tracking_error": np.full(joints, np.inf),

@@ -34,8 +34,8 @@ class SimulatedMotion:
         self.sim, self._wanted = sim, wanted
         self.sim.epoch_ns = EPOCH_NS - sim.steps * STEP_NS
         settings = MotionSettings(
-            ensemble=ensemble_settings(JOINTS, newest_wins=CONTRACT.gripper_mask),
-            max_blind_time=0.5,
+            ensemble=ensemble_settings(JOINTS, never_averaged=CONTRACT.gripper_mask),
+            plan_horizon=0.5,
             fade_knots=5,
             soft_start=0.5,
             max_tracking_error=np.where(CONTRACT.gripper_mask, np.inf, 0.5),

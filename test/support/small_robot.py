@@ -58,7 +58,7 @@ def parameters(**changes: Any) -> list[Parameter]:
         "device": "cpu",
         "backend": "eager",  # is loaded sooner than a trace
         "stream_timeout": 3.0,
-        "max_blind_time": 0.6,
+        "plan_horizon": 0.6,
         "recovery_time": 0.2,
         "soft_start": 0.2,
         "max_tracking_error": 10.0,  # the small robot stays where it is

@@ -31,8 +31,8 @@ class EnsembleSettings:
 
     Attributes:
         mode: see EnsembleMode.
-        m: decay of the weights with the rank; 0 weighs all alike, larger trusts the oldest more.
-        newest_wins: bool (A,), joints that are never averaged (grippers: half-closed is no compromise).
+        temporal_ensemble_coeff: the weights are exp(-coeff * rank), oldest first; 0 weighs all chunks alike.
+        never_averaged: bool (A,), joints that are never averaged (grippers: half-closed is no compromise).
         disagreement: float64 (A,) spread [rad or m] beyond which nothing is averaged; inf: no gate.
         group: int (A,), joints of one number are coupled: one offending joint drops the old chunks for all.
         taper_ns: over so long before its end a chunk's weight falls, so that nothing leaps when it ends [ns].
@@ -40,18 +40,20 @@ class EnsembleSettings:
     """
 
     mode: EnsembleMode
-    m: float
-    newest_wins: NDArray[np.bool_]
+    temporal_ensemble_coeff: float
+    never_averaged: NDArray[np.bool_]
     disagreement: NDArray[np.float64]
     group: NDArray[np.int64]
     taper_ns: int = 0
     circular: NDArray[np.bool_] = field(default_factory=lambda: np.array(False))
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.m < np.inf:
-            raise ValueError(f"m must be finite and not negative, got {self.m}")
-        if not (self.newest_wins.shape == self.disagreement.shape == self.group.shape):
-            raise ValueError("newest_wins, disagreement and group must have one entry per joint")
+        if not 0.0 <= self.temporal_ensemble_coeff < np.inf:
+            raise ValueError(
+                f"temporal_ensemble_coeff must be finite and not negative, got {self.temporal_ensemble_coeff}"
+            )
+        if not (self.never_averaged.shape == self.disagreement.shape == self.group.shape):
+            raise ValueError("never_averaged, disagreement and group must have one entry per joint")
         if not (self.disagreement > 0.0).all():
             raise ValueError("disagreement thresholds must be positive")
         if self.taper_ns < 0:
@@ -143,8 +145,8 @@ class Ensembler:
             return newest.astype(np.float64)
         if self.settings.mode is EnsembleMode.NONE:
             return (rank == 0).astype(np.float64)
-        weights = np.exp(-self.settings.m * rank)  # (C, K, A)
-        return np.where(self.settings.newest_wins, newest, weights)
+        weights = np.exp(-self.settings.temporal_ensemble_coeff * rank)  # (C, K, A)
+        return np.where(self.settings.never_averaged, newest, weights)
 
     def _apply_disagreement_gate(self, times_ns: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Take the older chunks out of a group from the first knot where that group's predictions spread."""
@@ -153,7 +155,7 @@ class Ensembler:
         values, valid = self._valid(times_ns, values)  # (C, K, A) both
         highest = np.where(valid, values, -np.inf).max(axis=0)  # (K, A)
         lowest = np.where(valid, values, np.inf).min(axis=0)  # (K, A)
-        offends = (highest - lowest > self.settings.disagreement) & ~self.settings.newest_wins  # (K, A)
+        offends = (highest - lowest > self.settings.disagreement) & ~self.settings.never_averaged  # (K, A)
         for group in np.unique(self.settings.group):
             members = self.settings.group == group  # (A,)
             knots = np.flatnonzero(offends[:, members].any(axis=1))

@@ -22,7 +22,7 @@ def check_pacing(
     dt: float,
     fade_knots: int,
     replan_interval: float,
-    max_blind_time: float,
+    plan_horizon: float,
 ) -> None:
     """Refuse continuous motion where chunks would arrive expired, or a plan would end before the next comes.
 
@@ -32,7 +32,7 @@ def check_pacing(
         dt: spacing of the knots [s].
         fade_knots: knots over which a new chunk is faded in.
         replan_interval: shortest time between two inferences [s].
-        max_blind_time: how far a plan reaches beyond now [s].
+        plan_horizon: how far a plan reaches beyond now [s].
 
     Raises:
         DitPolicyError: with the figures and what would help.
@@ -48,11 +48,11 @@ def check_pacing(
         )
     interval = max(replan_interval, latency_p95)
     gap = interval + latency_p95 + FROZEN_INTERVALS * dt
-    if not gap <= max_blind_time:
+    if not gap <= plan_horizon:
         raise DitPolicyError(
             f"a plan would end before the next one comes: plans come every {interval:.3f} s with a latency "
             f"of {measured} and {FROZEN_INTERVALS} frozen intervals, {gap:.3f} s together, but "
-            f"max_blind_time is {max_blind_time:g} s. Use fewer denoising steps (inference_steps), a shorter "
-            f"replan_interval, or raise max_blind_time, knowing that the arms can move so long after this "
+            f"plan_horizon is {plan_horizon:g} s. Use fewer denoising steps (inference_steps), a shorter "
+            f"replan_interval, or raise plan_horizon, knowing that the arms can move so long after this "
             f"node has died."
         )

@@ -35,7 +35,7 @@ class MotionSettings:
 
     Attributes:
         ensemble: what is averaged.
-        max_blind_time: a plan reaches this far beyond now [s]: so long can the arm move after we die.
+        plan_horizon: a plan reaches this far beyond now [s]: so long can the arm move after we die.
         fade_knots: knots over which a new target is faded in.
         soft_start: time over which the first motion is blended in [s].
         max_tracking_error: (A,) where the measured pose lies further from the commanded one, HOLD starts
@@ -47,7 +47,7 @@ class MotionSettings:
     """
 
     ensemble: EnsembleSettings
-    max_blind_time: float
+    plan_horizon: float
     fade_knots: int
     soft_start: float
     max_tracking_error: Array
@@ -78,7 +78,7 @@ class Pipeline:
         """Prepare for one activation after the other.
 
         Raises:
-            ContractError: where ``max_blind_time`` is too short for a joint to brake within a plan.
+            ContractError: where ``plan_horizon`` is too short for a joint to brake within a plan.
         """
         self.joints, self.limits, self.settings = joints, limits, settings
         self.state = MotionState.WAITING
@@ -183,7 +183,7 @@ class Pipeline:
         splicer = self._started
         last = splicer.grid.at_or_before(self._chunk_end_ns)
         remaining_ns = splicer.plan.end_ns - now_ns
-        due = 0 < remaining_ns <= round(self.settings.max_blind_time * 0.5e9)
+        due = 0 < remaining_ns <= round(self.settings.plan_horizon * 0.5e9)
         reached = splicer.plan.end_ns >= int(splicer.grid.times_ns(last, last)[0])
         if not due or reached or last < splicer.first_free_knot(now_ns):
             return None
@@ -217,7 +217,7 @@ class Pipeline:
             task_fade = TaskFade(*self._former, int(times_ns[0]), self.settings.task_fade)
         if task_fade is not None:
             target = task_fade.apply(times_ns, target)
-        last = splicer.grid.at_or_before(now_ns + round(self.settings.max_blind_time * 1e9))
+        last = splicer.grid.at_or_before(now_ns + round(self.settings.plan_horizon * 1e9))
         candidate = splicer.splice(target, now_ns, last)
         check_plan(candidate.plan, self.limits, self.joints, now_ns)
         splicer.commit(candidate)
@@ -323,7 +323,7 @@ class Pipeline:
     def _require_room_to_brake(self) -> None:
         dt = self._period_ns * 1e-9
         # Now may lie just behind a knot, the frozen knots are kept, and the first free one follows them.
-        free = int(self.settings.max_blind_time / dt + 1e-9) - FROZEN_INTERVALS - 2
+        free = int(self.settings.plan_horizon / dt + 1e-9) - FROZEN_INTERVALS - 2
         braking = self.limits.velocity / self.limits.acceleration  # (A,) [s]
         short = np.flatnonzero(braking > free * dt + 1e-9)
         if len(short):
@@ -331,8 +331,8 @@ class Pipeline:
             needed = braking[slowest] + (FROZEN_INTERVALS + 2) * dt
             joint, limits = self.joints[slowest], self.limits
             raise ContractError(
-                f"max_blind_time is {self.settings.max_blind_time:g} s, but {joint} needs "
+                f"plan_horizon is {self.settings.plan_horizon:g} s, but {joint} needs "
                 f"{braking[slowest]:.3f} s to brake from its velocity limit {limits.velocity[slowest]:g} at "
-                f"its acceleration limit {limits.acceleration[slowest]:g}. Raise max_blind_time to "
+                f"its acceleration limit {limits.acceleration[slowest]:g}. Raise plan_horizon to "
                 f"{needed:.2f} s or more, or lower limits.{joint}.velocity."
             )

@@ -25,7 +25,7 @@ class Jump:
         return f"the clock was set {'back' if self.by_ns < 0 else 'ahead'} by {abs(self.by_ns) * 1e-9:.3f} s"
 
 
-class ClockWatch:
+class ClockJumpDetector:
     """Looks at both clocks again and again."""
 
     def __init__(self, simulated: bool) -> None:

@@ -15,7 +15,7 @@ from dit_policy_ros.core.contract import NANOSECONDS, Contract
 _MOVED = 0.05  # [rad] by at least one joint of an arm
 
 
-class PictureWatch:
+class FrozenImageDetector:
     """Compares fingerprints of successive pictures; thread-safe."""
 
     def __init__(self, contract: Contract, cameras: tuple[str, ...], frozen_after: float) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.encoders._fusion import ObservationMixer
+from dit_policy_ros.policy.encoders._fusion import FusionMLP
 from dit_policy_ros.policy.encoders._observation_tokens import ObservationTokens
 from dit_policy_ros.policy.encoders._vision import VisionConfig, VisionEncoder
 
@@ -56,7 +56,7 @@ class ObservationEncoder(nn.Module):
         self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + of_images
         self.mixer = None
         if config.observation_layers:
-            self.mixer = ObservationMixer(self.output_dim, config.hidden_dim, config.observation_layers)
+            self.mixer = FusionMLP(self.output_dim, config.hidden_dim, config.observation_layers)
             self.output_dim = config.n_obs_steps * config.state_dim + 2 * config.hidden_dim
         self.tokens = None
         if config.conditioning != "adaln":

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dit_policy_ros.policy.network import feed_forward
 
 
-class ObservationMixer(nn.Module):
+class FusionMLP(nn.Module):
     """Residual MLPs over the concatenated vector; states and instruction stand beside what they give."""
 
     def __init__(self, input_dim: int, hidden: int, layers: int) -> None:

@@ -35,8 +35,8 @@ from dit_policy_ros.policy.sampling import (
     Reuse,
     guide_velocity,
     guided,
+    inpaint,
     predictor,
-    put_back,
     warm_start,
 )
 
@@ -140,9 +140,9 @@ class Engine:
         objective, x, first, constrain = self.objective, noise, 0, None
         if self.reuse.warm_start:
             x, first = warm_start(objective, known, noise, self.reuse.warm_start)
-        if self.reuse.chunk_continuity:
+        if self.reuse.real_time_chunking:
             if isinstance(objective, DiffusionObjective):
-                constrain = put_back(objective, known, noise)
+                constrain = inpaint(objective, known, noise)
                 x = constrain(x, objective.times()[first])
             else:
                 predict = guide_velocity(predict, known)
@@ -176,7 +176,7 @@ class Engine:
         """The network, and what does a step's work in its place."""
         network, dtype, form = self.policy.noise_predictor, self.backend.dtype, self.backend.name
         needs_gradients = self.reuse.needs_gradients(self.policy.config)
-        reason = "for the gradients that chunk_continuity takes" if needs_gradients else ""
+        reason = "for the gradients that real_time_chunking takes" if needs_gradients else ""
         if self._schedule is not None:
             reason = "as block_cache calls its blocks one by one"
         if form not in FORMS or reason:
@@ -250,7 +250,7 @@ def check_cachable(
         raise CheckpointError("block_cache: expected integration_method 'euler', got 'rk4'")
     if reuse.needs_gradients(config):
         raise CheckpointError(
-            "block_cache: with flow matching chunk_continuity differentiates every step, which blocks of "
+            "block_cache: with flow matching real_time_chunking differentiates every step, which blocks of "
             "earlier steps cannot stand in for; switch one of them off"
         )
     return denoiser

@@ -8,7 +8,7 @@ from dit_policy_ros.policy.sampling._diffusion import DiffusionObjective
 from dit_policy_ros.policy.sampling._flow_matching import FlowMatchingObjective
 from dit_policy_ros.policy.sampling._guidance import NO_GUIDANCE, check_guidance_scale, guided
 from dit_policy_ros.policy.sampling._loss import DEVIATIONS
-from dit_policy_ros.policy.sampling._real_time_chunking import KnownActions, guide_velocity, put_back
+from dit_policy_ros.policy.sampling._real_time_chunking import KnownActions, guide_velocity, inpaint
 from dit_policy_ros.policy.sampling._reuse import Reuse, known_actions
 from dit_policy_ros.policy.sampling._sampler import Predict, predictor, time_tensor
 from dit_policy_ros.policy.sampling._warm_start import warm_start
@@ -24,9 +24,9 @@ __all__ = [
     "check_guidance_scale",
     "guide_velocity",
     "guided",
+    "inpaint",
     "known_actions",
     "predictor",
-    "put_back",
     "time_tensor",
     "warm_start",
 ]

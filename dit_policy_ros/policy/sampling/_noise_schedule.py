@@ -25,9 +25,9 @@ def laplace_survival(s: float) -> float:
     return math.sqrt(math.exp(log_snr) / (1 + math.exp(log_snr)))
 
 
-def betas_from_survival(survival: Callable[[float], float], steps: int) -> Tensor:
-    """Betas (steps,) whose cumulative product of 1 - beta follows ``survival``, each at most 0.999."""
-    levels = [survival(i / steps) for i in range(steps + 1)]
+def betas_from_survival(alpha_bar: Callable[[float], float], steps: int) -> Tensor:
+    """Betas (steps,) whose cumulative product of 1 - beta follows ``alpha_bar``, each at most 0.999."""
+    levels = [alpha_bar(i / steps) for i in range(steps + 1)]
     betas = [min(1 - after / before, MAX_BETA) for before, after in pairwise(levels)]
     return torch.tensor(betas, dtype=torch.float32)
 

@@ -77,7 +77,7 @@ def guidance_weight(t: float) -> float:
     return min(MAX_GUIDANCE, (t**2 + (1 - t) ** 2) / spread) if spread > 0 else MAX_GUIDANCE
 
 
-def put_back(objective: DiffusionObjective, known: KnownActions, noise: Tensor) -> Constrain:
+def inpaint(objective: DiffusionObjective, known: KnownActions, noise: Tensor) -> Constrain:
     """Replaces rows of actions that have arrived at a step by what is known of them.
 
     Args:

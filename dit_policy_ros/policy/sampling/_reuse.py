@@ -19,20 +19,20 @@ class Reuse:
 
     Attributes:
         warm_start: steps to take from the previous sample instead of all of them from noise; 0 is off.
-        chunk_continuity: agree with what is being executed.
+        real_time_chunking: agree with what is being executed.
     """
 
     warm_start: int = 0
-    chunk_continuity: bool = False
+    real_time_chunking: bool = False
 
     @property
     def is_on(self) -> bool:
         """Whether the known actions matter."""
-        return self.warm_start > 0 or self.chunk_continuity
+        return self.warm_start > 0 or self.real_time_chunking
 
     def needs_gradients(self, config: PolicyConfig) -> bool:
         """Whether sampling differentiates the network."""
-        return self.chunk_continuity and config.objective == "flow_matching"
+        return self.real_time_chunking and config.objective == "flow_matching"
 
     def check(self, config: PolicyConfig) -> None:
         """Raise CheckpointError for what makes no sense with the options of a checkpoint."""
@@ -41,9 +41,9 @@ class Reuse:
             raise CheckpointError(
                 f"load_policy: warm_start: expected 0 (off) to the number of steps ({most}), got {steps!r}"
             )
-        if not isinstance(self.chunk_continuity, bool):
+        if not isinstance(self.real_time_chunking, bool):
             raise CheckpointError(
-                f"load_policy: chunk_continuity: expected true or false, got {self.chunk_continuity!r}"
+                f"load_policy: real_time_chunking: expected true or false, got {self.real_time_chunking!r}"
             )
 
 

@@ -20,7 +20,7 @@ from dit_policy_ros.ros.common._parameters import (
     read_parameters,
     read_settings,
 )
-from dit_policy_ros.ros.common._priority import let_others_go_first, take_short_turns
+from dit_policy_ros.ros.common._priority import lower_thread_priority, set_gil_switch_interval
 from dit_policy_ros.ros.common._sensor_streams import SensorStreams
 from dit_policy_ros.ros.common._timers import steady_timer
 from dit_policy_ros.ros.common._transport import profile_environment
@@ -37,15 +37,15 @@ __all__ = [
     "configuration_source",
     "declare_parameters",
     "image_to_rgb",
-    "let_others_go_first",
     "listen_to_commands",
+    "lower_thread_priority",
     "print_help_if_asked",
     "profile_environment",
     "read_parameters",
     "read_settings",
     "run_node",
+    "set_gil_switch_interval",
     "stamp_ns",
     "steady_timer",
-    "take_short_turns",
     "to_stamp",
 ]

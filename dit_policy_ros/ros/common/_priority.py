@@ -13,12 +13,12 @@ _TURN = 0.0005
 _NICENESS = 5
 
 
-def take_short_turns() -> None:
+def set_gil_switch_interval() -> None:
     """Have the threads of this process take short turns at the interpreter."""
     sys.setswitchinterval(_TURN)
 
 
-def let_others_go_first() -> None:
+def lower_thread_priority() -> None:
     """Lower the priority of the calling thread, which needs no privilege."""
     thread = threading.get_native_id()
     niceness = os.getpriority(os.PRIO_PROCESS, thread)

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.core.sensing import ObservationBuilder, PictureWatch, StreamBuffer
+from dit_policy_ros.core.sensing import FrozenImageDetector, ObservationBuilder, StreamBuffer
 from dit_policy_ros.ros.common import qos
 from dit_policy_ros.ros.common._convert import JointStateConverter, stamp_ns
 from dit_policy_ros.ros.common._event_log import EventLog, Severity
@@ -57,7 +57,7 @@ class SensorStreams:
         self._events = events or EventLog(node.get_logger(), time.monotonic_ns)
         self._fingerprint = frozen_after > 0.0
         self.observations = ObservationBuilder(contract, n_obs_steps, cameras, margin)
-        self._pictures = PictureWatch(contract, tuple(self.observations.images), frozen_after)
+        self._pictures = FrozenImageDetector(contract, tuple(self.observations.images), frozen_after)
         self._subscriptions: list[Any] = []
         self._taking = threading.Lock()
         for stream in self.observations.images.values():

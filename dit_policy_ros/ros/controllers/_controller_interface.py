@@ -17,7 +17,7 @@ from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
 from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
 
 
-class Outputs:
+class ControllerInterface:
     """Trajectories go out as one message per controller and plan, gripper goals as the plan proceeds."""
 
     def __init__(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dit_policy_ros.core.motion import MotionState
 from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
-from dit_policy_ros.ros.controllers import Outputs
-from dit_policy_ros.ros.policy._motion_gate import Motion
+from dit_policy_ros.ros.controllers import ControllerInterface
+from dit_policy_ros.ros.policy._motion_gate import MotionGate
 
 STANDSTILL = 1.0  # [s] so long may simulated time stand still before the arms' standing is called a hold
 
@@ -21,10 +21,10 @@ class ControlWatch:
 
     def __init__(
         self,
-        motion: Motion,
+        motion: MotionGate,
         streams: ObservationBuilder,
         stream_trouble: Callable[[int], dict[str, str]],
-        outputs: Outputs,
+        outputs: ControllerInterface,
         now_ns: Callable[[], int],
         steady_ns: Callable[[], int],
         period: float,

@@ -18,7 +18,7 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import Health
 
 LOW_RATE = 0.9  # share of the contract's rate below which a stream is slow
-NARROW = 0.8  # share of max_blind_time beyond which plans nearly end before the next one comes
+NARROW = 0.8  # share of plan_horizon beyond which plans nearly end before the next one comes
 LATE_TICKS = 2.0  # control periods
 OFTEN = 0.5  # share of the plans of the last second
 
@@ -86,7 +86,7 @@ class PolicyHealth:
         """Prepare.
 
         Args:
-            settings: the parameters control_rate, max_blind_time, replan_interval, idle_time.
+            settings: the parameters control_rate, plan_horizon, replan_interval, idle_time.
             dt: spacing of the knots [s].
             known: instructions that the checkpoint was trained on.
         """
@@ -122,7 +122,7 @@ class PolicyHealth:
         health.warn_if(
             disagreed > OFTEN * max(plans, 1),
             f"chunks disagreed {disagreed} times in {plans} plans: the policy cannot decide. Try "
-            "ensemble.mode newest, or more inference_steps",
+            "ensemble.mode newest, or more num_inference_steps",
         )
         if status.state == PolicyStatus.HOLD:
             recoverable = status.hold_recoverable and not status.e_stop
@@ -132,7 +132,7 @@ class PolicyHealth:
 
     def _inference(self, prefix: str, status: PolicyStatus) -> DiagnosticStatus:
         health = Health(f"{prefix}: inference", self._hardware)
-        blind, latency = self._settings["max_blind_time"], status.inference_latency_p95
+        blind, latency = self._settings["plan_horizon"], status.inference_latency_p95
         gap = max(self._settings["replan_interval"], latency) + latency + FROZEN_INTERVALS * self._dt
         health.figure("device", status.device)
         health.figure("latency_p50", status.inference_latency_p50, "s")
@@ -145,8 +145,8 @@ class PolicyHealth:
         health.figure("expired_chunks", status.expired_chunks, limit=f"{expired} in the last second")
         health.warn_if(
             gap > NARROW * blind,
-            f"a new plan may take {gap:.2f} s (p95) and max_blind_time is {blind:g} s: holds for starvation "
-            "are near. Use fewer inference_steps, a faster device, or a shorter replan_interval",
+            f"a new plan may take {gap:.2f} s (p95) and plan_horizon is {blind:g} s: holds for starvation "
+            "are near. Use fewer num_inference_steps, a faster device, or a shorter replan_interval",
         )
         health.warn_if(expired > 0, f"{expired} chunks came too late to be used in the last second")
         return health.status("keeps up")

@@ -34,13 +34,13 @@ INFERENCE_PARAMETERS = (
     ),
     _parameter("dtype", str, "float32", "number format; the others need the hardware for it", choices=DTYPES),
     _parameter(
-        "inference_steps", int, 0, "denoising or integration steps; 0: the checkpoint's", low=0, high=1000
+        "num_inference_steps", int, 0, "denoising or integration steps; 0: the checkpoint's", low=0, high=1000
     ),
     _parameter(
         "max_latency",
         float,
         0.0,
-        "take as many steps, up to inference_steps, as fit into this (p95, measured); 0: all",
+        "take as many steps, up to num_inference_steps, as fit into this (p95, measured); 0: all",
         unit="s",
         low=0.0,
         high=10.0,
@@ -56,7 +56,7 @@ INFERENCE_PARAMETERS = (
         low=0,
         high=1000,
     ),
-    _parameter("chunk_continuity", bool, False, "sample each chunk to agree with what is being executed"),
+    _parameter("real_time_chunking", bool, False, "sample each chunk to agree with what is being executed"),
     _parameter(
         "block_cache", bool, False, "compute some blocks less often, as `dit_policy block_cache` found out"
     ),
@@ -79,7 +79,7 @@ def policy_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         ParameterError: an option that needs a motion under way, with arms that stop for each observation.
     """
     if settings["pacing"] == Pacing.STOP_AND_GO:
-        for name in ("warm_start", "chunk_continuity"):
+        for name in ("warm_start", "real_time_chunking"):
             if settings[name]:
                 raise ParameterError(
                     f"{name} is {settings[name]}, but with pacing {Pacing.STOP_AND_GO.value} nothing is "
@@ -92,10 +92,10 @@ def policy_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "dtype",
         "guidance_scale",
         "warm_start",
-        "chunk_continuity",
+        "real_time_chunking",
         "block_cache",
     )
     options: dict[str, Any] = {name: settings[name] for name in names}
-    if settings["inference_steps"]:
-        options["sampling_steps"] = settings["inference_steps"]
+    if settings["num_inference_steps"]:
+        options["sampling_steps"] = settings["num_inference_steps"]
     return options

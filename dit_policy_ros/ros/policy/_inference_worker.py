@@ -19,9 +19,9 @@ from dit_policy_ros.core.motion import FROZEN_INTERVALS, Chunk, Continuation, Mo
 from dit_policy_ros.core.policy import Policy
 from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
-from dit_policy_ros.ros.common import let_others_go_first
+from dit_policy_ros.ros.common import lower_thread_priority
 from dit_policy_ros.ros.policy._frame_decoder import FrameDecoder
-from dit_policy_ros.ros.policy._motion_gate import Motion
+from dit_policy_ros.ros.policy._motion_gate import MotionGate
 
 # Without a new frame the worker looks this often whether it is due or wanted no more [s].
 _POLL = 0.02
@@ -47,7 +47,7 @@ class InferenceWorker:
         self,
         policy: Policy,
         streams: ObservationBuilder,
-        motion: Motion,
+        motion: MotionGate,
         task: Callable[[], str],
         now_ns: Callable[[], int],
         period_ns: int,
@@ -105,7 +105,7 @@ class InferenceWorker:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
-        let_others_go_first()
+        lower_thread_priority()
         observed_ns, encoded_ns, began_ns = -1, -1, -self._interval_ns
         while not self._ended.is_set():
             self._wanted.wait(_POLL)

@@ -16,20 +16,20 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.motion import Chunk, MotionState, Pipeline, Plan, check_plan
-from dit_policy_ros.core.sensing import ClockWatch, Jump
-from dit_policy_ros.ros.controllers import Outputs
+from dit_policy_ros.core.sensing import ClockJumpDetector, Jump
+from dit_policy_ros.ros.controllers import ControllerInterface
 
 Pose = NDArray[np.float64]
 
 
-class Motion:
+class MotionGate:
     """Owns the pipeline and the way to the controllers while the node is configured."""
 
     def __init__(
         self,
         pipeline: Pipeline,
         contract: Contract,
-        outputs: Outputs,
+        outputs: ControllerInterface,
         now_ns: Callable[[], int],
         steady_ns: Callable[[], int],
         simulated_time: bool,
@@ -50,7 +50,7 @@ class Motion:
         self._contract, self._outputs = contract, outputs
         self._now_ns, self._steady_ns = now_ns, steady_ns
         self._measured, self._logger = measured, logger
-        self._clocks = ClockWatch(simulated_time)
+        self._clocks = ClockJumpDetector(simulated_time)
         self._first_reason = ""
         self._lock = threading.RLock()
         self._epoch = 0

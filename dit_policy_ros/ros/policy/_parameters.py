@@ -54,7 +54,7 @@ POLICY_PARAMETERS = (
         read_only=False,
     ),
     _parameter(
-        "max_blind_time", float, 0.5, "how long arms move after this node died", unit="s", low=0.1, high=5.0
+        "plan_horizon", float, 0.5, "how long arms move after this node died", unit="s", low=0.1, high=5.0
     ),
     _parameter(
         "soft_start", float, 1.0, "the first motion is blended in over this", unit="s", low=0.0, high=10.0
@@ -109,7 +109,12 @@ POLICY_PARAMETERS = (
     ),
     _parameter("ensemble.mode", str, "act", "how live chunks become one motion", choices=_MODES),
     _parameter(
-        "ensemble.m", float, 0.01, "act: decay of the weights, oldest first; 0: equal", low=0.0, high=100.0
+        "ensemble.temporal_ensemble_coeff",
+        float,
+        0.01,
+        "act: decay of the weights, oldest first; 0: equal",
+        low=0.0,
+        high=100.0,
     ),
     _parameter(
         "ensemble.disagreement",
@@ -128,7 +133,7 @@ POLICY_PARAMETERS = (
         choices=_COUPLINGS,
     ),
     _parameter(
-        "ensemble.newest_wins",
+        "ensemble.never_averaged",
         tuple,
         ("grippers",),
         "act: joints that are never averaged: their names, 'grippers' for all of those, or 'none'",
@@ -190,7 +195,7 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
     """How chunks become motion, from the parameters. Grippers are exempt from the disagreement gate.
 
     Raises:
-        ParameterError: ensemble.newest_wins names a joint that the contract does not have.
+        ParameterError: ensemble.never_averaged names a joint that the contract does not have.
     """
     gripper = contract.gripper_mask  # (A,)
     # In shadow mode the arms follow somebody else.
@@ -198,14 +203,14 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
     return MotionSettings(
         ensemble=EnsembleSettings(
             mode=EnsembleMode(settings["ensemble.mode"]),
-            m=settings["ensemble.m"],
-            newest_wins=_newest_wins(settings["ensemble.newest_wins"], contract),
+            temporal_ensemble_coeff=settings["ensemble.temporal_ensemble_coeff"],
+            never_averaged=_never_averaged(settings["ensemble.never_averaged"], contract),
             disagreement=np.where(gripper, np.inf, settings["ensemble.disagreement"]),  # (A,)
             group=_groups(settings["ensemble.coupling"], contract),
             taper_ns=round(settings["ensemble.taper"] * 1e9),
             circular=contract.limits.continuous,
         ),
-        max_blind_time=settings["max_blind_time"],
+        plan_horizon=settings["plan_horizon"],
         fade_knots=settings["fade_knots"],
         soft_start=settings["soft_start"],
         pacing=Pacing(settings["pacing"]),
@@ -215,7 +220,7 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
     )
 
 
-def _newest_wins(names: Sequence[str], contract: Contract) -> np.ndarray:
+def _never_averaged(names: Sequence[str], contract: Contract) -> np.ndarray:
     """The joints that are never averaged, (A,) bool."""
     problems = Problems("the parameters")
     mask = np.zeros(contract.action_dim, dtype=bool)  # (A,)
@@ -225,7 +230,7 @@ def _newest_wins(names: Sequence[str], contract: Contract) -> np.ndarray:
         elif name in contract.joints:
             mask[contract.joints.index(name)] = True
         elif name != "none":
-            problems.add_unknown("ensemble.newest_wins", name, ("grippers", "none", *contract.joints))
+            problems.add_unknown("ensemble.never_averaged", name, ("grippers", "none", *contract.joints))
     problems.raise_if_any(ParameterError, "The parameters are not valid")
     return mask
 

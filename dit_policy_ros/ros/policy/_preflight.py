@@ -9,7 +9,7 @@ from rclpy.node import Node
 
 from dit_policy_ros.core.contract import Contract, controller_findings
 from dit_policy_ros.core.sensing import ObservationBuilder
-from dit_policy_ros.ros.controllers import Outputs
+from dit_policy_ros.ros.controllers import ControllerInterface
 
 _POLL = 0.02  # [s]
 # How far outside its limits a joint may stand: sag and calibration, not a wrong contract [rad or m].
@@ -23,7 +23,7 @@ def activation_problems(
     node: Node,
     streams: ObservationBuilder,
     contract: Contract,
-    outputs: Outputs,
+    outputs: ControllerInterface,
     now_ns: Callable[[], int],
     timeout: float,
     give_up: threading.Event,
@@ -53,7 +53,9 @@ def activation_problems(
     ]
 
 
-def _missing(streams: ObservationBuilder, outputs: Outputs, now_ns: Callable[[], int]) -> list[str]:
+def _missing(
+    streams: ObservationBuilder, outputs: ControllerInterface, now_ns: Callable[[], int]
+) -> list[str]:
     return [
         *streams.stale(now_ns()).values(),
         *(
@@ -90,7 +92,7 @@ def _pose_problems(streams: ObservationBuilder, contract: Contract) -> list[str]
     ]
 
 
-def _other_commanders(node: Node, outputs: Outputs) -> list[str]:
+def _other_commanders(node: Node, outputs: ControllerInterface) -> list[str]:
     problems = []
     for name, topic in outputs.topics().items():
         others = [
@@ -106,7 +108,7 @@ def _other_commanders(node: Node, outputs: Outputs) -> list[str]:
     return problems
 
 
-def _controller_problems(node: Node, contract: Contract, outputs: Outputs) -> list[str]:
+def _controller_problems(node: Node, contract: Contract, outputs: ControllerInterface) -> list[str]:
     read = outputs.parameters.read(_ANSWER_WITHIN)
     simulated = node.get_parameter("use_sim_time").value
     problems: list[str] = []

@@ -28,7 +28,7 @@ from dit_policy_ros.ros.policy._control_watch import ControlWatch
 from dit_policy_ros.ros.policy._diagnostics import PolicyHealth, StreamHealth
 from dit_policy_ros.ros.policy._incident_writer import IncidentWriter, default_directory
 from dit_policy_ros.ros.policy._inference_worker import InferenceFigures
-from dit_policy_ros.ros.policy._motion_gate import Motion
+from dit_policy_ros.ros.policy._motion_gate import MotionGate
 from dit_policy_ros.ros.policy._parameters import idle_motion
 from dit_policy_ros.ros.policy._shadow import Shadow
 from dit_policy_ros.ros.policy._status import policy_status
@@ -44,7 +44,7 @@ class _Configured:
     contract: Contract
     settings: dict[str, Any]
     policy: Policy
-    motion: Motion
+    motion: MotionGate
     writer: IncidentWriter
     shadow: Shadow | None
     idle: IdleWatch
@@ -90,7 +90,7 @@ class PolicyReporter:
         settings: dict[str, Any],
         policy: Policy,
         sensors: SensorStreams,
-        motion: Motion,
+        motion: MotionGate,
         ring: IncidentRing,
     ) -> None:
         """The node was configured."""

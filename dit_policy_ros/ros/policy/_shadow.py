@@ -13,13 +13,13 @@ from dit_policy_ros.core.contract import Contract, ControllerType
 from dit_policy_ros.core.recording import CommandedActions
 from dit_policy_ros.core.statistics import RecentValues
 from dit_policy_ros.ros.common import SensorStreams, listen_to_commands, qos, to_stamp
-from dit_policy_ros.ros.controllers import Outputs
+from dit_policy_ros.ros.controllers import ControllerInterface
 
 _HISTORY = 5.0  # [s] of the operator's commands
 _RECENT = 500  # comparisons that the RMS is over
 
 
-class ShadowOutputs(Outputs):
+class ShadowControllerInterface(ControllerInterface):
     """Takes plans as the controllers would, whatever their type, and publishes them where none listens."""
 
     def __init__(self, node: LifecycleNode, contract: Contract) -> None:

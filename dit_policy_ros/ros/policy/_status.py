@@ -9,7 +9,7 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import to_stamp
 from dit_policy_ros.ros.policy._control_watch import ControlWatch
 from dit_policy_ros.ros.policy._inference_worker import InferenceFigures
-from dit_policy_ros.ros.policy._motion_gate import Motion
+from dit_policy_ros.ros.policy._motion_gate import MotionGate
 
 _ACTIVE = {
     MotionState.WAITING: PolicyStatus.WAITING,
@@ -31,7 +31,7 @@ def policy_status(
     task: str,
     e_stop: bool,
     policy: Policy | None,
-    motion: Motion | None,
+    motion: MotionGate | None,
     figures: InferenceFigures | None,
     watch: ControlWatch | None,
 ) -> PolicyStatus:

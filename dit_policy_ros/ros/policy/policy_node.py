@@ -30,18 +30,18 @@ from dit_policy_ros.ros.common import (
     qos,
     read_parameters,
     run_node,
+    set_gil_switch_interval,
     steady_timer,
-    take_short_turns,
 )
-from dit_policy_ros.ros.controllers import Outputs, chunk_message
+from dit_policy_ros.ros.controllers import ControllerInterface, chunk_message
 from dit_policy_ros.ros.policy._control_watch import ControlWatch
 from dit_policy_ros.ros.policy._inference_parameters import policy_options
 from dit_policy_ros.ros.policy._inference_worker import InferenceWorker
-from dit_policy_ros.ros.policy._motion_gate import Motion
+from dit_policy_ros.ros.policy._motion_gate import MotionGate
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS, motion_settings
 from dit_policy_ros.ros.policy._preflight import activation_problems
 from dit_policy_ros.ros.policy._reporter import PolicyReporter
-from dit_policy_ros.ros.policy._shadow import ShadowOutputs
+from dit_policy_ros.ros.policy._shadow import ShadowControllerInterface
 from dit_policy_ros.srv import SetTask
 
 _PURPOSE = (
@@ -61,8 +61,8 @@ class Configured:
     settings: dict[str, Any]
     policy: Policy
     sensors: SensorStreams
-    motion: Motion
-    outputs: Outputs
+    motion: MotionGate
+    outputs: ControllerInterface
     chunk_publisher: LifecyclePublisher
     control_timer: Any  # cancelled while inactive: destroying one that is due makes rclpy complain
     ring: IncidentRing
@@ -111,9 +111,9 @@ class PolicyNode(GuardedLifecycleNode):
             check_task(settings["task"], policy.known_tasks)
             self._task = settings["task"]
         outputs = (
-            ShadowOutputs(self, contract)
+            ShadowControllerInterface(self, contract)
             if settings["dry_run"]
-            else Outputs(self, contract, self._on_goal_rejected)
+            else ControllerInterface(self, contract, self._on_goal_rejected)
         )
         sensors = SensorStreams(
             self,
@@ -125,7 +125,7 @@ class PolicyNode(GuardedLifecycleNode):
             events=self._reporter.events,
             joints_when_read=True,
         )
-        motion = Motion(
+        motion = MotionGate(
             pipeline,
             contract,
             outputs,
@@ -333,7 +333,7 @@ class PolicyNode(GuardedLifecycleNode):
                 contract.dt,
                 settings["fade_knots"],
                 settings["replan_interval"],
-                settings["max_blind_time"],
+                settings["plan_horizon"],
             )
         self.get_logger().info(
             f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: "
@@ -357,7 +357,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
     if print_help_if_asked("policy_node", _PURPOSE, POLICY_PARAMETERS, args):
         return 0
-    take_short_turns()
+    set_gil_switch_interval()
     return run_node(PolicyNode, args)
 
 

@@ -4,7 +4,7 @@
 Which frames are learned from, how they are augmented, and how they are normalised.
 """
 
-from dit_policy_ros.training.batches._batches import BatchMaker, Cut
+from dit_policy_ros.training.batches._batches import BatchMaker, RawBatch
 from dit_policy_ros.training.batches._sampling import FrameSampler, held_out, trainable, unflagged
 
-__all__ = ["BatchMaker", "Cut", "FrameSampler", "held_out", "trainable", "unflagged"]
+__all__ = ["BatchMaker", "FrameSampler", "RawBatch", "held_out", "trainable", "unflagged"]

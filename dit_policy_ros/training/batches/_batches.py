@@ -26,7 +26,7 @@ from dit_policy_ros.policy.processing import (
     reference,
 )
 from dit_policy_ros.training.batches._augmentation import Augmentation
-from dit_policy_ros.training.batches._idle_frames import worth_learning
+from dit_policy_ros.training.batches._idle_frames import non_idle_mask
 
 _PART = 4096  # frames whose chunks are made at once
 _ENCODED = 32  # images of a camera that are encoded at once
@@ -43,7 +43,7 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class RawBatch:
     """What one batch reads of the data, not yet scaled: cheap to make and to move to a GPU."""
 
     state: Tensor  # (B, S, D) normalised
@@ -53,10 +53,10 @@ class Cut:
     images: Tensor | None  # uint8 (B, I, N, h, w, 3)
     features: Tensor | None  # (B, I, N * F)
 
-    def to(self, device: torch.device) -> "Cut":
+    def to(self, device: torch.device) -> "RawBatch":
         """The same on another device."""
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Cut(**{n: t if t is None else t.to(device, non_blocking=True) for n, t in parts.items()})
+        return RawBatch(**{n: t if t is None else t.to(device, non_blocking=True) for n, t in parts.items()})
 
 
 class BatchMaker:
@@ -91,7 +91,7 @@ class BatchMaker:
         _check(data, config)
         self.data, self.config = data, config
         self._first, self._last = data.episode_bounds()
-        self.kept = worth_learning(data, drop_idle)  # bool (M,)
+        self.kept = non_idle_mask(data, drop_idle)  # bool (M,)
         self._frames = np.flatnonzero(self.kept)  # (K,) what is commanded, in order
         self._places = np.maximum(
             np.cumsum(self.kept) - 1, 0
@@ -163,7 +163,7 @@ class BatchMaker:
         outside = (places < begin) | (places > end)
         return Windows(np.clip(observed, first, last), self._frames[np.clip(places, begin, end)], outside)
 
-    def cut(self, frames: NDArray[np.int64], features: Tensor | None = None) -> Cut:
+    def cut(self, frames: NDArray[np.int64], features: Tensor | None = None) -> RawBatch:
         """Read what one batch needs.
 
         Args:
@@ -173,7 +173,7 @@ class BatchMaker:
         windows = self.windows(frames)
         observed, commanded = torch.from_numpy(windows.observed), torch.from_numpy(windows.commanded)
         seen = windows.observed[:, -self.config.read_image_steps :]  # (B, I)
-        return Cut(
+        return RawBatch(
             state=self._state[observed],
             action=self.scales[ACTION_KEY].normalize(self._counted(commanded, frames)),
             is_pad=torch.from_numpy(windows.is_pad),
@@ -182,7 +182,7 @@ class BatchMaker:
             features=None if features is None else features[torch.from_numpy(seen)],
         )
 
-    def finish(self, cut: Cut, training: bool = False) -> Batch:
+    def finish(self, cut: RawBatch, training: bool = False) -> Batch:
         """Scale a batch where it is; in training also augment it and drop instructions.
 
         Draws from torch's global generators what is random.

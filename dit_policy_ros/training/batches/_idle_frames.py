@@ -16,7 +16,7 @@ from dit_policy_ros.data.dataset import Demonstrations
 _FAST = 0.99  # quantile of a joint's speeds that its own are compared with
 
 
-def worth_learning(data: Demonstrations, share: float) -> NDArray[np.bool_]:
+def non_idle_mask(data: Demonstrations, share: float) -> NDArray[np.bool_]:
     """Which frames (M,) are no pause.
 
     In a pause every joint is commanded to move more slowly than ``share`` of its own fast speed. An episode's

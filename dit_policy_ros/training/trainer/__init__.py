@@ -7,7 +7,7 @@ Runs on one device, or on several by `accelerate launch`.
 from dit_policy_ros.training.trainer._optimization import make_schedule
 from dit_policy_ros.training.trainer._run import Run
 from dit_policy_ros.training.trainer._run_folder import CONFIG_FILE, RunFolder, read_config
-from dit_policy_ros.training.trainer._trainer import Trainer, looks_once, make_accelerator
+from dit_policy_ros.training.trainer._trainer import Trainer, can_cache_features, make_accelerator
 from dit_policy_ros.training.trainer._validation import Scores
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "RunFolder",
     "Scores",
     "Trainer",
-    "looks_once",
+    "can_cache_features",
     "make_accelerator",
     "make_schedule",
     "read_config",

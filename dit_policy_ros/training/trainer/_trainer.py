@@ -23,7 +23,7 @@ from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.sampling import DEVIATIONS
-from dit_policy_ros.training.batches import BatchMaker, Cut, FrameSampler, held_out, trainable, unflagged
+from dit_policy_ros.training.batches import BatchMaker, FrameSampler, RawBatch, held_out, trainable, unflagged
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.trainer._optimization import AveragedWeights, make_optimizer, make_schedule
@@ -60,7 +60,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return result
 
 
-def looks_once(config: TrainConfig, policy: PolicyConfig) -> bool:
+def can_cache_features(config: TrainConfig, policy: PolicyConfig) -> bool:
     """Whether features stand in for images: a frozen encoder makes the same of them at each look."""
     varies = config.augmentation > 0 or (policy.crop_shape is not None and policy.image_crop_is_random)
     every_patch = policy.conditioning != "adaln" and policy.image_tokens == "all"
@@ -115,7 +115,7 @@ class Trainer:
         self._sampler()  # reports now what it could not draw later
         self._is_vision_frozen = config.vision_lr_multiplier == 0 and bool(policy.config.image_features)
         self.features: Tensor | None = None  # (M, N * F) of the frozen vision encoder
-        if looks_once(config, policy.config):
+        if can_cache_features(config, policy.config):
             self.features = batches.all_features(policy, self._seen(), report_encoded)
 
     @property
@@ -209,22 +209,22 @@ class Trainer:
             processes=self.accelerator.num_processes,
         )
 
-    def _cuts(self) -> Iterator[tuple[NDArray[np.int64], Cut]]:
+    def _cuts(self) -> Iterator[tuple[NDArray[np.int64], RawBatch]]:
         """Batches from the present step on, each read while the one before is trained on."""
         sampler = self._sampler()
         sampler.skip(self.step)
 
-        def read() -> tuple[NDArray[np.int64], Cut]:
+        def read() -> tuple[NDArray[np.int64], RawBatch]:
             frames = next(sampler)
             return frames, self.batches.cut(frames, self.features)
 
         with ThreadPoolExecutor(1) as pool:
-            ahead: Future[tuple[NDArray[np.int64], Cut]] = pool.submit(read)
+            ahead: Future[tuple[NDArray[np.int64], RawBatch]] = pool.submit(read)
             while True:
                 now, ahead = ahead.result(), pool.submit(read)
                 yield now
 
-    def _advance(self, frames: NDArray[np.int64], cut: Cut) -> Progress:
+    def _advance(self, frames: NDArray[np.int64], cut: RawBatch) -> Progress:
         """One optimiser step on the examples at ``frames`` (B,)."""
         batch = self.batches.finish(cut.to(self.accelerator.device), training=True)
         with self._attention():

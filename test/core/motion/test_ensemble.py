@@ -43,7 +43,7 @@ def reference(chunks: list[Chunk], time_ns: int, joint: int, m: float) -> float:
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 6), m=st.floats(0.0, 2.0))
 def test_act_equals_the_slow_reference(seed, count, m):
     chunks = random_chunks(seed, count)
-    ensembler = Ensembler(ensemble_settings(m=m))
+    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=m))
     for chunk in chunks:
         ensembler.add(chunk)
     times_ns = T0_NS + np.arange(-2, 16) * (PERIOD_NS * 3 // 4)
@@ -60,7 +60,7 @@ def test_the_order_of_arrival_does_not_matter_and_the_blend_is_convex(seed, mode
     times_ns = T0_NS + np.arange(12) * PERIOD_NS
     blends = []
     for order in (chunks, shuffled):
-        ensembler = Ensembler(ensemble_settings(mode=mode, m=0.1))
+        ensembler = Ensembler(ensemble_settings(mode=mode, temporal_ensemble_coeff=0.1))
         for chunk in order:
             ensembler.add(chunk)
         blends.append(ensembler.blend(times_ns))
@@ -85,7 +85,7 @@ def tapered(chunk: Chunk, time_ns: int, taper: float) -> float:
 )
 def test_tapered_weights_equal_the_slow_reference(seed, count, taper, m):
     chunks = random_chunks(seed, count)
-    ensembler = Ensembler(ensemble_settings(m=m, taper_ns=round(taper * 1e9)))
+    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=m, taper_ns=round(taper * 1e9)))
     for chunk in chunks:
         ensembler.add(chunk)
     times_ns = T0_NS + np.arange(14) * (PERIOD_NS * 3 // 4)
@@ -100,7 +100,7 @@ def test_tapered_weights_equal_the_slow_reference(seed, count, taper, m):
 
 def test_a_chunk_that_ends_leaves_without_a_leap_if_its_end_is_tapered():
     def leap(taper_ns: int) -> float:
-        ensembler = Ensembler(ensemble_settings(m=0.0, taper_ns=taper_ns))
+        ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=0.0, taper_ns=taper_ns))
         ensembler.add(constant(0.0, steps=10))
         ensembler.add(constant(1.0, T0_NS + 1, steps=30))
         times_ns = T0_NS + np.arange(2, 20) * PERIOD_NS
@@ -114,7 +114,7 @@ def test_a_chunk_that_ends_leaves_without_a_leap_if_its_end_is_tapered():
 @given(taper=st.floats(0.0, 2.0), shifts=st.integers(1, 6))
 def test_identical_chunks_are_reproduced_whatever_the_taper(taper, shifts):
     actions = np.random.default_rng(0).normal(size=(10, 2))
-    ensembler = Ensembler(ensemble_settings(m=0.3, taper_ns=round(taper * 1e9)))
+    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=0.3, taper_ns=round(taper * 1e9)))
     for shift in range(shifts):
         ensembler.add(Chunk(T0_NS + shift * PERIOD_NS, PERIOD_NS, actions[shift:]))
     np.testing.assert_allclose(ensembler.blend(T0_NS + np.arange(10) * PERIOD_NS), actions, atol=1e-12)
@@ -122,7 +122,7 @@ def test_identical_chunks_are_reproduced_whatever_the_taper(taper, shifts):
 
 def test_identical_chunks_are_reproduced_exactly():
     actions = np.random.default_rng(0).normal(size=(10, 2))
-    ensembler = Ensembler(ensemble_settings(m=0.3))
+    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=0.3))
     for shift in range(4):
         ensembler.add(Chunk(T0_NS + shift * PERIOD_NS, PERIOD_NS, actions[shift:]))
     np.testing.assert_allclose(ensembler.blend(T0_NS + np.arange(10) * PERIOD_NS), actions, atol=1e-14)
@@ -141,14 +141,16 @@ def test_modes_without_averaging_take_one_prediction(mode, expected):
 
 
 def test_an_exempt_joint_takes_the_newest_while_the_other_is_averaged():
-    ensembler = Ensembler(ensemble_settings(m=0.0, newest_wins=np.array([False, True])))
+    ensembler = Ensembler(
+        ensemble_settings(temporal_ensemble_coeff=0.0, never_averaged=np.array([False, True]))
+    )
     ensembler.add(constant(0.0))
     ensembler.add(constant(1.0, T0_NS + PERIOD_NS))
     np.testing.assert_allclose(ensembler.blend(np.array([T0_NS + 2 * PERIOD_NS])), [[0.5, 1.0]])
 
 
 def test_disagreement_drops_the_old_chunks_from_the_first_offending_knot_on_and_for_good():
-    settings_ = ensemble_settings(m=0.0, disagreement=np.array([0.5, 0.5]))
+    settings_ = ensemble_settings(temporal_ensemble_coeff=0.0, disagreement=np.array([0.5, 0.5]))
     ensembler = Ensembler(settings_)
     ensembler.add(constant(0.0))
     diverging = np.zeros((10, 2))
@@ -170,7 +172,9 @@ def test_the_gate_equals_the_slow_reference(seed, count, threshold):
     """Chunks come one by one, each is blended at once, as the node does, and drops what it contradicts."""
     groups = np.array([0, 0, 1])
     chunks = sorted(random_chunks(seed, count, joints=3), key=lambda chunk: chunk.stamp_ns)
-    ensembler = Ensembler(ensemble_settings(3, m=0.2, disagreement=np.full(3, threshold), group=groups))
+    ensembler = Ensembler(
+        ensemble_settings(3, temporal_ensemble_coeff=0.2, disagreement=np.full(3, threshold), group=groups)
+    )
     times_ns = T0_NS + np.arange(12) * PERIOD_NS
     valid_until = [[math.inf] * 3 for _ in chunks]  # per chunk and joint, what is left of it
     disagreements = 0
@@ -207,7 +211,11 @@ def test_the_gate_equals_the_slow_reference(seed, count, threshold):
 
 
 def test_uncoupled_joints_keep_their_average():
-    ensembler = Ensembler(ensemble_settings(m=0.0, disagreement=np.array([0.5, 0.5]), group=np.array([0, 1])))
+    ensembler = Ensembler(
+        ensemble_settings(
+            temporal_ensemble_coeff=0.0, disagreement=np.array([0.5, 0.5]), group=np.array([0, 1])
+        )
+    )
     ensembler.add(constant(0.0))
     other = np.full((10, 2), 0.2)
     other[:, 0] = 2.0

@@ -10,7 +10,7 @@ GOOD = {
     "dt": 1 / 30,
     "fade_knots": 5,
     "replan_interval": 0.1,
-    "max_blind_time": 0.5,
+    "plan_horizon": 0.5,
 }
 
 
@@ -26,7 +26,7 @@ def test_a_fast_policy_is_accepted():
             r"over before it can be used.*1.300 s.*1.533 s.*lasts 1.000 s.*inference_steps",
         ),
         ({"latency_p95": float("nan")}, "over before it can be used"),
-        ({"latency_p95": 0.3}, r"end before the next one comes.*0.667 s.*max_blind_time is 0.5 s"),
+        ({"latency_p95": 0.3}, r"end before the next one comes.*0.667 s.*plan_horizon is 0.5 s"),
         ({"replan_interval": 0.45}, "end before the next one comes"),
     ],
 )

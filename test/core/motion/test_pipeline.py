@@ -201,7 +201,7 @@ def test_joints_that_do_not_follow_are_named_with_both_positions():
 
 
 def test_flush_makes_the_next_chunk_count_alone():
-    pipeline = started(soft_start=0.0, ensemble=ensemble_settings(m=0.0))
+    pipeline = started(soft_start=0.0, ensemble=ensemble_settings(temporal_ensemble_coeff=0.0))
     pipeline.add_chunk(Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), -0.5)), T0_NS + 50_000_000)
     pipeline.flush()
     pipeline.add_chunk(Chunk(T0_NS + 1, PERIOD_NS, np.full((HORIZON, 2), 0.4)), T0_NS + 60_000_000)
@@ -209,8 +209,8 @@ def test_flush_makes_the_next_chunk_count_alone():
 
 
 def test_a_blind_time_too_short_to_brake_is_refused_with_the_figure_that_would_do():
-    with pytest.raises(ContractError, match=r"max_blind_time is 0.3 s.*needs 0.312 s to brake.*0.45 s"):
-        make_pipeline(max_blind_time=0.3)
+    with pytest.raises(ContractError, match=r"plan_horizon is 0.3 s.*needs 0.312 s to brake.*0.45 s"):
+        make_pipeline(plan_horizon=0.3)
 
 
 def test_using_the_pipeline_before_start_is_a_broken_invariant():

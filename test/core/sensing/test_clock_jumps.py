@@ -2,13 +2,15 @@
 import pytest
 from motion_helpers import T0_NS
 
-from dit_policy_ros.core.sensing import ClockWatch
+from dit_policy_ros.core.sensing import ClockJumpDetector
 
 MS = 1_000_000
 SECOND = 1000 * MS
 
 
-def run(watch: ClockWatch, rate: float = 1.0, looks: int = 50, step_ns: int = 20 * MS) -> tuple[int, int]:
+def run(
+    watch: ClockJumpDetector, rate: float = 1.0, looks: int = 50, step_ns: int = 20 * MS
+) -> tuple[int, int]:
     """Look at clocks that run as they should; returns their readings."""
     for k in range(looks):
         now_ns, steady_ns = T0_NS + round(k * step_ns * rate), 7 * SECOND + k * step_ns
@@ -18,7 +20,7 @@ def run(watch: ClockWatch, rate: float = 1.0, looks: int = 50, step_ns: int = 20
 
 @pytest.mark.parametrize("by", [5.0, -5.0, 0.2, -0.2])
 def test_a_computers_clock_that_is_set_is_a_jump_of_that_size(by):
-    watch = ClockWatch(simulated=False)
+    watch = ClockJumpDetector(simulated=False)
     now_ns, steady_ns = run(watch)
     jump = watch.look(now_ns + 20 * MS + round(by * SECOND), steady_ns + 20 * MS)
     assert jump is not None and jump.by_ns == round(by * SECOND)
@@ -28,14 +30,14 @@ def test_a_computers_clock_that_is_set_is_a_jump_of_that_size(by):
 
 
 def test_a_process_that_stalls_and_a_clock_that_is_slewed_are_no_jumps():
-    watch = ClockWatch(simulated=False)
+    watch = ClockJumpDetector(simulated=False)
     now_ns, steady_ns = run(watch, rate=1.0005)
     assert watch.look(now_ns + 3 * SECOND, steady_ns + 3 * SECOND) is None
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.0, 10.0])
 def test_simulated_time_may_run_at_any_rate_and_pause(rate):
-    watch = ClockWatch(simulated=True)
+    watch = ClockJumpDetector(simulated=True)
     now_ns, steady_ns = run(watch, rate)
     assert watch.look(now_ns, steady_ns + 10 * SECOND) is None
     assert watch.still_for(steady_ns + 10 * SECOND) == pytest.approx(10.0)
@@ -45,7 +47,7 @@ def test_simulated_time_may_run_at_any_rate_and_pause(rate):
 
 @pytest.mark.parametrize("by", [5.0, -5.0, -0.01])
 def test_simulated_time_that_leaps_or_goes_back_is_a_jump(by):
-    watch = ClockWatch(simulated=True)
+    watch = ClockJumpDetector(simulated=True)
     now_ns, steady_ns = run(watch)
     jump = watch.look(now_ns + round(by * SECOND), steady_ns + 20 * MS)
     assert jump is not None and jump.by_ns == round(by * SECOND) and jump.expected_ns == now_ns

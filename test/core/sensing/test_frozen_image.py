@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from simulated_motion import CONTRACT
 
-from dit_policy_ros.core.sensing import PictureWatch
+from dit_policy_ros.core.sensing import FrozenImageDetector
 
 FRAME_NS = 33_000_000
 LEFT, RIGHT = 0, 7
@@ -11,7 +11,7 @@ LEFT, RIGHT = 0, 7
 
 def watch(pictures, moving, frozen_after=1.0, frames=60):
     """Frames whose content `pictures(k)` tells, while the given joints turn by 0.01 rad a frame."""
-    watched = PictureWatch(CONTRACT, ("top", "left_wrist"), frozen_after)
+    watched = FrozenImageDetector(CONTRACT, ("top", "left_wrist"), frozen_after)
     pose = np.zeros(14)
     for k in range(frames):
         pose = pose.copy()
@@ -43,14 +43,14 @@ def test_anything_else_is_not(pictures, moving, options):
 
 
 def test_without_joint_states_nothing_is_concluded():
-    watched = PictureWatch(CONTRACT, ("top",), 1.0)
+    watched = FrozenImageDetector(CONTRACT, ("top",), 1.0)
     for k in range(100):
         watched.see("top", k * FRAME_NS, 7, None)
     assert watched.frozen() == {}
 
 
 def test_a_clock_that_was_set_back_begins_anew():
-    watched = PictureWatch(CONTRACT, ("top",), 1.0)
+    watched = FrozenImageDetector(CONTRACT, ("top",), 1.0)
     pose = np.zeros(14)
     watched.see("top", 100 * FRAME_NS, 7, pose)
     for k in range(20):

@@ -143,6 +143,6 @@ def test_what_cannot_be_cached_is_refused(folder: Path, tmp_path: Path) -> None:
         schedule_for(folder, 0.0)
     if policy.checkpoint.config.objective == "flow_matching":
         with pytest.raises(CheckpointError, match="switch one of them off"):
-            load_policy(folder, block_cache=True, chunk_continuity=True)
+            load_policy(folder, block_cache=True, real_time_chunking=True)
         with pytest.raises(CheckpointError, match="expected integration_method 'euler', got 'rk4'"):
             schedule_for(folder, 0.5, integration_method="rk4")

@@ -106,7 +106,7 @@ def test_half_formats_are_near(tmp_path: Path, options: dict[str, Any], dtype: s
 
 @pytest.mark.parametrize(
     "reuse",
-    [{}, {"warm_start": 2}, {"chunk_continuity": True}, {"warm_start": 2, "chunk_continuity": True}],
+    [{}, {"warm_start": 2}, {"real_time_chunking": True}, {"warm_start": 2, "real_time_chunking": True}],
     ids=str,
 )
 @pytest.mark.parametrize("options", [DDIM, FLOW], ids=variant_name)
@@ -138,7 +138,7 @@ def test_blocks_stand_in_as_on_the_cpu(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("reuse", [{}, {"warm_start": 2}, {"chunk_continuity": True}], ids=str)
+@pytest.mark.parametrize("reuse", [{}, {"warm_start": 2}, {"real_time_chunking": True}], ids=str)
 @pytest.mark.parametrize("separate", [False, True])
 def test_nothing_is_captured_while_a_robot_waits(
     tmp_path: Path, captures: list[object], separate: bool, reuse: dict[str, Any]

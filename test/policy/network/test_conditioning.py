@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
-from dit_policy_ros.policy.encoders._fusion import ObservationMixer
+from dit_policy_ros.policy.encoders._fusion import FusionMLP
 from dit_policy_ros.policy.network import DiffusionTransformer
 
 TOKEN_COUNT = 7
@@ -246,7 +246,7 @@ def test_only_the_newest_images_are_read(way: dict) -> None:
 
 def test_a_mixer_learns_which_number_is_named() -> None:
     torch.manual_seed(0)
-    mixer, head = ObservationMixer(input_dim=6, hidden=32, layers=1), nn.Linear(32, 1)
+    mixer, head = FusionMLP(input_dim=6, hidden=32, layers=1), nn.Linear(32, 1)
     weights = [*mixer.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=1e-2)
 

@@ -20,7 +20,7 @@ from dit_policy_ros.policy.sampling import (
     KnownActions,
     Predict,
     guide_velocity,
-    put_back,
+    inpaint,
     warm_start,
 )
 from dit_policy_ros.policy.sampling._real_time_chunking import MAX_GUIDANCE, guidance_weight, soft_weights
@@ -97,7 +97,7 @@ def test_a_sample_goes_on_in_the_mode_that_is_being_executed(objective: str) -> 
     else:
         sampler, predict = diffusion(objective)
         apart = sampler.sample(predict, start)
-        constrain = put_back(sampler, known(), start)
+        constrain = inpaint(sampler, known(), start)
         together = sampler.sample(predict, constrain(start, sampler.times()[0]), 0, constrain)
     assert 0.4 < float(upper(apart).float().mean()) < 0.6, "on its own each mode is as likely"
     blended = (MODES[0, COMMITTED] + apart[:, COMMITTED]) / 2  # what averaging the two chunks would command
@@ -113,7 +113,7 @@ def test_a_sample_goes_on_in_the_mode_that_is_being_executed(objective: str) -> 
 def test_rows_are_put_back_as_long_as_they_count() -> None:
     sampler, predict = diffusion()
     start, target = noise(), known(until=6)
-    constrain = put_back(sampler, target, start)
+    constrain = inpaint(sampler, target, start)
     sampled = sampler.sample(predict, start, 0, constrain)
     assert torch.equal(sampled[:, :COMMITTED], MODES[:1, :COMMITTED].expand(SAMPLES, -1, -1))
     assert sampled[:, COMMITTED:].std(0).min() > 0.01
@@ -214,7 +214,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_what_is_known_reaches_the_sampler(folder: Path) -> None:
-    policy = load_policy(folder, chunk_continuity=True)
+    policy = load_policy(folder, real_time_chunking=True)
     plain = load_policy(folder)
     assert policy.uses_previous and not plain.uses_previous
     images, state = random_observation(policy.checkpoint.config)
@@ -251,7 +251,7 @@ def test_a_warm_start_takes_the_steps_that_were_asked_for(folder: Path) -> None:
         ({"warm_start": -1}, r"warm_start: expected 0 \(off\) to the number of steps \(10\), got -1"),
         ({"warm_start": 11}, "got 11"),
         ({"warm_start": True}, "got True"),
-        ({"chunk_continuity": 1}, "chunk_continuity: expected true or false, got 1"),
+        ({"real_time_chunking": 1}, "real_time_chunking: expected true or false, got 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(folder: Path, options: dict[str, Any], expected: str) -> None:

@@ -10,7 +10,7 @@ from ros_testing import spinning
 from std_msgs.msg import Int32
 from waiting import wait_for
 
-from dit_policy_ros.ros.common import let_others_go_first
+from dit_policy_ros.ros.common import lower_thread_priority
 from dit_policy_ros.ros.common._unwatched import UnwatchedGroup, waiting_messages
 
 
@@ -40,7 +40,7 @@ def test_only_the_thread_that_lets_others_go_first_gets_a_lower_priority() -> No
     found: dict[str, int] = {}
 
     def yielding() -> None:
-        let_others_go_first()
+        lower_thread_priority()
         found["thread"] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

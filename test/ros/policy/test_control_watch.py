@@ -14,7 +14,7 @@ from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
 from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
 from dit_policy_ros.ros.policy._control_watch import STANDSTILL, ControlWatch
-from dit_policy_ros.ros.policy._motion_gate import Motion
+from dit_policy_ros.ros.policy._motion_gate import MotionGate
 
 PERIOD_NS = 20_000_000
 RECOVERY = 0.5  # [s]
@@ -74,14 +74,14 @@ class Loop:
         joints = len(SMALL_CONTRACT.joints)
         settings = MotionSettings(
             ensemble=ensemble_settings(joints),
-            max_blind_time=0.6,
+            plan_horizon=0.6,
             fade_knots=5,
             soft_start=0.2,
             max_tracking_error=np.array([0.5, np.inf, 0.5]),
         )
         pipeline = Pipeline(SMALL_CONTRACT.joints, SMALL_CONTRACT.limits, SMALL_CONTRACT.dt_ns, settings)
         self.streams = ObservationBuilder(SMALL_CONTRACT, 1)
-        self.motion = Motion(
+        self.motion = MotionGate(
             pipeline,
             SMALL_CONTRACT,
             self.controllers,

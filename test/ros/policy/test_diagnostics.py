@@ -20,7 +20,7 @@ from dit_policy_ros.ros.common import qos
 from dit_policy_ros.ros.policy._diagnostics import PolicyHealth, StreamHealth
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-SETTINGS = {"control_rate": 50.0, "max_blind_time": 0.5, "replan_interval": 0.1, "idle_time": 5.0}
+SETTINGS = {"control_rate": 50.0, "plan_horizon": 0.5, "replan_interval": 0.1, "idle_time": 5.0}
 WELL = {
     "state": PolicyStatus.RUNNING,
     "state_name": "running",
@@ -69,7 +69,7 @@ def test_a_node_that_works_is_well_throughout():
             ["stale", "~/resume"],
         ),
         ({"plans": 10, "disagreements": 6}, "motion", WARN, ["6 times in 10 plans", "ensemble.mode"]),
-        ({"inference_latency_p95": 0.2}, "inference", WARN, ["0.47 s", "max_blind_time is 0.5 s"]),
+        ({"inference_latency_p95": 0.2}, "inference", WARN, ["0.47 s", "plan_horizon is 0.5 s"]),
         ({"expired_chunks": 2}, "inference", WARN, ["2 chunks came too late"]),
         ({"control_interval_p99": 0.041}, "control", WARN, ["p99 41 ms", "num_threads"]),
         ({"missed_ticks": 1}, "control", WARN, ["1 ticks missed"]),

@@ -19,7 +19,7 @@ def settings(**changes):
 
 def test_by_default_grippers_take_the_newest_and_both_arms_are_coupled():
     ensemble = settings().ensemble
-    assert ensemble.newest_wins.tolist() == CONTRACT.gripper_mask.tolist()
+    assert ensemble.never_averaged.tolist() == CONTRACT.gripper_mask.tolist()
     assert len(np.unique(ensemble.group)) == 1
     assert np.isinf(ensemble.disagreement[CONTRACT.gripper_mask]).all()
     assert ensemble.taper_ns == 200_000_000
@@ -39,10 +39,12 @@ def test_coupling(coupling, groups):
     [(["none"], []), (["left_joint_6"], [5]), (["grippers", "left_joint_6"], [5, 6, 13])],
 )
 def test_joints_can_be_exempted_one_by_one(names, exempt):
-    mask = settings(ensemble__newest_wins=names).ensemble.newest_wins
+    mask = settings(ensemble__never_averaged=names).ensemble.never_averaged
     assert np.flatnonzero(mask).tolist() == exempt
 
 
 def test_an_unknown_joint_is_refused_with_the_valid_names():
-    with pytest.raises(ParameterError, match=r"ensemble.newest_wins.*grippers.*Did you mean 'left_joint_1'"):
-        settings(ensemble__newest_wins=["left_joint_11"])
+    with pytest.raises(
+        ParameterError, match=r"ensemble.never_averaged.*grippers.*Did you mean 'left_joint_1'"
+    ):
+        settings(ensemble__never_averaged=["left_joint_11"])

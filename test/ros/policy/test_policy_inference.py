@@ -40,7 +40,7 @@ def activate(node, newest):
 
 
 def test_each_chunk_goes_on_from_what_is_being_executed(ros_domain, checkpoint):
-    with configured(checkpoint, chunk_continuity=True, warm_start=2, max_latency=0.5) as (node, newest):
+    with configured(checkpoint, real_time_chunking=True, warm_start=2, max_latency=0.5) as (node, newest):
         policy = node._configured.policy
         seen = []
         predict = policy.predict
@@ -64,7 +64,7 @@ def test_each_chunk_goes_on_from_what_is_being_executed(ros_domain, checkpoint):
 
 
 def test_inferences_that_take_too_long_are_counted(ros_domain, checkpoint):
-    with configured(checkpoint, max_latency=0.3, max_blind_time=2.0) as (node, newest):
+    with configured(checkpoint, max_latency=0.3, plan_horizon=2.0) as (node, newest):
         policy = node._configured.policy
         predict = policy.predict
 
@@ -144,7 +144,7 @@ def test_what_cannot_be_had_is_refused_before_the_first_inference(
 def test_an_option_that_needs_a_motion_is_refused_with_stop_and_go():
     settings = {parameter.name: parameter.default for parameter in INFERENCE_PARAMETERS}
     assert policy_options(settings | {"pacing": "stop_and_go"})["warm_start"] == 0
-    for changes in ({"warm_start": 3}, {"chunk_continuity": True}):
+    for changes in ({"warm_start": 3}, {"real_time_chunking": True}):
         assert policy_options(settings | changes | {"pacing": "continuous"})
         with pytest.raises(ParameterError, match="nothing is executed while a chunk is inferred"):
             policy_options(settings | changes | {"pacing": "stop_and_go"})

@@ -191,7 +191,7 @@ def configure_error(capfd, checkpoint, **changes):
         ({"joints": [*JOINTS[:3], JOINTS[0]]}, ["joints[3]", "each name once", "left_joint_1"]),
         ({"task": "x" * 10_000}, ["10000", "1000 characters"]),
         ({"device": "tpu"}, ["device", "tpu", "cuda"]),
-        ({"max_blind_time": 0.2}, ["max_blind_time", "brake", "left_joint_1"]),
+        ({"plan_horizon": 0.2}, ["plan_horizon", "brake", "left_joint_1"]),
         ({"fps": 25.0}, ["fps", "30 Hz in the checkpoint"]),
     ],
 )
@@ -257,7 +257,7 @@ def test_a_compressed_camera_with_latency_serves_as_well(ros_domain, checkpoint)
 
 
 def test_the_number_of_steps_can_be_chosen(ros_domain, checkpoint):
-    with running(checkpoint, activate=False, inference_steps=3) as watch:
+    with running(checkpoint, activate=False, num_inference_steps=3) as watch:
         assert "3 steps" in watch.node._configured.policy.description
 
 

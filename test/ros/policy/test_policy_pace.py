@@ -143,7 +143,7 @@ def test_what_is_safe_to_change_is_in_force_at_once(ros_domain, checkpoint, name
 
 
 @pytest.mark.parametrize(
-    "name", ["max_blind_time", "soft_start", "ensemble.m", "limits.left_joint_1.velocity"]
+    "name", ["plan_horizon", "soft_start", "ensemble.temporal_ensemble_coeff", "limits.left_joint_1.velocity"]
 )
 def test_what_plans_and_replays_depend_on_stays_as_it_was_configured(ros_domain, checkpoint, name):
     with configured(checkpoint) as (robot, node):

@@ -15,7 +15,7 @@ from dit_policy_ros.data.dataset._demonstrations import Source
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.batches._augmentation import Augmentation
 from dit_policy_ros.training.config import TrainConfig
-from dit_policy_ros.training.trainer import looks_once
+from dit_policy_ros.training.trainer import can_cache_features
 
 
 def make(data: Demonstrations | None = None, **options: object) -> BatchMaker:
@@ -162,12 +162,12 @@ def test_augmentation_changes_colours_and_no_places() -> None:
 def test_only_what_never_changes_may_be_stored() -> None:
     sizes = {"image_resize_shape": (27, 30), "image_crop_shape": (24, 24)}
     frozen = TrainConfig(vision_lr_multiplier=0.0)
-    assert not looks_once(frozen, tiny_config(**sizes, image_crop_is_random=True))
-    assert looks_once(frozen, tiny_config(**sizes, image_crop_is_random=False))
-    assert looks_once(frozen, tiny_config())
-    assert not looks_once(dataclasses.replace(frozen, augmentation=0.1), tiny_config())
-    assert not looks_once(dataclasses.replace(frozen, vision_lr_multiplier=0.1), tiny_config())
-    assert not looks_once(frozen, tiny_config(cameras=0))
+    assert not can_cache_features(frozen, tiny_config(**sizes, image_crop_is_random=True))
+    assert can_cache_features(frozen, tiny_config(**sizes, image_crop_is_random=False))
+    assert can_cache_features(frozen, tiny_config())
+    assert not can_cache_features(dataclasses.replace(frozen, augmentation=0.1), tiny_config())
+    assert not can_cache_features(dataclasses.replace(frozen, vision_lr_multiplier=0.1), tiny_config())
+    assert not can_cache_features(frozen, tiny_config(cameras=0))
 
 
 def test_frames_are_named_as_their_dataset_counts() -> None:

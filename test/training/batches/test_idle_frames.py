@@ -11,7 +11,7 @@ from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.processing import reference
 from dit_policy_ros.training.batches import BatchMaker
-from dit_policy_ros.training.batches._idle_frames import worth_learning
+from dit_policy_ros.training.batches._idle_frames import non_idle_mask
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.trainer import Trainer
 
@@ -34,15 +34,15 @@ def moving(fast: list[int], gripper: list[int] | None = None) -> Demonstrations:
 
 def test_a_pause_is_left_out_and_the_end_kept() -> None:
     data = moving([1, 2, 6, 7])
-    kept = np.flatnonzero(worth_learning(data, 0.1))
+    kept = np.flatnonzero(non_idle_mask(data, 0.1))
     assert kept.tolist() == [
         frame + start for start in (0, LENGTH) for frame in (0, 1, 2, 6, 7, 8, 9, 10, 11)
     ]
-    assert worth_learning(data, 0.0).all()
+    assert non_idle_mask(data, 0.0).all()
 
 
 def test_a_joint_counts_by_its_own_speed() -> None:
-    kept = np.flatnonzero(worth_learning(moving([1, 7], gripper=[3, 4]), 0.1)[:LENGTH])
+    kept = np.flatnonzero(non_idle_mask(moving([1, 7], gripper=[3, 4]), 0.1)[:LENGTH])
     assert kept.tolist() == [0, 1, 3, 4, 7, 8, 9, 10, 11], "a gripper that closes is no pause"
 
 
@@ -50,12 +50,12 @@ def test_a_creeping_joint_rests() -> None:
     steps = np.zeros((LENGTH, 4))
     steps[:, 0] = 0.002
     steps[[1, 8], 0] = 0.05
-    kept = np.flatnonzero(worth_learning(demonstrations(steps.tolist()), 0.1)[:LENGTH])
+    kept = np.flatnonzero(non_idle_mask(demonstrations(steps.tolist()), 0.1)[:LENGTH])
     assert kept.tolist() == [0, 1, 8, 9, 10, 11]
 
 
 def test_where_nothing_moves_everything_is_its_end() -> None:
-    assert worth_learning(moving([]), 0.5).all()
+    assert non_idle_mask(moving([]), 0.5).all()
 
 
 def test_chunks_go_on_after_a_pause_and_observations_are_what_was_there() -> None:
