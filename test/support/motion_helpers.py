@@ -26,7 +26,7 @@ def motion_limits(
 def ensemble_settings(joints: int = 2, **changes) -> EnsembleSettings:
     settings = {
         "mode": EnsembleMode.ACT,
-        "m": 0.01,
+        "temporal_ensemble_coeff": 0.01,
         "never_averaged": np.zeros(joints, bool),
         "disagreement": np.full(joints, np.inf),
         "group": np.zeros(joints, np.int64),
