@@ -31,7 +31,7 @@ from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.inference._block_schedule import weights_sha256
 from dit_policy_ros.sim.robot import BimanualSim
-from dit_policy_ros.sim.tasks import Lift, Task, Touch, carry_out, suite
+from dit_policy_ros.sim.tasks import Lift, Task, Touch, run_trial, suite
 
 FIRST_SEED = 20_000  # `dit_policy evaluate` begins at another, training at a third
 LATENCIES = (0.0, 0.1, 0.3)  # [s]
@@ -89,7 +89,7 @@ def run_cell(
         for task, seed in track(missing, cell.name):
             sim.reset(seed=seed, arm_jitter=0.05)
             actor = NodeActor(policy, task.instruction, settings, cell.latency, seed)
-            outcome = carry_out(sim, task, actor, others=suite(), fps=settings.contract.fps)
+            outcome = run_trial(sim, task, actor, others=suite(), fps=settings.contract.fps)
             row = {
                 "instruction": task.instruction,
                 "seed": seed,

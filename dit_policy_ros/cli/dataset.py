@@ -41,7 +41,7 @@ from dit_policy_ros.evaluation.session import (
 )
 from dit_policy_ros.ros.common import qos
 from dit_policy_ros.sim.robot import CAMERAS, CONTROLLERS
-from dit_policy_ros.sim.tasks import Task, find, suite
+from dit_policy_ros.sim.tasks import Task, find_task, suite
 from dit_policy_ros.srv import StartEpisode, StopEpisode
 
 _READY_WITHIN = 30.0  # [s]
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """One recording with parsed options."""
-    tasks = tuple(map(find, options.tasks)) if options.tasks else suite()
+    tasks = tuple(map(find_task, options.tasks)) if options.tasks else suite()
     order = [task for _ in range(options.demonstrations) for task in tasks]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     made: list[Demonstration] = []

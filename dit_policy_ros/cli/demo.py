@@ -32,7 +32,7 @@ from dit_policy_ros.evaluation.demo import (
 )
 from dit_policy_ros.evaluation.report import DemoVideo
 from dit_policy_ros.evaluation.session import Session, SessionError, ros_environment, running_session
-from dit_policy_ros.sim.tasks import find
+from dit_policy_ros.sim.tasks import find_task
 
 INSTRUCTIONS = (
     "touch the red cube with the left arm",
@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.tasks = options.tasks or list(INSTRUCTIONS)
     try:
         for task in options.tasks:
-            find(task)
+            find_task(task)
     except TaskError as error:
         parser.error(f"--task: {error}")
     if not 0.5 <= options.task_time <= 600.0:

@@ -37,7 +37,7 @@ from dit_policy_ros.evaluation.report import (
 )
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import BimanualSim
-from dit_policy_ros.sim.tasks import Act, Outcome, Task, carry_out, find, suite
+from dit_policy_ros.sim.tasks import Act, Outcome, Task, find_task, run_trial, suite
 
 FIRST_SEED = 10_000  # scenes of evaluations never occur in training data, whose seeds are smaller
 
@@ -204,7 +204,7 @@ def episodes(
                 policy.seed_sampling(seed)
             film.begin()
             act = film.watching(_actor(options, policy, sim, task, seed))
-            outcome = carry_out(sim, task, act, others=suite(), fps=fps)
+            outcome = run_trial(sim, task, act, others=suite(), fps=fps)
             film.end(outcome, seed)
             yield seed, outcome
 
@@ -278,7 +278,7 @@ def _load(options: argparse.Namespace) -> Policy:
 
 def _tasks(options: argparse.Namespace, policy: Policy | None) -> tuple[Task, ...]:
     if options.tasks:
-        return tuple(find(instruction) for instruction in options.tasks)
+        return tuple(find_task(instruction) for instruction in options.tasks)
     if policy is None:
         return suite()
     known = tuple(task for task in suite() if task.instruction in policy.known_tasks)

@@ -29,7 +29,7 @@ from dit_policy_ros.data.recording import EpisodeLabel
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import HOME, BimanualSim
-from dit_policy_ros.sim.tasks import find, through_period
+from dit_policy_ros.sim.tasks import find_task, move_for_period
 from dit_policy_ros.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,11 +153,11 @@ def sim() -> Arrays:
         operator = Operator(np.random.default_rng(seed))
         with BimanualSim(seed) as robot:
             robot.reset(seed=seed, arm_jitter=0.05)
-            operator.begin(robot, find(instruction))
+            operator.begin(robot, find_task(instruction))
             rows = []
             for period in range(75):
                 action = operator.act(robot)
-                for _ in through_period(robot, action, 0, period):
+                for _ in move_for_period(robot, action, 0, period):
                     pass
                 rows.append(np.stack([action, robot.joint_positions, robot.joint_velocities]))
         arrays[f"{instruction}: digest"] = digest(np.array(rows))

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import image_to_rgb, qos, stamp_ns
-from dit_policy_ros.sim.tasks import find, on_the_way
+from dit_policy_ros.sim.tasks import find_task, steps_within
 
 IMAGE_HEIGHT, IMAGE_WIDTH = 240, 320  # of the simulator's top camera [pixel]
 
@@ -81,8 +81,8 @@ class DemoView:
         if f"{trial.instruction}/distance" in self.referee:
             trial.distance = float(self.referee[f"{trial.instruction}/distance"])
             trial.min_distance = min(trial.min_distance, trial.distance)
-        task = find(trial.instruction)
-        needed = {each.instruction for each in (task, *on_the_way(task))}
+        task = find_task(trial.instruction)
+        needed = {each.instruction for each in (task, *steps_within(task))}
         new = {name: count - trial.touches_before.get(name, 0) for name, count in self._touches().items()}
         trial.wrong_touches = sum(count for name, count in new.items() if name not in needed)
         if self.referee[f"{trial.instruction}/done"] != "no" and not trial.success:

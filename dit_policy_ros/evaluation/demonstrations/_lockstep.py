@@ -10,9 +10,9 @@ import numpy as np
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.data.recording import DatasetWriter, EpisodeLabel
 from dit_policy_ros.evaluation.demonstrations._options import LINGER, Demonstration, until_kept
-from dit_policy_ros.sim.operator import Disturbance, Operator, Starts
+from dit_policy_ros.sim.operator import Disturbance, Operator, StartPoses
 from dit_policy_ros.sim.robot import FPS, JOINTS, BimanualSim, Variation
-from dit_policy_ros.sim.tasks import Judge, Task, first_arm, through_period
+from dit_policy_ros.sim.tasks import Judge, Task, first_arm, move_for_period
 
 HEIGHT, WIDTH = 240, 320  # [pixel]
 _ROBOT_TYPE = "bimanual_sim"
@@ -28,7 +28,7 @@ def lockstep_demonstrations(options: argparse.Namespace, order: Sequence[Task]) 
         stack.callback(writer.finalize)
         looks = Variation(options.camera_jitter, options.lighting)
         sim = stack.enter_context(BimanualSim(options.seed, width=WIDTH, height=HEIGHT, variation=looks))
-        operator, starts = Operator(rng), Starts(rng) if options.start_anywhere else None
+        operator, starts = Operator(rng), StartPoses(rng) if options.start_anywhere else None
 
         def attempt(task: Task, seed: int, discarded: int) -> Demonstration | None:
             sim.reset(seed=seed, arm_jitter=_ARM_JITTER)
@@ -69,7 +69,7 @@ def _record(
         repeated = () if is_new else cameras
         writer.add_frame(images, sim.joint_positions, action, task.instruction, repeated=repeated)
         action, was_done = operator.act(sim), judge.done
-        for instant in through_period(sim, action + error.step(), start_ns, frames):
+        for instant in move_for_period(sim, action + error.step(), start_ns, frames):
             judge.observe(instant)
         frames += 1
         if judge.done and not was_done:

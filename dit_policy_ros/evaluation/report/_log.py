@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.sim.tasks import Outcome, Task, find
+from dit_policy_ros.sim.tasks import Outcome, Task, find_task
 
 EPISODES_FILE = "episodes.jsonl"
 
@@ -68,7 +68,7 @@ class EpisodeLog:
         try:
             found, *rows = map(json.loads, lines)
             for row in rows:
-                task, seed = find(row.pop("task")), row.pop("seed")
+                task, seed = find_task(row.pop("task")), row.pop("seed")
                 row |= {name: tuple(row[name]) for name in ("did", "hold_reasons")}
                 self.outcomes[task, seed] = Outcome(task, **row)
             names = sorted({*found, *facts})

@@ -15,7 +15,7 @@ from trajectory_msgs.msg import JointTrajectory
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.ros.common import stamp_ns, to_stamp
 from dit_policy_ros.sim.robot import Point, Trajectory
-from dit_policy_ros.sim.tasks import Verdict
+from dit_policy_ros.sim.tasks import TouchReport
 
 
 def optical_frame(camera: str) -> str:
@@ -100,7 +100,7 @@ def cube_frames(msg: PoseArray) -> np.ndarray:
 
 
 def referee_message(
-    verdicts: Iterable[Verdict], done: Mapping[str, float | None], extra: Mapping[str, str]
+    verdicts: Iterable[TouchReport], done: Mapping[str, float | None], extra: Mapping[str, str]
 ) -> DiagnosticStatus:
     """Values "<instruction>/distance" [m], "<instruction>/success" (true or false since the last message),
     "<instruction>/touches" (since the scene began) of touches; "<instruction>/done" of every task, when it

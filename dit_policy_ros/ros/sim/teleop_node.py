@@ -30,7 +30,7 @@ from dit_policy_ros.ros.common.qos import COMMANDS, NEWEST, TRAJECTORIES
 from dit_policy_ros.ros.sim._messages import cube_frames
 from dit_policy_ros.sim.operator import Disturbance, Operator
 from dit_policy_ros.sim.robot import CONTROLLERS, FPS, JOINTS, BimanualSim
-from dit_policy_ros.sim.tasks import find, suite
+from dit_policy_ros.sim.tasks import find_task, suite
 from dit_policy_ros.srv import SetTask
 
 _PURPOSE = (
@@ -78,7 +78,7 @@ class TeleopNode(Node):
         self._has_task, self._holds, self._first_ns = False, True, 0
         self._waiting = settings["task"]
         if self._waiting:
-            find(self._waiting)
+            find_task(self._waiting)
         self._outputs = {
             name: self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", TRAJECTORIES)
             for name in CONTROLLERS
@@ -103,12 +103,12 @@ class TeleopNode(Node):
         """Have the mirror show the newest instant."""
         if self._scene is not None:
             self._seen, cubes = self._scene
-            self._mirror.imitate(self._seen, cubes, self._target)
+            self._mirror.mirror(self._seen, cubes, self._target)
 
     def _set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
         response.known_tasks = [task.instruction for task in suite()]
         try:
-            find(request.task)
+            find_task(request.task)
         except TaskError as error:
             response.success, response.message = False, str(error)
             return response
@@ -143,9 +143,9 @@ class TeleopNode(Node):
             if self._has_task:
                 self.get_logger().warning("the arms are far from where they were led: the task is given up")
             self._target, self._has_task = self._seen.copy(), False
-            self._mirror.imitate(self._seen, self._mirror.cube_frames(), self._target)
+            self._mirror.mirror(self._seen, self._mirror.cube_frames(), self._target)
         if self._waiting:
-            self._operator.begin(self._mirror, find(self._waiting))
+            self._operator.begin(self._mirror, find_task(self._waiting))
             self.get_logger().info(f"now: {self._waiting}")
             self._waiting, self._has_task = "", True
             self._disturbance = Disturbance(self._rng, self._sigma, knock_rate=self._knock_rate)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scripted operator that carries out one instruction at a time, as a person with leader arms would."""
+"""The scripted expert for touch tasks. It moves as a person with leader arms would."""
 
 import numpy as np
 
 from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.sim.operator._reach import ReachPath, plan_reach
 from dit_policy_ros.sim.robot import (
-    ARM_JOINTS,
     CUBE_EDGE,
     FPS,
     HOME,
@@ -15,22 +14,22 @@ from dit_policy_ros.sim.robot import (
     ArmKinematics,
     BimanualSim,
     Tracker,
+    arm_slice,
 )
 from dit_policy_ros.sim.tasks import Touch
 
-_PRESS = 0.004  # [m] that the target lies inside the cube: the contact is felt, not pushed through
-_SETTLE = 30  # iterations of inverse kinematics from a pose that was not planned
-_MOVED = 0.012  # [m] a cube may shift before the operator aims anew
-_CLEAR = 0.13  # [m] from home at which the other arm no longer is in the way
+_PRESS = 0.004  # [m] depth of the target inside the cube: enough for contact, not enough to push it
+_SETTLE = 30  # iterations of inverse kinematics from an unplanned pose
+_MOVED = 0.012  # [m] a cube may move by this before the path is planned again
+_CLEAR = 0.13  # [m] the other arm must be this near to its home before an arm may start
 _GRIPPER_SPEED = 0.06  # [m/s]
 _GRIPPER_CLOSED = 0.0  # [m], while touching
 
 
 class Expert:
-    """Drives the named arm onto the named cube from above and sends the other arm home.
+    """Moves the named arm onto the named cube from above, and the other arm home.
 
-    Every instruction starts wherever the last one ended, so an operator may be told something new at any
-    moment. Motions vary with rng: speed, path, hesitation.
+    A task can begin at any time, from any pose and motion. Speed, path and hesitation vary with rng.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -40,28 +39,28 @@ class Expert:
 
     @property
     def task(self) -> Touch | None:
-        """The instruction in hand."""
+        """The present task."""
         return self._task
 
     def reset(self, sim: BimanualSim) -> None:
-        """Takes over the robot at rest in its commanded pose, without a task."""
+        """Start at rest at the robot's command, without a task."""
         self._task = None
         for arm in self._arms.values():
             arm.reset(sim.command)
 
     def begin(self, task: Touch) -> None:
-        """Takes up a task, at once, from wherever the arms are and however they move."""
+        """Begin a task at once, whatever the arms are doing."""
         self._task = task
         for side, arm in self._arms.items():
             arm.begin(task.colour if side == task.side else None)
 
     @property
     def target(self) -> np.ndarray:
-        """The joint target (14,) [rad], [m] that was last asked for."""
+        """The last joint target (14,) [rad], [m]."""
         return np.concatenate([arm.target for arm in self._arms.values()])
 
     def act(self, sim: BimanualSim) -> np.ndarray:
-        """Returns the joint target (14,) [rad], [m] for one period of 1/30 s after this instant.
+        """Returns the joint target (14,) [rad], [m] for the next 1/30 s.
 
         Raises SimulationError before begin().
         """
@@ -69,29 +68,29 @@ class Expert:
             raise SimulationError("the scripted operator has no task; call reset(sim) and begin(task) first")
         action = np.empty(len(JOINTS))
         named, other = self._task.side, SIDES[1 - SIDES.index(self._task.side)]
-        way_is_free = self._arms[other].distance_from_home < _CLEAR
-        for side, go in ((named, way_is_free), (other, True)):
-            first = SIDES.index(side) * (ARM_JOINTS + 1)
-            action[first : first + ARM_JOINTS + 1] = self._arms[side].act(sim, go)
+        other_is_clear = self._arms[other].distance_from_home < _CLEAR
+        for side, go in ((named, other_is_clear), (other, True)):
+            arm = arm_slice(side)
+            action[arm.start : arm.stop + 1] = self._arms[side].act(sim, go)
         return action
 
     @property
     def at_rest(self) -> bool:
-        """Whether both arms have finished what they set out to do."""
+        """Whether both arms have finished their paths."""
         return all(arm.at_rest for arm in self._arms.values())
 
 
 class _ArmOperator:
-    """One hand of the operator: follows a path of the tool point by inverse kinematics."""
+    """One arm of the expert: its tool point follows a path, by inverse kinematics."""
 
     def __init__(self, side: str, rng: np.random.Generator) -> None:
         self.side = side
         self._rng = rng
         self._kinematics = ArmKinematics(side)
-        self._slice = slice(JOINTS.index(f"{side}_joint_1"), JOINTS.index(f"{side}_gripper"))
+        self._slice = arm_slice(side)
         self._home_tcp = self._kinematics.forward(HOME[self._slice])  # (3,) [m]
         self._tracker = Tracker()
-        self._planned = HOME[self._slice].copy()  # (6,) [rad], where the path wants the joints
+        self._planned = HOME[self._slice].copy()  # (6,) [rad] joints on the path
         self._gripper = float(HOME[self._slice.stop])  # [m]
         self._colour: str | None = None
         self._goal = self._home_tcp
@@ -100,7 +99,7 @@ class _ArmOperator:
 
     @property
     def distance_from_home(self) -> float:
-        """How far the commanded tool point is from its rest [m]."""
+        """Distance of the commanded tool point from its rest position [m]."""
         return float(np.linalg.norm(self._kinematics.forward(self._tracker.position) - self._home_tcp))
 
     @property
@@ -109,11 +108,11 @@ class _ArmOperator:
 
     @property
     def target(self) -> np.ndarray:
-        """What was last asked for (7,): arm joints [rad] and gripper [m]."""
+        """The last target (7,): arm joints [rad] and gripper [m]."""
         return np.append(self._tracker.position, self._gripper)
 
     def reset(self, command: np.ndarray) -> None:
-        """Starts from rest at the robot's command (14,)."""
+        """Start at rest at the robot's command (14,)."""
         joints = command[self._slice]  # (6,)
         self._gripper = float(command[self._slice.stop])
         here = self._kinematics.forward(joints)
@@ -122,7 +121,7 @@ class _ArmOperator:
         self.begin(None)
 
     def begin(self, colour: str | None) -> None:
-        """Aims at a cube, or at home for None; the path is planned when the arm first may go."""
+        """Aim at a cube, or at home for None. The path is planned when the arm may start."""
         self._colour = colour
         self._path = None
 
@@ -137,7 +136,7 @@ class _ArmOperator:
         return self.target
 
     def _plan(self, sim: BimanualSim) -> np.ndarray:
-        """Returns where the path wants the joints (6,) one period ahead; aims anew if the cube moved."""
+        """Returns the joints (6,) on the path one period ahead. It plans again if the cube moved."""
         goal = self._aim(sim)
         if self._path is None or float(np.linalg.norm(goal - self._goal)) > _MOVED:
             origin = self._kinematics.forward(self._planned)
@@ -146,7 +145,7 @@ class _ArmOperator:
             self._elapsed = 0.0
         self._elapsed += 1.0 / FPS
         if self._colour is None and self.at_rest:
-            return HOME[self._slice]  # the last fractions of a millimetre: exactly the rest pose
+            return HOME[self._slice]  # inverse kinematics would end a fraction of a millimetre beside it
         return self._kinematics.solve(self._planned, self._path.position(self._elapsed))
 
     def _aim(self, sim: BimanualSim) -> np.ndarray:

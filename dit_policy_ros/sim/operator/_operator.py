@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted operator of the task suite: one task at a time, from wherever the arms are."""
+"""The scripted operator of the task suite. It does one task at a time, from any pose of the arms."""
 
 import numpy as np
 
@@ -12,19 +12,19 @@ from dit_policy_ros.sim.tasks import HandOver, Lift, Push, Task, Touch, first_ar
 
 
 class Operator:
-    """Sees the physics state and moves as a person with leader arms would; motions vary with rng."""
+    """Reads the physics state and moves as a person with leader arms would. Motions vary with rng."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._expert = Expert(rng)
         self._hands = {side: Hand(side, rng) for side in SIDES}
         self._moves: Moves | None = None
-        self._touches = False
+        self._is_touch = False
         self._ready = False
 
     def begin(self, sim: BimanualSim, task: Task) -> None:
-        """Take up a task; the robot is at rest at its command."""
-        self._touches = isinstance(task, Touch)
+        """Begin a task, with the robot at rest at its command."""
+        self._is_touch = isinstance(task, Touch)
         if isinstance(task, Touch):
             self._expert.reset(sim)
             self._expert.begin(task)
@@ -36,22 +36,22 @@ class Operator:
 
     @property
     def target(self) -> np.ndarray:
-        """The joint target (14,) [rad], [m] that was last asked for."""
-        if self._touches:
+        """The last joint target (14,) [rad], [m]."""
+        if self._is_touch:
             return self._expert.target
         return np.concatenate([self._hands[side].target for side in SIDES])
 
     def act(self, sim: BimanualSim) -> np.ndarray:
-        """Returns the joint target (14,) [rad], [m] for one period of 1/30 s after this instant.
+        """Returns the joint target (14,) [rad], [m] for the next 1/30 s.
 
         Raises SimulationError before begin().
         """
         if not self._ready:
             raise SimulationError("the scripted operator has no task; call begin(sim, task) first")
-        if self._touches:
+        if self._is_touch:
             return self._expert.act(sim)
         if self._moves is not None:
-            next(self._moves, None)  # when the task is over, the hands stay
+            next(self._moves, None)  # after the task the hands stay in place
         for hand in self._hands.values():
             hand.advance()
         return self.target

@@ -8,19 +8,19 @@ import numpy as np
 CLEAR_HEIGHT = 0.105  # [m] of the tool point, safe to travel above the cubes
 HOVER = 0.055  # [m] above the point to touch
 _MIN_DURATION = 0.6  # [s]
-_EARLY = 0.75  # exponent of the time: below 1 a movement is fast early
+_EARLY = 0.75  # exponent of time: below 1 the speed peaks early
 
 
 def minimum_jerk(tau: float) -> float:
-    """Returns how much of a movement is done (0 to 1) at the fraction tau of its duration."""
+    """Returns the completed share of a movement (0 to 1) at the fraction tau of its duration."""
     tau = min(max(tau, 0.0), 1.0)
     return tau**3 * (10.0 - 15.0 * tau + 6.0 * tau**2)
 
 
-def aimed(tau: float) -> float:
-    """As ``minimum_jerk``, but sooner fast than slow again, as people's movements onto a small target are.
+def early_peak(tau: float) -> float:
+    """Like ``minimum_jerk`` with an early speed peak, at 0.35 of the duration.
 
-    The peak of speed is at 0.35 of the duration.
+    People move like this towards a small target.
     """
     return minimum_jerk(max(tau, 0.0) ** _EARLY)
 
@@ -47,7 +47,7 @@ class ReachPath:
 
     @property
     def duration(self) -> float:
-        """Until the last submovement ends [s]."""
+        """Time until the last submovement ends [s]."""
         return max((s.end for s in self.submovements), default=0.0)
 
     def position(self, t: float) -> np.ndarray:
@@ -59,12 +59,12 @@ class ReachPath:
 
 
 def plan_reach(origin: np.ndarray, goal: np.ndarray, rng: np.random.Generator, *, home: bool) -> ReachPath:
-    """Plans lift, travel and descent from origin (3,) to goal (3,) [m]; timing and path vary with rng.
+    """Plans lift, travel and descent from origin (3,) to goal (3,) [m]. Timing and path vary with rng.
 
-    home: the goal is the rest pose, high beside the workspace; otherwise a point on a cube's top, which is
+    home: the goal is the rest pose, high beside the workspace. Otherwise it is a point on top of a cube,
     approached from straight above.
     """
-    speed = rng.uniform(0.16, 0.24)  # mean tool speed [m/s]; the peak is 1.875 times as high
+    speed = rng.uniform(0.16, 0.24)  # mean tool speed [m/s]; the peak is 1.875 times the mean
     hold_back = rng.uniform(0.0, 0.1)  # hesitation before the first movement [s]
 
     def duration(distance: float) -> float:
@@ -85,7 +85,7 @@ def plan_reach(origin: np.ndarray, goal: np.ndarray, rng: np.random.Generator, *
     if far:
         span = duration(float(np.hypot(length, travel_height - height)))
         movements.append(Submovement(start, span, travel + np.array([0.0, 0.0, travel_height - height])))
-        # A slight bow to one side and back, as arms do.
+        # A slight sideways arc, as human arms make.
         side = np.array([-travel[1], travel[0], 0.0]) / length
         bow = side * float(np.clip(rng.normal(0.0, 0.012), -0.025, 0.025)) * min(1.0, length / 0.15)
         movements.append(Submovement(start, span * 0.6, bow))

@@ -6,10 +6,9 @@ Its controllers follow the rules of ros2_control's own.
 
 from dit_policy_ros.sim.robot._appearance import Variation
 from dit_policy_ros.sim.robot._cubes import CUBE_EDGE, CUBES, sample_cubes
-from dit_policy_ros.sim.robot._gripper import GoalEnd, ParallelGripperController
-from dit_policy_ros.sim.robot._jtc import TrajectoryController
+from dit_policy_ros.sim.robot._gripper_controller import GoalEnd, ParallelGripperController
 from dit_policy_ros.sim.robot._kinematics import ArmKinematics
-from dit_policy_ros.sim.robot._pacing import RealTimeFactor, advance
+from dit_policy_ros.sim.robot._real_time import RealTimeFactor, advance
 from dit_policy_ros.sim.robot._renderer import Model, Renderer, focal_length
 from dit_policy_ros.sim.robot._robot import (
     ARM_JOINTS,
@@ -20,9 +19,11 @@ from dit_policy_ros.sim.robot._robot import (
     SIDES,
     STEP_NS,
     BimanualSim,
+    arm_slice,
 )
 from dit_policy_ros.sim.robot._tracking import FPS, Tracker
 from dit_policy_ros.sim.robot._trajectory import Point, Trajectory
+from dit_policy_ros.sim.robot._trajectory_controller import TrajectoryController
 
 __all__ = [
     "ARM_JOINTS",
@@ -48,6 +49,7 @@ __all__ = [
     "TrajectoryController",
     "Variation",
     "advance",
+    "arm_slice",
     "focal_length",
     "sample_cubes",
 ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # pyright: reportAttributeAccessIssue=false
 # (mujoco has no stubs for its compiled part)
-"""What differs between two set-ups of a scene by accident: where cameras are mounted, the light."""
+"""Random changes of camera mounts and lighting, as between two set-ups of the same scene."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from dit_policy_ros.sim.robot._renderer import Model
 
-_TURN_PER_METRE = 2.0  # [rad/m], how far a camera is turned that is displaced
+_TURN_PER_METRE = 2.0  # [rad/m] a displaced camera is also turned by up to this
 
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """How far a scene's looks stray from the model's.
+    """How much the appearance of a scene varies.
 
     Attributes:
-        camera_jitter: each camera is displaced by up to this along each axis [m], and turned about each axis
-            by up to 2 rad per metre of it (5 mm: 0.6 degrees).
-        lighting: each light is brighter or darker by up to this share of it, 0 to 1.
+        camera_jitter: largest displacement of each camera along each axis [m]. It is also turned about each
+            axis by up to 2 rad per metre of displacement (5 mm: 0.6 degrees).
+        lighting: largest relative change of each light's brightness, 0 to 1.
     """
 
     camera_jitter: float = 0.0
@@ -34,7 +34,7 @@ class Variation:
 
 
 class Appearance:
-    """Changes a model's cameras and lights, always beginning from what they were at first."""
+    """Changes a model's cameras and lights, always relative to the original model."""
 
     def __init__(self, model: Model, variation: Variation) -> None:
         self._model, self._variation = model, variation
@@ -44,7 +44,7 @@ class Appearance:
         self._headlight = np.array(model.vis.headlight.diffuse)  # (3,)
 
     def change(self, rng: np.random.Generator) -> None:
-        """Looks that ``rng`` decides; draws the same number of values whatever the variation."""
+        """Apply a random variation. It draws the same number of values from ``rng`` for any setting."""
         model, jitter, share = self._model, self._variation.camera_jitter, self._variation.lighting
         places = rng.uniform(-1.0, 1.0, self._places.shape)
         turns = rng.uniform(-1.0, 1.0, self._places.shape)

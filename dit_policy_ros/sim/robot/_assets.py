@@ -9,11 +9,11 @@ from dit_policy_ros.core.errors import SimulationError
 def asset_path(relative: str) -> Path:
     """Returns the path of a file of this package's share folder, for example "mjcf/bimanual.xml".
 
-    Every folder above this module is tried as a checkout root and as an install prefix.
+    It tries every folder above this module, as a checkout root and as an install prefix.
     Raises SimulationError when the file is in none of them.
     """
     here = Path(__file__)
-    # A symlink install keeps a link in the install space: look from both of its ends.
+    # With a symlink install this file is a link: search from the link and from its target.
     parents = dict.fromkeys([*here.parents, *here.resolve().parents])
     for folder in parents:
         for candidate in (folder / relative, folder / "share" / "dit_policy_ros" / relative):

@@ -15,7 +15,7 @@ _ATTEMPTS = 2000
 def sample_cubes(rng: np.random.Generator, keep_out: np.ndarray | None = None) -> np.ndarray:
     """Returns random cube poses (3, 3): x [m], y [m], yaw [rad] for red, green, blue.
 
-    keep_out: (K, 2) points x, y [m] that no cube may be near, such as the grippers.
+    keep_out: (K, 2) points x, y [m] to keep cubes away from, such as the grippers.
     Raises SimulationError when no arrangement is found.
     """
     avoid = np.empty((0, 2)) if keep_out is None else np.asarray(keep_out, dtype=float)  # (K, 2)
@@ -27,4 +27,6 @@ def sample_cubes(rng: np.random.Generator, keep_out: np.ndarray | None = None) -
         if gaps.min() >= MIN_SPACING:
             yaw = rng.uniform(-np.pi / 4, np.pi / 4, size=(len(CUBES), 1))  # a square repeats every 90 deg
             return np.concatenate([xy, yaw], axis=1)
-    raise SimulationError(f"found no cube poses that keep {MIN_SPACING} m apart; keep fewer points out")
+    raise SimulationError(
+        f"found no cube poses that keep {MIN_SPACING} m apart; give fewer points in keep_out"
+    )

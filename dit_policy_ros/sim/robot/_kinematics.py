@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # pyright: reportAttributeAccessIssue=false
 # (mujoco has no stubs for its compiled part)
-"""Inverse kinematics of one arm, by mink: its tool point anywhere, its gripper down or turned as wanted."""
+"""Inverse kinematics of one arm, by mink. The gripper points down, or has a given orientation."""
 
 import mink
 import mujoco
@@ -9,19 +9,19 @@ import numpy as np
 
 from dit_policy_ros.sim.robot._assets import asset_path
 
-# Where the arms' bases stand: y [m] and heading about z [rad]; the same numbers as in mjcf/bimanual.xml.
+# Pose of each arm's base: y [m] and heading about z [rad], as in mjcf/bimanual.xml.
 _BASES = {"left": (0.42, -np.pi / 2), "right": (-0.42, np.pi / 2)}
 _ARM_JOINTS = 6
-# The site's x axis points out of the gripper; this turns it down, its z axis along the arm's heading.
+# The tool site's x axis points out of the gripper. This rotation points it down, with z along the heading.
 _DOWN = mink.SO3.from_y_radians(np.pi / 2)
-# A point on the tool axis is held; turning about that axis is free, and the posture task settles it.
+# Position and tilt are tasks. Rotation about the tool axis is free, and the posture task decides it.
 _POSITION_COST, _TILT_COST, _POSTURE_COST = 1.0, 0.2, 1e-3
-_ORIENTATION_COST = 0.2  # of all three axes, where a whole orientation is asked for
+_ORIENTATION_COST = 0.2  # of all three axes, when a full orientation is given
 _DAMPING = 1e-9
 
 
 class ArmKinematics:
-    """Joint angles that put one arm's tool point somewhere, continuous from a given pose."""
+    """Forward and inverse kinematics of one arm. Solutions are continuous from the given pose."""
 
     def __init__(self, side: str) -> None:
         y, heading = _BASES[side]
@@ -47,9 +47,9 @@ class ArmKinematics:
         return self._world_to_base.T @ pose.translation() + self._base
 
     def orientation(self, arm: np.ndarray) -> np.ndarray:
-        """Returns how the gripper is turned (3, 3), in the world, for arm joints (6,) [rad].
+        """Returns the gripper's orientation (3, 3) in the world for arm joints (6,) [rad].
 
-        The columns are its approach direction, the direction in which its fingers open, and the third axis.
+        Columns: approach direction, finger opening direction, and their cross product.
         """
         self._q[:_ARM_JOINTS] = arm
         self._configuration.update(self._q)
@@ -59,17 +59,17 @@ class ArmKinematics:
     def solve_turned(
         self, arm: np.ndarray, target: np.ndarray, orientation: np.ndarray, iterations: int = 2
     ) -> np.ndarray:
-        """As ``solve``, with the gripper turned to ``orientation`` (3, 3), in the world."""
+        """Like ``solve``, with the gripper's orientation (3, 3) in the world."""
         goal = self._world_to_base @ (target - self._base)  # (3,), in the arm's base frame
         turned = mink.SO3.from_matrix(self._world_to_base @ orientation)
         self._turned_tool.set_target(mink.SE3.from_rotation_and_translation(turned, goal))
         return self._iterate(arm, self._turned_tool, iterations)
 
     def solve(self, arm: np.ndarray, target: np.ndarray, iterations: int = 2) -> np.ndarray:
-        """Returns arm joints (6,) [rad] near `arm` (6,) whose tool point nears target (3,) [m], world.
+        """Returns arm joints (6,) [rad] near `arm` (6,) that bring the tool point to target (3,) [m], world.
 
-        Each iteration is one step of differential inverse kinematics, so a target that moves a little per
-        call is followed closely by two, and a far one wants tens.
+        Each iteration is one step of differential inverse kinematics. Two are enough to track a target that
+        moves a little per call; a distant target needs tens.
         """
         goal = self._world_to_base @ (target - self._base)  # (3,), in the arm's base frame
         heading = mink.SO3.from_z_radians(float(np.arctan2(goal[1], goal[0])))

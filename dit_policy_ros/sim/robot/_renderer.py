@@ -12,7 +12,7 @@ import numpy as np
 
 from dit_policy_ros.core.errors import SimulationError
 
-# A mujoco.MjModel, for ros/, which passes it on but does not know the simulator.
+# A mujoco.MjModel. ros/ passes it on without importing mujoco.
 type Model = Any
 
 _REMEDY = (
@@ -24,7 +24,7 @@ _MAX_GEOMS = 400
 
 
 def choose_backend() -> str:
-    """Returns "egl" or "osmesa": what MUJOCO_GL asks for, else the first whose library is present.
+    """Returns "egl" or "osmesa": the one that MUJOCO_GL names, else the first that is installed.
 
     Raises SimulationError when neither library is installed or MUJOCO_GL names another backend.
     """
@@ -38,7 +38,7 @@ def choose_backend() -> str:
         if ctypes.util.find_library(_LIBRARIES[backend]):
             return backend
     wanted = f"lib{_LIBRARIES[asked]} (MUJOCO_GL={asked})" if asked else "libEGL or libOSMesa"
-    raise SimulationError(f"the simulator's cameras need {wanted}, which this machine lacks; {_REMEDY}")
+    raise SimulationError(f"the simulator's cameras need {wanted}, which is not installed; {_REMEDY}")
 
 
 def _make_context(width: int, height: int) -> Any:
@@ -50,7 +50,7 @@ def _make_context(width: int, height: int) -> Any:
             from mujoco.osmesa import GLContext
         context = GLContext(width, height)
         context.make_current()
-    except Exception as error:  # PyOpenGL raises a different type for every way to fail
+    except Exception as error:  # PyOpenGL raises many types of errors
         raise SimulationError(
             f"the '{backend}' renderer does not start ({type(error).__name__}: {error}); {_REMEDY}; "
             "MUJOCO_GL=egl or MUJOCO_GL=osmesa chooses between them"
@@ -59,9 +59,9 @@ def _make_context(width: int, height: int) -> Any:
 
 
 class Renderer:
-    """Renders named cameras of one model from joint coordinates alone.
+    """Renders named cameras of one model from joint coordinates.
 
-    OpenGL ties a context to a thread: make, use and close a Renderer in the same one.
+    An OpenGL context belongs to one thread: create, use and close a Renderer in the same thread.
     """
 
     def __init__(self, model: Model, width: int = 320, height: int = 240, *, shadows: bool = False) -> None:
@@ -102,7 +102,7 @@ class Renderer:
             )  # fmt: skip
             mujoco.mjr_render(self._viewport, self._scene, self._context)
             mujoco.mjr_readPixels(self._upside_down, None, self._viewport, self._context)
-            images[name] = self._upside_down[::-1].copy()  # (H, W, 3), OpenGL's first row is the bottom
+            images[name] = self._upside_down[::-1].copy()  # (H, W, 3); OpenGL's first row is the bottom one
         return images
 
     def close(self) -> None:

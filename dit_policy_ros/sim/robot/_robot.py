@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # pyright: reportAttributeAccessIssue=false
 # (mujoco has no stubs for its compiled part)
-"""The simulated two-armed robot: 500 Hz physics under four joint trajectory controllers."""
+"""The simulated two-armed robot: 500 Hz physics with a model of ros2_control's controllers."""
 
 import mujoco
 import numpy as np
@@ -10,9 +10,9 @@ from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.sim.robot._appearance import Appearance, Variation
 from dit_policy_ros.sim.robot._assets import asset_path
 from dit_policy_ros.sim.robot._cubes import CUBE_EDGE, CUBES, sample_cubes
-from dit_policy_ros.sim.robot._gripper import ParallelGripperController
-from dit_policy_ros.sim.robot._jtc import TrajectoryController
+from dit_policy_ros.sim.robot._gripper_controller import ParallelGripperController
 from dit_policy_ros.sim.robot._renderer import Renderer, camera_id
+from dit_policy_ros.sim.robot._trajectory_controller import TrajectoryController
 
 SIDES = ("left", "right")
 ARM_JOINTS = 6
@@ -25,19 +25,25 @@ CONTROLLERS = {
     for part, grip in (("arm", False), ("gripper", True))
 }
 CAMERAS = ("top", "left_wrist", "right_wrist")
-_LOOKS = 1  # beside a scene's seed, for what decides its looks
+_APPEARANCE_STREAM = 1  # second seed of the random numbers for appearance
 STEP_NS = 2_000_000  # one physics step: 500 Hz
-# Grippers hang 0.2 m over the table beside the workspace, pointing down, half open; [rad] and [m].
+# At home the grippers point down beside the workspace, 0.2 m over the table, half open; [rad] and [m].
 _ARM_HOME = (0.0, -1.8650, 2.1590, 0.0, 1.2768, 0.0, 0.02)
 HOME = np.array(_ARM_HOME * 2)  # (14,)
 HOME.flags.writeable = False
 
 
+def arm_slice(side: str) -> slice:
+    """Where an arm's six joints stand among the robot's 14; its gripper follows, at ``stop``."""
+    first = SIDES.index(side) * (ARM_JOINTS + 1)
+    return slice(first, first + ARM_JOINTS)
+
+
 class BimanualSim:
     """Physics, cameras and controllers of the robot, deterministic for a seed.
 
-    Time is simulated: time_ns = epoch_ns + steps * 2 ms, epoch_ns being any clock's reading [ns].
-    Not thread-safe, except that `qpos` copies may be rendered elsewhere by a Renderer of its own.
+    Time is simulated: time_ns = epoch_ns + steps * 2 ms, where epoch_ns [ns] may be any clock's time.
+    Not thread-safe. To render in another thread, give a copy of `qpos` to a Renderer made there.
     """
 
     def __init__(
@@ -50,11 +56,11 @@ class BimanualSim:
         parallel_grippers: bool = False,
         variation: Variation | None = None,
     ) -> None:
-        """Make the scene of a seed.
+        """Build the scene of a seed.
 
         Args:
             parallel_grippers: grippers take goals, as under parallel_gripper_controller, not trajectories.
-            variation: how far cameras and lights stray from the model's with every reset.
+            variation: how cameras and lights vary from reset to reset.
         """
         self.model = mujoco.MjModel.from_xml_path(str(asset_path("mjcf/bimanual.xml")))
         self.data = mujoco.MjData(self.model)
@@ -75,7 +81,7 @@ class BimanualSim:
         self._cube_qpos = [self.model.joint(f"{c}_cube").qposadr[0] for c in CUBES]
         self.lower = self.model.jnt_range[[j.id for j in joints], 0].copy()  # (14,) [rad], [m]
         self.upper = self.model.jnt_range[[j.id for j in joints], 1].copy()  # (14,)
-        self._command = HOME.copy()  # (14,), what the controllers ask for
+        self._command = HOME.copy()  # (14,), output of the controllers
         self.controllers: dict[str, TrajectoryController | ParallelGripperController] = {
             name: (
                 ParallelGripperController if parallel_grippers and "gripper" in name else TrajectoryController
@@ -109,16 +115,16 @@ class BimanualSim:
 
     @property
     def command(self) -> np.ndarray:
-        """The joint target in force now (14,) [rad], grippers [m]; a copy."""
+        """The present joint target (14,) [rad], grippers [m]; a copy."""
         return self._command.copy()
 
     @property
     def qpos(self) -> np.ndarray:
-        """All of the model's coordinates (nq,), what a Renderer needs; a copy."""
+        """All coordinates of the model (nq,), as a Renderer needs them; a copy."""
         return self.data.qpos.copy()
 
     def tcp(self, side: str) -> np.ndarray:
-        """The point between an arm's finger tips (3,) [m], in the world."""
+        """The tool centre point between the finger tips (3,) [m], in the world."""
         return self.data.site(f"{side}_tcp").xpos.copy()
 
     def cube_position(self, colour: str) -> np.ndarray:
@@ -137,7 +143,7 @@ class BimanualSim:
         return np.array(rows)
 
     def camera_pose(self, camera: str) -> tuple[np.ndarray, np.ndarray, float]:
-        """Where a camera is: place (3,) [m], axes as columns (3, 3), half its vertical field of view [rad].
+        """Pose of a camera: position (3,) [m], axes as columns (3, 3), half the vertical field of view [rad].
 
         Raises SimulationError for an unknown camera.
         """
@@ -151,18 +157,17 @@ class BimanualSim:
     def reset(
         self, seed: int | None = None, cubes: np.ndarray | None = None, arm_jitter: float = 0.0
     ) -> None:
-        """Puts arms at home, cubes at random (or given (3, 3) x, y, yaw) poses, controllers at rest.
+        """Puts the arms at home, the cubes at random (or given (3, 3) x, y, yaw) poses; resets controllers.
 
-        seed: restarts the random numbers; None goes on with them. Time goes on in either case.
-        arm_jitter: the arms' joints start up to this far [rad] from home.
+        seed: restarts the random numbers; None continues them. Time continues in either case.
+        arm_jitter: largest distance of each arm joint from home [rad].
         """
         if seed is not None:
             self.rng = np.random.default_rng(seed)
-            self._looks = np.random.default_rng(
-                [_LOOKS, seed]
-            )  # apart: cubes lie the same, however they look
+            # Random numbers of its own: the cubes' poses do not depend on the variation.
+            self._appearance_rng = np.random.default_rng([_APPEARANCE_STREAM, seed])
         if self._appearance is not None:
-            self._appearance.change(self._looks)
+            self._appearance.change(self._appearance_rng)
         elapsed = self.data.time
         mujoco.mj_resetData(self.model, self.data)
         self.data.time = elapsed
@@ -174,7 +179,7 @@ class BimanualSim:
         self.place(pose)
 
     def place(self, pose: np.ndarray) -> None:
-        """Teleports the joints to pose (14,), at rest, and forgets every trajectory."""
+        """Teleports the joints to pose (14,) at rest and resets the controllers."""
         pose = np.clip(pose, self.lower, self.upper)
         self.data.qpos[self._qpos_index] = pose
         self.data.qpos[self._mimic_qpos] = pose[self._gripper_of_side]
@@ -186,13 +191,13 @@ class BimanualSim:
         mujoco.mj_forward(self.model, self.data)
 
     def cube_frames(self) -> np.ndarray:
-        """All cubes (3, 7): place [m] and unit quaternion (w, x, y, z) of red, green, blue, in the world."""
+        """All cubes (3, 7): position [m] and quaternion (w, x, y, z) of red, green, blue, in the world."""
         return np.array([self.data.qpos[start : start + 7] for start in self._cube_qpos])
 
-    def imitate(self, pose: np.ndarray, cube_frames: np.ndarray, command: np.ndarray | None = None) -> None:
-        """Looks like another robot and its scene: joints (14,), cubes (3, 7) as `cube_frames` gives them.
+    def mirror(self, pose: np.ndarray, cube_frames: np.ndarray, command: np.ndarray | None = None) -> None:
+        """Copies the state of another scene: joints (14,), cubes (3, 7) as `cube_frames` returns them.
 
-        Velocities are zero; `command` (14,) is what the controllers ask for there, None: the pose.
+        Velocities are zero. `command` (14,) is the joint target there; None: the pose.
         """
         for start, frame in zip(self._cube_qpos, cube_frames, strict=True):
             self.data.qpos[start : start + 7] = frame
@@ -212,7 +217,7 @@ class BimanualSim:
     # -- motion -------------------------------------------------------------------------------------------
 
     def step(self, n: int = 1) -> None:
-        """Advances n physics steps under the trajectory controllers."""
+        """Advances n physics steps with the controllers."""
         for _ in range(n):
             now_ns = self.time_ns
             positions, velocities = self.joint_positions, self.joint_velocities  # (14,), (14,)
@@ -221,9 +226,9 @@ class BimanualSim:
             self._apply(self._command)
 
     def step_towards(self, target: np.ndarray, n: int) -> None:
-        """Advances n steps while the command goes linearly from where it is to target (14,).
+        """Advances n steps while the command moves linearly to target (14,).
 
-        The trajectory controllers are left out: this is the lock-step way to drive the robot.
+        It bypasses the controllers; lock-step programs drive the robot this way.
         """
         start = self._command.copy()
         for i in range(n):
@@ -233,7 +238,7 @@ class BimanualSim:
             controller.reset(self._command[index])
 
     def _apply(self, command: np.ndarray) -> None:
-        """Gives command (14,) to the servos for one step; a servo ignores a target that is not finite."""
+        """Sends command (14,) to the servos for one step; a servo ignores a target that is not finite."""
         if not np.isfinite(command).all():
             self.nan_commands += 1
             command = np.where(np.isfinite(command), command, self.data.ctrl[self._ctrl_index])
@@ -244,13 +249,13 @@ class BimanualSim:
     # -- cameras ------------------------------------------------------------------------------------------
 
     def render(self, *cameras: str) -> dict[str, np.ndarray]:
-        """Returns {camera: uint8 (H, W, 3) RGB} at this instant; no names: the robot's three cameras."""
+        """Returns {camera: uint8 (H, W, 3) RGB} now; without names, of all three cameras."""
         if self._renderer is None:
             self._renderer = Renderer(self.model, *self._size)
         return self._renderer.render(self.data.qpos, cameras or CAMERAS)
 
     def close(self) -> None:
-        """Frees the renderer; the physics can go on."""
+        """Frees the renderer. Physics still works."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None

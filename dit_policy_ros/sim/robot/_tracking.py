@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follows planned joint angles as a leader arm would, within the robot's limits."""
+"""Smooths planned joint angles as a leader arm would, within the robot's limits."""
 
 import numpy as np
 
 from dit_policy_ros.sim.robot._robot import ARM_JOINTS
 
-FPS = 30.0  # [Hz] at which the scripted operator acts
-_STIFFNESS = 7.0  # [1/s] of the critically damped pull onto the planned motion
+FPS = 30.0  # [Hz] rate of the scripted operator
+_STIFFNESS = 7.0  # [1/s] natural frequency of the critically damped tracking
 # Limits of config/bimanual.yaml with a margin: velocity and acceleration of arm joints 1 to 6.
 _MAX_VELOCITY = np.array([2.2, 2.2, 2.2, 2.6, 2.6, 2.6])  # [rad/s]
 _MAX_ACCELERATION = np.array([7.0, 7.0, 7.0, 9.0, 9.0, 9.0])  # [rad/s^2]
 
 
 class Tracker:
-    """A critically damped pull of one arm's command (6,) [rad] onto a plan."""
+    """Critically damped tracking of a plan by one arm's command (6,) [rad]."""
 
     def __init__(self) -> None:
         self.begin(np.zeros(ARM_JOINTS))
 
     def begin(self, position: np.ndarray, planned: np.ndarray | None = None) -> None:
-        """Start at rest at joints (6,) [rad], where the plan wants ``planned`` (6,); None: the same."""
+        """Start at rest at joints (6,) [rad]. ``planned`` (6,) is where the plan starts; None: there."""
         self.position = position.copy()
         self._velocity = np.zeros(ARM_JOINTS)  # (6,) [rad/s]
         self._planned = (position if planned is None else planned).copy()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trajectory messages without ROS, and the polynomials that joint_trajectory_controller puts through them.
+"""Trajectory messages without ROS, and the polynomials by which joint_trajectory_controller interpolates.
 
 Behaviour after joint_trajectory_controller/src/trajectory.cpp of ros-controls/ros2_controllers.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a message: when it is due after the stamp [ns], and (A,) values per joint.
+    """One point of a message: its time after the stamp [ns], and (A,) values per joint.
 
     Fields follow trajectory_msgs/JointTrajectoryPoint; an empty tuple means that the field is absent.
     """
@@ -34,7 +34,7 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True)
 class Knot:
-    """What the joints are to do at an instant: position (A,), velocity and acceleration (A,) or None."""
+    """The desired state at one instant: position (A,), velocity and acceleration (A,) or None."""
 
     time_ns: int
     position: np.ndarray
@@ -65,9 +65,9 @@ class Segment:
 
 
 def segment_between(a: Knot, b: Knot) -> Segment:
-    """Returns the controller's interpolation: linear, cubic or quintic by what both knots carry.
+    """Returns the controller's interpolation: linear, cubic or quintic, by the fields that both knots have.
 
-    Accelerations without velocities make the real controller output zeros; so does this.
+    With accelerations but no velocities the real controller outputs zeros. So does this.
     """
     duration = (b.time_ns - a.time_ns) * 1e-9  # [s]
     p0, p1 = a.position, b.position

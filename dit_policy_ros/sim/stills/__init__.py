@@ -9,12 +9,12 @@ from dit_policy_ros.sim.stills._stills import (
     NAMED_WEIGHTS,
     PICTURE_WEIGHTS,
     Stills,
-    busier_wrists,
     named_targets,
     picture_targets,
     pose_errors,
-    scene_stills,
+    random_stills,
     view_errors,
+    wrists_with_more_cubes,
 )
 
 __all__ = [
@@ -22,10 +22,10 @@ __all__ = [
     "PICTURE_WEIGHTS",
     "VIEW",
     "Stills",
-    "busier_wrists",
     "named_targets",
     "picture_targets",
     "pose_errors",
-    "scene_stills",
+    "random_stills",
     "view_errors",
+    "wrists_with_more_cubes",
 ]

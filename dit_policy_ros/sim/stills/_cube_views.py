@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a wrist camera has the cubes in its picture."""
+"""Where the cubes are in a wrist camera's picture."""
 
 import numpy as np
 
 from dit_policy_ros.sim.robot import BimanualSim
 
-TURNS = 4  # a square looks the same after a quarter turn
-VIEW = 5  # entries of what is known of one cube
+TURNS = 4  # a cube looks the same after a quarter turn: use four times its angle
+VIEW = 5  # entries per cube
 
 
 def cube_views(sim: BimanualSim, camera: str) -> np.ndarray:
-    """What a policy can find in a camera's picture: (3, 5) for red, green, blue.
+    """Labels of the cubes in a camera's picture: (3, 5) for red, green, blue.
 
-    Place x, y, z [m] in the camera's frame (x to the right, y up, the camera looks along -z), then sine and
-    cosine of four times the angle at which the cube lies. NaN for a cube whose centre is outside of the
-    central square.
+    Position x, y, z [m] in the camera's frame (x right, y up, the camera looks along -z), then sine and
+    cosine of four times the cube's angle. NaN for a cube whose centre is outside the central square.
     """
     place, rotation, half_angle = sim.camera_pose(camera)  # (3,), (3, 3), [rad]
     result = np.full((3, VIEW), np.nan)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stills of the scene with what is in them, for teaching a policy where things are and what is meant."""
+"""Stills of the scene with labels. They teach where the cubes are and which cube an instruction names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,31 +7,40 @@ from itertools import count, islice
 
 import numpy as np
 
-from dit_policy_ros.sim.operator import Disturbance, Operator, Starts, grasp_pose
-from dit_policy_ros.sim.robot import ARM_JOINTS, CAMERAS, CUBES, HOME, SIDES, ArmKinematics, BimanualSim
+from dit_policy_ros.sim.operator import Disturbance, Operator, StartPoses, grasp_pose
+from dit_policy_ros.sim.robot import (
+    ARM_JOINTS,
+    CAMERAS,
+    CUBES,
+    HOME,
+    SIDES,
+    ArmKinematics,
+    BimanualSim,
+    arm_slice,
+)
 from dit_policy_ros.sim.stills._cube_views import TURNS, VIEW, cube_views
 from dit_policy_ros.sim.stills._scenes import Scene, sample_scenes
-from dit_policy_ros.sim.tasks import Task, carry_out, first_arm, suite
+from dit_policy_ros.sim.tasks import Task, first_arm, run_trial, suite
 
 _EVERY = 6  # periods of 1/30 s between two stills of one task
-_DISTURBANCE = 0.008  # [rad], standard deviation of what leads the arms astray
+_DISTURBANCE = 0.008  # [rad] standard deviation of the arms' random error
 _KNOCKS = 0.7  # [1/s]
 _ITERATIONS = 30  # of inverse kinematics, from home
 _TOP = 4 * len(CUBES)  # entries of ``pose_targets``
-TURN_WEIGHT = 0.3  # of how cubes are turned, beside where they are
-# of the entries of ``picture_targets`` in a loss
+TURN_WEIGHT = 0.3  # weight of the cubes' angles; positions have 1
+# Weights of the entries of ``picture_targets`` in a loss.
 PICTURE_WEIGHTS = (
     [1.0] * 6 + [TURN_WEIGHT] * 6 + [0.1] * len(CUBES) + ([1.0] * 3 + [TURN_WEIGHT] * 2) * len(CUBES)
 )
-NAMED_WEIGHTS = [1.0] * 2 + [TURN_WEIGHT] * 2 + [1.0] * 9  # of the entries of ``named_targets``
+NAMED_WEIGHTS = [1.0] * 2 + [TURN_WEIGHT] * 2 + [1.0] * 9  # weights of the entries of ``named_targets``
 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A scene under a task.
+    """A scene with a task.
 
-    way: joints (6,) [rad] of the task's first arm to where it grasps the cube. views: (2, 3, 5), what each
-    wrist camera has in its picture as ``cube_views`` tells.
+    way: joint offsets (6,) [rad] of the task's first arm from the present pose to the grasp. views: (2, 3, 5)
+    labels of each wrist camera's picture, of ``cube_views``.
     """
 
     scene: Scene
@@ -59,23 +68,23 @@ class Stills:
     views: np.ndarray
 
 
-def scene_stills(sim: BimanualSim, number: int, seed: int) -> Iterator[Still]:
-    """Yields ``number`` stills: half of them of random scenes, half of scripted tasks on their way."""
+def random_stills(sim: BimanualSim, number: int, seed: int) -> Iterator[Still]:
+    """Yields ``number`` stills: half of random scenes, half from the middle of scripted tasks."""
     random = number // 2
-    ways, rng, tasks = _Ways(), np.random.default_rng(seed), suite()
+    offsets, rng, tasks = _GraspOffsets(), np.random.default_rng(seed), suite()
     for scene in sample_scenes(sim, random, seed, CAMERAS):
-        yield _labelled(sim, scene, tasks[int(rng.integers(len(tasks)))], ways)
-    yield from islice(_on_the_way(sim, seed, ways), number - random)
+        yield _labelled(sim, scene, tasks[int(rng.integers(len(tasks)))], offsets)
+    yield from islice(_of_tasks(sim, seed, offsets), number - random)
 
 
-def _labelled(sim: BimanualSim, scene: Scene, task: Task, ways: "_Ways") -> Still:
+def _labelled(sim: BimanualSim, scene: Scene, task: Task, offsets: "_GraspOffsets") -> Still:
     views = np.stack([cube_views(sim, camera) for camera in CAMERAS[1:]])  # (2, 3, 5)
-    return Still(scene, task, ways.find(sim, task), views)
+    return Still(scene, task, offsets.find(sim, task), views)
 
 
-def _on_the_way(sim: BimanualSim, seed: int, ways: "_Ways") -> Iterator[Still]:
+def _of_tasks(sim: BimanualSim, seed: int, offsets: "_GraspOffsets") -> Iterator[Still]:
     rng = np.random.default_rng(seed)
-    operator, starts, tasks = Operator(rng), Starts(rng), suite()
+    operator, starts, tasks = Operator(rng), StartPoses(rng), suite()
     while True:
         sim.reset(seed=int(rng.integers(2**31)), arm_jitter=0.05)
         task = tasks[int(rng.integers(len(tasks)))]
@@ -89,49 +98,48 @@ def _on_the_way(sim: BimanualSim, seed: int, ways: "_Ways") -> Iterator[Still]:
             if next(periods) % _EVERY == 0:
                 tcps = np.stack([sim.tcp(side) for side in SIDES])  # (2, 3)
                 scene = Scene(sim.render(*CAMERAS), sim.joint_positions, sim.cube_poses(), tcps)
-                made.append(_labelled(sim, scene, task, ways))
+                made.append(_labelled(sim, scene, task, offsets))
             return operator.act(sim) + error.step()
 
-        carry_out(sim, task, act)
+        run_trial(sim, task, act)
         yield from made
 
 
-class _Ways:
-    """How far an arm's joints are from where they are wanted."""
+class _GraspOffsets:
+    """Joint offsets of an arm from the present pose to a grasp."""
 
     def __init__(self) -> None:
         self._kinematics = {side: ArmKinematics(side) for side in SIDES}
 
     def find(self, sim: BimanualSim, task: Task) -> np.ndarray:
-        """(6,) [rad]; near the cube the arm comes from above, as a person would."""
+        """(6,) [rad], to a grasp of the task's cube from above."""
         side = first_arm(task)
-        first = SIDES.index(side) * (ARM_JOINTS + 1)
-        arm, goal = slice(first, first + ARM_JOINTS), grasp_pose(sim, side, task.colour)
+        arm, goal = arm_slice(side), grasp_pose(sim, side, task.colour)
         wanted = self._kinematics[side].solve_turned(HOME[arm], goal.point, goal.orientation, _ITERATIONS)
         return wanted - sim.joint_positions[arm]
 
 
 def pose_targets(cubes: np.ndarray) -> np.ndarray:
-    """What an encoder is to find in a still (12,): places x, y [m] of the cubes, then how they are turned.
+    """Labels of a still from the top (12,): x, y [m] of each cube, sines and cosines of four times the yaws.
 
-    ``cubes`` (3, 3) are x, y [m] and yaw [rad]. The sine and cosine are of four times the yaw.
+    ``cubes`` (3, 3) are x, y [m] and yaw [rad].
     """
     turns = TURNS * cubes[:, 2]  # (3,) [rad]
     return np.concatenate([cubes[:, :2].ravel(), np.sin(turns), np.cos(turns)]).astype(np.float32)
 
 
-def busier_wrists(stills: Stills) -> np.ndarray:
-    """Which of the wrist cameras has more cubes in its picture (M,), 0 or 1."""
+def wrists_with_more_cubes(stills: Stills) -> np.ndarray:
+    """Which wrist camera sees more cubes (M,), 0 or 1."""
     seen = np.isfinite(stills.views[..., 0]).sum(axis=-1)  # (M, 2)
     even = np.arange(len(seen)) % 2
     return np.where(seen[:, 0] == seen[:, 1], even, seen.argmax(axis=1))
 
 
 def picture_targets(stills: Stills, wrists: np.ndarray) -> np.ndarray:
-    """What an encoder is to find in two pictures of every still (2 M, 30), NaN where it can know nothing.
+    """Labels of two pictures of every still (2 M, 30), NaN where a picture does not show the value.
 
-    In the even ones, from the top, the first 12 entries, ``pose_targets``. In the odd ones, from the wrist
-    camera ``wrists`` (M,), the other 18: which cubes are in the picture, 0 or 1, and ``cube_views`` of them.
+    Even rows are of the top camera: the first 12 entries are ``pose_targets``. Odd rows are of one wrist
+    camera, ``wrists`` (M,): the other 18 entries say which cubes it sees, 0 or 1, and their ``cube_views``.
     """
     targets = np.full((2 * len(stills.cubes), len(PICTURE_WEIGHTS)), np.nan, np.float32)
     targets[::2, :_TOP] = np.stack([pose_targets(cubes) for cubes in stills.cubes])
@@ -142,18 +150,18 @@ def picture_targets(stills: Stills, wrists: np.ndarray) -> np.ndarray:
 
 
 def view_errors(errors: np.ndarray) -> np.ndarray:
-    """Distances [m] of the errors (M, 30) of such targets from the wrist, of the cubes in the picture."""
+    """Position errors [m] of the cubes in wrist pictures, from errors (M, 30) of ``picture_targets``."""
     views = errors[:, _TOP + len(CUBES) :].reshape(len(errors), len(CUBES), VIEW)  # (M, 3, 5)
     distances = np.linalg.norm(views[..., :3], axis=-1)  # (M, 3)
     return distances[np.isfinite(distances)]
 
 
 def named_targets(stills: Stills, tasks: Sequence[Task]) -> np.ndarray:
-    """What is to be known of the cube that each task names (M, K, 13).
+    """Labels of the cube that each task names (M, K, 13).
 
-    Its place x, y [m], how it is turned as in ``pose_targets``, the way (3,) [m] from the table under it to
-    between the fingers of the task's first arm, and the way of that arm's joints (6,) [rad] to the grasp. The
-    last is known for each still's own task, and NaN for the others.
+    Its x, y [m], sine and cosine as in ``pose_targets``, the vector (3,) [m] from the table below the cube to
+    the tool point of the task's first arm, and that arm's joint offsets (6,) [rad] to the grasp. The offsets
+    are known for each still's own task, and NaN for the others.
     """
     named = [CUBES.index(task.colour) for task in tasks]
     sides = [SIDES.index(first_arm(task)) for task in tasks]
@@ -172,6 +180,6 @@ def named_targets(stills: Stills, tasks: Sequence[Task]) -> np.ndarray:
 
 
 def pose_errors(errors: np.ndarray) -> np.ndarray:
-    """Distances [m] (M, cubes) of errors (M, 12 or more) of such targets."""
+    """Position errors [m] (M, cubes) of errors (M, 12 or more) of ``pose_targets``."""
     places = errors[:, : 2 * len(CUBES)].reshape(len(errors), len(CUBES), 2)  # (M, 3, 2)
     return np.linalg.norm(places, axis=-1)

@@ -4,11 +4,20 @@
 Success is judged on the physics state alone.
 """
 
-from dit_policy_ros.sim.tasks._cube_tasks import Touch, demo_tasks, distance, success
-from dit_policy_ros.sim.tasks._judge import Judge, look
-from dit_policy_ros.sim.tasks._referee import Referee, Verdict
-from dit_policy_ros.sim.tasks._suite import HandOver, Lift, Push, Task, find, first_arm, on_the_way, suite
-from dit_policy_ros.sim.tasks._trial import Act, Outcome, carry_out, through_period
+from dit_policy_ros.sim.tasks._judge import Judge, scene_state
+from dit_policy_ros.sim.tasks._referee import Referee, TouchReport
+from dit_policy_ros.sim.tasks._suite import (
+    HandOver,
+    Lift,
+    Push,
+    Task,
+    find_task,
+    first_arm,
+    steps_within,
+    suite,
+)
+from dit_policy_ros.sim.tasks._touch import Touch, demo_tasks, is_touching, touch_distance
+from dit_policy_ros.sim.tasks._trial import Act, Outcome, move_for_period, run_trial
 
 __all__ = [
     "Act",
@@ -20,15 +29,15 @@ __all__ = [
     "Referee",
     "Task",
     "Touch",
-    "Verdict",
-    "carry_out",
+    "TouchReport",
     "demo_tasks",
-    "distance",
-    "find",
+    "find_task",
     "first_arm",
-    "look",
-    "on_the_way",
-    "success",
+    "is_touching",
+    "move_for_period",
+    "run_trial",
+    "scene_state",
+    "steps_within",
     "suite",
-    "through_period",
+    "touch_distance",
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task suite: one scene, and the instruction decides what to do in it."""
+"""The task suite: one scene, and the instruction says what to do in it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,15 +7,14 @@ from typing import ClassVar
 from dit_policy_ros.core.errors import TaskError
 from dit_policy_ros.core.problems import did_you_mean
 from dit_policy_ros.sim.robot import CUBES, SIDES
-from dit_policy_ros.sim.tasks._cube_tasks import Touch
-from dit_policy_ros.sim.tasks._cube_tasks import tasks as touch_tasks
+from dit_policy_ros.sim.tasks._touch import Touch, touch_tasks
 
 ZONE_EDGE = 0.125  # [m] from the middle: the strips along the mat's left and right rim begin there
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """Take the named cube with the named arm and hold it in the air."""
+    """Lift the named cube with the named arm and hold it up."""
 
     side: str
     colour: str
@@ -25,13 +24,13 @@ class Lift:
 
     @property
     def instruction(self) -> str:
-        """What the policy is told."""
+        """The instruction for the policy."""
         return f"lift the {self.colour} cube with the {self.side} arm"
 
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Take the named cube with the right arm and give it to the left one."""
+    """Pick up the named cube with the right arm and hand it to the left arm."""
 
     colour: str
 
@@ -43,7 +42,7 @@ class HandOver:
 
     @property
     def instruction(self) -> str:
-        """What the policy is told."""
+        """The instruction for the policy."""
         return f"hand the {self.colour} cube from the right to the left arm"
 
 
@@ -59,7 +58,7 @@ class Push:
 
     @property
     def instruction(self) -> str:
-        """What the policy is told."""
+        """The instruction for the policy."""
         return f"push the {self.colour} cube to the {self.zone} zone"
 
 
@@ -76,8 +75,8 @@ def suite() -> tuple[Task, ...]:
     )
 
 
-def on_the_way(task: Task) -> set[Task]:
-    """Tasks that whoever carries this one out does in passing; doing only these is not doing another task."""
+def steps_within(task: Task) -> set[Task]:
+    """Tasks that are steps of this one, such as touching a cube to lift it."""
     both: set[Task] = {Touch(side, task.colour) for side in SIDES}
     if isinstance(task, Lift):
         return {Touch(task.side, task.colour)}
@@ -87,7 +86,7 @@ def on_the_way(task: Task) -> set[Task]:
 
 
 def first_arm(task: Task) -> str:
-    """The side of the arm that a task begins with; a cube is pushed by the arm that it moves away from."""
+    """The arm that starts a task. A cube is pushed by the arm on the side opposite to the zone."""
     if isinstance(task, HandOver):
         return "right"
     if isinstance(task, Push):
@@ -95,7 +94,7 @@ def first_arm(task: Task) -> str:
     return task.side
 
 
-def find(instruction: str) -> Task:
+def find_task(instruction: str) -> Task:
     """The task of an instruction; TaskError lists the known ones."""
     known = {task.instruction: task for task in suite()}
     if instruction not in known:

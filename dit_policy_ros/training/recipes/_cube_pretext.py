@@ -16,11 +16,11 @@ from dit_policy_ros.sim.stills import (
     NAMED_WEIGHTS,
     PICTURE_WEIGHTS,
     Stills,
-    busier_wrists,
     named_targets,
     picture_targets,
     pose_errors,
     view_errors,
+    wrists_with_more_cubes,
 )
 from dit_policy_ros.sim.tasks import suite
 from dit_policy_ros.training.new_policy import demo_vision_encoder
@@ -50,7 +50,7 @@ def vision_stage(
             }
             for camera in range(len(CAMERAS))
         ]
-        wrists = busier_wrists(stills)  # (M,)
+        wrists = wrists_with_more_cubes(stills)  # (M,)
 
         def pictures(numbers: np.ndarray) -> torch.Tensor:
             """Of every still there are two: from the top and from a wrist."""

@@ -12,7 +12,7 @@ from numpy.lib.format import open_memmap
 
 from dit_policy_ros.data.video import reduce_images
 from dit_policy_ros.sim.robot import CAMERAS, BimanualSim
-from dit_policy_ros.sim.stills import VIEW, Stills, scene_stills
+from dit_policy_ros.sim.stills import VIEW, Stills, random_stills
 from dit_policy_ros.sim.tasks import suite
 from dit_policy_ros.training.new_policy import IMAGE_SIDE, RESIZED
 from dit_policy_ros.training.recipes._stage_progress import progress_bar
@@ -64,7 +64,7 @@ def _make_stills(part: tuple[Path, np.ndarray, int]) -> int:
     stored = Stills(**{each.name: np.load(folder / f"{each.name}.npy", "r+") for each in fields(Stills)})
     left, tasks = (RESIZED[1] - IMAGE_SIDE) // 2, suite()
     with BimanualSim(seed) as sim:
-        for i, still in zip(rows, scene_stills(sim, len(rows), seed), strict=True):
+        for i, still in zip(rows, random_stills(sim, len(rows), seed), strict=True):
             scene = still.scene
             seen = np.stack([scene.images[camera] for camera in CAMERAS])  # (N, H, W, 3)
             stored.images[i] = reduce_images(seen, RESIZED)[:, :, left : left + IMAGE_SIDE]

@@ -25,7 +25,7 @@ from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import IMAGE_PREFIX, STATE_KEY, NormalizationMode, PolicyConfig
 from dit_policy_ros.policy.inference import resolve_device
 from dit_policy_ros.sim.robot import CAMERAS, FPS
-from dit_policy_ros.sim.tasks import find, suite
+from dit_policy_ros.sim.tasks import find_task, suite
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.new_policy import RESIZED, build_demo_policy, demo_config, relative_entries
@@ -88,7 +88,7 @@ def run_recipe(arguments: Sequence[str], train: Train) -> int:
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
     try:
-        tasks = [find(text) for text in options.tasks] if options.tasks else suite()
+        tasks = [find_task(text) for text in options.tasks] if options.tasks else suite()
         demonstration_stage(options.work, options.demonstrations, tasks, options.threads)
         start_stage(options)
         code = policy_stage(options, train)

@@ -74,14 +74,14 @@ def test_other_episodes_are_not_counted_with_them(tmp_path: Path, lines: list[st
 def test_an_interrupted_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     carried_out = []
 
-    def carry_out(sim, task, act, others, fps) -> Outcome:
+    def run_trial(sim, task, act, others, fps) -> Outcome:
         if len(carried_out) == 3:
             raise KeyboardInterrupt
         carried_out.append((task.instruction, act))
         act(sim)  # is filmed
         return Outcome(task, task == TASK, 1.0, ())
 
-    monkeypatch.setattr(evaluate, "carry_out", carry_out)
+    monkeypatch.setattr(evaluate, "run_trial", run_trial)
     tasks = [Touch("left", "red").instruction, TASK.instruction]
     asked = ["--actor", "still", "--episodes", "3", "--tasks", *tasks, "--output", str(tmp_path)]
     asked += ["--videos", "1"]

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from dit_policy_ros.sim.operator import Disturbance, Starts
+from dit_policy_ros.sim.operator import Disturbance, StartPoses
 from dit_policy_ros.sim.robot import FPS, JOINTS, BimanualSim
-from dit_policy_ros.sim.tasks import find, first_arm
+from dit_policy_ros.sim.tasks import find_task, first_arm
 
 GRIPPERS = [i for i, name in enumerate(JOINTS) if "gripper" in name]
 ARMS = [i for i in range(len(JOINTS)) if i not in GRIPPERS]
@@ -19,7 +19,7 @@ def errors(seconds: int, **options: float) -> np.ndarray:
     return np.array([disturbance.step() for _ in range(round(seconds * FPS))])
 
 
-def test_arms_stray_slowly_and_grippers_do_not() -> None:
+def test_the_error_of_arms_is_slow_and_grippers_have_none() -> None:
     found = errors(60)
     assert not found[:, GRIPPERS].any()
     spread = found[round(FPS) :, ARMS].std()
@@ -27,15 +27,15 @@ def test_arms_stray_slowly_and_grippers_do_not() -> None:
     assert np.abs(np.diff(found, axis=0)).max() < SIGMA, "no jump from one period to the next"
 
 
-def test_knocks_lead_far_astray_and_fade() -> None:
+def test_knocks_move_the_arms_further_and_decay() -> None:
     calm, knocked = errors(120), errors(120, knock_rate=0.3)
     assert np.abs(knocked).max() > 3 * np.abs(calm).max() > 0.0
     assert np.abs(knocked).max() < 0.2, "an arm that is knocked stays in reach"
-    # Between knocks the error is what it is without: the median hardly changes.
+    # Between knocks the error is the same as without knocks: the median hardly changes.
     assert np.median(np.abs(knocked[:, ARMS])) < 2.5 * np.median(np.abs(calm[:, ARMS]))
 
 
-def test_without_knocks_the_random_numbers_are_those_of_before() -> None:
+def test_without_knocks_the_random_numbers_do_not_change() -> None:
     rng = np.random.default_rng(5)
     Disturbance(rng, SIGMA).step()
     expected = np.random.default_rng(5)
@@ -45,7 +45,7 @@ def test_without_knocks_the_random_numbers_are_those_of_before() -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_an_arm_begins_over_the_mat_and_the_rest_is_where_it_was(side: str) -> None:
-    starts = Starts(np.random.default_rng(2))
+    starts = StartPoses(np.random.default_rng(2))
     with BimanualSim(3) as sim:
         points = []
         for seed in range(8):
@@ -64,8 +64,8 @@ def test_an_arm_begins_over_the_mat_and_the_rest_is_where_it_was(side: str) -> N
 
 
 def test_the_first_arm_of_each_family() -> None:
-    assert first_arm(find("lift the red cube with the left arm")) == "left"
-    assert first_arm(find("touch the red cube with the right arm")) == "right"
-    assert first_arm(find("hand the red cube from the right to the left arm")) == "right"
-    assert first_arm(find("push the red cube to the left zone")) == "right"
-    assert first_arm(find("push the red cube to the right zone")) == "left"
+    assert first_arm(find_task("lift the red cube with the left arm")) == "left"
+    assert first_arm(find_task("touch the red cube with the right arm")) == "right"
+    assert first_arm(find_task("hand the red cube from the right to the left arm")) == "right"
+    assert first_arm(find_task("push the red cube to the left zone")) == "right"
+    assert first_arm(find_task("push the red cube to the right zone")) == "left"

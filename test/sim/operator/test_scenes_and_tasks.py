@@ -10,8 +10,8 @@ from dit_policy_ros.sim.operator._expert import Expert
 from dit_policy_ros.sim.robot import HOME, ArmKinematics, BimanualSim, sample_cubes
 from dit_policy_ros.sim.robot._cubes import MIN_SPACING, WORKSPACE
 from dit_policy_ros.sim.stills._scenes import sample_scenes
-from dit_policy_ros.sim.tasks import Referee, Touch, demo_tasks, distance, find, success
-from dit_policy_ros.sim.tasks._cube_tasks import tasks
+from dit_policy_ros.sim.tasks import Referee, Touch, demo_tasks, find_task, is_touching, touch_distance
+from dit_policy_ros.sim.tasks._touch import touch_tasks
 
 
 def spacing(points: np.ndarray) -> float:
@@ -67,13 +67,13 @@ def test_instructions_are_the_agreed_ones():
         "touch the blue cube with the left arm",
         "touch the blue cube with the right arm",
     }
-    assert len(tasks()) == 6
-    assert find("touch the green cube with the left arm") == Touch("left", "green")
+    assert len(touch_tasks()) == 6
+    assert find_task("touch the green cube with the left arm") == Touch("left", "green")
 
 
 def test_an_unknown_instruction_lists_the_known_ones():
     with pytest.raises(TaskError, match="touch the blue cube with the right arm"):
-        find("juggle")
+        find_task("juggle")
 
 
 def test_success_belongs_to_the_named_arm_and_cube_alone():
@@ -82,19 +82,19 @@ def test_success_belongs_to_the_named_arm_and_cube_alone():
     rng = np.random.default_rng(0)
     expert = Expert(rng)
     expert.reset(sim)
-    assert not any(success(sim, task) for task in tasks())
-    assert all(distance(sim, task) > 0.05 for task in tasks())
+    assert not any(is_touching(sim, task) for task in touch_tasks())
+    assert all(touch_distance(sim, task) > 0.05 for task in touch_tasks())
     episode = run_episode(sim, expert, done, rng, Settings(cameras=(), interrupt=0.0))
     assert episode.success
-    assert [task for task in tasks() if success(sim, task)] == [done]
-    assert distance(sim, done) == pytest.approx(0.0, abs=1e-3)
-    assert all(distance(sim, task) > 0.01 for task in tasks() if task != done)
+    assert [task for task in touch_tasks() if is_touching(sim, task)] == [done]
+    assert touch_distance(sim, done) == pytest.approx(0.0, abs=1e-3)
+    assert all(touch_distance(sim, task) > 0.01 for task in touch_tasks() if task != done)
 
 
 def test_a_robot_that_does_not_move_achieves_nothing():
     sim = BimanualSim(seed=1)
     sim.step(1000)
-    assert not any(success(sim, task) for task in tasks())
+    assert not any(is_touching(sim, task) for task in touch_tasks())
 
 
 def test_the_referee_remembers_a_touch_until_its_report():

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from dit_policy_ros.sim.operator import Operator, Starts
+from dit_policy_ros.sim.operator import Operator, StartPoses
 from dit_policy_ros.sim.operator._hand import OPEN
 from dit_policy_ros.sim.robot import HOME, JOINTS, BimanualSim
-from dit_policy_ros.sim.tasks import Lift, Push, carry_out, first_arm
+from dit_policy_ros.sim.tasks import Lift, Push, first_arm, run_trial
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def sim() -> Iterator[BimanualSim]:
 
 @pytest.mark.parametrize("task", [Lift("left", "red"), Push("blue", "left")])
 def test_near_its_cube_an_arm_stands_as_if_it_had_missed(sim: BimanualSim, task: Lift | Push) -> None:
-    starts, side = Starts(np.random.default_rng(0)), first_arm(task)
+    starts, side = StartPoses(np.random.default_rng(0)), first_arm(task)
     gripper = JOINTS.index(f"{side}_gripper")
     offsets, grippers = [], []
     for seed in range(30):
@@ -42,9 +42,9 @@ def test_near_its_cube_an_arm_stands_as_if_it_had_missed(sim: BimanualSim, task:
 
 def test_the_operator_goes_on_from_there(sim: BimanualSim) -> None:
     rng, task = np.random.default_rng(0), Lift("right", "green")
-    starts, operator = Starts(rng), Operator(rng)
+    starts, operator = StartPoses(rng), Operator(rng)
     for seed in range(3):
         sim.reset(seed=seed)
         starts.near(sim, task)
         operator.begin(sim, task)
-        assert carry_out(sim, task, operator.act).success
+        assert run_trial(sim, task, operator.act).success

@@ -24,7 +24,7 @@ def test_no_variation_changes_nothing() -> None:
         np.testing.assert_array_equal(before[1][camera], after[1][camera])
 
 
-def test_cameras_stray_as_far_as_they_may_and_cubes_stay_where_they_are() -> None:
+def test_cameras_move_within_the_jitter_and_cubes_do_not_move() -> None:
     with BimanualSim(1, width=64, height=48) as plain, make(camera_jitter=0.01) as varied:
         strayed = []
         for seed in range(12):
@@ -47,6 +47,6 @@ def test_light_changes_brightness_and_returns_to_the_same_for_the_same_seed() ->
 
 
 @pytest.mark.parametrize("bad", [{"camera_jitter": -0.01}, {"camera_jitter": 0.2}, {"lighting": 1.5}])
-def test_more_than_all_is_refused(bad: dict[str, float]) -> None:
+def test_values_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Variation(**bad)

@@ -9,7 +9,7 @@ from dit_policy_ros.sim.robot import HOME, ArmKinematics, BimanualSim
 
 LEFT_ARM, LEFT_GRIPPER = slice(0, 6), 6
 ARMS = ~CONTRACT.gripper_mask
-# Left arm stretched out, as heavy on its joints as it gets; beside the other arm, not against it.
+# The left arm stretched out, where gravity loads its joints most; it does not touch the other arm.
 STRETCHED = np.array([0.0, -0.35, 0.1, 0.0, 0.1, 0.0, 0.02])
 
 
@@ -45,7 +45,7 @@ def test_a_hold_without_joint_states_brakes_within_the_limits_and_does_not_creep
 
 
 def test_sending_the_measured_pose_over_and_over_sinks(swing):
-    """What the hold must not do, so that the test above can fail."""
+    """What a hold must not do. It shows that the test above can fail."""
     swing.run(0.5)
     swing.hold(measured=None)
     swing.stand_by(1.0)
@@ -64,7 +64,7 @@ def test_an_arm_that_was_pushed_away_is_held_where_it_is(swing):
     swing.hold(measured)
     np.testing.assert_allclose(swing.pipeline.plan.positions[-1][1], measured[1])
     untouched = np.arange(14) != 1
-    commanded = swing.sim.command  # others brake from what they were commanded, not from the sagging pose
+    commanded = swing.sim.command  # other joints brake from the commanded pose, not from the sagging one
     stopping = CONTRACT.limits.velocity**2 / (2 * CONTRACT.limits.acceleration)
     assert (np.abs(swing.pipeline.plan.positions[0] - commanded)[untouched] < 5e-3).all()
     assert (np.abs(swing.pipeline.plan.positions[-1] - commanded)[untouched] <= stopping[untouched]).all()
@@ -134,7 +134,7 @@ def test_a_grasped_cube_stays_grasped_for_a_minute(what):
     assert np.abs(grasp.sim.joint_velocities).max() < 5e-3, "the arms stand after a second"
     motion.stand_by(59.0)
     assert grasp.height > 0.10
-    # MuJoCo's friction creeps by 0.15 mm/s under a load, held or not; a cube let go is on the table at once.
+    # MuJoCo's friction creeps by 0.15 mm/s under load anyway; a released cube falls at once.
     assert np.linalg.norm(grasp.in_hand - before) < 0.015
     assert motion.sim.command[LEFT_GRIPPER] < 1e-6, "the gripper keeps its last command"
     assert_commands_within_limits(motion.commands)

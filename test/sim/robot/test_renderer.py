@@ -15,10 +15,10 @@ CHANNEL = {"red": 0, "green": 1, "blue": 2}
 
 
 def mask(image: np.ndarray, colour: str) -> np.ndarray:
-    """Pixels (H, W) in which one colour clearly prevails."""
+    """Pixels (H, W) in which one colour dominates."""
     channel = CHANNEL[colour]
     others = np.delete(image.astype(int), channel, axis=2).max(axis=2)
-    return image[..., channel] > np.maximum(2 * others, 60)  # the arms' orange rings are no red
+    return image[..., channel] > np.maximum(2 * others, 60)  # the arms' orange rings do not count as red
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_backend_is_chosen_by_what_is_installed(monkeypatch, present, chosen
     assert choose_backend() == chosen
 
 
-def test_a_wrong_wish_for_a_backend_is_an_error(monkeypatch):
+def test_an_unknown_backend_is_refused(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "vulkan")
     with pytest.raises(SimulationError, match=r"vulkan.*unset"):
         choose_backend()

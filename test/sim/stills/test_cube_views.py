@@ -30,7 +30,7 @@ def test_the_pixel_where_a_cube_should_be_has_its_colour() -> None:
             assert colour_at_cube(sim, "left_wrist", 1) == 1, "between the fingers"
 
 
-def test_a_cube_lies_at_the_angle_that_it_was_turned_by() -> None:
+def test_a_turned_cube_has_its_angle() -> None:
     with BimanualSim(0, width=32, height=32) as sim:
         before = np.array([[0.05, 0.0, 0.0], [-0.05, 0.05, 0.0], [0.0, -0.08, 0.0]])
         sim.place_cubes(before)
@@ -40,13 +40,13 @@ def test_a_cube_lies_at_the_angle_that_it_was_turned_by() -> None:
         turned = cube_views(sim, "top")
     np.testing.assert_allclose(turned[:, :3], straight[:, :3], atol=1e-9)
     angles = np.arctan2(turned[:, 3], turned[:, 4]) - np.arctan2(straight[:, 3], straight[:, 4])
-    expected = 4 * turns  # a camera that looks straight down sees them counter-clockwise as they are
+    expected = 4 * turns  # a camera that looks straight down sees the angles counter-clockwise
     np.testing.assert_allclose(np.cos(angles), np.cos(expected), atol=1e-6)
     np.testing.assert_allclose(np.sin(angles), np.sin(expected), atol=1e-6)
 
 
 @pytest.mark.parametrize("camera", CAMERAS[1:])
-def test_what_lies_beside_the_picture_or_behind_is_unknown(camera: str) -> None:
+def test_cubes_outside_the_picture_or_behind_the_camera_are_nan(camera: str) -> None:
     with BimanualSim(0, width=32, height=32) as sim:
         sim.place_cubes(np.array([[3.0, 3.0, 0.0], [-3.0, 3.0, 0.0], [0.0, -3.0, 0.0]]))
         assert np.isnan(cube_views(sim, camera)).all()

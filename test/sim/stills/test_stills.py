@@ -8,15 +8,15 @@ from dit_policy_ros.sim.robot import CUBES, HOME, SIDES, ArmKinematics, Bimanual
 from dit_policy_ros.sim.stills import (
     PICTURE_WEIGHTS,
     Stills,
-    busier_wrists,
     named_targets,
     picture_targets,
     pose_errors,
-    scene_stills,
+    random_stills,
     view_errors,
+    wrists_with_more_cubes,
 )
 from dit_policy_ros.sim.stills._stills import pose_targets
-from dit_policy_ros.sim.tasks import find, first_arm, suite
+from dit_policy_ros.sim.tasks import find_task, first_arm, suite
 
 
 def some_stills(count: int = 1, **given: np.ndarray) -> Stills:
@@ -28,19 +28,19 @@ def some_stills(count: int = 1, **given: np.ndarray) -> Stills:
     return Stills(images=np.zeros((count, 3, 1, 1, 3), np.uint8), **{**made, **given})
 
 
-def test_half_are_random_scenes_and_half_are_tasks_on_their_way() -> None:
+def test_half_are_random_scenes_and_half_are_from_tasks() -> None:
     with BimanualSim(1, width=64, height=48) as sim:
-        stills = list(scene_stills(sim, 24, 1))
-        again = next(scene_stills(sim, 2, 1))
+        stills = list(random_stills(sim, 24, 1))
+        again = next(random_stills(sim, 2, 1))
     assert len(stills) == 24 and stills[0].scene.images["top"].shape == (48, 64, 3)
     assert np.array_equal(again.scene.images["top"], stills[0].scene.images["top"])
     away = [np.abs(still.scene.state - HOME).max() for still in stills[12:]]
     assert max(away) > 0.3, "an arm is on its way"
 
 
-def test_the_way_of_the_joints_leads_to_the_cube() -> None:
+def test_the_joint_offsets_lead_to_the_cube() -> None:
     with BimanualSim(1, width=64, height=48) as sim:
-        stills = list(scene_stills(sim, 8, 1))
+        stills = list(random_stills(sim, 8, 1))
     kinematics = {side: ArmKinematics(side) for side in SIDES}
     for still in stills:
         side, scene = first_arm(still.task), still.scene
@@ -51,7 +51,7 @@ def test_the_way_of_the_joints_leads_to_the_cube() -> None:
     assert len({still.task for still in stills}) > 2
 
 
-def test_targets_are_places_and_turns() -> None:
+def test_targets_are_positions_and_angles() -> None:
     cubes = np.array([[0.1, -0.02, 0.3], [0.0, 0.05, -0.7], [-0.1, 0.1, 0.0]])
     targets = pose_targets(cubes)
     assert targets.shape == (12,) and targets.dtype == np.float32
@@ -68,9 +68,12 @@ def test_named_targets_are_of_the_cube_that_a_task_names() -> None:
     cubes = np.array([[[0.1, -0.02, 0.3], [0.0, 0.05, -0.7], [-0.1, 0.1, 0.0]]])
     tcps = np.array([[[0.1, -0.02, 0.2], [0.3, 0.4, 0.1]]])
     way = np.arange(6.0)[None]
-    task = np.array([suite().index(find("lift the green cube with the left arm"))])
+    task = np.array([suite().index(find_task("lift the green cube with the left arm"))])
     stills = some_stills(cubes=cubes, tcps=tcps, task=task, way=way)
-    tasks = [find("lift the green cube with the left arm"), find("push the red cube to the left zone")]
+    tasks = [
+        find_task("lift the green cube with the left arm"),
+        find_task("push the red cube to the left zone"),
+    ]
     targets = named_targets(stills, tasks)
     assert targets.shape == (1, 2, 13) and targets.dtype == np.float32
     green, red = targets[0].astype(float)
@@ -86,10 +89,10 @@ def test_named_targets_are_of_the_cube_that_a_task_names() -> None:
 def test_the_wrist_camera_with_more_cubes_in_its_picture_is_taken() -> None:
     views = np.full((4, 2, 3, 5), np.nan)
     views[0, 1, 2], views[1, 0, 0] = 0.1, 0.1
-    assert busier_wrists(some_stills(4, views=views)).tolist() == [1, 0, 0, 1], "where even, in turn"
+    assert wrists_with_more_cubes(some_stills(4, views=views)).tolist() == [1, 0, 0, 1], "where even, in turn"
 
 
-def test_targets_of_a_picture_are_what_can_be_seen_in_it() -> None:
+def test_targets_of_a_picture_cover_only_what_it_shows() -> None:
     views = np.full((2, 2, 3, 5), np.nan)
     views[0, 1, 2] = 0.01, 0.02, -0.15, 0.6, 0.8
     stills = some_stills(2, views=views)

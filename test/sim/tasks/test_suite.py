@@ -19,9 +19,9 @@ from dit_policy_ros.sim.tasks import (
     Push,
     Task,
     Touch,
-    carry_out,
-    find,
-    look,
+    find_task,
+    run_trial,
+    scene_state,
     suite,
 )
 from dit_policy_ros.sim.tasks._judge import Cube
@@ -35,38 +35,38 @@ def sim() -> BimanualSim:
 
 
 def operated(sim: BimanualSim, task: Task, seed: int) -> Outcome:
-    """What the scripted operator makes of a task, and all that was done on the way."""
+    """The trial of a task by the scripted operator, and every task that was done."""
     sim.reset(seed=seed)
     operator = Operator(np.random.default_rng(seed))
     operator.begin(sim, task)
-    return carry_out(sim, task, operator.act, others=suite())
+    return run_trial(sim, task, operator.act, others=suite())
 
 
 def red(sim: BimanualSim) -> Cube:
-    return look(sim).cubes["red"]
+    return scene_state(sim).cubes["red"]
 
 
 def test_the_suite_names_every_task_once() -> None:
     instructions = [task.instruction for task in suite()]
     assert len(instructions) == len(set(instructions)) == 6 + 6 + 3 + 6
     for task in suite():
-        assert find(task.instruction) == task and task.time_limit > 0 and task.success
+        assert find_task(task.instruction) == task and task.time_limit > 0 and task.success
     with pytest.raises(
         TaskError, match=r"(?s)Did you mean 'lift the red cube with the left arm'.*push the blue"
     ):
-        find("lift the red cube with the left hand")
+        find_task("lift the red cube with the left hand")
 
 
 @pytest.mark.parametrize("number", range(21), ids=[task.instruction for task in suite()])
-def test_the_operator_does_what_it_was_told_and_nothing_else(sim: BimanualSim, number: int) -> None:
+def test_the_operator_does_its_task_and_nothing_else(sim: BimanualSim, number: int) -> None:
     task = suite()[number]
     outcome = operated(sim, task, seed=100 + number)
     done = set(outcome.did)
     assert outcome.success and task.instruction in done and outcome.seconds < task.time_limit
     implied = {f"touch the {task.colour} cube with the {side} arm" for side in ("left", "right")}
-    if isinstance(task, HandOver):  # each arm lifts it on the way
+    if isinstance(task, HandOver):  # each arm lifts it in between
         implied |= {f"lift the {task.colour} cube with the {side} arm" for side in ("left", "right")}
-    if isinstance(task, Push):  # what stands in the lane is pushed along, and may end in the zone too
+    if isinstance(task, Push):  # other cubes in the lane are pushed along, and may end in the zone, too
         done = {each for each in done if not each.startswith(("touch", "push"))}
     elif isinstance(task, Touch):
         done = {each for each in done if not each.startswith("touch")}
@@ -81,12 +81,12 @@ def test_the_operator_hardly_ever_fails(sim: BimanualSim, family: type) -> None:
 
 
 def watched(sim: BimanualSim, act, seconds: float) -> set[str]:
-    """All tasks that an actor without a task does."""
+    """Every task that is done by acting without a task."""
     judges = [Judge(each) for each in suite()]
     for _ in range(round(seconds * 30)):
         sim.step_towards(np.clip(act(sim), sim.lower, sim.upper), 17)
         for judge in judges:
-            judge.observe(look(sim))
+            judge.observe(scene_state(sim))
     return {judge.task.instruction for judge in judges if judge.done}
 
 
@@ -103,7 +103,7 @@ def test_moving_at_random_does_nothing(sim: BimanualSim) -> None:
 
 
 def perform(sim: BimanualSim, hands: list[Hand], moves, judges: list[Judge]) -> None:
-    """Run one skill to its end with the judges looking on."""
+    """Run one skill to its end while judges watch."""
     for _ in moves:
         for hand in hands:
             hand.advance()
@@ -114,7 +114,7 @@ def perform(sim: BimanualSim, hands: list[Hand], moves, judges: list[Judge]) -> 
         for _ in range(3):
             sim.step_towards(target, 6)
             for judge in judges:
-                judge.observe(look(sim))
+                judge.observe(scene_state(sim))
 
 
 def begin(sim: BimanualSim, *sides: str) -> list[Hand]:
@@ -184,19 +184,19 @@ def test_a_cube_that_lies_in_a_zone_counts_once_it_rests(sim: BimanualSim) -> No
     for _ in range(40):
         sim.step(6)
         for judge in judges.values():
-            judge.observe(look(sim))
+            judge.observe(scene_state(sim))
     assert not any(judge.done for judge in judges.values()), "one stops short of its zone, one lies beyond it"
     sim.place_cubes(np.array([[0.0, 0.13, 0.0], [0.0, 0.0, 0.0], [0.0, -0.17, 0.0]]))
     for _ in range(40):
         sim.step(6)
         for judge in judges.values():
-            judge.observe(look(sim))
+            judge.observe(scene_state(sim))
     done = {task for task, judge in judges.items() if judge.done}
     assert done == {Push(CUBES[0], "left"), Push(CUBES[2], "right")}
 
 
 def snatching(sim: BimanualSim, moves, when) -> Iterator[None]:
-    """The same moves; once, when somebody might expect it least, the red cube is gone to its first place."""
+    """The same moves; once, in the middle of them, the red cube is put back to its first place."""
     snatched = False
     for _ in moves:
         if not snatched and when():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # pyright: reportAttributeAccessIssue=false
 # (mujoco has no stubs for its compiled part)
-"""What the robot may be asked to do, and whether it did, judged on the physics state alone."""
+"""Touch tasks: which arm touches which cube, measured on the physics state."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,25 +27,25 @@ class Touch:
 
     @property
     def instruction(self) -> str:
-        """What the policy is told, and the key under which a dataset holds the task."""
+        """The instruction for the policy; a dataset stores it as the task."""
         return f"touch the {self.colour} cube with the {self.side} arm"
 
 
-def tasks() -> tuple[Touch, ...]:
-    """Every task of the scene: each cube with each arm."""
+def touch_tasks() -> tuple[Touch, ...]:
+    """Every touch task: each cube with each arm."""
     return tuple(Touch(side, colour) for colour in CUBES for side in SIDES)
 
 
 def demo_tasks() -> tuple[Touch, ...]:
-    """The tasks that the demo policy learns: the red and the blue cube with each arm."""
-    return tuple(task for task in tasks() if task.colour != "green")
+    """The touch tasks of the red and the blue cube."""
+    return tuple(task for task in touch_tasks() if task.colour != "green")
 
 
 def _geom_ids(sim: BimanualSim, side: str) -> list[int]:
     return [sim.model.geom(f"{side}_{name}").id for name in _GRIPPER_GEOMS]
 
 
-def distance(sim: BimanualSim, task: Touch) -> float:
+def touch_distance(sim: BimanualSim, task: Touch) -> float:
     """Returns the gap [m] between the named arm's gripper and the named cube, 0 when they touch."""
     cube = sim.model.geom(f"{task.colour}_cube").id
     fromto = np.zeros(6)
@@ -56,13 +56,13 @@ def distance(sim: BimanualSim, task: Touch) -> float:
     return max(0.0, float(min(gaps)))
 
 
-def success(sim: BimanualSim, task: Touch) -> bool:
-    """Whether the named arm's gripper is in contact with the named cube at this instant."""
+def is_touching(sim: BimanualSim, task: Touch) -> bool:
+    """Whether the named gripper touches the named cube now."""
     return (task.side, task.colour) in touching(sim)
 
 
 def touching(sim: BimanualSim) -> set[tuple[str, str]]:
-    """Returns every (side, colour) whose gripper and cube are in contact at this instant."""
+    """Returns every (side, colour) whose gripper and cube touch now."""
     sides = {geom: side for side in SIDES for geom in _geom_ids(sim, side)}
     cubes = {sim.model.geom(f"{colour}_cube").id: colour for colour in CUBES}
     pairs = set()

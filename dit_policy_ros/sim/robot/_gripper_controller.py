@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""parallel_gripper_controller as a sender of goals meets it.
+"""A model of parallel_gripper_controller, as its client sees it.
 
-Facts after ros-controls/ros2_controllers, parallel_gripper_action_controller_impl.hpp (Jazzy and Kilted,
-position command interface, default parameters): the newest goal replaces the running one; its position is
-commanded for good, whether the goal ends as reached or, because the fingers hold something, as stalled.
+Behaviour after ros-controls/ros2_controllers, parallel_gripper_action_controller_impl.hpp (Jazzy and Kilted,
+position command interface, default parameters): the newest goal replaces the running one. Its position
+stays commanded after the goal has ended, as reached or as stalled (the fingers hold something).
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ import numpy as np
 GOAL_TOLERANCE = 0.01  # [m]
 _STALL_VELOCITY = 0.001  # [m/s]
 _STALL_NS = 1_000_000_000
-MAX_VELOCITY = 0.1  # [m/s] at which the hardware goes to what the controller commands
+MAX_VELOCITY = 0.1  # [m/s] of the gripper hardware
 
 
 @dataclass(frozen=True, slots=True)
 class GoalEnd:
-    """How a goal ended: where the joint was [m], and whether it was where it was told to be or held up."""
+    """How a goal ended: the final position [m], and whether the goal was reached or the joint stalled."""
 
     position: float
     reached: bool
@@ -28,7 +28,7 @@ class GoalEnd:
 class ParallelGripperController:
     """One controller and its joint.
 
-    accept() may be called from another thread than update(): the newest goal counts from the next update on.
+    accept() may be called from another thread than update(): the next update uses the newest goal.
     """
 
     def __init__(self, name: str, joints: tuple[str, ...], *, period_ns: int) -> None:
@@ -51,7 +51,7 @@ class ParallelGripperController:
 
     @property
     def command(self) -> np.ndarray:
-        """What was last commanded (1,) [m]; a copy."""
+        """The last command (1,) [m]; a copy."""
         return self._command.copy()
 
     @property
@@ -60,7 +60,7 @@ class ParallelGripperController:
         return self.joints if np.isnan(self._command[0]) else ()
 
     def accept(self, positions: tuple[float, ...]) -> str | None:
-        """Takes over a goal and returns None; or returns the rule that it breaks."""
+        """Accepts a goal and returns None, or returns the rule that it breaks."""
         if len(positions) != 1:
             self.rejected += 1
             return f"number of positions: {len(positions)} instead of 1"
@@ -69,7 +69,7 @@ class ParallelGripperController:
         return None
 
     def release(self) -> None:
-        """A goal was cancelled: from the next update on the measured position is commanded."""
+        """Cancel the goal: from the next update on, hold the measured position."""
         self._release = True
 
     def update(self, now_ns: int, positions: np.ndarray, velocities: np.ndarray) -> np.ndarray:
@@ -81,10 +81,10 @@ class ParallelGripperController:
             self._target, self._release = float(positions[0]), False
         self._command += np.clip(self._target - self._command, -self._step, self._step)
         if self.end is None:
-            self._judge(now_ns, float(positions[0]), float(velocities[0]))
+            self._check_end(now_ns, float(positions[0]), float(velocities[0]))
         return self._command.copy()
 
-    def _judge(self, now_ns: int, position: float, velocity: float) -> None:
+    def _check_end(self, now_ns: int, position: float, velocity: float) -> None:
         if self._moved_ns is None or abs(velocity) > _STALL_VELOCITY:
             self._moved_ns = now_ns
         if abs(self._target - position) < GOAL_TOLERANCE:

@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps simulated time beside a clock that may stall or jump."""
+"""Keeps simulated time in step with a clock that may stall or jump."""
 
 from collections import deque
 from dataclasses import dataclass
 
 from dit_policy_ros.sim.robot._robot import STEP_NS
 
-MAX_LAG_NS = 250_000_000  # a stall up to this is caught up with; beyond it, simulated time is given up
-_WINDOW_NS = 2_000_000_000  # over which the real-time factor is taken
+MAX_LAG_NS = 250_000_000  # shorter stalls are caught up; after longer ones the simulation's epoch moves
+_WINDOW_NS = 2_000_000_000  # averaging time of the real-time factor
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """steps: physics steps to make now. skip_ns: by how much the simulation's epoch moves first; positive
-    when the simulation fell behind or the clock jumped ahead, negative when the clock went back."""
+    """How to follow the clock.
+
+    steps: physics steps to make now. skip_ns: shift of the simulation's epoch before them; positive when the
+    simulation fell behind or the clock jumped ahead, negative when the clock was set back.
+    """
 
     steps: int
     skip_ns: int = 0
 
 
 def advance(now_ns: int, simulated_ns: int) -> Advance:
-    """Returns what brings simulated time up to the clock's reading, never beyond it."""
+    """Returns the steps that bring simulated time up to the clock, but never past it."""
     lag_ns = now_ns - simulated_ns
     if lag_ns > MAX_LAG_NS or lag_ns < -MAX_LAG_NS:
         return Advance(0, lag_ns)
@@ -34,14 +37,14 @@ class RealTimeFactor:
         self._marks: deque[tuple[int, int]] = deque()  # (steady clock [ns], physics steps)
 
     def mark(self, steady_ns: int, steps: int) -> None:
-        """Notes how many physics steps had been made at a reading of the steady clock [ns]."""
+        """Record the number of physics steps made so far, at a steady clock reading [ns]."""
         self._marks.append((steady_ns, steps))
         while steady_ns - self._marks[0][0] > _WINDOW_NS:
             self._marks.popleft()
 
     @property
     def value(self) -> float:
-        """1.0 in real time; 0.0 before there is anything to compare."""
+        """1.0 in real time; 0.0 before two marks exist."""
         if len(self._marks) < 2 or self._marks[-1][0] == self._marks[0][0]:
             return 0.0
         (begun_ns, first), (ended_ns, last) = self._marks[0], self._marks[-1]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dit_policy_ros.sim.robot import Point, Trajectory, TrajectoryController
-from dit_policy_ros.sim.robot._jtc import reject_reason
 from dit_policy_ros.sim.robot._trajectory import Knot, segment_between
+from dit_policy_ros.sim.robot._trajectory_controller import reject_reason
 
 MS = 1_000_000
 PERIOD = 2 * MS

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""joint_trajectory_controller as a streaming sender meets it: replacement, sampling, rejection.
+"""A model of joint_trajectory_controller for streamed messages: replacement, sampling, rejection.
 
-Facts after ros-controls/ros2_controllers, joint_trajectory_controller.cpp (Jazzy, Kilted: position command
-interface, default parameters, no tolerances configured). What the real one does badly is done here too, so
-that a sender's mistake shows in simulation first.
+Behaviour after ros-controls/ros2_controllers, joint_trajectory_controller.cpp (Jazzy and Kilted, position
+command interface, default parameters, no tolerances). It has the weaknesses of the real one, too, so that a
+sender's mistake shows in simulation first.
 """
 
 import numpy as np
@@ -15,10 +15,9 @@ _STANDSTILL = float(np.finfo(np.float32).eps)
 
 
 def reject_reason(trajectory: Trajectory, joints: tuple[str, ...], now_ns: int) -> str | None:
-    """Returns why the controller of `joints` ignores a message, naming the rule, or None to accept it.
+    """Returns the rule by which the controller of `joints` rejects a message, or None if it accepts it.
 
-    The real controller writes such a reason to its own log; the sender is never told. NaN values and
-    duplicate names break no rule.
+    The real controller only writes the reason to its own log. NaN values and duplicate names break no rule.
     """
     names, points = trajectory.joint_names, trajectory.points
     if not names:
@@ -71,11 +70,11 @@ def _reject_point(index: int, point: Point, before: Point | None, joint_count: i
 class TrajectoryController:
     """One controller and its joints.
 
-    accept() may be called from another thread than update(): the newest accepted message replaces the
-    running one, whole, at the next update.
+    accept() may be called from another thread than update(): at the next update the newest accepted message
+    replaces the whole running one.
 
-    A NaN that reaches the command stays there: as measured on the real controller, that joint's output
-    does not come back, whatever is sent, until reset().
+    A NaN in the command is permanent, as measured on the real controller: that joint's output stays NaN
+    until reset(), whatever is sent.
     """
 
     def __init__(self, name: str, joints: tuple[str, ...], *, period_ns: int) -> None:
@@ -95,14 +94,14 @@ class TrajectoryController:
         self._segment: Segment | None = None
         self._segment_end_ns = 0
         self._cursor = 0
-        self._broken = np.zeros(len(self.joints), dtype=bool)  # (A,), where a NaN came through
-        # The real controller sorts fields into a buffer that it never clears, so with a duplicate name the
-        # joint left out gets what the last message had for it.
+        self._broken = np.zeros(len(self.joints), dtype=bool)  # (A,) joints whose command became NaN
+        # The real controller sorts fields into a buffer that it never clears. So with a duplicate name, the
+        # joint left out keeps its value of the last message.
         self._sorted = np.zeros(len(self.joints))
 
     @property
     def command(self) -> np.ndarray:
-        """What was last commanded (A,) [rad] or [m]; a copy."""
+        """The last command (A,) [rad] or [m]; a copy."""
         return self._command.copy()
 
     @property
@@ -116,7 +115,7 @@ class TrajectoryController:
         return bool(self._knots) or self._pending is not None
 
     def accept(self, trajectory: Trajectory, now_ns: int) -> str | None:
-        """Takes over a message at the next update and returns None; or returns the rule that it breaks."""
+        """Accepts a message for the next update and returns None, or returns the rule that it breaks."""
         reason = reject_reason(trajectory, self.joints, now_ns)
         if reason is not None:
             self.rejected += 1
@@ -128,7 +127,8 @@ class TrajectoryController:
     def update(self, now_ns: int, positions: np.ndarray, velocities: np.ndarray) -> np.ndarray:
         """Returns the command (A,) for the coming period; a copy.
 
-        positions, velocities: measured (A,); a new trajectory whose first point lies ahead starts from them.
+        positions, velocities: measured (A,). A new trajectory starts from them if its first point is in the
+        future.
         """
         pending, self._pending = self._pending, None
         if pending is not None:
@@ -147,8 +147,6 @@ class TrajectoryController:
             return np.zeros(len(self.joints))
         return self._segment.velocity(time_ns)
 
-    # -- inside -------------------------------------------------------------------------------------------
-
     def _install(
         self, trajectory: Trajectory, now_ns: int, positions: np.ndarray, velocities: np.ndarray
     ) -> None:
@@ -163,7 +161,7 @@ class TrajectoryController:
             )
             for point in trajectory.points
         ]
-        # The state before the message has no measured acceleration: zero where the first point has one.
+        # Acceleration is not measured. It counts as zero if the first point has one.
         at_rest = np.zeros(len(self.joints)) if self._knots[0].acceleration is not None else None
         self._before = Knot(now_ns, np.array(positions, float), np.array(velocities, float), at_rest)
         self._segment = None
@@ -180,7 +178,7 @@ class TrajectoryController:
         if self._before is None:
             raise ValueError("sampling without a trajectory")
         if time_ns < self._before.time_ns:
-            return self._command.copy()  # the clock went back behind the message's arrival
+            return self._command.copy()  # the clock was set back to before the message arrived
         if self._segment is not None and self._segment.start_ns <= time_ns < self._segment_end_ns:
             return self._segment.position(time_ns)
         knots = self._knots
@@ -189,7 +187,7 @@ class TrajectoryController:
         else:
             while self._cursor < len(knots) - 1 and time_ns >= knots[self._cursor + 1].time_ns:
                 self._cursor += 1
-            # A clock that went back behind a finished segment also goes to the last point, like the real one.
+            # As in the real one, a clock set back to before a finished segment also leads to the last point.
             if self._cursor == len(knots) - 1 or time_ns < knots[self._cursor].time_ns:
                 self._segment = None
                 return knots[-1].position.copy()

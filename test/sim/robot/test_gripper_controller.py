@@ -12,7 +12,7 @@ def controller(position: float = 0.04) -> ParallelGripperController:
 
 
 def run(gripper, seconds: float, position=None, velocity: float = 0.0) -> list[float]:
-    """The commands of so long [s]; the joint follows at once unless it is held at a position."""
+    """The commands over some time [s]; the joint follows at once unless it is held at a position."""
     commands = []
     for k in range(round(seconds * 1e9 / STEP_NS)):
         at = gripper.command if position is None else np.array([position])
@@ -20,7 +20,7 @@ def run(gripper, seconds: float, position=None, velocity: float = 0.0) -> list[f
     return commands
 
 
-def test_goes_to_a_goal_at_its_own_speed_and_stays_there():
+def test_the_gripper_moves_to_a_goal_at_its_own_speed_and_stays():
     gripper = controller(0.04)
     assert gripper.accept((0.0,)) is None
     commands = run(gripper, 1.0)
@@ -52,7 +52,7 @@ def test_a_cancelled_goal_commands_the_measured_position():
     assert run(gripper, 0.5, position=0.02)[-1] == pytest.approx(0.02)
 
 
-def test_nan_stays_for_good():
+def test_nan_is_permanent():
     gripper = controller()
     gripper.accept((float("nan"),))
     run(gripper, 0.01)
