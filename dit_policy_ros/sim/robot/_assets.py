@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the robot's model files in a source checkout, a colcon install space or a pip environment."""
+"""Finds the robot's model files."""
 
 from pathlib import Path
 
 from dit_policy_ros.core.errors import SimulationError
+from dit_policy_ros.core.share import share_directory
 
 
 def asset_path(relative: str) -> Path:
     """Returns the path of a file of this package's share folder, for example "mjcf/bimanual.xml".
 
-    It tries every folder above this module, as a checkout root and as an install prefix.
-    Raises SimulationError when the file is in none of them.
+    Raises:
+        SimulationError: the installation does not have it.
     """
-    here = Path(__file__)
-    # With a symlink install this file is a link: search from the link and from its target.
-    parents = dict.fromkeys([*here.parents, *here.resolve().parents])
-    for folder in parents:
-        for candidate in (folder / relative, folder / "share" / "dit_policy_ros" / relative):
-            if candidate.is_file():
-                return candidate
-    raise SimulationError(
-        f"expected the file '{relative}' in the package's share folder, found it nowhere above {here}; "
-        "install the package again (pip install . or colcon build), or run from a complete checkout"
-    )
+    try:
+        path = share_directory() / relative
+    except FileNotFoundError as error:
+        raise SimulationError(str(error)) from error
+    if not path.is_file():
+        raise SimulationError(
+            f"expected the file {path}, which does not exist; install the package again (pip install . or "
+            "colcon build), or run from a complete checkout"
+        )
+    return path
