@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from motion_helpers import DT, PERIOD_NS, T0_NS, assert_executable, ensemble_settings, make_pipeline
 
-from dit_policy_ros.core.continuous_joints import nearest, unwrapped
+from dit_policy_ros.core.continuous_joints import nearest_turn, unwrap
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.motion import Chunk
 from dit_policy_ros.core.motion._ensemble import Ensembler
@@ -49,7 +49,7 @@ def mean_of_least_squares(angles: list[float], weights: list[float]) -> float:
 )
 def test_the_blend_is_the_mean_of_least_squares_on_the_circle(centre, offsets, m, turns):
     angles = [centre + offset + TURN * turn for offset, turn in zip(offsets, turns, strict=False)]
-    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=m, circular=CIRCULAR))
+    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=m, continuous=CIRCULAR))
     for k, angle in enumerate(angles):
         ensembler.add(Chunk(T0_NS + k, PERIOD_NS, np.full((10, 2), angle)))
     blended = ensembler.blend(np.array([T0_NS + PERIOD_NS]))[0]
@@ -69,7 +69,7 @@ def test_turning_all_predictions_turns_the_blend(rotation, seed):
     times_ns = T0_NS + PERIOD_NS * np.arange(6)
     blends = []
     for turned in (0.0, rotation):
-        ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=0.3, circular=CIRCULAR))
+        ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=0.3, continuous=CIRCULAR))
         for k, actions in enumerate(chunks):
             rotated = actions + np.array([turned, 0.0])
             rotated[:, 0] = wrap(rotated[:, 0])
@@ -80,7 +80,7 @@ def test_turning_all_predictions_turns_the_blend(rotation, seed):
 
 def test_two_chunks_on_both_sides_of_the_seam_do_not_meet_at_the_far_side():
     ensembler = Ensembler(
-        ensemble_settings(temporal_ensemble_coeff=0.0, circular=CIRCULAR, disagreement=np.full(2, 0.5))
+        ensemble_settings(temporal_ensemble_coeff=0.0, continuous=CIRCULAR, max_disagreement=np.full(2, 0.5))
     )
     for k, angle in enumerate((math.pi - 0.1, -math.pi + 0.1)):
         actions = np.full((10, 2), angle)
@@ -93,7 +93,7 @@ def test_two_chunks_on_both_sides_of_the_seam_do_not_meet_at_the_far_side():
 
 def test_a_chunk_that_crosses_the_seam_is_interpolated_across_it():
     actions = np.stack([wrap(math.pi - 0.2 + 0.1 * np.arange(8)), np.zeros(8)], axis=1)
-    ensembler = Ensembler(ensemble_settings(circular=CIRCULAR))
+    ensembler = Ensembler(ensemble_settings(continuous=CIRCULAR))
     ensembler.add(Chunk(T0_NS, PERIOD_NS, actions))
     between = ensembler.blend(np.array([T0_NS + PERIOD_NS * 5 // 2]))[0, 0]
     assert wrap(between - (math.pi + 0.05)) == pytest.approx(0.0, abs=1e-6)
@@ -102,7 +102,7 @@ def test_a_chunk_that_crosses_the_seam_is_interpolated_across_it():
 def test_a_joint_turns_on_and_on_across_the_seam_without_a_leap_and_within_its_limits():
     limits = continuous_limits()
     pipeline = make_pipeline(
-        limits=limits, soft_start=0.0, ensemble=ensemble_settings(circular=limits.continuous)
+        limits=limits, soft_start=0.0, ensemble=ensemble_settings(continuous=limits.continuous)
     )
     pipeline.start(np.array([3.0, 0.0]), T0_NS)
     for k in range(80):
@@ -122,8 +122,8 @@ def test_a_pose_measured_in_one_turn_is_no_tracking_error_in_another():
     limits = continuous_limits()
     pipeline = make_pipeline(limits=limits, max_tracking_error=np.full(2, 0.1))
     pipeline.start(np.array([3 * TURN + 0.5, 0.0]), T0_NS)
-    assert pipeline.astray(np.array([0.55, 0.0]), T0_NS) == ""
-    assert "joint_1" in pipeline.astray(np.array([0.7, 0.0]), T0_NS)
+    assert pipeline.describe_tracking_error(np.array([0.55, 0.0]), T0_NS) == ""
+    assert "joint_1" in pipeline.describe_tracking_error(np.array([0.7, 0.0]), T0_NS)
     brake = pipeline.hold("test", T0_NS + 1, measured=np.array([0.7, 0.0]))
     assert brake.positions[-1, 0] == pytest.approx(3 * TURN + 0.7), "where it is, in the turn it is in"
 
@@ -147,7 +147,7 @@ def test_an_angle_that_is_counted_on_beyond_a_turn_stays_as_it_is():
 
 def test_helpers_leave_other_joints_alone():
     rows = np.array([[7.0, 7.0], [-7.0, -7.0]])
-    assert (nearest(rows, np.zeros(2), CIRCULAR)[:, 1] == rows[:, 1]).all()
-    assert (unwrapped(rows, np.zeros(2), CIRCULAR)[:, 1] == rows[:, 1]).all()
-    assert nearest(rows, np.zeros(2), ~CIRCULAR & CIRCULAR) is rows
+    assert (nearest_turn(rows, np.zeros(2), CIRCULAR)[:, 1] == rows[:, 1]).all()
+    assert (unwrap(rows, np.zeros(2), CIRCULAR)[:, 1] == rows[:, 1]).all()
+    assert nearest_turn(rows, np.zeros(2), ~CIRCULAR & CIRCULAR) is rows
     assert replace(continuous_limits()).continuous.tolist() == [True, False]

@@ -28,8 +28,8 @@ def ensemble_settings(joints: int = 2, **changes) -> EnsembleSettings:
         "mode": EnsembleMode.ACT,
         "temporal_ensemble_coeff": 0.01,
         "never_averaged": np.zeros(joints, bool),
-        "disagreement": np.full(joints, np.inf),
-        "group": np.zeros(joints, np.int64),
+        "max_disagreement": np.full(joints, np.inf),
+        "coupling": np.zeros(joints, np.int64),
     }
     return EnsembleSettings(**(settings | changes))
 

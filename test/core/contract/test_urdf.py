@@ -57,7 +57,7 @@ def test_the_contract_may_be_stricter(urdf):
         (
             "shoulder",
             {"position_min": -2.0},
-            ["limits.shoulder.position_min", "within the URDF's, -1.5", "-2"],
+            ["limits.shoulder.position_min", "within the URDF's limit -1.5", "-2"],
         ),
         ("shoulder", {"position_max": 2.0}, ["limits.shoulder.position_max", "1.25"]),
         ("finger", {"velocity": 0.3}, ["limits.finger.velocity", "0.2"]),

@@ -150,7 +150,7 @@ def test_an_exempt_joint_takes_the_newest_while_the_other_is_averaged():
 
 
 def test_disagreement_drops_the_old_chunks_from_the_first_offending_knot_on_and_for_good():
-    settings_ = ensemble_settings(temporal_ensemble_coeff=0.0, disagreement=np.array([0.5, 0.5]))
+    settings_ = ensemble_settings(temporal_ensemble_coeff=0.0, max_disagreement=np.array([0.5, 0.5]))
     ensembler = Ensembler(settings_)
     ensembler.add(constant(0.0))
     diverging = np.zeros((10, 2))
@@ -173,7 +173,9 @@ def test_the_gate_equals_the_slow_reference(seed, count, threshold):
     groups = np.array([0, 0, 1])
     chunks = sorted(random_chunks(seed, count, joints=3), key=lambda chunk: chunk.stamp_ns)
     ensembler = Ensembler(
-        ensemble_settings(3, temporal_ensemble_coeff=0.2, disagreement=np.full(3, threshold), group=groups)
+        ensemble_settings(
+            3, temporal_ensemble_coeff=0.2, max_disagreement=np.full(3, threshold), coupling=groups
+        )
     )
     times_ns = T0_NS + np.arange(12) * PERIOD_NS
     valid_until = [[math.inf] * 3 for _ in chunks]  # per chunk and joint, what is left of it
@@ -213,7 +215,7 @@ def test_the_gate_equals_the_slow_reference(seed, count, threshold):
 def test_uncoupled_joints_keep_their_average():
     ensembler = Ensembler(
         ensemble_settings(
-            temporal_ensemble_coeff=0.0, disagreement=np.array([0.5, 0.5]), group=np.array([0, 1])
+            temporal_ensemble_coeff=0.0, max_disagreement=np.array([0.5, 0.5]), coupling=np.array([0, 1])
         )
     )
     ensembler.add(constant(0.0))
@@ -234,7 +236,7 @@ def test_forgets_chunks_that_have_ended():
     ensembler = Ensembler(ensemble_settings())
     ensembler.add(constant(1.0, steps=2))
     ensembler.add(constant(2.0, steps=20))
-    ensembler.forget_before(T0_NS + 5 * PERIOD_NS)
+    ensembler.drop_ended(T0_NS + 5 * PERIOD_NS)
     assert len(ensembler) == 1
 
 

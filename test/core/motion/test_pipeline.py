@@ -76,15 +76,15 @@ def test_a_dead_policy_leaves_a_plan_that_ends_at_rest_within_the_blind_time():
 
 def test_what_the_limits_change_is_counted_by_joint_and_limit_until_the_counters_restart():
     pipeline = started(soft_start=0.0)
-    assert pipeline.limited_most() == ""
+    assert pipeline.most_limited() == ""
     fast = Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), [1.0, 0.0]))
     pipeline.add_chunk(fast, T0_NS + 50_000_000)
     pipeline.hold("a test", T0_NS + 60_000_000)
-    worst = pipeline.limited_most(1)
+    worst = pipeline.most_limited(1)
     assert worst.split()[0] == "joint_1" and 0 < int(worst.split()[2]) <= pipeline.limited_knots
-    assert "joint_2" not in pipeline.limited_most()
-    pipeline.restart_counters()
-    assert pipeline.limited_most() == ""
+    assert "joint_2" not in pipeline.most_limited()
+    pipeline.reset_counters()
+    assert pipeline.most_limited() == ""
     assert (pipeline.plans, pipeline.holds, pipeline.limited_knots, pipeline.disagreements) == (0, 0, 0, 0)
 
 
@@ -196,14 +196,16 @@ def test_a_controller_that_missed_the_hold_starts_where_its_joints_are():
 
 def test_joints_that_do_not_follow_are_named_with_both_positions():
     pipeline = started(max_tracking_error=np.array([0.1, 0.1]))
-    assert pipeline.astray(np.array([0.09, -0.09]), T0_NS) == ""
-    assert pipeline.astray(np.array([0.0, 0.2]), T0_NS) == "joint_2 is at 0.2, commanded to 0"
+    assert pipeline.describe_tracking_error(np.array([0.09, -0.09]), T0_NS) == ""
+    assert (
+        pipeline.describe_tracking_error(np.array([0.0, 0.2]), T0_NS) == "joint_2 is at 0.2, commanded to 0"
+    )
 
 
 def test_flush_makes_the_next_chunk_count_alone():
     pipeline = started(soft_start=0.0, ensemble=ensemble_settings(temporal_ensemble_coeff=0.0))
     pipeline.add_chunk(Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), -0.5)), T0_NS + 50_000_000)
-    pipeline.flush()
+    pipeline.change_task()
     pipeline.add_chunk(Chunk(T0_NS + 1, PERIOD_NS, np.full((HORIZON, 2), 0.4)), T0_NS + 60_000_000)
     assert pipeline.live_chunks == 1
 

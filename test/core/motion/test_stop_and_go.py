@@ -29,14 +29,14 @@ def onwards(start: np.ndarray, stamp_ns: int) -> Chunk:
 
 def cycle(pipeline, now_ns: int):
     """One turn: wait for rest, observe, think, move. Returns the end of it and the plans that were sent."""
-    while not pipeline.may_observe(now_ns):
+    while not pipeline.accepts_observation(now_ns):
         now_ns += TICK_NS
     pose, velocity = pipeline.plan.sample_at(now_ns)
     assert not velocity.any(), "the observation must be made at rest"
     chunk = onwards(pose, now_ns)
     now_ns += LATENCY_NS
     plans = [(now_ns, pipeline.add_chunk(chunk, now_ns))]
-    while not pipeline.may_observe(now_ns):
+    while not pipeline.accepts_observation(now_ns):
         now_ns += TICK_NS
         plan = pipeline.extend(now_ns)
         if plan is not None:
@@ -67,18 +67,18 @@ def test_the_stretches_of_one_chunk_join_without_changing_what_is_executed():
 
 def test_it_is_not_the_policys_turn_while_the_arms_move():
     pipeline = started()
-    assert pipeline.may_observe(T0_NS)
+    assert pipeline.accepts_observation(T0_NS)
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
-    assert not pipeline.may_observe(T0_NS + LATENCY_NS)
-    assert not pipeline.may_observe(plan.end_ns - 1), "not even what was seen just before they stood"
+    assert not pipeline.accepts_observation(T0_NS + LATENCY_NS)
+    assert not pipeline.accepts_observation(plan.end_ns - 1), "not even what was seen just before they stood"
 
 
 def test_a_new_task_ends_the_motion_at_the_end_of_the_plan_in_force():
     pipeline = started()
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
-    pipeline.flush()
+    pipeline.change_task()
     assert pipeline.extend(plan.end_ns - 200_000_000) is None
-    assert pipeline.may_observe(plan.end_ns)
+    assert pipeline.accepts_observation(plan.end_ns)
 
 
 def test_arms_that_came_to_rest_are_not_set_in_motion_again_without_a_new_chunk():
@@ -105,5 +105,5 @@ def test_continuous_motion_is_never_extended():
     pipeline.start(np.zeros(2), T0_NS)
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS)
     assert pipeline.extend(plan.end_ns - 100_000_000) is None
-    assert pipeline.may_observe(T0_NS)
+    assert pipeline.accepts_observation(T0_NS)
     assert pipeline.starved(plan.end_ns) and not pipeline.starved(plan.end_ns - 1)

@@ -36,7 +36,7 @@ def test_commands_that_only_the_controller_hears_are_refused() -> None:
     controllers = copy.deepcopy(SMALL_MAPPING["controllers"])
     controllers["hand"]["type"] = "parallel_gripper_controller"
     contract = parse_contract(small_mapping(controllers=controllers), "test")
-    with pytest.raises(ContractError, match=r"hand is told cannot be recorded.*action\.source to leader"):
+    with pytest.raises(ContractError, match=r"controller 'hand': .*takes goals.*action\.source to leader"):
         CommandedActions(contract, keep=1.0)
 
 

@@ -90,7 +90,7 @@ def test_frames_are_on_the_grid_with_their_own_image_state_and_action() -> None:
         np.testing.assert_allclose(frame.state, 2.0 * (frame.stamp_ns - START) / SECOND, atol=1e-9)
         np.testing.assert_allclose(frame.action, (frame.stamp_ns - START) / SECOND, atol=1e-9)
     assert sampler.missing == {"top": 0, "wrist": 0, "joint_states": 0, "action": 0}
-    assert sampler.reached() == pytest.approx((30.0, 1 / 30), rel=1e-4)
+    assert sampler.slowest_camera() == pytest.approx((30.0, 1 / 30), rel=1e-4)
 
 
 def test_how_often_it_is_polled_changes_nothing() -> None:
@@ -131,7 +131,7 @@ def test_lost_images_are_repeated_and_counted() -> None:
     assert sampler.missing == {"top": 3, "wrist": 0, "joint_states": 0, "action": 0}
     tops = [frame.images["top"] for frame in frames]
     assert len(tops) - len(set(tops)) == 3
-    rate, p99 = sampler.reached()
+    rate, p99 = sampler.slowest_camera()
     assert rate < 29.0
     assert p99 > 0.09
 
@@ -190,7 +190,7 @@ def test_a_slow_camera_shows_in_the_rate_that_was_reached() -> None:
     sampler = world.begin()
     frames = world.run(2000, sampler)
     assert sampler.missing["wrist"] == pytest.approx(len(frames) / 2, abs=1)
-    assert sampler.reached()[0] == pytest.approx(15.0, rel=0.01)
+    assert sampler.slowest_camera()[0] == pytest.approx(15.0, rel=0.01)
 
 
 def test_streams_must_be_live_at_the_beginning() -> None:
@@ -212,4 +212,4 @@ def test_a_clock_that_jumps_ends_the_episode() -> None:
 def test_nothing_is_reached_before_two_images() -> None:
     world = Clockwork()
     world.run(500)
-    assert np.isnan(world.begin().reached()).all()
+    assert np.isnan(world.begin().slowest_camera()).all()

@@ -14,7 +14,7 @@ def run(
     """Look at clocks that run as they should; returns their readings."""
     for k in range(looks):
         now_ns, steady_ns = T0_NS + round(k * step_ns * rate), 7 * SECOND + k * step_ns
-        assert watch.look(now_ns, steady_ns) is None
+        assert watch.update(now_ns, steady_ns) is None
     return now_ns, steady_ns
 
 
@@ -22,32 +22,32 @@ def run(
 def test_a_computers_clock_that_is_set_is_a_jump_of_that_size(by):
     watch = ClockJumpDetector(simulated=False)
     now_ns, steady_ns = run(watch)
-    jump = watch.look(now_ns + 20 * MS + round(by * SECOND), steady_ns + 20 * MS)
+    jump = watch.update(now_ns + 20 * MS + round(by * SECOND), steady_ns + 20 * MS)
     assert jump is not None and jump.by_ns == round(by * SECOND)
     assert jump.expected_ns == now_ns + 20 * MS
     assert f"set {'ahead' if by > 0 else 'back'} by {abs(by):.3f} s" in str(jump)
-    assert watch.look(now_ns + 40 * MS + round(by * SECOND), steady_ns + 40 * MS) is None, "told once"
+    assert watch.update(now_ns + 40 * MS + round(by * SECOND), steady_ns + 40 * MS) is None, "told once"
 
 
 def test_a_process_that_stalls_and_a_clock_that_is_slewed_are_no_jumps():
     watch = ClockJumpDetector(simulated=False)
     now_ns, steady_ns = run(watch, rate=1.0005)
-    assert watch.look(now_ns + 3 * SECOND, steady_ns + 3 * SECOND) is None
+    assert watch.update(now_ns + 3 * SECOND, steady_ns + 3 * SECOND) is None
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.0, 10.0])
 def test_simulated_time_may_run_at_any_rate_and_pause(rate):
     watch = ClockJumpDetector(simulated=True)
     now_ns, steady_ns = run(watch, rate)
-    assert watch.look(now_ns, steady_ns + 10 * SECOND) is None
-    assert watch.still_for(steady_ns + 10 * SECOND) == pytest.approx(10.0)
-    assert watch.look(now_ns + MS, steady_ns + 10 * SECOND) is None
-    assert watch.still_for(steady_ns + 10 * SECOND) == 0.0
+    assert watch.update(now_ns, steady_ns + 10 * SECOND) is None
+    assert watch.stopped_for(steady_ns + 10 * SECOND) == pytest.approx(10.0)
+    assert watch.update(now_ns + MS, steady_ns + 10 * SECOND) is None
+    assert watch.stopped_for(steady_ns + 10 * SECOND) == 0.0
 
 
 @pytest.mark.parametrize("by", [5.0, -5.0, -0.01])
 def test_simulated_time_that_leaps_or_goes_back_is_a_jump(by):
     watch = ClockJumpDetector(simulated=True)
     now_ns, steady_ns = run(watch)
-    jump = watch.look(now_ns + round(by * SECOND), steady_ns + 20 * MS)
+    jump = watch.update(now_ns + round(by * SECOND), steady_ns + 20 * MS)
     assert jump is not None and jump.by_ns == round(by * SECOND) and jump.expected_ns == now_ns

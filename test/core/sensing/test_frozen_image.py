@@ -16,8 +16,8 @@ def watch(pictures, moving, frozen_after=1.0, frames=60):
     for k in range(frames):
         pose = pose.copy()
         pose[moving] += 0.01
-        watched.see("top", k * FRAME_NS, pictures(k), pose)
-        watched.see("left_wrist", k * FRAME_NS, k, pose)
+        watched.update("top", k * FRAME_NS, pictures(k), pose)
+        watched.update("left_wrist", k * FRAME_NS, k, pose)
     return watched.frozen()
 
 
@@ -45,14 +45,14 @@ def test_anything_else_is_not(pictures, moving, options):
 def test_without_joint_states_nothing_is_concluded():
     watched = FrozenImageDetector(CONTRACT, ("top",), 1.0)
     for k in range(100):
-        watched.see("top", k * FRAME_NS, 7, None)
+        watched.update("top", k * FRAME_NS, 7, None)
     assert watched.frozen() == {}
 
 
 def test_a_clock_that_was_set_back_begins_anew():
     watched = FrozenImageDetector(CONTRACT, ("top",), 1.0)
     pose = np.zeros(14)
-    watched.see("top", 100 * FRAME_NS, 7, pose)
+    watched.update("top", 100 * FRAME_NS, 7, pose)
     for k in range(20):
-        watched.see("top", k * FRAME_NS, 7, pose + 0.1 * k)
+        watched.update("top", k * FRAME_NS, 7, pose + 0.1 * k)
     assert watched.frozen() == {}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dit_policy_ros.core.sensing import StreamBuffer
+from dit_policy_ros.core.sensing import StreamBuffer, StreamSettings
 
 SECOND = 1_000_000_000
 
@@ -16,7 +16,7 @@ stamps = st.lists(st.integers(0, 10 * SECOND), min_size=1, max_size=40, unique=T
 
 
 def make(capacity: int = 1000, keep: float | None = None) -> StreamBuffer[int]:
-    return StreamBuffer("camera", 0.2, capacity, keep=keep)
+    return StreamBuffer(StreamSettings("camera", 0.2, capacity, keep=keep))
 
 
 def held(buffer: StreamBuffer[int]) -> list[int]:
@@ -98,7 +98,7 @@ def test_every_outcome_is_counted() -> None:
 
 
 def test_the_future_is_refused_beyond_the_tolerance() -> None:
-    buffer = StreamBuffer("camera", 0.2, 10, future_tolerance=0.1)
+    buffer = StreamBuffer(StreamSettings("camera", 0.2, 10, future_tolerance=0.1))
     assert buffer.push(SECOND + SECOND // 10, 0, now_ns=SECOND)
     assert not buffer.push(SECOND + SECOND // 10 + 1, 0, now_ns=SECOND)
     assert buffer.counters.future == 1
@@ -134,7 +134,7 @@ def test_clear_empties_and_the_counters_go_on() -> None:
 @pytest.mark.parametrize(("max_age", "capacity"), [(0.0, 1), (float("nan"), 1), (0.1, 0)])
 def test_senseless_settings_are_refused(max_age: float, capacity: int) -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        StreamBuffer("camera", max_age, capacity)
+        StreamBuffer(StreamSettings("camera", max_age, capacity))
 
 
 def test_writers_and_readers_do_not_disturb_one_another() -> None:
@@ -164,13 +164,13 @@ def test_writers_and_readers_do_not_disturb_one_another() -> None:
 
 
 def test_the_least_delay_from_stamp_to_arrival_tells_how_the_clocks_differ():
-    stream = StreamBuffer("joints", max_age=1.0, capacity=10)
-    assert stream.least_delay() is None
+    stream = StreamBuffer(StreamSettings("joints", max_age=1.0, capacity=10))
+    assert stream.min_delay() is None
     for k, delay_ms in enumerate((30, 12, 250, 14)):
         stream.push(k * 100_000_000, k, k * 100_000_000 + delay_ms * 1_000_000)
-    assert stream.least_delay() == 0.012
+    assert stream.min_delay() == 0.012
     stream.push(1_000_000_000, 9, 800_000_000)
-    assert stream.least_delay() == -0.2, "also of a sample that is refused for it"
+    assert stream.min_delay() == -0.2, "also of a sample that is refused for it"
 
 
 def test_a_source_is_asked_before_every_reading() -> None:
@@ -182,16 +182,16 @@ def test_a_source_is_asked_before_every_reading() -> None:
         "oldest": lambda buffer: buffer.oldest(),
         "latest": lambda buffer: buffer.latest_at(10 * SECOND),
         "bracket": lambda buffer: buffer.bracket(10 * SECOND)[0],
-        "delay": lambda buffer: buffer.least_delay(),
+        "delay": lambda buffer: buffer.min_delay(),
     }
     for name, read in reads.items():
         buffer, waiting = make(), [SECOND]
-        buffer.source = lambda buffer=buffer, waiting=waiting: [
+        buffer.before_read = lambda buffer=buffer, waiting=waiting: [
             buffer.push(waiting.pop(), -SECOND, SECOND) for _ in waiting[:]
         ]
         assert read(buffer) not in (None, 0) or name == "delay", name
         assert not waiting, name
     buffer, waiting = make(), [SECOND]
-    buffer.source = lambda: [buffer.push(waiting.pop(), -SECOND) for _ in waiting[:]]
+    buffer.before_read = lambda: [buffer.push(waiting.pop(), -SECOND) for _ in waiting[:]]
     buffer.clear()
     assert not waiting and buffer.newest_stamp_ns is None, "what had come belongs to what is forgotten"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.motion import Chunk
-from dit_policy_ros.core.policy import TaskReaction
+from dit_policy_ros.core.policy_interface import TaskReaction
 
 PERIOD_NS = 33_333_333
 
@@ -29,18 +29,18 @@ def told(before: int, goals: tuple[float, float]) -> TaskReaction:
 def test_a_policy_that_turns_round_reacts():
     reaction = told(20, (0.0, 0.3))
     assert reaction.reaction == pytest.approx(0.3, rel=0.05)
-    assert not reaction.ignored
+    assert not reaction.is_ignored
 
 
 def test_a_policy_that_goes_on_as_before_ignores_the_task():
-    ignored = [told(before, (0.0, 0.0)).ignored for before in range(15, 35)]
+    ignored = [told(before, (0.0, 0.0)).is_ignored for before in range(15, 35)]
     assert sum(ignored) >= 17  # by definition 5% of the usual differences are larger
 
 
 def test_without_enough_chunks_before_nothing_is_said():
-    assert not told(5, (0.0, 0.0)).ignored
+    assert not told(5, (0.0, 0.0)).is_ignored
     assert math.isnan(TaskReaction(np.array([True])).reaction)
-    assert not TaskReaction(np.array([True])).ignored
+    assert not TaskReaction(np.array([True])).is_ignored
 
 
 def test_chunks_that_do_not_overlap_are_not_compared():

@@ -9,7 +9,7 @@ import yaml
 
 from dit_policy_ros.core.contract import parse_contract
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.core.policy import check_policy
+from dit_policy_ros.core.policy_interface import check_policy
 
 CONFIG = Path(__file__).parents[3] / "config" / "bimanual.yaml"
 CONTRACT = parse_contract(yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"], "")
@@ -52,7 +52,7 @@ def test_what_fits_passes(facts: Facts) -> None:
         ),
         (
             replace(GOOD, joint_names=("waist", *CONTRACT.joints[1:])),
-            ["lacks waist", "has left_joint_1 besides"],
+            ["without waist and with left_joint_1 in addition"],
         ),
         (
             replace(GOOD, image_shapes={"belly": (240, 320)}),

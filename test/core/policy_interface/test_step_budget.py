@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.core.policy import fit_steps
+from dit_policy_ros.core.policy_interface import fit_steps
 
 
 class Machine:

@@ -2,8 +2,8 @@
 import pytest
 
 from dit_policy_ros.core.errors import TaskError
-from dit_policy_ros.core.policy import check_task
-from dit_policy_ros.core.policy._task import MAX_TASK_CHARACTERS
+from dit_policy_ros.core.policy_interface import check_task
+from dit_policy_ros.core.policy_interface._task import MAX_TASK_CHARACTERS
 
 
 def test_an_instruction_up_to_the_limit_is_accepted():
