@@ -30,6 +30,6 @@ def test_a_fast_policy_is_accepted():
         ({"replan_interval": 0.45}, "end before the next one arrives"),
     ],
 )
-def test_a_policy_that_cannot_keep_up_is_refused_with_the_figures(changes, message):
+def test_a_policy_that_is_too_slow_is_refused_with_the_figures(changes, message):
     with pytest.raises(DitPolicyError, match=message):
         check_pacing(**(GOOD | changes))
