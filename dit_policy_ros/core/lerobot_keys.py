@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LeRobot's feature names, as they stand in its datasets and in the checkpoints of its policies."""
+"""LeRobot's feature names in its datasets and in the checkpoints of its policies."""
 
 STATE_KEY = "observation.state"
 ACTION_KEY = "action"

@@ -80,7 +80,7 @@ def test_a_failed_write_leaves_nothing_and_says_where(tmp_path):
         (lambda folder: (folder / "incident.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "motion.pickle").unlink(), "damaged"),
         (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps([1])), "damaged"),
-        (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps(os.system)), "does not belong"),
+        (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps(os.system)), "is not allowed"),
         (lambda folder: (folder / "inferences.npz").write_bytes(b"PK"), "damaged"),
         (lambda folder: (folder / "images" / "top" / "1.png").write_bytes(b"no image"), "1.png"),
         (lambda folder: rewrite(folder, format=99), "format 99"),
