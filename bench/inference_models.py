@@ -16,13 +16,11 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPVisionConfig
 from transformers.utils import logging as transformers_logging
 
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, relocate, write_checkpoint
 from dit_policy_ros.policy.config import (
-    ACTION_KEY,
-    IMAGE_PREFIX,
-    STATE_KEY,
     Feature,
     FeatureType,
     PolicyConfig,

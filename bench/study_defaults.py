@@ -21,7 +21,7 @@ from command_line import make_parser, parse, write_figures
 from rich.console import Console
 from rich.progress import track
 
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.evaluation.episodes import image_size
 from dit_policy_ros.evaluation.episodes._by_nodes import rms_jerk

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures that every test may use.
+"""Fixtures for all tests.
 
-`from waiting import wait_for` and `from ros_testing import spinning, call` (test/support/) are the plain
-functions beside them.
+Plain helper functions are in test/support/, for example `from waiting import wait_for` and
+`from ros_testing import spinning, call`.
 """
 
 import os
@@ -26,9 +26,9 @@ def wait_for():
 
 @pytest.fixture
 def ros_domain(monkeypatch, tmp_path) -> Iterator:
-    """A ROS domain of the test's own: rclpy is initialised in it, and child processes inherit it.
+    """A ROS domain for this test only: rclpy is initialised in it, and child processes inherit it.
 
-    Yields a `ros_testing.RosDomain`. Nodes that a test leaves behind vanish with the context.
+    Yields a `ros_testing.RosDomain`. At the end the context is shut down with all nodes that are left.
     """
     rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
     from ros_testing import RosDomain
@@ -49,10 +49,10 @@ def ros_domain(monkeypatch, tmp_path) -> Iterator:
 
 @pytest.fixture
 def start_process(request, tmp_path) -> Iterator[Callable[..., Child]]:
-    """`start_process(name, *command, **environment)`: a child that is gone when the test ends.
+    """`start_process(name, *command, **environment)`: starts a child process that is stopped with the test.
 
     A command that begins with a module name ("dit_policy_ros.ros.sim.sim_node") runs with this interpreter
-    from the source tree. Its output is attached to the report if the test fails.
+    from the source tree. If the test fails, its output is added to the report.
     """
     children = request.node.stash.setdefault(CHILDREN, [])
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from dit_policy_ros.cli.variation_options import add_variation_options, sim_parameters, variation
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.evaluation.episodes import PolicyActor, image_size
 from dit_policy_ros.evaluation.report import (

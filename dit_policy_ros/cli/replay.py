@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dit_policy_ros.core.errors import DitPolicyError, IncidentError
-from dit_policy_ros.core.incidents import Inference, Repeated, predict_seeded, repeat
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.incidents import Inference, ReplayedCall, predict_seeded, replay_calls
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.share import package_version
 from dit_policy_ros.data.incident_folder import StoredIncident, read_incident
 from dit_policy_ros.ros.policy import policy_options
@@ -85,7 +85,7 @@ def repeat_chunks(policy: Policy, inferences: Sequence[Inference]) -> ChunkCompa
     return ChunkComparison(count, identical, largest)
 
 
-def command_rows(repeated: Sequence[Repeated], joints: Sequence[str]) -> Iterator[list[Any]]:
+def command_rows(repeated: Sequence[ReplayedCall], joints: Sequence[str]) -> Iterator[list[Any]]:
     """What the controllers were told over time: each plan from its call until the next plan."""
     yield ["time", *(f"{joint}/position" for joint in joints), *(f"{joint}/velocity" for joint in joints)]
     plans = [each.plan for each in repeated if each.plan is not None]
@@ -134,7 +134,7 @@ def _print_facts(console: Console, stored: StoredIncident) -> None:
 
 
 def _replay_motion(console: Console, stored: StoredIncident, table: Path | None) -> bool:
-    repeated = list(repeat(stored.incident.segments))
+    repeated = list(replay_calls(stored.incident.segments))
     plans = sum(each.plan is not None for each in repeated)
     wrong = [index for index, each in enumerate(repeated) if not each.identical]
     verdict = f"{len(wrong)} differ, the first is call {wrong[0]}" if wrong else "identical bit for bit"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that never outlive their parent, however it ends."""
+"""Child processes that end with their parent, even if the parent is killed."""
 
 import os
 import signal
@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Runs in the child before the real program: the kernel shall kill it when the parent dies (PR_SET_PDEATHSIG
-# is 1). A program of its own rather than preexec_fn, which may deadlock in a parent that has threads.
+# Runs in the child before the real program and asks the kernel to kill the child when the parent dies
+# (PR_SET_PDEATHSIG is 1). preexec_fn would do the same, but can deadlock if the parent has threads.
 _GUARD = (
     "import ctypes, os, sys;"
     "ctypes.CDLL(None).prctl(1, 9, 0, 0, 0);"
-    "os.getppid() == int(sys.argv[1]) or os._exit(1);"  # it died before the line above
+    "os.getppid() == int(sys.argv[1]) or os._exit(1);"  # the parent died before the line above
     "os.execvpe(sys.argv[2], sys.argv[2:], os.environ)"
 )
 
 
 @dataclass(slots=True)
 class Child:
-    """A running program in its own process group, its output going to a file."""
+    """A running program in its own process group; its output goes to the file ``log``."""
 
     name: str
     process: subprocess.Popen
@@ -30,14 +30,16 @@ class Child:
 
     @property
     def alive(self) -> bool:
+        """Whether the program is still running."""
         return self.process.poll() is None
 
     def output(self, last_lines: int | None = None) -> str:
+        """Its output so far, or only the last lines of it."""
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(lines if last_lines is None else lines[-last_lines:])
 
     def stop(self, grace: float = 5.0) -> int:
-        """Asks with SIGINT, waits for `grace` [s], then kills the whole group; returns the exit code."""
+        """Sends SIGINT, waits for up to `grace` [s], then kills the process group; returns the exit code."""
         if self.alive:
             self.process.send_signal(signal.SIGINT)
         try:
@@ -48,7 +50,7 @@ class Child:
         return self.process.wait()
 
     def kill(self) -> None:
-        """Ends the program and whatever it started that is still there."""
+        """Kills the program and everything that it started."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -58,8 +60,8 @@ class Child:
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
     """Starts `command`; it dies with this process, even if this process is killed with SIGKILL.
 
-    Must be called from a thread that lives as long as the child is wanted: Linux binds the death signal to
-    the thread that forked.
+    Call it from a thread that lives as long as the child should: Linux sends the death signal when the thread
+    that forked ends.
     """
     guarded = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), *command]
     with log.open("ab") as sink:
@@ -75,7 +77,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
 
 
 def stop_all(children: Sequence[Child], grace: float = 5.0) -> None:
-    """Stops them in the given order, sharing one grace period [s]."""
+    """Stops the children in the given order; they share one grace period [s]."""
     deadline = time.monotonic() + grace
     for child in children:
         child.stop(max(0.2, deadline - time.monotonic()))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One family of exceptions for everything that a user can mend."""
+"""The exceptions for everything that a user can fix."""
 
 
 class DitPolicyError(Exception):
-    """A user's mistake or a fault of the robot's surroundings; the message says what to do about it.
+    """A user's mistake or a fault around the robot; the message says what to do.
 
     Broken invariants of this package's own code raise ValueError instead.
     """
@@ -14,11 +14,11 @@ class ContractError(DitPolicyError):
 
 
 class ParameterError(DitPolicyError):
-    """A ROS parameter is unknown, has the wrong type or lies outside its range."""
+    """A ROS parameter is unknown, has the wrong type or is out of range."""
 
 
 class CheckpointError(DitPolicyError):
-    """A checkpoint is missing, damaged, of another kind, or does not fit the robot contract."""
+    """A checkpoint is missing, damaged, of the wrong type, or does not fit the robot contract."""
 
 
 class StreamError(DitPolicyError):
@@ -26,7 +26,7 @@ class StreamError(DitPolicyError):
 
 
 class StaleObservation(DitPolicyError):
-    """A stream has not been heard of, or not recently enough, to observe the robot."""
+    """A sensor stream has delivered nothing, or nothing recent enough."""
 
 
 class TaskError(DitPolicyError):

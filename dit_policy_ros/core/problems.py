@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects every mistake in a piece of configuration, so that the user sees all of them at once."""
+"""Collects all mistakes in a configuration, so that one error message lists them all."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ _SHOWN_CHARACTERS = 80
 
 
 def show(value: object) -> str:
-    """A value as an error message shows it: its repr, cut to a line, with its type when that may surprise."""
+    """A value for an error message: its repr, shortened to one line, with its type where that helps."""
     text = repr(value)
     if len(text) > _SHOWN_CHARACTERS:
         text = text[: _SHOWN_CHARACTERS - 3] + "..."
@@ -18,18 +18,18 @@ def show(value: object) -> str:
 
 
 def listing(names: Iterable[str]) -> str:
-    """Names in the order given, joined for a message; says so when there are none."""
+    """The names, separated by commas; "(none)" if there are none."""
     return ", ".join(names) or "(none)"
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """The nearest valid name as a question with a leading space, or nothing."""
+    """ " Did you mean 'NAME'?" with the most similar valid name; empty if none is similar."""
     near = difflib.get_close_matches(name, list(valid), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
 class Problems:
-    """A list of mistakes found in one source of configuration (a file, a node's parameters)."""
+    """The mistakes found in one source of configuration (a file, a node's parameters)."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -39,20 +39,20 @@ class Problems:
         return len(self._lines)
 
     def add(self, key: str, expected: str, got: str, hint: str = "") -> None:
-        """One mistake: the full key, what should stand there, what stands there, and a remedy."""
+        """Adds a mistake: the full key, the expected value, the actual value, and a remedy."""
         self._lines.append(f"{key}: expected {expected}, got {got}.{hint}")
 
     def add_unknown(self, key: str, name: str, valid: Iterable[str]) -> None:
-        """A name that does not exist, with the valid ones and the nearest of them."""
+        """Adds an unknown name, with the valid ones and the most similar of them."""
         valid = sorted(valid)
         self.add(key, f"one of: {listing(valid)}", f"the unknown name '{name}'", did_you_mean(name, valid))
 
     def add_line(self, line: str) -> None:
-        """A mistake that is already a sentence."""
+        """Adds a mistake that is already a whole sentence."""
         self._lines.append(line)
 
     def raise_if_any(self, error: type[DitPolicyError], headline: str) -> None:
-        """Raises `error` with the headline, the source and every mistake, if there are mistakes."""
+        """Raises `error` with the headline, the source and all mistakes, if there are any."""
         if not self._lines:
             return
         count = f"{len(self._lines)} problem{'s' if len(self._lines) > 1 else ''}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the package's own files (config, launch, urdf, mjcf, checkpoints) lie on this machine."""
+"""Finds the package's own files (config, launch, urdf, mjcf, checkpoints)."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,11 @@ PACKAGE = "dit_policy_ros"
 
 
 def share_directory(module_file: str | Path = __file__) -> Path:
-    """Folder that holds config/, launch/, mjcf/ and checkpoints/.
+    """The folder that holds config/, launch/, mjcf/ and checkpoints/.
 
-    In a source checkout that is the checkout itself. Installed (pip, colcon, symlinked or merged) it is the
-    share folder of the install prefix, found by walking up from this module, so that no ROS index is needed.
+    In a source checkout this is the checkout itself. After an installation (pip, colcon, symlinked or merged)
+    it is the share folder of the install prefix. It is found by walking up from this module, so no ROS index
+    is needed.
 
     Raises:
         FileNotFoundError: the package was copied without its data.
@@ -21,17 +22,17 @@ def share_directory(module_file: str | Path = __file__) -> Path:
             if (candidate / "package.xml").is_file() and (candidate / "config").is_dir():
                 return candidate
     raise FileNotFoundError(
-        f"the data of {PACKAGE} (config/, launch/, mjcf/) lie nowhere above {module_file}; "
+        f"cannot find the data of {PACKAGE} (config/, launch/, mjcf/) in any folder above {module_file}; "
         "install the package with `pip install .` or `colcon build`, or run it from a checkout"
     )
 
 
 def default_checkpoint() -> Path:
-    """The checkpoint that ships with the package: all tasks of the simulated scene."""
+    """The checkpoint that ships with the package; it knows all tasks of the simulated scene."""
     return share_directory() / "checkpoints" / "cube_tasks"
 
 
 def package_version() -> str:
-    """Version of this package, as package.xml has it."""
+    """The version in package.xml."""
     found = re.search(r"<version>(.+?)</version>", (share_directory() / "package.xml").read_text())
     return found.group(1) if found else "unknown"

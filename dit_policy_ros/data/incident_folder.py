@@ -6,7 +6,7 @@ incident.json                why and when, versions, parameters, recent events, 
 images/<camera>/<stamp>.png  what the policy saw, lossless, RGB
 inferences.npz               of inference i: state_<i> float32 (n_obs, D), actions_<i> float32 (T, A), and
                              previous_<i> float64 (horizon, A) where it went on from a chunk
-motion.pickle                the calls of the motion pipeline; read by ``recorded_pipeline.loads`` only
+motion.pickle                the calls of the motion pipeline; read by ``core.incidents.unpickle`` only
 ============================ ===========================================================================
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import IncidentError
-from dit_policy_ros.core.incidents import Incident, Inference, MotionSegment, loads
+from dit_policy_ros.core.incidents import Incident, Inference, MotionSegment, unpickle
 from dit_policy_ros.core.motion import Continuation
 
 FORMAT = 1
@@ -79,7 +79,7 @@ def read_incident(folder: Path) -> StoredIncident:
             inferences = tuple(
                 _inference(folder, entry, i, arrays) for i, entry in enumerate(facts["inferences"])
             )
-        segments = loads((folder / "motion.pickle").read_bytes())
+        segments = unpickle((folder / "motion.pickle").read_bytes())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IncidentError(f"{folder} is damaged: {type(error).__name__}: {error}") from error
     if not (isinstance(segments, tuple) and all(isinstance(part, MotionSegment) for part in segments)):

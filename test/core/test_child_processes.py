@@ -10,8 +10,8 @@ from waiting import wait_for
 from dit_policy_ros.core.child_processes import start
 
 ROOT = Path(__file__).resolve().parents[2]
-STUBBORN = "import signal; signal.signal(2, signal.SIG_IGN); print('up', flush=True); signal.pause()"
-POLITE = """
+IGNORES_SIGINT = "import signal; signal.signal(2, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+HANDLES_SIGINT = """
 import signal
 print("up", flush=True)
 try:
@@ -22,7 +22,7 @@ except KeyboardInterrupt:
 PARENT = f"""
 import os, pathlib, signal, sys
 from dit_policy_ros.core.child_processes import start
-child = start("child", [sys.executable, "-c", {STUBBORN!r}], os.environ, pathlib.Path(sys.argv[1]))
+child = start("child", [sys.executable, "-c", {IGNORES_SIGINT!r}], os.environ, pathlib.Path(sys.argv[1]))
 print(child.process.pid, flush=True)
 signal.pause()
 """
@@ -36,21 +36,21 @@ def running(pid: int) -> bool:
 
 
 def test_a_child_that_ignores_sigint_is_killed(tmp_path):
-    child = start("stubborn", [sys.executable, "-c", STUBBORN], os.environ, tmp_path / "log")
+    child = start("stubborn", [sys.executable, "-c", IGNORES_SIGINT], os.environ, tmp_path / "log")
     wait_for(lambda: "up" in child.output(), 10, "the child started")
     assert child.stop(grace=0.1) == -signal.SIGKILL
     assert not child.alive
 
 
-def test_a_polite_child_ends_by_itself_and_its_output_is_kept(tmp_path):
-    child = start("polite", [sys.executable, "-c", POLITE], os.environ, tmp_path / "log")
+def test_a_child_that_handles_sigint_ends_by_itself_and_its_output_is_kept(tmp_path):
+    child = start("polite", [sys.executable, "-c", HANDLES_SIGINT], os.environ, tmp_path / "log")
     wait_for(lambda: "up" in child.output(), 10, "the child started")
     assert child.stop(grace=10) == 0
     assert child.output() == "up\nbye"
     assert child.output(last_lines=1) == "bye"
 
 
-def test_what_a_child_started_ends_with_it(tmp_path):
+def test_grandchildren_end_with_the_child(tmp_path):
     child = start("parent", ["sh", "-c", "sleep 1000 & echo $!; wait"], os.environ, tmp_path / "log")
     grandchild = int(wait_for(child.output, 10, "the grandchild started"))
     child.stop(grace=0.1)

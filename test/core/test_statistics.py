@@ -14,7 +14,7 @@ def test_percentiles_are_of_the_recent_values_only():
     assert (values.percentile(50), values.newest) == (2.0, 3.0)
 
 
-def test_the_rate_forgets_what_lies_behind_the_window():
+def test_the_rate_ignores_events_before_the_window():
     rate = RecentRate(window=1.0)
     for i in range(11):
         rate.add(i * 100_000_000)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.errors import IncidentError
-from dit_policy_ros.core.incidents import Incident, IncidentRing, MotionSegment
+from dit_policy_ros.core.incidents import Incident, IncidentRing, Inference, MotionSegment
 from dit_policy_ros.core.incidents._incident import MotionCall
 from dit_policy_ros.core.motion import Continuation, Plan
 from dit_policy_ros.data.incident_folder import read_incident, write_incident
@@ -22,7 +22,9 @@ def incident() -> Incident:
         stamps = {"top": (i, i + 1), "wrist": (10 + i, 10 + i)}
         state = RNG.normal(size=(2, 3)).astype(np.float32)
         previous = Continuation(np.where(RNG.random((8, 3)) < 0.5, np.nan, 0.1), committed=i) if i else None
-        inference = ring.observed(100 + i, i, f"task {i}", 2**62 + i, images, stamps, state, previous)
+        inference = ring.add_inference(
+            Inference(100 + i, i, f"task {i}", 2**62 + i, images, stamps, state, previous)
+        )
         inference.actions = RNG.normal(size=(5, 3)).astype(np.float32) if i < 2 else None
     plan = Plan(np.array([1, 2]), RNG.normal(size=(2, 3)), np.zeros((2, 3)))
     calls = [MotionCall("hold", ("why", 5), {"measured": None}, plan)]
@@ -78,7 +80,7 @@ def test_a_failed_write_leaves_nothing_and_says_where(tmp_path):
         (lambda folder: (folder / "incident.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "motion.pickle").unlink(), "damaged"),
         (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps([1])), "damaged"),
-        (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps(os.system)), "does not belong"),
+        (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps(os.system)), "is not allowed"),
         (lambda folder: (folder / "inferences.npz").write_bytes(b"PK"), "damaged"),
         (lambda folder: (folder / "images" / "top" / "1.png").write_bytes(b"no image"), "1.png"),
         (lambda folder: rewrite(folder, format=99), "format 99"),

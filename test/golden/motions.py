@@ -45,10 +45,10 @@ def _motion(
         mode=EnsembleMode(mode),
         temporal_ensemble_coeff=float(rng.uniform(0.0, 0.3)),
         never_averaged=np.arange(joints) == joints - 1,
-        disagreement=rng.uniform(0.25, 0.5, joints),
-        group=np.arange(joints) // 2,
+        max_disagreement=rng.uniform(0.25, 0.5, joints),
+        coupling=np.arange(joints) // 2,
         taper_ns=int(rng.integers(0, 2)) * 200 * MS,
-        circular=np.arange(joints) < turns,
+        continuous=np.arange(joints) < turns,
     )
     settings = {
         "ensemble": ensemble,
@@ -73,7 +73,7 @@ def _motion(
             arrays[f"{name}: {i} velocities"] = plan.velocities[:24]
             arrays[f"{name}: {i} times"] = plan.times_ns[:24] - T0_NS
     counted = [pipeline.plans, pipeline.expired_chunks, pipeline.limited_knots, pipeline.holds]
-    limited = [int(entry.split()[-1]) for entry in pipeline.limited_most(99).split(", ") if entry]
+    limited = [int(entry.split()[-1]) for entry in pipeline.most_limited(99).split(", ") if entry]
     return arrays | {
         f"{name}: plans digest": np.stack(hashes),
         f"{name}: answers": np.array(answers),
@@ -97,9 +97,9 @@ def _stream(pipeline: Any, rng: np.random.Generator, joints: int) -> Iterator[ob
         now_ns = stamp_ns + int(rng.integers(30, 120)) * MS
         chunk = _chunk(rng, joints, stamp_ns if i != 5 else stamp_ns - 2000 * MS)  # one is too old
         if i == 8:
-            pipeline.flush()
+            pipeline.change_task()
         if i in (11, 14):
-            pipeline.slow_down(0.4 if i == 11 else 1.0)
+            pipeline.set_velocity_scale(0.4 if i == 11 else 1.0)
         if i == 17:
             chunk.actions[3, 1] = np.nan
         try:
@@ -123,7 +123,7 @@ def _turns(pipeline: Any, rng: np.random.Generator, joints: int) -> Iterator[obj
     now_ns = T0_NS
     for _ in range(250):
         now_ns += 20 * MS
-        if pipeline.may_observe(now_ns):
+        if pipeline.accepts_observation(now_ns):
             chunk = _chunk(rng, joints, now_ns)
             now_ns += int(rng.integers(200, 900)) * MS
             yield pipeline.add_chunk(chunk, now_ns)

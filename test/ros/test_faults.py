@@ -212,7 +212,7 @@ def test_sensors_fail_one_after_the_other_and_come_back(world):
         ({"joints": lose}, "stream 'joint_states'"),
         ({"joints": without("left_joint_2")}, "stream 'joint_states'"),
         ({"joints": spoiled}, "stream 'joint_states'"),
-        ({"image": frozen()}, "the picture has been the same"),
+        ({"image": frozen()}, "the image has been the same"),
     ):
         for name, alter in fault.items():
             setattr(relay, name, alter)

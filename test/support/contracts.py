@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot small enough to write down: an arm of two joints, a gripper, two small cameras."""
+"""The contract of a small robot: an arm with two joints, a gripper and two small cameras."""
 
 import copy
 from typing import Any
@@ -31,5 +31,5 @@ SMALL_CONTRACT = parse_contract(SMALL_MAPPING, "test")
 
 
 def small_mapping(**changes: Any) -> dict[str, Any]:
-    """A copy of the mapping with other values at the top level."""
+    """A copy of the mapping with some values at the top level changed."""
     return copy.deepcopy(SMALL_MAPPING) | changes

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Covering arrays: few combinations of options that hold every pair (or triple) of their values."""
+"""Covering arrays: few combinations of options that contain every pair (or triple) of their values."""
 
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 
 Row = dict[str, str]  # factor -> level
-Rule = Callable[[Mapping[str, str]], bool]  # false for a partial row that no valid row extends
+Rule = Callable[[Mapping[str, str]], bool]  # false for a partial row that cannot be completed to a valid row
 
 
 def tuples_to_cover(factors: Mapping[str, Sequence[str]], strength: int, rule: Rule) -> set[frozenset]:
-    """Every combination of levels of ``strength`` factors that can occur."""
+    """All feasible combinations of levels of ``strength`` factors."""
     return {
         frozenset(zip(names, levels, strict=True))
         for names in itertools.combinations(factors, strength)
@@ -22,11 +22,10 @@ def tuples_to_cover(factors: Mapping[str, Sequence[str]], strength: int, rule: R
 def covering(
     factors: Mapping[str, Sequence[str]], strength: int, rule: Rule = lambda row: True, tries: int = 30
 ) -> list[Row]:
-    """Rows that together hold every feasible combination of ``strength`` levels.
+    """Rows that together contain every feasible combination of ``strength`` levels.
 
-    Greedy, as AETG (Cohen et al. 1997): each row starts from a combination that is still missing, is
-    filled in at random ``tries`` times, and the fill that covers most is kept. The same arguments give the
-    same rows.
+    Greedy, as in AETG (Cohen et al. 1997): each row starts from a combination that is still missing and is
+    completed at random ``tries`` times; the row that covers most is kept. Deterministic.
     """
     rng = random.Random(0)
     missing = tuples_to_cover(factors, strength, rule)
@@ -41,7 +40,7 @@ def covering(
 
 
 def fill(seed: Row, factors: Mapping[str, Sequence[str]], rule: Rule, rng: random.Random) -> Row | None:
-    """A whole row that extends ``seed``, the other levels drawn at random; None where a draw went wrong."""
+    """Completes ``seed`` to a row with random levels; None if that led to an invalid row."""
     row = dict(seed)
     for name in rng.sample(list(factors), len(factors)):
         if name not in row:
@@ -53,5 +52,5 @@ def fill(seed: Row, factors: Mapping[str, Sequence[str]], rule: Rule, rng: rando
 
 
 def held(row: Row, strength: int) -> set[frozenset]:
-    """The combinations of ``strength`` levels in a row."""
+    """All combinations of ``strength`` levels in a row."""
     return {frozenset(pairs) for pairs in itertools.combinations(row.items(), strength)}

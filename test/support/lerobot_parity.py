@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tiny_policy import ACTION_DIM, TASKS, random_observation
 from torch import Tensor
 
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
 from dit_policy_ros.policy.checkpoint import Checkpoint, relocate
-from dit_policy_ros.policy.config import IMAGE_PREFIX
 from dit_policy_ros.policy.dit_policy import Batch
 from dit_policy_ros.policy.inference import DiTRuntime
 

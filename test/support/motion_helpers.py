@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits, settings and dense checks that the tests of the motion path share."""
+"""Limits, settings and checks that the tests of the motion path share."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from dit_policy_ros.core.motion import EnsembleMode, EnsembleSettings, MotionSet
 
 PERIOD_NS = 33_333_333
 DT = PERIOD_NS * 1e-9
-T0_NS = 1_790_000_000_000_000_000  # a real epoch: floats of this size lose nanoseconds
+T0_NS = 1_790_000_000_000_000_000  # a real time: floats of this size cannot hold nanoseconds
 
 
 def motion_limits(
@@ -28,8 +28,8 @@ def ensemble_settings(joints: int = 2, **changes) -> EnsembleSettings:
         "mode": EnsembleMode.ACT,
         "temporal_ensemble_coeff": 0.01,
         "never_averaged": np.zeros(joints, bool),
-        "disagreement": np.full(joints, np.inf),
-        "group": np.zeros(joints, np.int64),
+        "max_disagreement": np.full(joints, np.inf),
+        "coupling": np.zeros(joints, np.int64),
     }
     return EnsembleSettings(**(settings | changes))
 
@@ -47,13 +47,13 @@ def make_pipeline(joints: int = 2, limits: Limits | None = None, **changes) -> P
 
 
 def dense(plan: Plan, step_ns: int = 1_000_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times (N,), positions (N, A) and velocities (N, A) of the execution, every millisecond."""
+    """Times (N,), positions (N, A) and velocities (N, A) of the executed motion, every millisecond."""
     times_ns = np.arange(plan.times_ns[0], plan.times_ns[-1] + 1, step_ns)
     return times_ns, *plan.sample(times_ns)
 
 
 def assert_executable(plan: Plan, limits: Limits) -> None:
-    """The executed motion, finely sampled, keeps every limit and ends at rest; no use of check_plan."""
+    """The finely sampled motion keeps every limit and ends at rest; independent of check_plan."""
     times_ns, positions, velocities = dense(plan)
     assert (positions >= limits.position_min - 3e-5).all() and (positions <= limits.position_max + 3e-5).all()
     assert (np.abs(velocities) <= limits.velocity * (1 + 1e-6)).all()

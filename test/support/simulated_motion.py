@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The motion path on the simulated robot in lock-step, without ROS."""
+"""The motion path with the simulated robot, in lock-step and without ROS."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +25,9 @@ REPLAN_NS, LATENCY_NS = 100_000_000, 80_000_000
 
 
 class SimulatedMotion:
-    """A policy that wants `wanted(t)` (14,), t seconds after the beginning, on the simulated robot.
+    """The simulated robot with a policy that wants the pose `wanted(t)` (14,) at t seconds after the start.
 
-    commands: what the servos were told, one row per physics step from the first plan on, (N, 14).
+    commands: the commanded positions, one row per physics step from the first plan on, (N, 14).
     """
 
     def __init__(self, sim: BimanualSim, wanted: Callable[[float], np.ndarray]) -> None:
@@ -49,7 +49,7 @@ class SimulatedMotion:
         return np.array(self._rows)
 
     def run(self, seconds: float) -> None:
-        """The policy drives the robot for so long [s]."""
+        """The policy drives the robot for some seconds."""
         end_ns = self.sim.time_ns + round(seconds * 1e9)
         while self.sim.time_ns < end_ns:
             stamp_ns = self.sim.time_ns - LATENCY_NS
@@ -61,13 +61,13 @@ class SimulatedMotion:
             self.stand_by(REPLAN_NS * 1e-9)
 
     def hold(self, measured: np.ndarray | None) -> None:
-        """As the node does once, whatever the cause."""
+        """Hold as the node does."""
         plan = self.pipeline.hold("test", self.sim.time_ns, measured)
         assert plan is not None
         self.send(plan)
 
     def send(self, plan: Plan) -> None:
-        """One message per controller, none of which may be rejected."""
+        """Sends one message per controller; none may be rejected."""
         for controller in CONTRACT.controllers:
             columns = CONTRACT.indices(controller)
             points = tuple(
@@ -80,14 +80,14 @@ class SimulatedMotion:
             assert self.sim.controllers[controller.name].accept(message, self.sim.time_ns) is None
 
     def stand_by(self, seconds: float) -> None:
-        """Physics alone for so long [s]; nothing more is sent."""
+        """Simulates some seconds without sending anything."""
         for _ in range(round(seconds * 1e9 / STEP_NS)):
             self.sim.step()
             self._rows.append(self.sim.command)
 
 
 def assert_commands_within_limits(commands: np.ndarray) -> None:
-    """Every command (N, 14), a physics step apart, keeps position, velocity and acceleration limits."""
+    """The commands (N, 14), one per physics step, keep the position, velocity and acceleration limits."""
     limits, dt = CONTRACT.limits, STEP_NS * 1e-9
     assert (commands >= limits.position_min - 3e-5).all() and (commands <= limits.position_max + 3e-5).all()
     velocities = np.diff(commands, axis=0) / dt

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for something to become true, instead of sleeping and hoping."""
+"""Waits for a condition instead of sleeping for a fixed time."""
 
 import threading
 import time

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot contract: joints, controllers, cameras and limits.
+"""The robot contract: the joints, controllers, cameras and limits that policy and recorder share.
 
-It is read strictly from ROS parameters (and a URDF), and both nodes agree on it.
+It is read strictly, from ROS parameters and optionally a URDF.
 """
 
 from dit_policy_ros.core.contract._contract import (
@@ -12,9 +12,9 @@ from dit_policy_ros.core.contract._contract import (
     ControllerType,
     Limits,
 )
+from dit_policy_ros.core.contract._contract_parser import parse_contract
 from dit_policy_ros.core.contract._controller_rules import controller_findings
 from dit_policy_ros.core.contract._joint_mapping import JointMapping, parse_mapping
-from dit_policy_ros.core.contract._parser import parse_contract
 
 __all__ = [
     "NANOSECONDS",

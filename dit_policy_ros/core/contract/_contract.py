@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot contract: which joints, controllers, cameras and limits both nodes agree on.
+"""The robot contract: the joints, controllers, cameras and limits that policy and recorder share.
 
-It is read once, from ROS parameters or any nested mapping, and never changes while a node is configured.
+It is read once, from ROS parameters or any nested mapping, and does not change while a node is configured.
 Positions are in rad (revolute) or m (prismatic); a gripper's position is its finger opening [m].
 """
 
@@ -16,7 +16,7 @@ NANOSECONDS = 1_000_000_000
 
 
 class ControllerType(StrEnum):
-    """Kinds of ros2_control controllers that commands can be sent to."""
+    """Types of ros2_control controllers that can be commanded."""
 
     JOINT_TRAJECTORY = "joint_trajectory_controller"
     PARALLEL_GRIPPER = "parallel_gripper_controller"
@@ -24,9 +24,9 @@ class ControllerType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """One ros2_control controller and the joints it owns, in the contract's order of them.
+    """One ros2_control controller and its joints, in the order of the contract.
 
-    gripper: whether the newest prediction wins and a hold keeps the last command.
+    gripper: if true, predictions are not averaged, and a HOLD keeps the last command.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Controller:
 
     @property
     def topic(self) -> str:
-        """Topic of the commands to a joint_trajectory_controller, relative as ros2_control names it."""
+        """The command topic of a joint_trajectory_controller (relative name)."""
         return f"{self.name}/joint_trajectory"
 
     @property
     def action(self) -> str:
-        """Action that a parallel_gripper_controller is commanded by, relative as ros2_control names it."""
+        """The command action of a parallel_gripper_controller (relative name)."""
         return f"{self.name}/gripper_cmd"
 
 
@@ -49,8 +49,8 @@ class Controller:
 class Camera:
     """One image stream.
 
-    max_age [s]: how old its newest frame may be. latency [s]: how long before its stamp a frame was exposed.
-    compressed: the topic carries sensor_msgs/CompressedImage.
+    height, width [pixel]. max_age [s]: how old the newest frame may be. latency [s]: time from the exposure
+    of a frame to its stamp. compressed: the topic carries sensor_msgs/CompressedImage.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Camera:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limits:
-    """Limits of every joint in the contract's joint order; arrays are made read-only.
+    """Limits of all joints, in the order of the contract; the arrays are read-only.
 
     position_min, position_max [rad] or [m]; velocity [rad/s] or [m/s]; acceleration [rad/s^2] or [m/s^2];
-    jerk [rad/s^3] or [m/s^3], inf where it is not limited, as by default. A joint without position limits
-    (-inf, inf) is continuous: it turns without end, and angles a whole turn apart are the same.
+    jerk [rad/s^3] or [m/s^3], inf (the default) for no limit. A joint without position limits (-inf, inf) is
+    continuous: angles that differ by a whole turn are the same pose.
     """
 
     position_min: np.ndarray  # (A,)
@@ -88,11 +88,11 @@ class Limits:
 
     @property
     def continuous(self) -> np.ndarray:
-        """Which joints turn without end, (A,) bool."""
+        """Which joints have no position limits, (A,) bool."""
         return np.isinf(self.position_max)
 
-    def slowed(self, scale: float) -> "Limits":
-        """The same with velocities times a scale; acceleration stays, so that braking is as good as ever."""
+    def with_velocity_scale(self, scale: float) -> "Limits":
+        """A copy with scaled velocity limits. Acceleration stays: the arms must brake as hard as before."""
         return replace(self, velocity=self.velocity * scale)
 
 
@@ -100,7 +100,8 @@ class Limits:
 class Contract:
     """Everything about the robot that the policy and the recorder must agree on.
 
-    joints: order of the state and the action vector, (A,) each. fps [Hz]: rate of observations and actions.
+    joints: order of the state and action vectors, (A,) each. fps [Hz]: rate of observations and actions.
+    joint_states_max_age [s]: how old the newest joint state may be.
     """
 
     robot_type: str
@@ -114,7 +115,7 @@ class Contract:
 
     @property
     def action_dim(self) -> int:
-        """Number of joints A; state and action have this length."""
+        """Number of joints A, the length of state and action."""
         return len(self.joints)
 
     @property
@@ -129,18 +130,26 @@ class Contract:
 
     @property
     def camera_names(self) -> tuple[str, ...]:
-        """Names of the cameras in the contract's order."""
+        """Names of the cameras, in the order of the contract."""
         return tuple(camera.name for camera in self.cameras)
 
     def camera(self, name: str) -> Camera:
-        """The camera of that name; ValueError lists the valid ones."""
+        """The camera with this name.
+
+        Raises:
+            ValueError: there is none; lists the valid names.
+        """
         for camera in self.cameras:
             if camera.name == name:
                 return camera
         raise ValueError(f"no camera '{name}' in the contract; cameras: {listing(self.camera_names)}")
 
     def controller(self, name: str) -> Controller:
-        """The controller of that name; ValueError lists the valid ones."""
+        """The controller with this name.
+
+        Raises:
+            ValueError: there is none; lists the valid names.
+        """
         for controller in self.controllers:
             if controller.name == name:
                 return controller
@@ -148,7 +157,7 @@ class Contract:
         raise ValueError(f"no controller '{name}' in the contract; controllers: {names}")
 
     def indices(self, controller: Controller | str) -> np.ndarray:
-        """Where a controller's joints stand in the action vector, (A_c,) int."""
+        """The indices of a controller's joints in the action vector, (A_c,) int."""
         if isinstance(controller, str):
             controller = self.controller(controller)
         return np.array([self.joints.index(joint) for joint in controller.joints], dtype=np.intp)  # (A_c,)

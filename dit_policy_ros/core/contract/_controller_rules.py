@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is a ros2_control controller set up for streamed plans? Each finding comes with the line that mends it."""
+"""Checks that the parameters of a ros2_control controller suit streamed plans, and says how to fix them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dit_policy_ros.core.problems import listing
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """problems: nothing may move before they are mended. advice: motion will be worse than it could be."""
+    """problems: must be fixed before anything moves. advice: makes the motion worse, but not wrong."""
 
     problems: tuple[str, ...]
     advice: tuple[str, ...]
@@ -20,36 +20,42 @@ class Findings:
 def controller_findings(
     controller: Controller, parameters: Mapping[str, Any], contract: Contract, simulated_time: bool
 ) -> Findings:
-    """Judge what a controller says about itself.
+    """Check the parameters of a controller.
 
     Args:
-        parameters: its parameters by name; one that is missing is not judged (distributions differ).
-        simulated_time: whether our own stamps are simulated time.
+        controller: as the contract describes it.
+        parameters: its own parameters by name. Missing ones are not checked: ROS distributions differ.
+        contract: joints and rate.
+        simulated_time: whether this node uses simulated time.
     """
     findings = _Collector(controller.name, parameters)
     if "use_sim_time" in parameters:
-        findings.require("use_sim_time", simulated_time, "its clock and ours must be the same")
+        findings.require("use_sim_time", simulated_time, "it must use the same clock as this node")
     if controller.type is ControllerType.PARALLEL_GRIPPER:
-        findings.require("joint", controller.joints[0], "it is the joint of the contract")
-        return findings.done()
+        findings.require("joint", controller.joints[0], "the contract says so")
+        return findings.result()
     if "joints" in parameters:
         owned, partial = tuple(parameters["joints"]), parameters.get("allow_partial_joints_goal", False)
         foreign = set(controller.joints) - set(owned)
         if foreign or (set(owned) != set(controller.joints) and not partial):
             findings.problem(
-                "joints", f"[{listing(controller.joints)}]", "a plan names exactly the joints of the contract"
+                "joints", f"[{listing(controller.joints)}]", "a plan has exactly the joints of the contract"
             )
-    findings.require("interpolation_method", "splines", "plans carry velocities, which give cubics")
+    findings.require("interpolation_method", "splines", "plans have velocities and need cubic interpolation")
     slowest = 2.0 * contract.fps  # [Hz]
     if parameters.get("update_rate", slowest) < slowest:
-        findings.advise("update_rate", f"{max(100.0, slowest):.0f}", "it is too slow for the knots of a plan")
+        findings.advise(
+            "update_rate", f"{max(100.0, slowest):.0f}", "that is too slow for the knots of a plan"
+        )
     if parameters.get("cmd_timeout", 0.0) > 0.0:
-        findings.advise("cmd_timeout", "0.0", "a plan's last position is to be held, not the measured one")
+        findings.advise(
+            "cmd_timeout", "0.0", "the controller must hold the last commanded position, not the measured one"
+        )
     for name, value in parameters.items():
         parts = name.split(".")
         if parts[0] == "constraints" and parts[-1] in ("trajectory", "goal_time") and value > 0.0:
-            findings.advise(name, "0.0", "when it is exceeded the controller drops the plan and stops")
-    return findings.done()
+            findings.advise(name, "0.0", "if it is exceeded, the controller drops the plan and stops")
+    return findings.result()
 
 
 class _Collector:
@@ -68,7 +74,7 @@ class _Collector:
     def advise(self, name: str, wanted: str, why: str) -> None:
         self._advice.append(self._line(name, wanted, why))
 
-    def done(self) -> Findings:
+    def result(self) -> Findings:
         return Findings(tuple(self._problems), tuple(self._advice))
 
     def _line(self, name: str, wanted: str, why: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which joint of a leader, or entry of a command, drives which joint of the robot, and in what proportion."""
+"""Maps the joints of a leader arm, or the entries of a command, to the joints of the robot."""
 
 import re
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from dit_policy_ros.core.problems import Problems
 
 _NUMBER = r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?"
 _ENTRY = re.compile(rf"\s*([^=*\s]+)\s*=\s*([^=*\s]+)\s*(?:\*\s*({_NUMBER})\s*)?(?:\+\s*({_NUMBER})\s*)?")
-EXPECTED = "'joint = source', 'joint = source * scale' or 'joint = source * scale + offset'"
+_EXPECTED = "'joint = source', 'joint = source * scale' or 'joint = source * scale + offset'"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointMapping:
-    """Values of the robot's joints from those of another device: `value = source * scale + offset`.
+    """Converts the values of another device to joint values: `value = source * scale + offset`.
 
-    sources: the names to look for there, in the order of the robot's joints. scale, offset: (D,).
+    sources: names of the other device's values, one per joint of the robot. scale, offset: (D,).
     """
 
     sources: tuple[str, ...]
@@ -27,14 +27,20 @@ class JointMapping:
     offset: np.ndarray
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Values (D,) of `sources` as values of the joints (D,) [rad or m]."""
+        """Joint values (D,) [rad or m] from the values (D,) of `sources`."""
         return values * self.scale + self.offset
 
 
 def parse_mapping(entries: Sequence[str], joints: Sequence[str], key: str) -> JointMapping:
-    """Reads entries like "left_gripper = grip_l * 0.04 + 0.001"; other joints keep name and value.
+    """Parses entries such as "left_gripper = grip_l * 0.04 + 0.001"; other joints keep name and value.
 
-    key: the parameter they come from. Raises ParameterError that lists every mistake.
+    Args:
+        entries: one per mapped joint; blank ones are ignored.
+        joints: names of the robot's joints.
+        key: the parameter that holds the entries, for messages.
+
+    Raises:
+        ParameterError: lists all mistakes.
     """
     problems = Problems(key)
     sources, scale, offset = list(joints), np.ones(len(joints)), np.zeros(len(joints))
@@ -44,7 +50,7 @@ def parse_mapping(entries: Sequence[str], joints: Sequence[str], key: str) -> Jo
             continue
         match = _ENTRY.fullmatch(entry)
         if match is None:
-            problems.add(key, EXPECTED, f"'{entry}'")
+            problems.add(key, _EXPECTED, f"'{entry}'")
         elif match[1] not in joints:
             problems.add_unknown(key, match[1], joints)
         elif match[1] in seen:
@@ -55,5 +61,5 @@ def parse_mapping(entries: Sequence[str], joints: Sequence[str], key: str) -> Jo
             sources[index] = match[2]
             scale[index] = float(match[3] or 1.0)
             offset[index] = float(match[4] or 0.0)
-    problems.raise_if_any(ParameterError, "The mapping of joints is not valid")
+    problems.raise_if_any(ParameterError, "The joint mapping is not valid")
     return JointMapping(tuple(sources), scale, offset)

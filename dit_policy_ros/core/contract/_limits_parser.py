@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the limits of the contract's joints, those that a URDF states included."""
+"""Parses the joint limits of the contract, which may come from a URDF."""
 
 import math
 import operator
@@ -9,34 +9,34 @@ from pathlib import Path
 import numpy as np
 
 from dit_policy_ros.core.contract._contract import Limits
-from dit_policy_ros.core.contract._strict_reader import StrictReader
+from dit_policy_ros.core.contract._mapping_reader import MappingReader
 from dit_policy_ros.core.contract._urdf import UrdfJoint, read_urdf
 from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.core.problems import Problems, show
 
 _GROUP = "a group with position_min, position_max, velocity and acceleration (optional: jerk, continuous)"
-_UNKNOWN = UrdfJoint(None, None, None)
+_NO_LIMITS = UrdfJoint(None, None, None)
 
 
-def parse_limits(root: StrictReader, joints: tuple[str, ...], problems: Problems) -> Limits:
-    """The limits of all joints; whatever is wrong goes to the problems, and the result must not be used then.
+def parse_limits(root: MappingReader, joints: tuple[str, ...], problems: Problems) -> Limits:
+    """The limits of all joints. Mistakes are added to ``problems``; the result is not valid then.
 
-    Position and velocity come from the contract, or from the URDF that `urdf` names; where both state one,
-    the contract's must not go beyond the URDF's. Acceleration is the contract's alone and has no default.
+    Position and velocity limits come from the contract or from the URDF that `urdf` names. If both have one,
+    the contract's must be within the URDF's. Acceleration limits come from the contract and have no default.
     """
     urdf = _urdf(root, problems)
-    group = root.child("limits", "a group with one entry per joint")
+    group = root.group("limits", "a group with one entry per joint")
     rows = []
     for joint in joints if group is not None else ():
-        entry = group.child(joint, _GROUP) if group is not None else None
+        entry = group.group(joint, _GROUP) if group is not None else None
         if entry is not None:
-            rows.append(_row(entry, urdf.get(joint, _UNKNOWN), problems))
+            rows.append(_row(entry, urdf.get(joint, _NO_LIMITS), problems))
     if group is not None:
-        group.finish()
+        group.report_unknown_keys()
     return Limits(*np.array(rows, dtype=np.float64).reshape(-1, 5).T)
 
 
-def _urdf(root: StrictReader, problems: Problems) -> Mapping[str, UrdfJoint]:
+def _urdf(root: MappingReader, problems: Problems) -> Mapping[str, UrdfJoint]:
     path = root.optional_text("urdf", "the path of a URDF file")
     if not path:
         return {}
@@ -47,14 +47,14 @@ def _urdf(root: StrictReader, problems: Problems) -> Mapping[str, UrdfJoint]:
         return {}
 
 
-def _row(entry: StrictReader, urdf: UrdfJoint, problems: Problems) -> tuple[float, ...]:
-    """position_min, position_max, velocity, acceleration, jerk of one joint."""
-    continuous = entry.flag("continuous", default=urdf.continuous)
+def _row(entry: MappingReader, urdf: UrdfJoint, problems: Problems) -> tuple[float, ...]:
+    """One joint's position_min, position_max, velocity, acceleration and jerk."""
+    continuous = entry.boolean("continuous", default=urdf.continuous)
     if continuous:
         low, high = -math.inf, math.inf
         for name in ("position_min", "position_max"):
             if entry.has(name):
-                problems.add(entry.key(name), "no limit of position for a continuous joint", "one")
+                problems.add(entry.key(name), "no position limit for a continuous joint", "one")
                 entry.number(name, "", lambda value: True)
     else:
         low = entry.number("position_min", "a finite number [rad or m]", lambda v: True, urdf.position_min)
@@ -62,7 +62,7 @@ def _row(entry: StrictReader, urdf: UrdfJoint, problems: Problems) -> tuple[floa
     velocity = entry.number("velocity", "a number above 0 [rad/s or m/s]", lambda v: v > 0.0, urdf.velocity)
     acceleration = entry.number("acceleration", "a number above 0 [rad/s^2 or m/s^2]", lambda v: v > 0.0)
     jerk = entry.number("jerk", "a number above 0 [rad/s^3 or m/s^3]", lambda v: v > 0.0, math.inf)
-    entry.finish()
+    entry.report_unknown_keys()
     if low >= high:
         problems.add(entry.key("position_max"), f"a number above position_min = {show(low)}", show(high))
     for name, value, limit, beyond in (
@@ -71,5 +71,5 @@ def _row(entry: StrictReader, urdf: UrdfJoint, problems: Problems) -> tuple[floa
         ("velocity", velocity, urdf.velocity, operator.gt),
     ):
         if limit is not None and beyond(value, limit):
-            problems.add(entry.key(name), f"a value within the URDF's, {limit:g}", f"{value:g}")
+            problems.add(entry.key(name), f"a value within the URDF's limit {limit:g}", f"{value:g}")
     return low, high, velocity, acceleration, jerk

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The joint limits that a URDF states."""
+"""Reads joint limits from a URDF."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from dit_policy_ros.core.errors import ContractError
 
 @dataclass(frozen=True, slots=True)
 class UrdfJoint:
-    """Limits of a joint: position [rad or m], infinite where it is continuous, and velocity [rad/s or m/s].
+    """Limits of a joint: position [rad or m] and velocity [rad/s or m/s]; None if the URDF has none.
 
-    None where the URDF does not say.
+    The position limits of a continuous joint are infinite.
     """
 
     position_min: float | None
@@ -22,15 +22,15 @@ class UrdfJoint:
 
     @property
     def continuous(self) -> bool:
-        """Whether the joint turns without end."""
+        """Whether the joint has no position limits."""
         return self.position_max == math.inf
 
 
 def read_urdf(path: Path) -> dict[str, UrdfJoint]:
-    """The joints that move, by name.
+    """The limits of all movable joints, by name.
 
     Raises:
-        ContractError: the file cannot be read, or is no URDF.
+        ContractError: the file cannot be read or is not a URDF.
     """
     try:
         robot = ElementTree.parse(path).getroot()
@@ -38,7 +38,7 @@ def read_urdf(path: Path) -> dict[str, UrdfJoint]:
         raise ContractError(f"{path} cannot be read as a URDF: {error}") from error
     if robot.tag != "robot":
         raise ContractError(
-            f"{path} is no URDF: its root is <{robot.tag}> instead of <robot>; run xacro on it first"
+            f"{path} is not a URDF: its root is <{robot.tag}> instead of <robot>; run xacro on it first"
         )
     return {
         joint.get("name", ""): _joint(joint, path)
@@ -49,14 +49,14 @@ def read_urdf(path: Path) -> dict[str, UrdfJoint]:
 
 def _joint(joint: ElementTree.Element, path: Path) -> UrdfJoint:
     limit = joint.find("limit")
-    stated = {} if limit is None else limit.attrib
+    attributes = {} if limit is None else limit.attrib
 
     def number(name: str) -> float | None:
         try:
-            return float(stated[name]) if name in stated else None
+            return float(attributes[name]) if name in attributes else None
         except ValueError as error:
             raise ContractError(
-                f"{path}: {name} of joint {joint.get('name')} is no number: {error}"
+                f"{path}: {name} of joint {joint.get('name')} is not a number: {error}"
             ) from error
 
     if joint.get("type") == "continuous":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last seconds before a HOLD, kept so that they can be replayed.
+"""Keeps the last seconds before a HOLD, so that they can be replayed.
 
-`RecordedPipeline` records every call of the motion pipeline; `repeat` makes the calls again.
+`RecordedPipeline` records every call of the motion pipeline; `replay_calls` repeats the calls.
 """
 
 from dit_policy_ros.core.incidents._incident import (
@@ -11,7 +11,12 @@ from dit_policy_ros.core.incidents._incident import (
     MotionSegment,
     predict_seeded,
 )
-from dit_policy_ros.core.incidents._recorded_pipeline import RecordedPipeline, Repeated, loads, repeat
+from dit_policy_ros.core.incidents._recorded_pipeline import (
+    RecordedPipeline,
+    ReplayedCall,
+    replay_calls,
+    unpickle,
+)
 
 __all__ = [
     "Incident",
@@ -19,8 +24,8 @@ __all__ = [
     "Inference",
     "MotionSegment",
     "RecordedPipeline",
-    "Repeated",
-    "loads",
+    "ReplayedCall",
     "predict_seeded",
-    "repeat",
+    "replay_calls",
+    "unpickle",
 ]

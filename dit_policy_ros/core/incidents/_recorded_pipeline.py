@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pipeline that writes down every call, and the replay of what was written down."""
+"""A pipeline that records every call, and the replay of recorded calls."""
 
 import functools
 import io
@@ -14,18 +14,18 @@ from dit_policy_ros.core.incidents._incident import IncidentRing, MotionCall, Mo
 from dit_policy_ros.core.motion import MotionSettings, Pipeline, Plan
 
 _CORE = "dit_policy_ros.core."
-_NUMPY = {"_frombuffer", "_reconstruct", "dtype", "ndarray", "scalar"}  # what arrays are pickled with
+_NUMPY = {"_frombuffer", "_reconstruct", "dtype", "ndarray", "scalar"}  # needed to unpickle arrays
 
 
 def _recorded[M: Callable[..., Any]](method: M) -> M:
-    """The method, put into the ring with what it was given and what came of it."""
+    """The method, with its arguments and its result added to the ring."""
 
     @functools.wraps(method)
     def recorded(self: "RecordedPipeline", *arguments: Any, **options: Any) -> Any:
         ring = self.ring
-        if self.is_recording or not ring.enabled:  # a method may call another: the outer one counts
+        if self.is_recording or not ring.enabled:  # of nested calls only the outer one is recorded
             return method(self, *arguments, **options)
-        state = self.state_bytes() if ring.wants_state() else None
+        state = self.state_bytes() if ring.needs_state() else None
         plan, error = None, ""
         self.is_recording = True
         try:
@@ -37,13 +37,13 @@ def _recorded[M: Callable[..., Any]](method: M) -> M:
             raise
         finally:
             self.is_recording = False
-            ring.called(MotionCall(method.__name__, arguments, options, plan, error), state)
+            ring.add_call(MotionCall(method.__name__, arguments, options, plan, error), state)
 
     return cast(M, recorded)
 
 
 class RecordedPipeline(Pipeline):
-    """Behaves as Pipeline does, and puts every call that changes what it will answer into a ring.
+    """A Pipeline that records every call that changes its state.
 
     A test compares the methods listed here with those of Pipeline.
     """
@@ -51,8 +51,8 @@ class RecordedPipeline(Pipeline):
     start = _recorded(Pipeline.start)
     add_chunk = _recorded(Pipeline.add_chunk)
     extend = _recorded(Pipeline.extend)
-    slow_down = _recorded(Pipeline.slow_down)
-    flush = _recorded(Pipeline.flush)
+    set_velocity_scale = _recorded(Pipeline.set_velocity_scale)
+    change_task = _recorded(Pipeline.change_task)
     hold = _recorded(Pipeline.hold)
     resume = _recorded(Pipeline.resume)
 
@@ -64,19 +64,20 @@ class RecordedPipeline(Pipeline):
         settings: MotionSettings,
         ring: IncidentRing,
     ) -> None:
+        """Create a pipeline that records into ``ring``; the other arguments are those of Pipeline."""
         super().__init__(joints, limits, period_ns, settings)
         self.ring = ring
         self.is_recording = False
 
     def state_bytes(self) -> bytes:
-        """The state of the pipeline proper, as ``repeat`` needs it."""
-        own = ("ring", "is_recording")
-        return pickle.dumps({name: value for name, value in vars(self).items() if name not in own})
+        """The pickled state of the pipeline, without the recording, for ``replay_calls``."""
+        recording = ("ring", "is_recording")
+        return pickle.dumps({name: value for name, value in vars(self).items() if name not in recording})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Repeated:
-    """A recorded call and what came of it when it was made again."""
+class ReplayedCall:
+    """A recorded call and the result of repeating it."""
 
     call: MotionCall
     plan: Plan | None
@@ -84,24 +85,24 @@ class Repeated:
 
     @property
     def identical(self) -> bool:
-        """Whether the outcome is the recorded one, bit for bit."""
-        then, now = self.call.plan, self.plan
-        if then is None or now is None:
-            return then is now and self.error == self.call.error
+        """Whether the result is the recorded one, bit for bit."""
+        recorded, replayed = self.call.plan, self.plan
+        if recorded is None or replayed is None:
+            return recorded is replayed and self.error == self.call.error
         fields = ("times_ns", "positions", "velocities")
-        return all(getattr(then, name).tobytes() == getattr(now, name).tobytes() for name in fields)
+        return all(getattr(recorded, name).tobytes() == getattr(replayed, name).tobytes() for name in fields)
 
 
-def repeat(segments: Sequence[MotionSegment]) -> Iterator[Repeated]:
-    """Make every recorded call again, from the state before the first one on.
+def replay_calls(segments: Sequence[MotionSegment]) -> Iterator[ReplayedCall]:
+    """Repeat all recorded calls, starting from the saved state before the first one.
 
     Raises:
-        IncidentError: the state is not one of this package's pipeline.
+        IncidentError: the saved state is damaged or was written by an incompatible version.
     """
     if not segments:
         return
     pipeline = Pipeline.__new__(Pipeline)
-    vars(pipeline).update(loads(segments[0].state))
+    vars(pipeline).update(unpickle(segments[0].state))
     for call in (call for segment in segments for call in segment.calls):
         plan, error = None, ""
         try:
@@ -109,28 +110,28 @@ def repeat(segments: Sequence[MotionSegment]) -> Iterator[Repeated]:
             plan = result if isinstance(result, Plan) else None
         except PlanRejected as rejected:
             error = str(rejected)
-        yield Repeated(call, plan, error)
+        yield ReplayedCall(call, plan, error)
 
 
-def loads(data: bytes) -> Any:
-    """Unpickle what an incident holds: plain values, arrays and this package's own data, nothing else.
+def unpickle(data: bytes) -> Any:
+    """Unpickle a part of an incident; only plain values, arrays and this package's own classes are allowed.
 
-    Incidents are sent around, and a pickle can name any function of any module to be called.
+    Users send incidents to each other, and an arbitrary pickle could run any code.
 
     Raises:
-        IncidentError: it is damaged, names something else, or was written by an incompatible version.
+        IncidentError: the data are damaged, contain anything else, or are from an incompatible version.
     """
     try:
-        return _OwnData(io.BytesIO(data)).load()
+        return _RestrictedUnpickler(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, IndexError, TypeError) as error:
         raise IncidentError(f"the recorded motion cannot be read: {error}") from error
 
 
-class _OwnData(pickle.Unpickler):
+class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         ours = module.startswith(_CORE) and "." not in name
         arrays = module.split(".")[0] == "numpy" and name in _NUMPY
         found = super().find_class(module, name) if ours or arrays else None
         if arrays or (isinstance(found, type) and found.__module__.startswith(_CORE)):
             return found
-        raise pickle.UnpicklingError(f"{module}.{name} does not belong into an incident")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in an incident")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From chunks to checked plans: the motion path of the policy node.
+"""The motion path of the policy node: chunk -> ensemble -> splice -> limits -> checked plan.
 
-Chunk -> ensemble -> splice -> limits -> plan. `Pipeline` puts the steps together and holds the arms.
+`Pipeline` runs these steps and can hold the arms at any time.
 """
 
 from dit_policy_ros.core.motion._chunk import Chunk

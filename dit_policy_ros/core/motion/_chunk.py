@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chunk: the actions of one inference, placed in absolute time."""
+"""A chunk: the actions of one inference with their absolute times."""
 
 from dataclasses import dataclass
 
@@ -33,13 +33,13 @@ class Chunk:
         return self.stamp_ns + (len(self.actions) - 1) * self.period_ns
 
     def covers(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of ``times_ns`` (K,) lie inside the chunk's support -> (K,)."""
+        """Which of ``times_ns`` (K,) lie between the chunk's first and last action -> (K,)."""
         return (times_ns >= self.stamp_ns) & (times_ns <= self.end_ns)
 
     def at(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The actions at ``times_ns`` (K,), linear between steps -> (K, A); NaN outside the support."""
+        """The actions at ``times_ns`` (K,), interpolated linearly -> (K, A); NaN outside the chunk."""
         offset_ns = times_ns - self.stamp_ns  # (K,) exact: the large stamps cancel as integers
-        # minimum and maximum, as wherever plans are made: numpy.clip is slow on few values
+        # Code that runs for every plan uses minimum and maximum: numpy.clip is slow on small arrays.
         last = max(len(self.actions) - 2, 0)
         step = np.minimum(np.maximum(offset_ns // self.period_ns, 0), last)  # (K,)
         following = np.minimum(step + 1, len(self.actions) - 1)  # (K,)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the robot is already doing over the time of the next chunk."""
+"""The actions that are already known for the time of the next chunk, for real-time chunking."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Continuation:
 
     Attributes:
         actions: float64 (T, A) in robot units [rad or m]; NaN rows where nothing is known.
-        committed: the first rows, which are executed before the next chunk can matter.
+        committed: number of leading rows that are executed before the next chunk can take effect.
     """
 
     actions: NDArray[np.float64]
@@ -33,17 +33,17 @@ class Continuation:
 def continuation(
     previous: Chunk, plan: Plan, first_ns: int, horizon: int, committed_until_ns: int
 ) -> Continuation | None:
-    """What a new sample is to go on from.
+    """The known actions that the next inference should continue.
 
     Args:
         previous: the newest chunk.
-        plan: in force; what it says until ``committed_until_ns`` will be executed whatever is inferred.
-        first_ns: time of the new sample's first row [ns]; the rows lie the chunk's period apart.
-        horizon: rows of the sample.
-        committed_until_ns: when a plan from the new chunk takes over at the earliest [ns].
+        plan: the active plan; the robot executes it until ``committed_until_ns``, whatever is inferred.
+        first_ns: time of the new sample's first row [ns]; the rows are the chunk's period apart.
+        horizon: rows of the new sample.
+        committed_until_ns: the earliest time at which a plan from the new chunk can take over [ns].
 
     Returns:
-        None where the chunk is over before the sample's first row.
+        None if the previous chunk ends before the sample's first row.
     """
     times_ns = first_ns + previous.period_ns * np.arange(horizon, dtype=np.int64)  # (T,)
     actions = previous.at(times_ns)  # (T, A)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan: what the controllers are told, as they will execute it."""
+"""A plan: the trajectory that the controllers execute, and the grid of knots that it lies on."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+@dataclass(frozen=True, slots=True)
+class KnotGrid:
+    """The fixed grid of knots that all plans share: ``t_k = origin + k * period``.
+
+    Times are integer nanoseconds, so rounding errors cannot accumulate.
+    """
+
+    origin_ns: int
+    period_ns: int
+
+    def __post_init__(self) -> None:
+        if self.period_ns <= 0:
+            raise ValueError(f"the period of a grid must be positive, got {self.period_ns} ns")
+
+    @property
+    def period(self) -> float:
+        """Spacing of the knots [s]."""
+        return self.period_ns * 1e-9
+
+    def at_or_before(self, time_ns: int) -> int:
+        """Index of the last knot that is not after ``time_ns``."""
+        return (time_ns - self.origin_ns) // self.period_ns
+
+    def at_or_after(self, time_ns: int) -> int:
+        """Index of the first knot that is not before ``time_ns``."""
+        return -((self.origin_ns - time_ns) // self.period_ns)
+
+    def times_ns(self, first: int, last: int) -> NDArray[np.int64]:
+        """Times of the knots ``first`` to ``last``, both included -> (K,) [ns]."""
+        return self.origin_ns + self.period_ns * np.arange(first, last + 1, dtype=np.int64)  # (K,)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Knots of position and velocity; the controller runs the cubic Hermite through them.
+    """Knots of position and velocity; the controller follows the cubic Hermite spline through them.
 
     Attributes:
         times_ns: int64 (K,), strictly increasing [ns].
@@ -37,13 +69,13 @@ class Plan:
 
     @property
     def end_ns(self) -> int:
-        """Time of the last knot [ns]; from there on its position is held."""
+        """Time of the last knot [ns]; the controller holds its position from then on."""
         return int(self.times_ns[-1])
 
     def sample(self, times_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Commanded positions and velocities at ``times_ns`` (N,) -> (N, A), (N, A).
 
-        Before the first knot and after the last the end positions stand, at zero velocity.
+        Before the first knot this is the first position, after the last knot the last one, at zero velocity.
         """
         last = len(self.times_ns) - 1
         segment = np.clip(

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last look at a plan before it leaves.
+"""Checks a plan before it is published.
 
-joint_trajectory_controller drops a bad message with a line in its own log and never tells the sender, and
-lets NaN through to the motors (JTC rules, trajectory.cpp and joint_trajectory_controller.cpp of
-ros2_controllers). What it would reject silently, and what it should have, is our loud error. Independent of
-the code that builds plans, on purpose.
+joint_trajectory_controller reports a rejected message only in its own log, and it passes NaN on to the motors
+(trajectory.cpp and joint_trajectory_controller.cpp of ros2_controllers). Both must be errors on our side. The
+check deliberately shares no code with the modules that build plans.
 """
 
 import numpy as np
@@ -13,54 +12,56 @@ from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.motion._plan import Plan
 
-# Limits are met to rounding. Positions: braking times are rounded up to 10 microseconds (brake.py).
-# Velocities: relative. Accelerations: 1e-16 rad of rounding over an interval of 10 microseconds.
-_POSITION_ROOM = 3e-5  # [rad or m]
-_RELATIVE = 1e-6
-_ACCELERATION_ROOM = 1e-3  # [rad/s^2 or m/s^2]
+# Tolerances for rounding. Positions: braking times are rounded up to 10 microseconds (_brake.py).
+# Accelerations: positions are rounded to 1e-16 rad, and an interval can be as short as 10 microseconds.
+_POSITION_TOLERANCE = 3e-5  # [rad or m]
+_RELATIVE_TOLERANCE = 1e-6  # of velocities and accelerations
+_ACCELERATION_TOLERANCE = 1e-3  # [rad/s^2 or m/s^2]
 _AT_REST = 1e-9  # [rad/s or m/s]
 
 
 def check_plan(plan: Plan, limits: Limits, joints: tuple[str, ...], now_ns: int) -> None:
-    """Refuse a plan that a controller would reject or that breaks a limit while it is executed.
+    """Refuse a plan that a controller would reject or whose execution would break a limit.
 
     Raises:
         PlanRejected: naming the rule, the joint, the value and the limit.
     """
     for name, values in (("position", plan.positions), ("velocity", plan.velocities)):
         if not np.isfinite(values).all():
-            raise PlanRejected(f"the {name} of {_joint(~np.isfinite(values), joints)} is not finite")
+            raise PlanRejected(f"the {name} of {_names(~np.isfinite(values), joints)} is not finite")
     if (np.diff(plan.times_ns) <= 0).any():
         raise PlanRejected("the times of the knots are not strictly increasing")
     if plan.times_ns[0] > now_ns:
         raise PlanRejected(
-            "the first knot lies in the future: the controller would drop the motion in force at once"
+            "the first knot lies in the future: the controller would drop the running motion at once"
         )
     if plan.times_ns[-1] <= now_ns:
         raise PlanRejected("the last knot lies in the past: the controller would reject the message")
     moving = np.abs(plan.velocities[-1:]) > _AT_REST  # (1, A)
     if moving.any():
-        raise PlanRejected(f"the plan does not end at rest: {_joint(moving, joints)}")
+        raise PlanRejected(f"the plan does not end at rest: {_names(moving, joints)}")
 
-    low, high = limits.position_min - _POSITION_ROOM, limits.position_max + _POSITION_ROOM  # (A,)
+    low, high = limits.position_min - _POSITION_TOLERANCE, limits.position_max + _POSITION_TOLERANCE  # (A,)
     _require((plan.positions >= low) & (plan.positions <= high), "position", plan.positions, joints)
-    fastest = limits.velocity * (1.0 + _RELATIVE)  # (A,)
+    fastest = limits.velocity * (1.0 + _RELATIVE_TOLERANCE)  # (A,)
     _require(np.abs(plan.velocities) <= fastest, "velocity", plan.velocities, joints)
     if len(plan.times_ns) > 1:
         accelerations = _end_accelerations(plan)  # (2, K-1, A)
-        within = np.abs(accelerations) <= limits.acceleration * (1.0 + _RELATIVE) + _ACCELERATION_ROOM
+        strongest = limits.acceleration * (1.0 + _RELATIVE_TOLERANCE) + _ACCELERATION_TOLERANCE  # (A,)
+        within = np.abs(accelerations) <= strongest  # (2, K-1, A)
         _require(within[0] & within[1], "acceleration", np.abs(accelerations).max(axis=0), joints)
 
 
 def _end_accelerations(plan: Plan) -> np.ndarray:
-    """Accelerations at both ends of each cubic segment, where they are extreme -> (2, K-1, A)."""
+    """Accelerations at both ends of each cubic segment, where they are largest -> (2, K-1, A)."""
     dt = (np.diff(plan.times_ns) * 1e-9)[:, None]  # (K-1, 1)
     mean = np.diff(plan.positions, axis=0) / dt  # (K-1, A) mean velocity of the segment
     v0, v1 = plan.velocities[:-1], plan.velocities[1:]  # (K-1, A)
     return np.stack([(6.0 * mean - 4.0 * v0 - 2.0 * v1) / dt, (2.0 * v0 + 4.0 * v1 - 6.0 * mean) / dt])
 
 
-def _joint(bad: np.ndarray, joints: tuple[str, ...]) -> str:
+def _names(bad: np.ndarray, joints: tuple[str, ...]) -> str:
+    """The joints with a bad value at any knot (K, A)."""
     return ", ".join(joints[i] for i in np.flatnonzero(bad.any(axis=0)))
 
 
@@ -69,5 +70,5 @@ def _require(good: np.ndarray, what: str, values: np.ndarray, joints: tuple[str,
         return
     knot, joint = np.argwhere(~good)[0]
     raise PlanRejected(
-        f"the {what} {values[knot, joint]:.6g} of {joints[joint]} at knot {knot} breaks its limit"
+        f"the {what} {values[knot, joint]:.6g} of {joints[joint]} at knot {knot} is beyond its limit"
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Continuity between what was sent and what comes next, on one fixed grid of knots.
+"""Joins a new target to the active plan without a jump, on one fixed grid of knots.
 
-A new plan keeps the knots up to ``now + frozen`` intervals exactly as they were sent, cross-fades the next
-few from the former target to the new one, and follows the new one from there to the blind time, where it
-ends at rest. What is being executed never changes under the controller.
+A new plan repeats the knots up to ``now + FROZEN_INTERVALS`` exactly as they were sent, cross-fades the next
+few knots from the former target to the new one, follows the new target to the plan horizon and ends there at
+rest. So the part that the controller is executing never changes.
 """
 
 from dataclasses import dataclass
@@ -11,25 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dit_policy_ros.core.continuous_joints import nearest
-from dit_policy_ros.core.motion._grid import KnotGrid
+from dit_policy_ros.core.continuous_joints import nearest_turn
 from dit_policy_ros.core.motion._limits import LimitedMotion, Limiter
-from dit_policy_ros.core.motion._plan import Plan
+from dit_policy_ros.core.motion._plan import KnotGrid, Plan
 
 Array = NDArray[np.float64]
 
-FROZEN_INTERVALS = 2
+FROZEN_INTERVALS = 2  # that a new plan repeats as they were sent, from now on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Splice:
-    """A candidate: in force only once it is committed.
+    """A candidate plan; it becomes the active plan only when it is committed.
 
     Attributes:
         plan: the new plan, from the last knot at or before now.
-        target: (M, A) what the plan was to follow, beyond its end too.
+        target: (M, A) positions that the plan should follow [rad or m]; may reach beyond the plan's end.
         first: knot of the target's first row.
-        motion: what the limiter made of the target.
+        motion: the target within the limits, from the first free knot to the plan's end.
     """
 
     plan: Plan
@@ -39,21 +38,29 @@ class Splice:
 
 
 class Splicer:
-    """Holds the plan in force and joins new targets to it."""
+    """Keeps the active plan and joins new targets to it."""
 
     def __init__(
         self, limiter: Limiter, grid: KnotGrid, fade_knots: int, position: Array, now_ns: int
     ) -> None:
-        """Start at rest at ``position`` (A,) at ``now_ns``."""
+        """Start at rest.
+
+        Args:
+            limiter: keeps new targets within the joint limits.
+            grid: the knots of all plans.
+            fade_knots: knots over which a new target is cross-faded with the former one.
+            position: (A,) where the robot stands [rad or m].
+            now_ns: present time [ns].
+        """
         self.plan = Plan(np.array([now_ns]), position[None, :].copy(), np.zeros((1, len(position))))
         self.grid = grid
         self._limiter, self._fade_knots = limiter, fade_knots
-        self._target: Array = np.empty((0, len(position)))  # (M, A) the former target,
-        self._target_first = 0  # from this knot on
+        self._target: Array = np.empty((0, len(position)))  # (M, A) the target of the active plan
+        self._target_first = 0  # knot of its first row
 
     @property
     def target(self) -> tuple[NDArray[np.int64], Array]:
-        """What the plan in force was to follow, beyond its end too: knots (M,) [ns] and positions (M, A)."""
+        """The target of the active plan, also beyond its end: times (M,) [ns] and positions (M, A)."""
         first = self._target_first
         return self.grid.times_ns(first, first + len(self._target) - 1), self._target
 
@@ -62,20 +69,20 @@ class Splicer:
         return self.grid.at_or_after(now_ns + FROZEN_INTERVALS * self.grid.period_ns) + 1
 
     def splice(self, target: Array, now_ns: int, last: int) -> Splice:
-        """Join a new target to the plan in force, without changing what is in force.
+        """Join a new target to the active plan. The active plan stays until the result is committed.
 
         Args:
             target: (M, A), one row per knot from ``first_free_knot(now_ns)`` on; may reach beyond ``last``.
             now_ns: present time [ns].
-            last: the plan ends at this knot (or where the target ends, if earlier).
+            last: the plan ends at this knot, or at the end of the target if that is earlier.
 
         Raises:
-            ValueError: if no free knot is left before ``last`` or the target is empty.
+            ValueError: if the target is empty or ``last`` is before the first free knot.
         """
         first = self.first_free_knot(now_ns)
         count = min(last - first + 1, len(target))
         if count < 1:
-            raise ValueError(f"no knot is left between the first free one {first} and the last one {last}")
+            raise ValueError(f"there is no knot between the first free knot {first} and the last knot {last}")
         faded = self._cross_fade(first, target)  # (M, A)
         begin = self.grid.at_or_before(now_ns)
         positions, velocities = self.plan.sample(self.grid.times_ns(begin, first - 1))  # (F, A) frozen
@@ -92,22 +99,23 @@ class Splicer:
         return Splice(plan, faded, first, motion)
 
     def commit(self, splice: Splice) -> None:
-        """Put a candidate in force."""
+        """Make a candidate the active plan."""
         self.plan, self._target, self._target_first = splice.plan, splice.target, splice.first
 
     def _cross_fade(self, first: int, target: Array) -> Array:
-        """Mix the former target into the first knots of the new one."""
+        """The new target (M, A), its first knots mixed with the former target."""
         faded = target.copy()  # (M, A)
-        offset = first - self._target_first  # of the new target's first row in the former one
+        offset = first - self._target_first  # row of the former target at the new target's first knot
         for j in range(min(self._fade_knots, len(target), len(self._target) - offset)):
             weight = (j + 1) / (self._fade_knots + 1)
-            former = nearest(self._target[offset + j], target[j], self._limiter.limits.continuous)  # (A,)
+            former = self._target[offset + j]  # (A,)
+            former = nearest_turn(former, target[j], self._limiter.limits.continuous)  # (A,)
             faded[j] = (1.0 - weight) * former + weight * target[j]
         return faded
 
 
 def _central_velocities(before: Array, target: Array, dt: float) -> Array:
-    """Velocities of a target (M, A) that follows ``before`` (A,) -> (M, A); the last is one-sided."""
+    """Central differences of a target (M, A) that follows ``before`` (A,) -> (M, A); one-sided at the end."""
     padded = np.concatenate([before[None, :], target, target[-1:]])  # (M + 2, A)
     velocities = (padded[2:] - padded[:-2]) / (2.0 * dt)  # (M, A)
     velocities[-1] *= 2.0  # the padding repeated the last knot

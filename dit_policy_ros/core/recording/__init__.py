@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a recorded episode is made of: frames, actions, and the check of its quality.
+"""Samples episodes from sensor streams and commands, and checks their quality.
 
-The recorder node and the bag converter use the same code.
+The recorder node and the bag converter share this code.
 """
 
 from dit_policy_ros.core.recording._action_source import (
     ActionSource,
     CommandedActions,
-    HeldActions,
     LeaderActions,
+    TopicActions,
 )
 from dit_policy_ros.core.recording._command_stream import CommandedTrajectory, CommandStream
-from dit_policy_ros.core.recording._episode_check import Thresholds, Verdict, judge
+from dit_policy_ros.core.recording._episode_check import CheckThresholds, EpisodeCheck, check_episode
 from dit_policy_ros.core.recording._episode_sampler import EpisodeFrame, EpisodeSampler
 
 __all__ = [
     "ActionSource",
+    "CheckThresholds",
     "CommandStream",
     "CommandedActions",
     "CommandedTrajectory",
+    "EpisodeCheck",
     "EpisodeFrame",
     "EpisodeSampler",
-    "HeldActions",
     "LeaderActions",
-    "Thresholds",
-    "Verdict",
-    "judge",
+    "TopicActions",
+    "check_episode",
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the action of a frame comes from: the controllers' commands, a leader arm, or a topic of commands."""
+"""Sources of a frame's action: the commands to the controllers, a leader arm, or a topic with commands."""
 
 import math
 from typing import Protocol
@@ -10,45 +10,55 @@ from dit_policy_ros.core.contract import NANOSECONDS, Contract, ControllerType
 from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording._command_stream import CommandStream
-from dit_policy_ros.core.sensing import PATIENCE, StreamBuffer, stale_reason
+from dit_policy_ros.core.sensing import LATE_SAMPLE_TIMEOUT, StreamBuffer, StreamSettings, stale_reason
 
-_HELD_COMMANDS = 10_000  # 10 s at 1 kHz
+_TOPIC_CAPACITY = 10_000  # samples, 10 s at 1 kHz
+_LEADER_CAPACITY = 100_000  # samples
 
 
 class ActionSource(Protocol):
-    """Answers for any time of the recent past. Actions are (A,) in the contract's joint order [rad or m]."""
+    """Gives the action at any recent time: (A,) in the contract's joint order [rad or m]."""
 
     def at(self, time_ns: int) -> np.ndarray | None:
-        """The command in force at a time [ns]; None if there is none."""
+        """The action at a time [ns]; None if nothing was commanded until then."""
         ...
 
     def is_settled(self, time_ns: int, now_ns: int) -> bool:
-        """Whether `at(time_ns)` cannot change any more."""
+        """Whether `at(time_ns)` is final: no later message can change it."""
         ...
 
     def is_fresh(self, time_ns: int) -> bool:
-        """Whether the command in force is recent enough to be one."""
+        """Whether the action at a time [ns] comes from a recent enough sample."""
         ...
 
     def missing(self, now_ns: int) -> dict[str, str]:
-        """What keeps it from giving an action now, by the name of the stream; empty when it can."""
+        """By name of the streams that give no action at present, the reason; empty if there is an action."""
         ...
 
     def clear(self) -> None:
-        """Forgets all commands."""
+        """Drops all commands."""
         ...
 
 
 class CommandedActions:
-    """What the controllers of the contract were told, sampled from the trajectories they accepted."""
+    """Samples the trajectories that the controllers of the contract have accepted."""
 
     def __init__(self, contract: Contract, keep: float) -> None:
-        """Raises ContractError for a controller whose commands nobody but itself can hear."""
-        deaf = [each.name for each in contract.controllers if each.type is ControllerType.PARALLEL_GRIPPER]
-        if deaf:
+        """Prepare one stream per controller.
+
+        Args:
+            contract: controllers and joints.
+            keep: how long commands are kept [s].
+
+        Raises:
+            ContractError: a controller is commanded by goals, which other nodes cannot subscribe to.
+        """
+        grippers = [c.name for c in contract.controllers if c.type is ControllerType.PARALLEL_GRIPPER]
+        if grippers:
             raise ContractError(
-                f"what {listing(deaf)} is told cannot be recorded: a parallel_gripper_controller is "
-                "commanded by an action, which only it receives. Set action.source to leader."
+                f"Cannot record actions for controller {listing(map(repr, grippers))}: a "
+                "parallel_gripper_controller takes goals, not a topic. Set action.source to leader, array or "
+                "joint_state."
             )
         self.streams = {
             controller.name: CommandStream(controller, keep) for controller in contract.controllers
@@ -67,11 +77,11 @@ class CommandedActions:
         return action
 
     def is_settled(self, time_ns: int, now_ns: int) -> bool:
-        """Always: a command counts from its arrival, and what arrives from now on is later than the past."""
+        """For all past times: a command takes effect when it arrives."""
         return time_ns <= now_ns
 
     def is_fresh(self, time_ns: int) -> bool:
-        """Always: a controller obeys its last command until there is another."""
+        """Always: a controller follows its last command until it receives another."""
         return True
 
     def missing(self, now_ns: int) -> dict[str, str]:
@@ -88,15 +98,15 @@ class CommandedActions:
             stream.clear()
 
 
-class HeldActions:
-    """The newest command on a topic; `stream` is fed with (A,) arrays, stamped as they arrive.
+class TopicActions:
+    """The newest command on a topic; `stream` takes (A,) arrays, stamped with the time of arrival.
 
-    A robot obeys its last command until there is another, so that one is in force however old it is.
+    A robot follows its last command until it receives another, so a command does not become stale.
     """
 
     def __init__(self, topic: str) -> None:
         self.stream: StreamBuffer[np.ndarray] = StreamBuffer(
-            "command", math.inf, capacity=_HELD_COMMANDS, topic=topic, config_key="action.topic"
+            StreamSettings("command", math.inf, _TOPIC_CAPACITY, topic=topic, config_key="action.topic")
         )
 
     def at(self, time_ns: int) -> np.ndarray | None:
@@ -105,11 +115,11 @@ class HeldActions:
         return None if sample is None else np.array(sample.value, dtype=np.float64)  # (A,)
 
     def is_settled(self, time_ns: int, now_ns: int) -> bool:
-        """Always: a command counts from its arrival."""
+        """For all past times: a command takes effect when it arrives."""
         return time_ns <= now_ns
 
     def is_fresh(self, time_ns: int) -> bool:
-        """Always: see the class."""
+        """Always: a command does not become stale."""
         return True
 
     def missing(self, now_ns: int) -> dict[str, str]:
@@ -124,17 +134,19 @@ class HeldActions:
 
 
 class LeaderActions:
-    """The newest joint positions of a leader arm at or before a time; `stream` is fed with (A,) arrays."""
+    """The newest joint positions of a leader arm; `stream` takes (A,) arrays with their own stamps."""
 
     def __init__(self, contract: Contract, topic: str, keep: float) -> None:
         self._fresh_ns = 2 * contract.dt_ns
         self.stream: StreamBuffer[np.ndarray] = StreamBuffer(
-            "leader",
-            contract.joint_states_max_age,
-            capacity=100_000,
-            keep=keep,
-            topic=topic,
-            config_key="joint_states.max_age",
+            StreamSettings(
+                "leader",
+                contract.joint_states_max_age,
+                _LEADER_CAPACITY,
+                keep=keep,
+                topic=topic,
+                config_key="joint_states.max_age",
+            )
         )
 
     def at(self, time_ns: int) -> np.ndarray | None:
@@ -143,13 +155,13 @@ class LeaderActions:
         return None if sample is None else np.array(sample.value, dtype=np.float64)  # (A,)
 
     def is_settled(self, time_ns: int, now_ns: int) -> bool:
-        """Once the leader was heard of after that time, or too long ago."""
+        """Once there is a sample at or after that time, or the leader's samples have timed out."""
         newest = self.stream.newest_stamp_ns
-        passed = newest is not None and newest >= time_ns
-        return passed or now_ns - time_ns > PATIENCE * NANOSECONDS
+        has_newer = newest is not None and newest >= time_ns
+        return has_newer or now_ns - time_ns > LATE_SAMPLE_TIMEOUT * NANOSECONDS
 
     def is_fresh(self, time_ns: int) -> bool:
-        """Whether it is younger than two periods."""
+        """Whether the sample is at most two periods old."""
         sample = self.stream.latest_at(time_ns)
         return sample is not None and time_ns - sample.stamp_ns <= self._fresh_ns
 

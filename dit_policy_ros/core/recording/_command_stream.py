@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which position a trajectory controller was told to be at, at any time: the action of a demonstration.
+"""The commanded position of a trajectory controller at any time: the action of a demonstration.
 
-The semantics are those of ros2_control's joint_trajectory_controller: the newest message replaces the one
-before as it arrives; ahead of its first point the controller moves there from where it was; after its last
-point it stays there. Positions alone are joined by straight lines, positions with velocities by cubics.
+The semantics are those of ros2_control's joint_trajectory_controller: a new message replaces the former one
+when it arrives; before the first point the controller moves there from its present position; after the last
+point it stays there. Positions are interpolated linearly, positions with velocities by cubics.
 """
 
 import threading
@@ -18,10 +18,10 @@ from dit_policy_ros.core.contract import NANOSECONDS, Controller
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CommandedTrajectory:
-    """One accepted message of one controller, joints in the contract's order of that controller.
+    """One accepted message of one controller, its joints in the order of the contract.
 
-    received_ns: when it arrived, by our clock [ns]. start: where the joints were then.
-    times_ns: when the points are due [ns], increasing. velocities: None where the message has none.
+    received_ns: when it arrived, by our clock [ns]. start: the joint positions at that time.
+    times_ns: times of the points [ns], increasing. velocities: None if the message has none.
     """
 
     received_ns: int
@@ -31,7 +31,7 @@ class CommandedTrajectory:
     velocities: np.ndarray | None  # (K, A_c)
 
     def at(self, time_ns: int) -> np.ndarray:
-        """The commanded position at a time [ns] at which this trajectory is in force, (A_c,)."""
+        """The commanded position at a time [ns] when this trajectory is active, (A_c,)."""
         index = int(np.searchsorted(self.times_ns, time_ns, side="right"))
         if index == len(self.times_ns):
             return self.positions[-1].copy()
@@ -49,7 +49,7 @@ class CommandedTrajectory:
         return p0 + s * (v0 + s * (b + s * a))
 
     def _approach(self, time_ns: int) -> np.ndarray:
-        """From the start to the first point in a straight line: the velocity at the start is not known."""
+        """Linear from the start to the first point, because the velocity at the start is not known."""
         first = int(self.times_ns[0])
         if first <= self.received_ns or time_ns <= self.received_ns:
             return self.start.copy() if time_ns <= self.received_ns else self.positions[0].copy()
@@ -58,7 +58,7 @@ class CommandedTrajectory:
 
 
 class CommandStream:
-    """The trajectories of one controller, for questions about the last `keep` seconds; thread-safe."""
+    """The trajectories of one controller in the last `keep` seconds; thread-safe."""
 
     def __init__(self, controller: Controller, keep: float) -> None:
         self.controller = controller
@@ -67,24 +67,24 @@ class CommandStream:
         self._trajectories: deque[CommandedTrajectory] = deque()
 
     def push(self, trajectory: CommandedTrajectory) -> None:
-        """Takes a message that the controller accepts; it replaces the one before as of its arrival."""
+        """Adds a message that the controller accepts; it replaces the former one when it arrives."""
         with self._lock:
             if self._trajectories and trajectory.received_ns < self._trajectories[-1].received_ns:
-                self._trajectories.clear()  # our clock was set back: they belong to another timeline
+                self._trajectories.clear()  # our clock was set back: they belong to the old timeline
             self._trajectories.append(trajectory)
-            # The one in force at the beginning of the window stays, however old it is.
+            # Keep the one that is active at the beginning of the window, however old it is.
             oldest = trajectory.received_ns - self._keep_ns
             while len(self._trajectories) > 1 and self._trajectories[1].received_ns <= oldest:
                 self._trajectories.popleft()
 
     def at(self, time_ns: int) -> np.ndarray | None:
-        """The command in force at a time [ns], (A_c,); None before the first one."""
+        """The commanded position at a time [ns], (A_c,); None before the first command."""
         with self._lock:
             index = bisect_right(self._trajectories, time_ns, key=lambda trajectory: trajectory.received_ns)
             trajectory = self._trajectories[index - 1] if index > 0 else None
         return None if trajectory is None else trajectory.at(time_ns)
 
     def clear(self) -> None:
-        """Forgets all commands."""
+        """Drops all commands."""
         with self._lock:
             self._trajectories.clear()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges an episode while the operator still stands there: is it fit to be learned from?
+"""Checks the quality of an episode as soon as it ends, while the operator can still repeat it.
 
 Shapes: N frames, D joints, C cameras.
 """
@@ -14,42 +14,42 @@ from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
 
-_MOVED = 0.01  # of a joint's range: a command that goes further than this from the first one is a motion
-_STILL = 0.001  # of a joint's range: a joint that stays within this does not move
+_MOVED = 0.01  # [share of a joint's range] a command that differs more from the first one is a motion
+_STILL = 0.001  # [share of a joint's range] a joint that stays within this does not move
 
 
 class CameraFigures(Protocol):
-    """What is known of one camera's images once they are encoded."""
+    """Figures of one camera's images, known once they are encoded."""
 
     @property
     def frames(self) -> int:
-        """Images."""
+        """Number of images."""
         ...
 
     @property
     def frozen(self) -> int:
-        """New images that equal the one before."""
+        """Number of new images that equal the one before."""
         ...
 
     @property
     def clipped(self) -> int:
-        """Images that are all black or all white."""
+        """Number of images that are all black or all white."""
         ...
 
     @property
     def waits(self) -> int:
-        """Images that had to wait for the encoder."""
+        """Number of images that had to wait for the encoder."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Beyond these the verdict fails, or with `max_idle` warns.
+class CheckThresholds:
+    """Limits beyond which an episode fails the check; beyond ``max_idle`` it only gets a warning.
 
     max_missing, max_frozen, max_clipped: share of the frames. min_rate: share of the contract's fps that the
-    slowest camera must reach. max_skew: of images among one another and against the joints [periods].
-    max_jump: of the command from one frame to the next, in terms of the velocity limit. max_idle [s]: at
-    either end.
+    slowest camera must reach. max_skew [periods]: time between the images of a frame, and between images and
+    joints. max_jump: change of the command from frame to frame, as a multiple of what the velocity limit
+    allows. max_idle [s]: time without motion at either end.
     """
 
     max_missing: float = 0.05
@@ -62,12 +62,14 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """reasons: why the episode fails, empty if it passes. warnings: what the operator should know besides.
+class EpisodeCheck:
+    """The result of a check.
 
-    camera_skew, joint_skew [s]: 99th percentiles of how far the images of a frame lie apart, and from the
-    joints. idle_start, idle_end [s]: before the first and after the last motion. jumps: frames whose command
-    is too far from the one before. still_joints: names.
+    reasons: why the episode failed, empty if it passed. warnings: for the operator; they do not fail it.
+    camera_skew, joint_skew [s]: 99th percentiles of the time between the images of a frame, and between
+    images and joints. idle_start, idle_end [s]: time before the first and after the last motion. jumps:
+    number of frames whose command is too far from the one before. still_joints: names of joints that did not
+    move.
     """
 
     reasons: tuple[str, ...] = ()
@@ -79,81 +81,90 @@ class Verdict:
     jumps: int = 0
     still_joints: tuple[str, ...] = ()
 
-    def failed(self, reason: str) -> "Verdict":
-        """The same with one reason more, before the others."""
+    def with_reason(self, reason: str) -> "EpisodeCheck":
+        """A copy that fails for one more reason, which comes first."""
         return replace(self, reasons=(reason, *self.reasons))
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against learning from the episode."""
+        """Whether the episode is good enough for training."""
         return not self.reasons
 
 
-def judge(
+def check_episode(
     trace: EpisodeTrace,
     rate: float,
     cameras: Mapping[str, CameraFigures],
     contract: Contract,
-    thresholds: Thresholds,
-) -> Verdict:
-    """The verdict on an episode of at least one frame.
+    thresholds: CheckThresholds,
+) -> EpisodeCheck:
+    """Check an episode of at least one frame.
 
     Args:
         trace: its frames.
-        rate: of the slowest camera's different images [Hz]; NaN if there were not two.
-        cameras: by name, what became of the images.
+        rate: image rate of the slowest camera, repeated images not counted [Hz]; NaN with fewer than two.
+        cameras: figures of the images, by camera.
         contract: joints, limits and rate.
-        thresholds: see there.
+        thresholds: beyond which the check fails.
     """
     count = len(trace)
     reasons, warnings = [], []
     if rate < thresholds.min_rate * trace.fps:
         reasons.append(
-            f"the slowest camera delivered {rate:.1f} images per second of {trace.fps:g}. If it sends more, "
-            "they are lost on the way: start it with the Fast DDS profile config/fastdds.xml"
+            f"the slowest camera delivered {rate:.1f} of {trace.fps:g} images per second. If it sends more, "
+            "they get lost in transport: start it with the Fast DDS profile config/fastdds.xml"
         )
     for name, frames in trace.repeated.items():
         share = len(frames) / count
-        text = f"{name}: {len(frames)} of {count} frames repeat the sample before them"
+        text = f"{name}: {len(frames)} of {count} frames had no new sample and repeat the one before"
         if share > thresholds.max_missing:
             reasons.append(f"{text} (max_missing is {thresholds.max_missing:.0%})")
         else:
             warnings.append(text)
-    reasons += _of_cameras(cameras, thresholds)
+    reasons += _camera_reasons(cameras, thresholds)
     warnings += [
         f"{name}: {camera.waits} images waited for the encoder; this machine is close to its limit"
         for name, camera in cameras.items()
         if camera.waits
     ]
     camera_skew, joint_skew = skews(trace)
-    for what, skew in (("of one frame lie", camera_skew), ("lie from the joints", joint_skew)):
+    for what, skew in (("the images of a frame", camera_skew), ("images and joints", joint_skew)):
         if skew * trace.fps > thresholds.max_skew:
             reasons.append(
-                f"images {what} {skew * 1e3:.0f} ms apart (max_skew is {thresholds.max_skew:g} periods)"
+                f"{what} are {skew * 1e3:.0f} ms apart (max_skew is {thresholds.max_skew:g} periods)"
             )
     start, end = idle(trace, contract)
     for when, seconds in (("before the first", start), ("after the last", end)):
         if seconds > thresholds.max_idle:
-            warnings.append(f"{seconds:.1f} s {when} motion (max_idle is {thresholds.max_idle:g} s)")
+            warnings.append(f"idle for {seconds:.1f} s {when} motion (max_idle is {thresholds.max_idle:g} s)")
     jumps = action_jumps(trace, contract, thresholds.max_jump)
     if len(jumps):
         shown = listing([*map(str, jumps[:5]), *(["..."] if len(jumps) > 5 else [])])
         reasons.append(
             f"the command jumps at {len(jumps)} frames ({shown}) by more than {thresholds.max_jump:g} times "
-            "what the velocity limit allows"
+            "the velocity limit"
         )
     still = still_joints(trace, contract)
     if len(still) == len(contract.joints):
         reasons.append("no joint moved")
     elif still:
         warnings.append(f"joints that never moved: {listing(still)}")
-    return Verdict(tuple(reasons), tuple(warnings), camera_skew, joint_skew, start, end, len(jumps), still)
+    return EpisodeCheck(
+        reasons=tuple(reasons),
+        warnings=tuple(warnings),
+        camera_skew=camera_skew,
+        joint_skew=joint_skew,
+        idle_start=start,
+        idle_end=end,
+        jumps=len(jumps),
+        still_joints=still,
+    )
 
 
 def skews(trace: EpisodeTrace) -> tuple[float, float]:
-    """99th percentiles of the images' spread in a frame and of their distance from the joints [s].
+    """99th percentiles of the time between the images of a frame, and between images and joints [s].
 
-    The joints are interpolated at the time of the frame itself.
+    The joints are interpolated at the time of the frame, so that time stands for them.
     """
     stamps = trace.image_stamps_ns  # (N, C)
     if not stamps.size:
@@ -164,25 +175,25 @@ def skews(trace: EpisodeTrace) -> tuple[float, float]:
 
 
 def idle(trace: EpisodeTrace, contract: Contract) -> tuple[float, float]:
-    """Time before the command leaves its first value and after it has reached its last one [s]."""
+    """Time before the command first changes and after it has reached its final value [s]."""
     action = trace.action  # (N, D)
     tolerance = _MOVED * _ranges(contract)  # (D,)
-    leaves = (np.abs(action - action[0]) > tolerance).any(axis=1)  # (N,)
-    arrives = (np.abs(action - action[-1]) > tolerance).any(axis=1)  # (N,)
-    start = int(leaves.argmax()) if leaves.any() else len(action)
-    end = int(arrives[::-1].argmax()) if arrives.any() else len(action)
+    off_start = (np.abs(action - action[0]) > tolerance).any(axis=1)  # (N,)
+    off_end = (np.abs(action - action[-1]) > tolerance).any(axis=1)  # (N,)
+    start = int(off_start.argmax()) if off_start.any() else len(action)
+    end = int(off_end[::-1].argmax()) if off_end.any() else len(action)
     return start / trace.fps, end / trace.fps
 
 
 def action_jumps(trace: EpisodeTrace, contract: Contract, factor: float) -> np.ndarray:
-    """Frames whose command is further from the one before than `factor` times the velocity limit allows."""
+    """Frames whose command differs from the one before by more than `factor` times the velocity limit."""
     steps = np.abs(np.diff(trace.action, axis=0))  # (N - 1, D)
     too_far = (steps > factor * contract.limits.velocity / trace.fps).any(axis=1)  # (N - 1,)
     return np.flatnonzero(too_far) + 1
 
 
 def still_joints(trace: EpisodeTrace, contract: Contract) -> tuple[str, ...]:
-    """Names of the joints whose measured position stays the same."""
+    """Names of the joints whose measured position does not change."""
     travel = np.ptp(trace.state, axis=0)  # (D,)
     still = travel <= _STILL * _ranges(contract)  # (D,)
     return tuple(name for name, is_still in zip(contract.joints, still, strict=True) if is_still)
@@ -192,7 +203,7 @@ def _ranges(contract: Contract) -> np.ndarray:
     return contract.limits.position_max - contract.limits.position_min  # (D,)
 
 
-def _of_cameras(cameras: Mapping[str, CameraFigures], thresholds: Thresholds) -> Sequence[str]:
+def _camera_reasons(cameras: Mapping[str, CameraFigures], thresholds: CheckThresholds) -> Sequence[str]:
     reasons = []
     for name, camera in cameras.items():
         if camera.frozen > thresholds.max_frozen * camera.frames:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns streams into the frames of one episode: one clock at the contract's rate, one action per frame.
+"""Samples the frames of one episode from streams, at the contract's rate, with one action per frame.
 
-Frame i is what the policy would have seen at `first + i/fps`, where `first` is the stamp that an observation
-would have had when the episode began. It is taken as soon as it is final: when every stream went past that
-time, or is too late to count. Then the last sample is repeated, which the frame says and the trace keeps.
+Frame i is what the policy would have seen at `first + i/fps`, where `first` is the stamp of an observation at
+the beginning of the episode. A frame is taken when it is final: each stream has a newer sample or has timed
+out. A stream that has timed out repeats its last sample; the frame and the trace say so.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from dit_policy_ros.core.recording._action_source import ActionSource
 from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
 from dit_policy_ros.core.sensing import Frame, ObservationBuilder, StreamCounters
 
-_JOINTS, _ACTION = "joint_states", "action"  # names in `missing` beside those of the cameras
+_JOINTS, _ACTION = "joint_states", "action"  # names in `missing`, in addition to the cameras
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeFrame:
-    """One frame of an episode: undecoded payloads per camera, state (D,) and action (A,) [rad or m].
+    """One frame of an episode: image per camera (not decoded), state (D,) and action (A,) [rad or m].
 
-    repeated: streams that had no new sample, so that the one before stands in for it.
+    repeated: streams without a new sample, whose last sample is repeated.
     """
 
     stamp_ns: int
@@ -39,9 +39,9 @@ class EpisodeSampler:
 
     Args:
         contract: rate and maximum ages.
-        streams: cameras and joints, being filled.
-        actions: the commands, being filled.
-        now_ns: our clock at the beginning [ns].
+        streams: cameras and joints; samples keep arriving.
+        actions: the commands; they keep arriving.
+        now_ns: present time [ns].
 
     Raises:
         StaleObservation: a stream is not live at the beginning.
@@ -57,12 +57,13 @@ class EpisodeSampler:
         self._max_lag_ns = round(streams.max_lag * NANOSECONDS)
         self.first_stamp_ns = streams.observation_stamp(now_ns)
         while actions.at(self.first_stamp_ns) is None and self.first_stamp_ns < now_ns:
-            self.first_stamp_ns += contract.dt_ns  # the first command came after the newest image
+            self.first_stamp_ns += contract.dt_ns  # the first command arrived after the newest image
         self._last: Frame | None = None
         self._counters = {stream.name: stream.counters for stream in streams.streams}
         self.frames = 0
         self.missing = dict.fromkeys([*streams.images, _JOINTS, _ACTION], 0)
-        self.image_stamps_ns: dict[str, list[int]] = {name: [] for name in streams.images}  # each once
+        # Stamps of the images of each camera, without repetitions.
+        self.image_stamps_ns: dict[str, list[int]] = {name: [] for name in streams.images}
         self.trace = EpisodeTrace(contract.fps, tuple(streams.images))
 
     @property
@@ -73,7 +74,8 @@ class EpisodeSampler:
     def poll(self, now_ns: int) -> EpisodeFrame | None:
         """The next frame if it is final at `now_ns` [ns], else None. Call again until it is None.
 
-        Raises StreamError if the episode cannot go on: our clock jumped, or the caller is too slow.
+        Raises:
+            StreamError: the episode cannot continue: our clock has jumped, or the caller is too slow.
         """
         stamp_ns = self.next_stamp_ns
         lag_ns = now_ns - stamp_ns
@@ -100,18 +102,21 @@ class EpisodeSampler:
         images = {name: sample.value for name, sample in frame.images.items()}
         return EpisodeFrame(stamp_ns, images, frame.state, action, repeated)
 
-    def dropped(self) -> dict[str, StreamCounters]:
-        """By stream, what became of its samples since the episode began."""
+    def stream_counters(self) -> dict[str, StreamCounters]:
+        """By stream, the counts of accepted and dropped samples since the episode began."""
         return {
             stream.name: stream.counters.since(self._counters[stream.name])
             for stream in self._streams.streams
         }
 
-    def reached(self, newest: int = 0) -> tuple[float, float]:
-        """Rate [Hz] and 99th percentile of the interval [s] of the slowest camera's different images.
+    def slowest_camera(self, newest: int = 0) -> tuple[float, float]:
+        """Image rate [Hz] and 99th percentile of the image interval [s] of the slowest camera.
 
-        The frames themselves are equally spaced by construction; what a camera really delivered is in these.
-        Only the `newest` images count, all by default. Not a number before two images came.
+        Repeated images do not count, so this is what the camera really delivered; the frames of the episode
+        are equally spaced in any case. NaN with fewer than two images.
+
+        Args:
+            newest: number of newest images that are used; 0 uses all.
         """
         rates, intervals = [], []
         for all_stamps in self.image_stamps_ns.values():
@@ -124,7 +129,7 @@ class EpisodeSampler:
         return min(rates), max(intervals)
 
     def _repeated(self, frame: Frame) -> tuple[str, ...]:
-        """The streams without a sample for this frame; counts them."""
+        """The streams without a new sample for this frame; also counts them."""
         repeated = []
         for name, sample in frame.images.items():
             if self._last is not None and self._last.images[name].stamp_ns == sample.stamp_ns:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an episode was made of, frame by frame, without the images: the material of its verdict."""
+"""A record of an episode's frames without the images, for the check of its quality."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class EpisodeTrace:
-    """Grows by one row per frame; the arrays are views of what has been added so far.
+    """One row per frame. The array properties are copies of all rows so far.
 
     Args:
         fps: frames per second [Hz].
@@ -36,7 +36,14 @@ class EpisodeTrace:
         image_stamps_ns: Iterable[int],
         repeated: Iterable[str],
     ) -> None:
-        """Appends a frame: its time [ns], joints (D,) and command (D,), its images' own stamps [ns]."""
+        """Appends a frame.
+
+        Args:
+            stamp_ns: its time [ns].
+            state, action: joint positions and command, (D,) [rad or m].
+            image_stamps_ns: the stamps of its images, in the order of the cameras [ns].
+            repeated: streams without a new sample.
+        """
         for name in repeated:
             self._repeated.setdefault(name, []).append(len(self))
         self._stamps.append(stamp_ns)
@@ -66,5 +73,5 @@ class EpisodeTrace:
 
     @property
     def repeated(self) -> dict[str, NDArray[np.int64]]:
-        """By stream, the frames that repeat its sample; streams without any are left out."""
+        """By stream, the frames that repeat its last sample; only streams with such frames."""
         return {name: np.array(frames, dtype=np.int64) for name, frames in self._repeated.items()}

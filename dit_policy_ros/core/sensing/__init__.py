@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From sensor samples to observations.
+"""Buffers sensor streams by stamp and builds observations from them.
 
-Streams keep the newest samples by their stamps. Frozen cameras and clock jumps are found here.
+Also detects frozen cameras and jumps of the clock.
 """
 
 from dit_policy_ros.core.sensing._clock_jumps import ClockJumpDetector, Jump
 from dit_policy_ros.core.sensing._frozen_image import FrozenImageDetector
 from dit_policy_ros.core.sensing._observation import Frame, Observation, ObservationBuilder, stale_reason
-from dit_policy_ros.core.sensing._streams import PATIENCE, StreamBuffer, StreamCounters
+from dit_policy_ros.core.sensing._streams import (
+    LATE_SAMPLE_TIMEOUT,
+    StreamBuffer,
+    StreamCounters,
+    StreamSettings,
+)
 
 __all__ = [
-    "PATIENCE",
+    "LATE_SAMPLE_TIMEOUT",
     "ClockJumpDetector",
     "Frame",
     "FrozenImageDetector",
@@ -19,5 +24,6 @@ __all__ = [
     "ObservationBuilder",
     "StreamBuffer",
     "StreamCounters",
+    "StreamSettings",
     "stale_reason",
 ]

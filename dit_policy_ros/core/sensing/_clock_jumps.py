@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notices that the clock by which everything is stamped was set, or stands still.
+"""Detects that the node's clock was set or has stopped, by comparing it with a steady clock.
 
-It is compared with a steady clock. A computer's clock runs at the rate of the steady one; simulated time may
-run faster or slower and pause, so only going back and leaps of more than a second are jumps there.
+A computer's clock runs as fast as the steady one. Simulated time may run at any rate and pause, so there only
+a step back, or a step ahead by more than a second, counts as a jump.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from dit_policy_ros.core.contract import NANOSECONDS
 
 _TOLERANCE_NS = 100_000_000
-_SIMULATED_LEAP_NS = NANOSECONDS
+_SIMULATED_TOLERANCE_NS = NANOSECONDS
 _FASTEST_SIMULATION = 20.0  # [times real time]
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """The clock was set: by how much [ns], and what it would read otherwise [ns]."""
+    """A jump of the clock: its size [ns], and the time that the clock would have without it [ns]."""
 
     by_ns: int
     expected_ns: int
@@ -26,16 +26,17 @@ class Jump:
 
 
 class ClockJumpDetector:
-    """Looks at both clocks again and again."""
+    """Compares the node's clock with a steady clock at every update."""
 
     def __init__(self, simulated: bool) -> None:
+        """simulated: whether the node's clock is simulated time."""
         self._simulated = simulated
         self._now_ns: int | None = None
         self._steady_ns = 0
-        self._moved_ns = 0  # steady time at which the clock was last seen to move
+        self._moved_ns = 0  # steady time of the last update at which the clock had moved
 
-    def look(self, now_ns: int, steady_ns: int) -> Jump | None:
-        """Whether the clock was set since the last look, given both clocks' readings [ns]."""
+    def update(self, now_ns: int, steady_ns: int) -> Jump | None:
+        """The jump of the clock since the last update, if any, given the time of both clocks [ns]."""
         before, steady_before = self._now_ns, self._steady_ns
         self._now_ns, self._steady_ns = now_ns, steady_ns
         if before is None or now_ns != before:
@@ -46,10 +47,10 @@ class ClockJumpDetector:
         jump_ns = now_ns - before - elapsed_ns
         if not self._simulated:
             return Jump(jump_ns, before + elapsed_ns) if abs(jump_ns) > _TOLERANCE_NS else None
-        if now_ns < before or now_ns - before > _SIMULATED_LEAP_NS + _FASTEST_SIMULATION * elapsed_ns:
+        if now_ns < before or now_ns - before > _SIMULATED_TOLERANCE_NS + _FASTEST_SIMULATION * elapsed_ns:
             return Jump(now_ns - before, before)
         return None
 
-    def still_for(self, steady_ns: int) -> float:
-        """How long the clock has stood still [s], as far as it was looked at."""
+    def stopped_for(self, steady_ns: int) -> float:
+        """How long the clock has been stopped [s], as of the last update."""
         return (steady_ns - self._moved_ns) / NANOSECONDS

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notices a camera that goes on sending the same picture, with new stamps.
+"""Detects a camera that keeps sending the same image with new stamps.
 
-A still scene gives equal pictures, too, at least without noise. So a camera counts as frozen only when every
-arm has moved while nothing in its picture has.
+A still scene can give equal images, too. So a camera counts as frozen only if every arm has moved while its
+image stayed the same.
 """
 
 import threading
@@ -12,24 +12,30 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 
-_MOVED = 0.05  # [rad] by at least one joint of an arm
+_MOVED = 0.05  # [rad] an arm has moved if one of its joints has moved this far
 
 
 class FrozenImageDetector:
-    """Compares fingerprints of successive pictures; thread-safe."""
+    """Compares the fingerprints of successive images; thread-safe."""
 
     def __init__(self, contract: Contract, cameras: tuple[str, ...], frozen_after: float) -> None:
-        """frozen_after: so long must a picture stay the same [s]; 0 never finds anything."""
+        """Watch some cameras.
+
+        Args:
+            contract: arms and topics.
+            cameras: names of the cameras.
+            frozen_after: how long an image must stay the same to count as frozen [s]; 0 turns this off.
+        """
         self._after_ns = round(frozen_after * NANOSECONDS)
         self._topics = {name: contract.camera(name).topic for name in cameras}
         self._arms = [contract.indices(each) for each in contract.controllers if not each.gripper]
         self._lock = threading.Lock()
-        self._seen: dict[str, tuple[int, int, int]] = {}  # fingerprint, since [ns], until [ns]
-        self._moved: dict[str, NDArray[np.bool_]] = {}  # which arms have moved since
-        self._poses: dict[str, NDArray[np.float64]] = {}  # (A,) at the beginning
+        self._seen: dict[str, tuple[int, int, int]] = {}  # fingerprint, first and last stamp [ns]
+        self._moved: dict[str, NDArray[np.bool_]] = {}  # which arms have moved since the first
+        self._poses: dict[str, NDArray[np.float64]] = {}  # (A,) at the first
 
-    def see(self, camera: str, stamp_ns: int, fingerprint: int, pose: NDArray[np.float64] | None) -> None:
-        """A picture taken at ``stamp_ns``, and the pose (A,) measured then, if there is one."""
+    def update(self, camera: str, stamp_ns: int, fingerprint: int, pose: NDArray[np.float64] | None) -> None:
+        """Add an image: its stamp [ns], a hash of its data, and the pose (A,) measured then, if any."""
         if not self._after_ns or pose is None:
             return
         with self._lock:
@@ -43,13 +49,13 @@ class FrozenImageDetector:
             self._moved[camera] |= [bool((distance[arm] > _MOVED).any()) for arm in self._arms]
 
     def frozen(self) -> dict[str, str]:
-        """The cameras whose picture is frozen, and what to say about it."""
+        """By name of the frozen cameras, the message for the operator."""
         with self._lock:
             return {
                 name: (
-                    f"stream '{name}' ({self._topics[name]}): the picture has been the same for "
+                    f"stream '{name}' ({self._topics[name]}): the image has been the same for "
                     f"{(until_ns - since_ns) / NANOSECONDS:.1f} s while all arms moved; restart the camera's "
-                    "driver, or set frozen_after to 0 if it sees no arm"
+                    "driver, or set frozen_after to 0 if the camera does not see the arms"
                 )
                 for name, (_, since_ns, until_ns) in self._seen.items()
                 if until_ns - since_ns > self._after_ns and self._moved[name].all()

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the robot looked like at one instant, put together from streams that never tick together.
+"""Builds observations of one instant from streams that are not synchronised.
 
-The policy node and the recorder use the same functions, so that a policy sees what was recorded:
-- The stamp of an observation is the oldest of the streams' newest stamps: nothing is guessed beyond it.
-- Images are the latest at or before a time, joint positions are linearly interpolated; neither is
-  extrapolated.
-- "At or before" grants images a quarter of a period of slack: cameras tick at the contract's rate only on
-  average, and with a strict comparison a frame 1 ms late to its slot would be passed over for the one before
-  it, a whole period older. What the slack admits was measured, not predicted.
-- Before enough history exists the first sample is repeated.
+The policy node and the recorder use the same functions, so a policy sees exactly what was recorded:
+- The stamp of an observation is the oldest of the streams' newest stamps, so nothing has to be extrapolated.
+- Images are the latest at or before a time; joint positions are interpolated linearly.
+- Images may be a quarter of a period newer than that time. Cameras keep the contract's rate only on average;
+  without this tolerance an image that is 1 ms late would be replaced by the one before, a whole period older.
+- While there is not enough history, the first sample is repeated.
 """
 
 import math
@@ -18,22 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from dit_policy_ros.core.continuous_joints import nearest
+from dit_policy_ros.core.continuous_joints import nearest_turn
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import StaleObservation
-from dit_policy_ros.core.sensing._streams import PATIENCE, Sample, StreamBuffer
+from dit_policy_ros.core.sensing._streams import LATE_SAMPLE_TIMEOUT, Sample, StreamBuffer, StreamSettings
 
-_IMAGE_SLACK = 0.25  # [periods]
-_MAX_CAMERA_RATE = 4.0  # [periods^-1] a faster camera keeps less history
+_IMAGE_TOLERANCE = 0.25  # [periods]
+_MAX_CAMERA_RATE = 4.0  # [1/period] of a faster camera less history is kept
 _MAX_JOINT_RATE = 2000.0  # [Hz]
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The last `n_obs` instants, oldest first, the last of them at `stamp_ns` [ns].
+    """The last `n_obs` instants, oldest first; the last one is at `stamp_ns` [ns].
 
-    images: per camera, n_obs payloads as they were pushed (undecoded).
-    image_stamps_ns: their own stamps [ns].
+    images: by camera, n_obs payloads as they were pushed (not decoded).
+    image_stamps_ns: the stamps of the images [ns].
     """
 
     stamp_ns: int
@@ -44,9 +42,9 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One instant: the sample of each camera and the joint positions.
+    """One instant: the image of each camera and the joint positions.
 
-    joints_distance [s]: from the instant to the nearest joint sample.
+    joints_distance [s]: time between the instant and the nearest joint sample.
     """
 
     stamp_ns: int
@@ -56,13 +54,13 @@ class Frame:
 
 
 class ObservationBuilder:
-    """Holds one stream per camera (payloads of any type) and one of joint positions ((D,) arrays).
+    """Keeps a stream per camera (payloads of any type) and one of joint positions ((D,) arrays).
 
     Args:
         contract: names, rates and maximum ages.
-        n_obs_steps: instants in an observation.
-        cameras: names of the cameras that are needed; all of the contract's by default.
-        margin: history kept beyond what is needed, for a consumer that comes late [s].
+        n_obs_steps: number of instants in an observation.
+        cameras: names of the cameras that are needed; all cameras of the contract by default.
+        margin: additional history, for samples that are read late [s].
     """
 
     def __init__(
@@ -76,53 +74,65 @@ class ObservationBuilder:
             raise ValueError(f"n_obs_steps must be at least 1, got {n_obs_steps}")
         self._offsets_ns = [round(k * NANOSECONDS / contract.fps) for k in reversed(range(n_obs_steps))]
         self._continuous = contract.limits.continuous  # (D,)
-        self._slack_ns = round(_IMAGE_SLACK * contract.dt_ns)
+        self._tolerance_ns = round(_IMAGE_TOLERANCE * contract.dt_ns)
         needed = [contract.camera(name) for name in (contract.camera_names if cameras is None else cameras)]
         max_age = max([contract.joint_states_max_age, *(camera.max_age for camera in needed)])
-        self.max_lag = max_age + margin  # [s] how late one may ask for a sample
+        self.max_lag = max_age + margin  # [s] how long after its time a sample can still be read
         keep = self.max_lag + n_obs_steps * contract.dt
         self.joints: StreamBuffer[np.ndarray] = StreamBuffer(
-            "joint_states",
-            contract.joint_states_max_age,
-            math.ceil(keep * _MAX_JOINT_RATE),
-            keep=keep,
-            topic=contract.joint_states_topic,
-            config_key="joint_states.max_age",
+            StreamSettings(
+                "joint_states",
+                contract.joint_states_max_age,
+                math.ceil(keep * _MAX_JOINT_RATE),
+                keep=keep,
+                topic=contract.joint_states_topic,
+                config_key="joint_states.max_age",
+            )
         )
         self.images: dict[str, StreamBuffer[Any]] = {
             camera.name: StreamBuffer(
-                camera.name,
-                camera.max_age,
-                math.ceil(keep * contract.fps * _MAX_CAMERA_RATE),
-                keep=keep,
-                topic=camera.topic,
-                config_key=f"cameras.{camera.name}.max_age",
-                latency=camera.latency,
+                StreamSettings(
+                    camera.name,
+                    camera.max_age,
+                    math.ceil(keep * contract.fps * _MAX_CAMERA_RATE),
+                    keep=keep,
+                    topic=camera.topic,
+                    config_key=f"cameras.{camera.name}.max_age",
+                    latency=camera.latency,
+                )
             )
             for camera in needed
         }
 
     @property
     def streams(self) -> tuple[StreamBuffer[Any], ...]:
-        """All streams: the cameras in order, then the joints."""
+        """All streams: the cameras in the order of the contract, then the joints."""
         return (*self.images.values(), self.joints)
 
     def stale(self, now_ns: int) -> dict[str, str]:
-        """What is wrong with each stream that is not live at `now_ns`, by its name; empty when all are."""
+        """By name of the stale streams, the reason; empty if all streams are live at `now_ns` [ns]."""
         reasons = {stream.name: stale_reason(stream, now_ns) for stream in self.streams}
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
     def observation_stamp(self, now_ns: int) -> int:
-        """The oldest of the streams' newest stamps [ns]; StaleObservation names every stale stream."""
+        """The oldest of the streams' newest stamps [ns].
+
+        Raises:
+            StaleObservation: names every stale stream.
+        """
         reasons = self.stale(now_ns)
         newest = [stream.newest_stamp_ns for stream in self.streams]
         stamps = [stamp for stamp in newest if stamp is not None]
         if reasons or len(stamps) < len(newest):
             raise StaleObservation("; ".join(reasons.values()) or "the streams were just cleared")
-        return min(*stamps, now_ns)  # a sender's clock may be ahead of ours, within the tolerance
+        return min(*stamps, now_ns)  # a sender's clock may be slightly ahead of ours
 
     def build(self, now_ns: int) -> Observation:
-        """The newest complete observation; raises StaleObservation that names every stale stream."""
+        """The newest complete observation.
+
+        Raises:
+            StaleObservation: names every stale stream.
+        """
         stamp_ns = self.observation_stamp(now_ns)
         times = [stamp_ns - offset for offset in self._offsets_ns]
         images = {name: [self._image_at(name, time) for time in times] for name in self.images}
@@ -136,43 +146,44 @@ class ObservationBuilder:
         )
 
     def sample_at(self, stamp_ns: int) -> Frame:
-        """What `build` gives as its newest instant when that instant is `stamp_ns` [ns].
+        """The same sample that `build` would return for the instant `stamp_ns` [ns].
 
-        Raises StaleObservation if a stream holds nothing at all.
+        Raises:
+            StaleObservation: a stream has no sample.
         """
         images = {name: self._image_at(name, stamp_ns) for name in self.images}
         state, distance = self._state_at(stamp_ns)
         return Frame(stamp_ns, images, state, distance)
 
     def is_settled(self, stamp_ns: int, now_ns: int) -> bool:
-        """Whether `sample_at(stamp_ns)` is final: every stream went past it or is too late to count."""
+        """Whether `sample_at(stamp_ns)` is final: each stream has newer samples or has timed out."""
         return all(
-            self._went_past(stream, stamp_ns) or now_ns - stamp_ns > PATIENCE * NANOSECONDS
+            self._has_newer(stream, stamp_ns) or now_ns - stamp_ns > LATE_SAMPLE_TIMEOUT * NANOSECONDS
             for stream in self.streams
         )
 
     def clear(self) -> None:
-        """Drops the history of all streams."""
+        """Drops all samples of all streams."""
         for stream in self.streams:
             stream.clear()
 
-    def _went_past(self, stream: StreamBuffer[Any], stamp_ns: int) -> bool:
+    def _has_newer(self, stream: StreamBuffer[Any], stamp_ns: int) -> bool:
         newest = stream.newest_stamp_ns
-        slack_ns = 0 if stream is self.joints else self._slack_ns
-        return newest is not None and newest >= stamp_ns + slack_ns
+        tolerance_ns = 0 if stream is self.joints else self._tolerance_ns
+        return newest is not None and newest >= stamp_ns + tolerance_ns
 
     def _image_at(self, name: str, stamp_ns: int) -> Sample[Any]:
         stream = self.images[name]
-        sample = stream.latest_at(stamp_ns + self._slack_ns) or stream.oldest()
+        sample = stream.latest_at(stamp_ns + self._tolerance_ns) or stream.oldest()
         if sample is None:
             raise StaleObservation(never_received(stream))
         return sample
 
     def _state_at(self, stamp_ns: int) -> tuple[np.ndarray, float]:
-        """The joint positions (D,) and how far away the nearest sample is [s]."""
+        """The joint positions (D,) and the time to the nearest sample [s]."""
         before, after = self.joints.bracket(stamp_ns)
-        nearest = [abs(stamp_ns - sample.stamp_ns) for sample in (before, after) if sample is not None]
-        distance = min(nearest, default=0) / NANOSECONDS  # [s]
+        distances_ns = [abs(stamp_ns - sample.stamp_ns) for sample in (before, after) if sample is not None]
+        distance = min(distances_ns, default=0) / NANOSECONDS  # [s]
         if before is not None and after is not None:
             return interpolate(before, after, stamp_ns, self._continuous), distance
         only = before or after
@@ -184,21 +195,21 @@ class ObservationBuilder:
 def interpolate(
     before: Sample[np.ndarray], after: Sample[np.ndarray], stamp_ns: int, continuous: np.ndarray
 ) -> np.ndarray:
-    """The straight line between two samples at a time between them [ns], (D,) float64.
+    """Linear interpolation between two samples -> (D,) float64.
 
-    A ``continuous`` joint (D,) whose angle leaps by more than half a turn has passed the end of [-pi, pi], in
-    which it is measured: it takes the short way, and the result stays within.
+    A ``continuous`` joint (D,) that seems to move by more than half a turn has passed the end of its
+    measuring range [-pi, pi]. It is interpolated the short way, and the result stays in that range.
     """
     weight = (stamp_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns)
     start = np.asarray(before.value, dtype=np.float64)  # (D,)
     end = np.asarray(after.value, dtype=np.float64)  # (D,)
-    leaps = continuous & (np.abs(end - start) > np.pi)  # (D,)
-    result = start + weight * (nearest(end, start, leaps) - start)  # (D,)
-    return nearest(result, np.zeros_like(result), leaps)
+    wrapped = continuous & (np.abs(end - start) > np.pi)  # (D,)
+    result = start + weight * (nearest_turn(end, start, wrapped) - start)  # (D,)
+    return nearest_turn(result, np.zeros_like(result), wrapped)
 
 
 def never_received(stream: StreamBuffer[Any]) -> str:
-    """Says that nothing usable came on a stream, and why if it is known."""
+    """The message for a stream without any usable sample, with the cause if it is known."""
     counters = stream.counters
     reason = f"stream '{stream.name}' ({stream.topic}): nothing received"
     if counters.future:
@@ -209,13 +220,13 @@ def never_received(stream: StreamBuffer[Any]) -> str:
 
 
 def stale_reason(stream: StreamBuffer[Any], now_ns: int) -> str | None:
-    """Why a stream is not live at a time [ns]; None if it is."""
-    stream.drop_other_timeline(now_ns)
+    """Why a stream is stale at ``now_ns`` [ns]; None if it is not."""
+    stream.drop_if_clock_set_back(now_ns)
     newest = stream.newest_stamp_ns
     if newest is None:
         return never_received(stream)
     age = (now_ns - newest) / NANOSECONDS  # [s]
     if age <= stream.max_age:
         return None
-    limit = f"{stream.config_key} is {stream.max_age:g} s"
+    limit = f"{stream.settings.config_key} is {stream.max_age:g} s"
     return f"stream '{stream.name}' ({stream.topic}): newest sample is {age:.3f} s old, {limit}"

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The newest samples of one sensor stream, ordered by header stamp.
+"""A buffer for the newest samples of one sensor stream, sorted by header stamp.
 
 Rules for stamps, each counted in `StreamCounters`:
-- Samples may arrive in any order; they are kept sorted. One with a stamp that is already held is dropped.
-- A sample further in the future than `future_tolerance` is refused: its sender's clock is ahead of ours.
-- If a sample that was accepted lies in the future later on, our own clock was set back (a simulation
-  restarted, a bag looped). What is held belongs to another timeline, so all of it is dropped.
-- A sender whose clock falls behind is not special: its stream becomes stale, since ages are by our clock.
+- Samples may arrive in any order; they are kept sorted. A second sample with the same stamp is dropped.
+- A sample further in the future than `future_tolerance` is dropped: its sender's clock is ahead of ours.
+- If an accepted sample is in the future later on, our own clock was set back (a simulation restarted, a bag
+  looped). All buffered samples belong to the old timeline and are dropped.
+- If a sender's clock falls behind, its stream becomes stale, because ages are measured with our clock.
 """
 
 import threading
@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 
 from dit_policy_ros.core.contract import NANOSECONDS
 
-PATIENCE = 1.0  # [s] how long those who can wait wait for a sample that is late on its way
-_DELAYS = 100
-FUTURE_TOLERANCE = 0.1  # [s] clocks of machines on one network agree far better than this
+LATE_SAMPLE_TIMEOUT = 1.0  # [s] how long recording waits for a delayed sample
+FUTURE_TOLERANCE = 0.1  # [s] the clocks of machines on one network agree much better than this
+_DELAY_WINDOW = 100  # samples
 
 
 @dataclass(frozen=True, slots=True)
 class Sample[T]:
-    """A value and the time at which it was measured [ns]."""
+    """A value and the time when it was measured [ns]."""
 
     stamp_ns: int
     value: T
@@ -32,96 +32,125 @@ class Sample[T]:
 
 @dataclass(frozen=True, slots=True)
 class StreamCounters:
-    """What became of the samples pushed so far."""
+    """How many of the pushed samples were accepted and dropped, and why."""
 
     accepted: int = 0
-    out_of_order: int = 0  # accepted, but older than one that was there already
-    duplicates: int = 0  # dropped: stamp already held
-    late: int = 0  # dropped: older than all that is kept
+    out_of_order: int = 0  # accepted, although a newer one had arrived before
+    duplicates: int = 0  # dropped: there is a sample with this stamp
+    late: int = 0  # dropped: older than the buffer reaches back
     future: int = 0  # dropped: ahead of our clock
-    clock_resets: int = 0  # times that everything was dropped because our clock was set back
+    clock_resets: int = 0  # times that all samples were dropped because our clock was set back
 
     def since(self, earlier: "StreamCounters") -> "StreamCounters":
-        """What was counted after `earlier`."""
+        """The counts since `earlier`."""
         names = StreamCounters.__dataclass_fields__
         return StreamCounters(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """The settings of a StreamBuffer.
+
+    Attributes:
+        name: of the stream, for messages.
+        max_age: how old the newest sample may be before the stream is stale [s].
+        capacity: the largest number of samples.
+        keep: how much older than the newest sample others may be [s]; None keeps all that fit.
+        topic: where the samples come from, for messages.
+        config_key: where max_age is configured, for messages.
+        future_tolerance: how far a stamp may be ahead of our clock [s].
+        latency: time from the measurement to the stamp [s]; samples are sorted by the time of measurement.
+    """
+
+    name: str
+    max_age: float
+    capacity: int
+    keep: float | None = None
+    topic: str = ""
+    config_key: str = ""
+    future_tolerance: float = FUTURE_TOLERANCE
+    latency: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.capacity < 1 or not self.max_age > 0.0:
+            raise ValueError(
+                f"stream '{self.name}': capacity {self.capacity} and max_age {self.max_age} must be positive"
+            )
 
 
 class StreamBuffer[T]:
     """A bounded, sorted, thread-safe history of one stream.
 
-    Args:
-        name: what messages call the stream.
-        max_age: how old the newest sample may be before the stream is stale [s].
-        capacity: samples kept at most.
-        keep: how far samples may lie behind the newest one [s]; None keeps as many as fit.
-        topic, config_key: where it comes from and where max_age is configured, for messages.
-        future_tolerance: how far a stamp may lie ahead of our clock [s].
-        latency: how long before its stamp a sample was measured [s]; samples are kept by when that was.
+    Attributes:
+        settings: see StreamSettings.
+        before_read: called before every read to push samples that are waiting elsewhere; None by default.
     """
 
-    def __init__(
-        self,
-        name: str,
-        max_age: float,
-        capacity: int,
-        *,
-        keep: float | None = None,
-        topic: str = "",
-        config_key: str = "",
-        future_tolerance: float = FUTURE_TOLERANCE,
-        latency: float = 0.0,
-    ) -> None:
-        if capacity < 1 or not max_age > 0.0:
-            raise ValueError(f"stream '{name}': capacity {capacity} and max_age {max_age} must be positive")
-        self.name = name
-        self.max_age = max_age
-        self.topic = topic
-        self.config_key = config_key
-        self._capacity = capacity
-        self._keep_ns = None if keep is None else round(keep * NANOSECONDS)
-        self._tolerance_ns = round(future_tolerance * NANOSECONDS)
-        self._latency_ns = round(latency * NANOSECONDS)
+    def __init__(self, settings: StreamSettings) -> None:
+        self.settings = settings
+        self.before_read: Callable[[], None] | None = None
+        self._keep_ns = None if settings.keep is None else round(settings.keep * NANOSECONDS)
+        self._tolerance_ns = round(settings.future_tolerance * NANOSECONDS)
+        self._latency_ns = round(settings.latency * NANOSECONDS)
         self._lock = threading.Lock()
         self._stamps: list[int] = []
         self._values: list[T] = []
-        self._delays_ns: deque[int] = deque(maxlen=_DELAYS)  # of the recent samples
+        self._delays_ns: deque[int] = deque(maxlen=_DELAY_WINDOW)  # from stamp to arrival
         self._counters = StreamCounters()
-        # Asked before every reading to push what has come; None where samples are pushed as they come.
-        self.source: Callable[[], None] | None = None
 
     def __len__(self) -> int:
-        self._take_in()
+        self._pull()
         return len(self._stamps)
 
     @property
+    def name(self) -> str:
+        """Name of the stream."""
+        return self.settings.name
+
+    @property
+    def topic(self) -> str:
+        """Topic of the stream."""
+        return self.settings.topic
+
+    @property
+    def max_age(self) -> float:
+        """How old the newest sample may be [s]."""
+        return self.settings.max_age
+
+    @property
     def counters(self) -> StreamCounters:
-        """What became of the samples pushed so far."""
-        self._take_in()
+        """How many samples were accepted and dropped so far."""
+        self._pull()
         return self._counters
 
     @property
     def newest_stamp_ns(self) -> int | None:
-        """Stamp of the newest sample [ns]; None while there is none."""
-        self._take_in()
+        """Stamp of the newest sample [ns]; None if there is none."""
+        self._pull()
         with self._lock:
             return self._stamps[-1] if self._stamps else None
 
     def push(self, stamp_ns: int, value: T, now_ns: int | None = None) -> bool:
-        """Adds a sample; False if it was dropped. Given our clock `now_ns`, the future is refused."""
+        """Adds a sample; False if it was dropped.
+
+        Args:
+            stamp_ns: its stamp [ns].
+            value: of the sample.
+            now_ns: present time by our clock [ns]; None does not check for stamps in the future.
+        """
         with self._lock:
             if now_ns is not None:
-                self._drop_other_timeline(now_ns)
+                self._drop_if_clock_set_back(now_ns)
                 self._delays_ns.append(now_ns - stamp_ns)
                 if stamp_ns > now_ns + self._tolerance_ns:
-                    return self._dropped("future")
+                    return self._count_dropped("future")
             stamp_ns -= self._latency_ns
             index = bisect_left(self._stamps, stamp_ns)
             if index < len(self._stamps) and self._stamps[index] == stamp_ns:
-                return self._dropped("duplicates")
+                return self._count_dropped("duplicates")
             newest = index == len(self._stamps)
             if not newest and self._is_late(stamp_ns, index):
-                return self._dropped("late")
+                return self._count_dropped("late")
             self._stamps.insert(index, stamp_ns)
             self._values.insert(index, value)
             self._trim()
@@ -133,36 +162,36 @@ class StreamBuffer[T]:
             )
             return True
 
-    def least_delay(self) -> float | None:
-        """From stamp to arrival, of the quickest recent sample [s]: what the clocks differ, and a little."""
-        self._take_in()
+    def min_delay(self) -> float | None:
+        """The smallest recent delay from stamp to arrival [s]: about the difference of the clocks."""
+        self._pull()
         with self._lock:
             return min(self._delays_ns) / NANOSECONDS if self._delays_ns else None
 
-    def drop_other_timeline(self, now_ns: int) -> bool:
-        """Drops everything if our clock [ns] was set back since it came; True if it did."""
+    def drop_if_clock_set_back(self, now_ns: int) -> bool:
+        """Drops all samples if our clock, now at ``now_ns``, was set back since they arrived; True if so."""
         with self._lock:
-            return self._drop_other_timeline(now_ns)
+            return self._drop_if_clock_set_back(now_ns)
 
     def latest_at(self, stamp_ns: int) -> Sample[T] | None:
-        """The newest sample at or before a time [ns]; None if all are later."""
+        """The newest sample at or before a time [ns]; None if there is none."""
         return self.bracket(stamp_ns)[0]
 
     def oldest(self) -> Sample[T] | None:
-        """The oldest sample held; None while there is none."""
-        self._take_in()
+        """The oldest sample; None if there is none."""
+        self._pull()
         with self._lock:
             return self._sample(0) if self._stamps else None
 
     def newest(self) -> Sample[T] | None:
-        """The newest sample held; None while there is none."""
-        self._take_in()
+        """The newest sample; None if there is none."""
+        self._pull()
         with self._lock:
             return self._sample(len(self._stamps) - 1) if self._stamps else None
 
     def bracket(self, stamp_ns: int) -> tuple[Sample[T] | None, Sample[T] | None]:
-        """The newest sample at or before a time [ns] and the oldest after it; None where there is none."""
-        self._take_in()
+        """The newest sample at or before a time [ns] and the oldest one after it; None for a missing one."""
+        self._pull()
         with self._lock:
             index = bisect_right(self._stamps, stamp_ns)
             before = self._sample(index - 1) if index > 0 else None
@@ -170,33 +199,33 @@ class StreamBuffer[T]:
             return before, after
 
     def clear(self) -> None:
-        """Drops all samples; the counters go on."""
-        self._take_in()
+        """Drops all samples and keeps the counters."""
+        self._pull()
         with self._lock:
             self._stamps.clear()
             self._values.clear()
 
-    def _take_in(self) -> None:
-        if self.source is not None:
-            self.source()
+    def _pull(self) -> None:
+        if self.before_read is not None:
+            self.before_read()
 
     def _sample(self, index: int) -> Sample[T]:
         return Sample(self._stamps[index], self._values[index])
 
     def _is_late(self, stamp_ns: int, index: int) -> bool:
-        if index == 0 and len(self._stamps) >= self._capacity:
+        if index == 0 and len(self._stamps) >= self.settings.capacity:
             return True
         return self._keep_ns is not None and stamp_ns < self._stamps[-1] - self._keep_ns
 
     def _trim(self) -> None:
-        excess = max(0, len(self._stamps) - self._capacity)
+        excess = max(0, len(self._stamps) - self.settings.capacity)
         if self._keep_ns is not None:
             excess = max(excess, bisect_left(self._stamps, self._stamps[-1] - self._keep_ns))
         if excess:
             del self._stamps[:excess]
             del self._values[:excess]
 
-    def _drop_other_timeline(self, now_ns: int) -> bool:
+    def _drop_if_clock_set_back(self, now_ns: int) -> bool:
         if not self._stamps or self._stamps[-1] <= now_ns + self._tolerance_ns:
             return False
         self._stamps.clear()
@@ -205,6 +234,6 @@ class StreamBuffer[T]:
         self._counters = replace(self._counters, clock_resets=self._counters.clock_resets + 1)
         return True
 
-    def _dropped(self, counter: str) -> bool:
+    def _count_dropped(self, counter: str) -> bool:
         self._counters = replace(self._counters, **{counter: getattr(self._counters, counter) + 1})
         return False

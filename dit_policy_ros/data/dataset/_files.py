@@ -13,6 +13,7 @@ from typing import Any
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.core.problems import Problems
 
 INFO = Path("meta") / "info.json"
@@ -23,14 +24,14 @@ _VERSION = "v3."
 def features_of(cameras: Sequence[Camera], joints: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The dataset's features under the names that LeRobot expects."""
     features: dict[str, dict[str, Any]] = {
-        f"observation.images.{camera.name}": {
+        IMAGE_PREFIX + camera.name: {
             "dtype": "video",
             "shape": (camera.height, camera.width, 3),
             "names": ["height", "width", "channels"],
         }
         for camera in cameras
     }
-    for name in ("observation.state", "action"):
+    for name in (STATE_KEY, ACTION_KEY):
         features[name] = {"dtype": "float32", "shape": (len(joints),), "names": list(joints)}
     return features
 
@@ -104,7 +105,7 @@ def check_same(
     recorded = {
         key: feature
         for key, feature in info["features"].items()
-        if key.startswith("observation.") or key == "action"
+        if key.startswith("observation.") or key == ACTION_KEY
     }
     for key in sorted(features.keys() | recorded.keys()):
         if key not in recorded or key not in features:

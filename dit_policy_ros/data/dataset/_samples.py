@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset._files import check_readable
 from dit_policy_ros.data.quiet import quiet, same_root_logger
-
-STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ class SampleReader:
                 self.fps = float(meta.fps)
                 self._check(meta)
                 past = [step / self.fps for step in range(1 - n_obs_steps, 1)]
-                deltas = dict.fromkeys((STATE, *(IMAGES + camera for camera in self.cameras)), past)
-                deltas[ACTION] = [step / self.fps for step in range(chunk)]
+                deltas = dict.fromkeys((STATE_KEY, *(IMAGE_PREFIX + camera for camera in self.cameras)), past)
+                deltas[ACTION_KEY] = [step / self.fps for step in range(chunk)]
                 self._dataset = LeRobotDataset(
                     name, root=self.root, delta_timestamps=deltas, video_backend="pyav"
                 )
@@ -69,9 +68,9 @@ class SampleReader:
         self.tasks = tuple(str(task) for task in meta.tasks.sort_values("task_index").index)
         self.task_index = self._column("task_index").astype(np.int64)  # (M,)
         self.episode_index = self._column("episode_index").astype(np.int64)  # (M,)
-        self.action = self._column(ACTION).astype(np.float32)  # (M, A)
-        self.state_dim, self.action_dim = (meta.features[key]["shape"][0] for key in (STATE, ACTION))
-        self.image_shapes = {c: tuple(meta.features[IMAGES + c]["shape"][:2]) for c in self.cameras}
+        self.action = self._column(ACTION_KEY).astype(np.float32)  # (M, A)
+        self.state_dim, self.action_dim = (meta.features[key]["shape"][0] for key in (STATE_KEY, ACTION_KEY))
+        self.image_shapes = {c: tuple(meta.features[IMAGE_PREFIX + c]["shape"][:2]) for c in self.cameras}
 
     def read(self, frame: int) -> Sample:
         """The observation at a frame of the dataset; DatasetError where its video cannot be decoded."""
@@ -82,25 +81,25 @@ class SampleReader:
             raise DatasetError(f"dataset {self.root}: frame {frame} cannot be read: {error!r}") from error
         images = {}
         for camera in self.cameras:
-            pixels = item[IMAGES + camera]
+            pixels = item[IMAGE_PREFIX + camera]
             pixels = pixels.reshape(-1, *pixels.shape[-3:])  # LeRobot drops the axis of a single step
             pixels = pixels.permute(0, 2, 3, 1)  # (S, H, W, 3) in 0 to 1
             images[camera] = (pixels * 255).round().clamp(0, 255).numpy().astype(np.uint8)
         return Sample(
             frame=frame,
             images=images,
-            state=item[STATE].numpy().astype(np.float32),
-            action=item[ACTION].numpy().astype(np.float32),
-            valid=~item[f"{ACTION}_is_pad"].numpy(),
+            state=item[STATE_KEY].numpy().astype(np.float32),
+            action=item[ACTION_KEY].numpy().astype(np.float32),
+            valid=~item[f"{ACTION_KEY}_is_pad"].numpy(),
         )
 
     def _check(self, meta: Any) -> None:
-        missing = [key for key in (STATE, ACTION) if key not in meta.features]
+        missing = [key for key in (STATE_KEY, ACTION_KEY) if key not in meta.features]
         if missing:
             raise DatasetError(
-                f"dataset {self.root}: expected {STATE} and {ACTION}, missing: {', '.join(missing)}"
+                f"dataset {self.root}: expected {STATE_KEY} and {ACTION_KEY}, missing: {', '.join(missing)}"
             )
-        present = [key.removeprefix(IMAGES) for key in meta.video_keys]
+        present = [key.removeprefix(IMAGE_PREFIX) for key in meta.video_keys]
         absent = sorted(set(self.cameras) - set(present))
         if absent:
             raise DatasetError(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, TASK_KEY
 from dit_policy_ros.data.dataset import (
     INFO,
     RECORDS,
@@ -125,7 +126,7 @@ def _stage_tasks(root: Path, stage: Path, info: Mapping[str, Any], content: Jour
     known = load_tasks(root)["task_index"].to_dict() if info["total_tasks"] else {}
     for task in content.tasks:
         known.setdefault(task, len(known))
-    index = pd.Index(list(known), name="task")
+    index = pd.Index(list(known), name=TASK_KEY)
     write_tasks(pd.DataFrame({"task_index": list(known.values())}, index=index), stage)
     return {str(task): int(number) for task, number in known.items()}
 
@@ -146,8 +147,8 @@ def _stage_data(
     count = row["length"]
     numbers = np.arange(count)
     columns = {
-        "observation.state": content.state,  # (N, D)
-        "action": content.action,  # (N, D)
+        STATE_KEY: content.state,  # (N, D)
+        ACTION_KEY: content.action,  # (N, D)
         "timestamp": (numbers / info["fps"]).astype(np.float32),  # (N,) [s]
         "frame_index": numbers,
         "episode_index": np.full(count, row["episode_index"]),
@@ -175,7 +176,7 @@ def _stage_videos(
     from lerobot.datasets.video_utils import get_video_info
 
     for camera in content.layout.cameras:
-        key = f"observation.images.{camera.name}"
+        key = IMAGE_PREFIX + camera.name
         place = _next_place(info, last, f"videos/{key}")
         path = stage / info["video_path"].format(
             video_key=key, chunk_index=place.chunk, file_index=place.file
@@ -206,7 +207,7 @@ def _statistics(
         summary = content.summaries.get(camera.name)
         if summary is None:
             summary = summarise(folder, camera.name, len(content.tasks))
-        stats[f"observation.images.{camera.name}"] = summary.statistics()
+        stats[IMAGE_PREFIX + camera.name] = summary.statistics()
     return stats
 
 

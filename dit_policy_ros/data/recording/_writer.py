@@ -16,6 +16,7 @@ import numpy as np
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.data.dataset import (
     JOURNAL,
@@ -174,8 +175,8 @@ class DatasetWriter:
         ValueError: wrong cameras, shapes or streams.
         """
         self._check_images(images)
-        state = self._checked("observation.state", state)
-        action = self._checked("action", action)
+        state = self._checked(STATE_KEY, state)
+        action = self._checked(ACTION_KEY, action)
         if not task.strip():
             raise DatasetError("task: expected an instruction, got an empty text")
         if self._journal is None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
 from dit_policy_ros.data.quiet import readable
 
-IMAGES = "observation.images."
 _BATCH = 64  # frames that are resized together
 
 type Part = tuple[NDArray[np.int64], NDArray[np.uint8]]  # rows (B,) and their images (B, h, w, 3)
@@ -90,7 +90,7 @@ def _camera_parts(
 
 def _spans(meta: Any, name: str) -> dict[Path, list[_Span]]:
     """Which frames of which video file belong to which rows."""
-    key = IMAGES + name
+    key = IMAGE_PREFIX + name
     spans: dict[Path, list[_Span]] = {}
     for index in range(meta.total_episodes):
         episode = meta.episodes[index]

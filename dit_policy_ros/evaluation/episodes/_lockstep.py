@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.sim.robot import BimanualSim
 
 

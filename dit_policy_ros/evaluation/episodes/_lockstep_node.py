@@ -24,7 +24,7 @@ from dit_policy_ros.core.motion import (
     Pipeline,
     continuation,
 )
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.evaluation.episodes._lockstep import History
 from dit_policy_ros.ros.policy import POLICY_PARAMETERS, motion_settings
 from dit_policy_ros.sim.robot import BimanualSim
@@ -114,7 +114,7 @@ class NodeActor:
     def _is_due(self, now_ns: int) -> bool:
         rested = self._began_ns is None or now_ns - self._began_ns >= self._interval_ns
         holds = self.pipeline.state is MotionState.HOLD
-        return rested and not holds and self.pipeline.may_observe(now_ns - self._history_ns)
+        return rested and not holds and self.pipeline.accepts_observation(now_ns - self._history_ns)
 
     def _infer(self, now_ns: int) -> None:
         history, seed = self._history, int(self._seeds.integers(2**63))

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.core.lerobot_keys import STATE_KEY
 from dit_policy_ros.policy.checkpoint._clip_files import ClipFiles, read_clip_files
 from dit_policy_ros.policy.checkpoint._hub import download, is_hub_id
 from dit_policy_ros.policy.config import PolicyConfig, decode_dataclass, read_json
@@ -72,9 +73,7 @@ def read_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = None
     """
     folder = find_checkpoint(path)
     config = PolicyConfig.from_mapping(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
-    ignored = [
-        key for key in config.input_features if key not in (*config.image_features, "observation.state")
-    ]
+    ignored = [key for key in config.input_features if key not in (*config.image_features, STATE_KEY)]
     if ignored:
         logger.warning("%s: the network does not read %s", folder / CONFIG_FILE, ", ".join(ignored))
     config = config.with_overrides(overrides or {})

@@ -5,22 +5,16 @@ They are read strictly: an unknown key or a wrong type is an error that names it
 """
 
 from dit_policy_ros.policy.config._config import (
-    ACTION_KEY,
     EXTENDED_TYPE,
     EXTENSIONS,
-    IMAGE_PREFIX,
-    STATE_KEY,
     PolicyConfig,
 )
 from dit_policy_ros.policy.config._features import Feature, FeatureType, NormalizationMode
 from dit_policy_ros.policy.config._strict_json import decode, decode_dataclass, read_json
 
 __all__ = [
-    "ACTION_KEY",
     "EXTENDED_TYPE",
     "EXTENSIONS",
-    "IMAGE_PREFIX",
-    "STATE_KEY",
     "Feature",
     "FeatureType",
     "NormalizationMode",

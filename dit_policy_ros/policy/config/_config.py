@@ -13,15 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY
 from dit_policy_ros.policy.config._features import Feature, FeatureType, NormalizationMode
 from dit_policy_ros.policy.config._rules import rules
 from dit_policy_ros.policy.config._strict_json import decode, decode_dataclass
 
 POLICY_TYPE = "multi_task_dit"
 EXTENDED_TYPE = "dit_policy_ros"
-STATE_KEY = "observation.state"
-ACTION_KEY = "action"
-IMAGE_PREFIX = "observation.images."
 
 logger = logging.getLogger(__name__)
 

@@ -3,25 +3,27 @@
 
 from typing import TYPE_CHECKING
 
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
+
 if TYPE_CHECKING:
     from dit_policy_ros.policy.config._config import PolicyConfig
 
 
 def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
     """All rules of a policy's options: the option, whether it keeps the rule, and the rule in words."""
-    state = config.input_features.get("observation.state")
-    action = config.output_features.get("action")
+    state = config.input_features.get(STATE_KEY)
+    action = config.output_features.get(ACTION_KEY)
     images = list(config.image_features.items())
     head_dim = config.hidden_dim // max(config.num_heads, 1)
     longest_plan = config.horizon - config.n_obs_steps + 1
     flow, diffusion = config.objective == "flow_matching", config.objective == "diffusion"
     return [
-        ("input_features", state is not None and len(state.shape) == 1, "a vector 'observation.state'"),
-        ("output_features", action is not None and len(action.shape) == 1, "a vector 'action'"),
+        ("input_features", state is not None and len(state.shape) == 1, f"a vector '{STATE_KEY}'"),
+        ("output_features", action is not None and len(action.shape) == 1, f"a vector '{ACTION_KEY}'"),
         (
             "input_features",
-            all(k.startswith("observation.images.") for k, _ in images),
-            "images named observation.images.<name>",
+            all(k.startswith(IMAGE_PREFIX) for k, _ in images),
+            f"images named {IMAGE_PREFIX}<name>",
         ),
         (
             "input_features",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.core.policy import BACKENDS, DTYPES
+from dit_policy_ros.core.policy_interface import BACKENDS, DTYPES
 
 CPU = torch.device("cpu")
 TRACED_UP_TO = 20_000_000

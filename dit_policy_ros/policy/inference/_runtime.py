@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit_policy_ros.core.errors import StreamError
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
 from dit_policy_ros.core.motion import Continuation
-from dit_policy_ros.core.policy import StepBudget, check_task, fit_steps
+from dit_policy_ros.core.policy_interface import StepBudget, check_task, fit_steps
 from dit_policy_ros.policy.checkpoint import Checkpoint
-from dit_policy_ros.policy.config import IMAGE_PREFIX
 from dit_policy_ros.policy.inference._backend import Backend
 from dit_policy_ros.policy.inference._block_schedule import BlockSchedule
 from dit_policy_ros.policy.inference._engine import Engine
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class DiTRuntime:
-    """Implements ``dit_policy_ros.core.policy._protocol.Policy``; one inference at a time."""
+    """Implements ``dit_policy_ros.core.policy_interface.Policy``; one inference at a time."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.policy.config import IMAGE_PREFIX
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
 
 
 def check_images(

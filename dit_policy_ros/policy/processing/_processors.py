@@ -13,9 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY
 from dit_policy_ros.policy.config import (
-    ACTION_KEY,
-    STATE_KEY,
     Feature,
     NormalizationMode,
     PolicyConfig,

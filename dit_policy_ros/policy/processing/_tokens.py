@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from dit_policy_ros.core.lerobot_keys import TASK_KEY
+
 EMPTY_INSTRUCTION = ""
 """Stands for "no instruction" in training with dropout and in guided sampling; users cannot ask for it."""
 
@@ -19,7 +21,7 @@ class TokenizerOptions:
     padding: Literal["max_length", "longest"] = "max_length"
     padding_side: Literal["left", "right"] = "right"
     truncation: bool = True
-    task_key: str = "task"
+    task_key: str = TASK_KEY
     tokenizer_name: str | None = None
 
 

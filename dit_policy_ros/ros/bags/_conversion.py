@@ -15,13 +15,13 @@ from rclpy.serialization import deserialize_message
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.errors import DatasetError, DitPolicyError, StreamError
 from dit_policy_ros.core.problems import listing
-from dit_policy_ros.core.recording import EpisodeFrame, EpisodeSampler, Thresholds, Verdict
-from dit_policy_ros.core.sensing import PATIENCE
+from dit_policy_ros.core.recording import CheckThresholds, EpisodeCheck, EpisodeFrame, EpisodeSampler
+from dit_policy_ros.core.sensing import LATE_SAMPLE_TIMEOUT
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.ros.bags._playback import Input, Playback
 from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams, Recording, recorded_images
 
-_TAIL = 2.0 * PATIENCE  # [s] of messages after an episode that may still belong to its last frames
+_TAIL = 2.0 * LATE_SAMPLE_TIMEOUT  # [s] of messages after an episode that may still belong to its last frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Converted:
 
     segment: Segment
     episode_index: int
-    verdict: Verdict
+    verdict: EpisodeCheck
     frames: int
     problem: str = ""
 
@@ -146,7 +146,7 @@ class BagConverter:
 
     contract: Contract
     action: ActionSettings
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: CheckThresholds = field(default_factory=CheckThresholds)
     namespace: str = ""
     report: Callable[[str], None] = print
 
@@ -207,7 +207,7 @@ class BagConverter:
             episode.advance(bag.end_ns + round(_TAIL * NANOSECONDS))
             yield episode.finish(bag)
         for segment in waiting:
-            yield Converted(segment, -1, Verdict(), 0, "it begins after the bag's last message")
+            yield Converted(segment, -1, EpisodeCheck(), 0, "it begins after the bag's last message")
 
     def _listen(self) -> tuple[Playback, RecorderStreams]:
         playback: Any = Playback(self.report)
@@ -264,11 +264,11 @@ class _Episode:
         """Saves what there is."""
         recording, segment = self._recording, self.segment
         if recording is None:
-            return Converted(segment, -1, Verdict(), 0, self._problem)
+            return Converted(segment, -1, EpisodeCheck(), 0, self._problem)
         if self._writer.frames < 2:
             self._dataset.discard_episode()
             reason = recording.stopped or self._writer.failure or "it has fewer than 2 frames"
-            return Converted(segment, -1, Verdict(), 0, reason)
+            return Converted(segment, -1, EpisodeCheck(), 0, reason)
         recording.health = self._dataset.end_episode()
         verdict = recording.judge(self._converter.thresholds)
         source = source_of(bag.path, segment)

@@ -8,7 +8,7 @@ from std_msgs.msg import String
 
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.core.policy import check_task
+from dit_policy_ros.core.policy_interface import check_task
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.ros.bags._conversion import Bag, Segment
 

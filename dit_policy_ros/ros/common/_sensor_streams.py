@@ -114,14 +114,14 @@ class SensorStreams:
                 for message in waiting_messages(subscription):
                     callback(message)
 
-        stream.source = take_all
+        stream.before_read = take_all
 
     def _on_image(self, stream: StreamBuffer, msg: Image | CompressedImage) -> None:
         stamp = stamp_ns(msg.header.stamp)
         is_new = stream.push(stamp, msg, self.now_ns())
         self._on_new_image()  # before what nobody waits for
         if is_new and self._fingerprint:
-            self._pictures.see(stream.name, stamp, zlib.crc32(msg.data), self.measured())
+            self._pictures.update(stream.name, stamp, zlib.crc32(msg.data), self.measured())
 
     def _on_joints(self, stream: StreamBuffer, convert: JointStateConverter, msg: JointState) -> None:
         try:

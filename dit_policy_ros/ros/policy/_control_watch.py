@@ -94,7 +94,7 @@ class ControlWatch:
         newest = self._streams.joints.newest()
         if newest is None or self._motion.state is not MotionState.RUNNING:
             return ""
-        return self._motion.pipeline.astray(newest.value, newest.stamp_ns)
+        return self._motion.pipeline.describe_tracking_error(newest.value, newest.stamp_ns)
 
     def _measure_itself(self) -> None:
         steady_ns = self._steady_ns()

@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.motion import FROZEN_INTERVALS
-from dit_policy_ros.core.policy import TaskReaction
+from dit_policy_ros.core.policy_interface import TaskReaction
 from dit_policy_ros.core.problems import did_you_mean
 from dit_policy_ros.core.sensing import ObservationBuilder, StreamBuffer, stale_reason
 from dit_policy_ros.msg import PolicyStatus
@@ -171,7 +171,7 @@ class PolicyHealth:
         health.figure("task", status.task)
         health.figure("known_task", status.known_task)
         health.figure("idle", status.idle, "s", f"warn from {longest:g}")
-        health.figure("reaction_to_change", reaction.reaction, "rad", f"warn up to {reaction.usual:.3g}")
+        health.figure("reaction_to_change", reaction.reaction, "rad", f"warn up to {reaction.baseline:.3g}")
         near = did_you_mean(status.task, self._known)
         health.warn_if(
             not status.known_task,
@@ -183,7 +183,7 @@ class PolicyHealth:
             "output has collapsed (see `dit_policy diagnose`)",
         )
         health.warn_if(
-            reaction.ignored,
+            reaction.is_ignored,
             f"the change of the task changed the motion by {reaction.reaction:.2g} rad, no more than the "
             "next chunk does anyway: the policy may be doing the task before (see `dit_policy diagnose`)",
         )

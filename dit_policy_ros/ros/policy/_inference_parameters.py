@@ -6,7 +6,7 @@ from typing import Any
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.motion import Pacing
-from dit_policy_ros.core.policy import BACKENDS, DTYPES
+from dit_policy_ros.core.policy_interface import BACKENDS, DTYPES
 from dit_policy_ros.ros.common import Parameter
 
 

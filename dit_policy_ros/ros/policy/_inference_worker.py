@@ -14,9 +14,9 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import DitPolicyError, StaleObservation
-from dit_policy_ros.core.incidents import IncidentRing, predict_seeded
+from dit_policy_ros.core.incidents import IncidentRing, Inference, predict_seeded
 from dit_policy_ros.core.motion import FROZEN_INTERVALS, Chunk, Continuation, MotionState, continuation
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
 from dit_policy_ros.ros.common import lower_thread_priority
@@ -142,8 +142,9 @@ class InferenceWorker:
         images = self._decode(observation)  # (n_obs, H, W, 3) each
         known = self._known(observation.stamp_ns, epoch) if self._policy.uses_previous else None
         state, seed = observation.state.astype(np.float32), secrets.randbits(63)  # (n_obs, D)
-        record = self._ring.observed(
-            begin_ns, observation.stamp_ns, task, seed, images, observation.image_stamps_ns, state, known
+        stamp_ns, image_stamps_ns = observation.stamp_ns, observation.image_stamps_ns
+        record = self._ring.add_inference(
+            Inference(begin_ns, stamp_ns, task, seed, images, image_stamps_ns, state, known)
         )
         began = time.perf_counter()
         actions = record.actions = predict_seeded(self._policy, images, state, task, seed, known)  # (T, A)

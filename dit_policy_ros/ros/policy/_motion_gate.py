@@ -71,7 +71,7 @@ class MotionGate:
         """Open the way to the controllers, at rest at the measured pose (A,)."""
         with self._lock:
             self._look_at_clocks()  # whatever happened to them before is of no interest
-            self.pipeline.restart_counters()
+            self.pipeline.reset_counters()
             self.pipeline.start(pose, self._now_ns())
             self._outputs.begin(self.pipeline.plan)
             self._epoch += 1
@@ -105,12 +105,12 @@ class MotionGate:
     def may_observe(self, since_ns: int) -> bool:
         """Whether it is the policy's turn, given an observation that begins at ``since_ns``."""
         with self._lock:
-            return self.pipeline.may_observe(since_ns)
+            return self.pipeline.accepts_observation(since_ns)
 
     def slow_down(self, scale: float) -> None:
         """Keep velocities below so much (0 to 1) of their limits."""
         with self._lock:
-            self.pipeline.slow_down(scale)
+            self.pipeline.set_velocity_scale(scale)
 
     def hold(self, reason: str, recoverable: bool = False) -> None:
         """Brake both arms and latch; a cause that needs an operator makes a recoverable hold need one."""
@@ -138,7 +138,7 @@ class MotionGate:
                     self._logger.error(f"HOLD: {jump} (resumes by itself)")
                 else:  # a hold in force was stamped by the former time
                     self._uncommanded |= {controller.name for controller in self._contract.controllers}
-            return self._clocks.still_for(self._steady_ns())
+            return self._clocks.stopped_for(self._steady_ns())
 
     def resume(self) -> bool:
         """Leave HOLD; False while the arms still brake."""
@@ -156,7 +156,7 @@ class MotionGate:
         """Forget what was predicted for the former task; what is under way for it comes to nothing."""
         with self._lock:
             self._epoch += 1
-            self.pipeline.flush()
+            self.pipeline.change_task()
 
     def _send(self, make_plan: Callable[..., Plan | None], *arguments: Any) -> Plan | None:
         """Publish what becomes the plan; what must not be published becomes a hold."""
@@ -174,7 +174,7 @@ class MotionGate:
             before_ns, now_ns, after_ns = self._steady_ns(), self._now_ns(), self._steady_ns()
             if after_ns - before_ns < 10_000_000:
                 break
-        return self._clocks.look(now_ns, after_ns)
+        return self._clocks.update(now_ns, after_ns)
 
     def _hold(self, reason: str, recoverable: bool, stopped_ns: int | None = None) -> bool:
         """Publish the braking plan; False where the way is closed or a hold is already in force."""

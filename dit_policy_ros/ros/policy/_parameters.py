@@ -205,10 +205,10 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
             mode=EnsembleMode(settings["ensemble.mode"]),
             temporal_ensemble_coeff=settings["ensemble.temporal_ensemble_coeff"],
             never_averaged=_never_averaged(settings["ensemble.never_averaged"], contract),
-            disagreement=np.where(gripper, np.inf, settings["ensemble.disagreement"]),  # (A,)
-            group=_groups(settings["ensemble.coupling"], contract),
+            max_disagreement=np.where(gripper, np.inf, settings["ensemble.disagreement"]),  # (A,)
+            coupling=_groups(settings["ensemble.coupling"], contract),
             taper_ns=round(settings["ensemble.taper"] * 1e9),
-            circular=contract.limits.continuous,
+            continuous=contract.limits.continuous,
         ),
         plan_horizon=settings["plan_horizon"],
         fade_knots=settings["fade_knots"],

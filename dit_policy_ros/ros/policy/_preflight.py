@@ -69,7 +69,7 @@ def _missing(
 def _clock_problems(node: Node, streams: ObservationBuilder) -> list[str]:
     if node.get_parameter("use_sim_time").value and not node.get_clock().now().nanoseconds:
         return ["use_sim_time is true, but nothing comes on /clock: start the simulation, or set it to false"]
-    delay, (low, high) = streams.joints.least_delay(), _LEAST_DELAY
+    delay, (low, high) = streams.joints.min_delay(), _LEAST_DELAY
     if delay is None or low <= delay <= high:
         return []
     return [

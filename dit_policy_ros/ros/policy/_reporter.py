@@ -20,7 +20,7 @@ from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import IncidentRing
 from dit_policy_ros.core.motion import Chunk, MotionState
-from dit_policy_ros.core.policy import IdleWatch, Policy, TaskReaction
+from dit_policy_ros.core.policy_interface import IdleDetector, Policy, TaskReaction
 from dit_policy_ros.core.share import package_version
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import EventLog, SensorStreams, Severity, qos, steady_timer, to_stamp
@@ -47,7 +47,7 @@ class _Configured:
     motion: MotionGate
     writer: IncidentWriter
     shadow: Shadow | None
-    idle: IdleWatch
+    idle: IdleDetector
     reaction: TaskReaction
     streams: StreamHealth
     health: PolicyHealth
@@ -110,7 +110,7 @@ class PolicyReporter:
             motion,
             writer,
             Shadow(self._node, sensors, contract) if settings["dry_run"] else None,
-            IdleWatch(idle_motion(settings, contract)),
+            IdleDetector(idle_motion(settings, contract)),
             TaskReaction(~contract.gripper_mask),
             StreamHealth(contract, sensors.observations),
             PolicyHealth(contract.robot_type, settings, contract.dt, policy.known_tasks),
@@ -119,7 +119,7 @@ class PolicyReporter:
     def activate(self, figures: InferenceFigures, watch: ControlWatch) -> None:
         """The node is active from now on."""
         if self._configured is not None:
-            self._configured.idle.restart()
+            self._configured.idle.reset()
             self._active = _Active(figures, watch, self._configured.motion.pipeline.holds)
 
     def deactivate(self) -> None:
@@ -142,7 +142,7 @@ class PolicyReporter:
     def task_changed(self, sentence: str, familiar: bool) -> None:
         """Another task is in force, as the sentence says; familiar: the checkpoint was trained on it."""
         if self._configured is not None:
-            self._configured.idle.restart()
+            self._configured.idle.reset()
         self.events.add(Severity.INFO if familiar else Severity.WARNING, "task", sentence)
 
     def tick(self) -> None:
@@ -155,7 +155,7 @@ class PolicyReporter:
         if configured.motion.state is MotionState.RUNNING:
             configured.idle_seconds = configured.idle.update(positions[0], time.monotonic_ns())
         else:
-            configured.idle.restart()
+            configured.idle.reset()
             configured.idle_seconds = 0.0
         if self._commanded.get_subscription_count():
             message = JointState(name=list(configured.contract.joints))
@@ -210,7 +210,7 @@ class PolicyReporter:
         if configured is None:
             entries = PolicyHealth("", {}, 0.0, ()).report(prefix, status, TaskReaction(np.zeros(0, bool)))
         else:
-            limited = configured.motion.pipeline.limited_most()
+            limited = configured.motion.pipeline.most_limited()
             entries = configured.health.report(prefix, status, configured.reaction, limited)
             entries += configured.streams.report(prefix, self._now_ns(), time.monotonic_ns())
         message = DiagnosticArray(status=entries)

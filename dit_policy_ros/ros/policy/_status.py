@@ -4,7 +4,7 @@
 import math
 
 from dit_policy_ros.core.motion import MotionState
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import to_stamp
 from dit_policy_ros.ros.policy._control_watch import ControlWatch

@@ -20,7 +20,7 @@ from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.incidents import IncidentRing, RecordedPipeline
 from dit_policy_ros.core.motion import Chunk, MotionState, Pacing, check_pacing
-from dit_policy_ros.core.policy import Policy, check_policy, check_task
+from dit_policy_ros.core.policy_interface import Policy, check_policy, check_task
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,

@@ -9,7 +9,13 @@ from typing import Any, Protocol
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.core.recording import EpisodeFrame, EpisodeSampler, Thresholds, Verdict, judge
+from dit_policy_ros.core.recording import (
+    CheckThresholds,
+    EpisodeCheck,
+    EpisodeFrame,
+    EpisodeSampler,
+    check_episode,
+)
 from dit_policy_ros.data.recording import CameraHealth, EpisodeLabel
 from dit_policy_ros.msg import EpisodeReport
 
@@ -32,7 +38,7 @@ class FrameWriter(Protocol):
         ...
 
 
-_NOTHING = Verdict(("no frame was recorded",))
+_NOTHING = EpisodeCheck(("no frame was recorded",))
 
 
 class Recording:
@@ -111,19 +117,21 @@ class Recording:
         with self._lock:
             self._ended = True
 
-    def judge(self, thresholds: Thresholds) -> Verdict:
+    def judge(self, thresholds: CheckThresholds) -> EpisodeCheck:
         """The verdict; call it after the writer has ended and `health` is set."""
-        trace, (rate, _) = self.sampler.trace, self.sampler.reached()
-        verdict = judge(trace, rate, self.health, self._contract, thresholds) if len(trace) else _NOTHING
+        trace, (rate, _) = self.sampler.trace, self.sampler.slowest_camera()
+        verdict = (
+            check_episode(trace, rate, self.health, self._contract, thresholds) if len(trace) else _NOTHING
+        )
         fault = self.stopped if self.failed else self._writer.failure
         if fault is None:
             return verdict
-        return verdict.failed(f"the episode ended early, at frame {self._writer.frames}: {fault}")
+        return verdict.with_reason(f"the episode ended early, at frame {self._writer.frames}: {fault}")
 
-    def report(self, episode_index: int, success_label: bool, verdict: Verdict) -> EpisodeReport:
+    def report(self, episode_index: int, success_label: bool, verdict: EpisodeCheck) -> EpisodeReport:
         """What was recorded."""
-        rate, p99 = self.sampler.reached()
-        dropped = self.sampler.dropped()
+        rate, p99 = self.sampler.slowest_camera()
+        dropped = self.sampler.stream_counters()
         streams = list(self.sampler.missing)
         frames = self._writer.frames
         return EpisodeReport(
@@ -156,14 +164,14 @@ class Recording:
         )
 
     def label(
-        self, success: bool | None, verdict: Verdict, more: Mapping[str, Any] | None = None
+        self, success: bool | None, verdict: EpisodeCheck, more: Mapping[str, Any] | None = None
     ) -> EpisodeLabel:
         """What goes into the dataset's side table, `more` figures included."""
         figures = asdict(verdict)
         for name in ("reasons", "warnings", "still_joints"):
             figures[name] = list(figures[name])
         reasons = figures.pop("reasons")
-        rate, p99 = self.sampler.reached()
+        rate, p99 = self.sampler.slowest_camera()
         measured = {name: value for name, value in (("fps", rate), ("interval_p99", p99)) if value == value}
         return EpisodeLabel(
             success, verdict.passed, tuple(reasons), figures=figures | measured | dict(more or {})

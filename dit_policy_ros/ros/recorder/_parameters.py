@@ -6,13 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dit_policy_ros.core.contract import JointMapping, parse_mapping
-from dit_policy_ros.core.recording import Thresholds
+from dit_policy_ros.core.recording import CheckThresholds
 from dit_policy_ros.data.video import VideoSettings
 from dit_policy_ros.ros.common import Parameter
 
 COMMANDED, LEADER, COMMAND, ARRAY = "commanded", "leader", "joint_state", "array"
 KEEP, DISCARD, ASK = "keep", "discard", "ask"
-_VERDICT, _VIDEO = Thresholds(), VideoSettings()
+_VERDICT, _VIDEO = CheckThresholds(), VideoSettings()
 
 
 def _share(name: str, description: str) -> Parameter:
@@ -147,9 +147,11 @@ def action_settings(settings: Mapping[str, Any], joints: Sequence[str]) -> Actio
     return ActionSettings(source, settings["action.topic"], source == ARRAY, mapping)
 
 
-def thresholds(settings: Mapping[str, Any]) -> Thresholds:
+def thresholds(settings: Mapping[str, Any]) -> CheckThresholds:
     """Of the verdict."""
-    return Thresholds(**{field.name: settings[f"verdict.{field.name}"] for field in fields(Thresholds)})
+    return CheckThresholds(
+        **{field.name: settings[f"verdict.{field.name}"] for field in fields(CheckThresholds)}
+    )
 
 
 def video_settings(settings: Mapping[str, Any]) -> VideoSettings:

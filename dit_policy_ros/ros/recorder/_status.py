@@ -98,7 +98,7 @@ class StatusReporter:
             status.frames = sampler.frames
             status.elapsed = max(0.0, (now_ns - sampler.first_stamp_ns) / NANOSECONDS)
             status.remaining = recording.remaining
-            status.fps = sampler.reached(newest=round(configured.contract.fps))[0]
+            status.fps = sampler.slowest_camera(newest=round(configured.contract.fps))[0]
         self._diagnose(status)
         return status
 

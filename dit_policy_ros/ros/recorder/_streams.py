@@ -12,7 +12,7 @@ from std_msgs.msg import Float64MultiArray
 
 from dit_policy_ros.core.contract import Contract, JointMapping
 from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.core.recording import ActionSource, CommandedActions, HeldActions, LeaderActions
+from dit_policy_ros.core.recording import ActionSource, CommandedActions, LeaderActions, TopicActions
 from dit_policy_ros.core.sensing import StreamBuffer
 from dit_policy_ros.ros.common import (
     JointStateConverter,
@@ -68,7 +68,7 @@ class RecorderStreams:
                 JointState, leader.stream, lambda msg: (stamp_ns(msg.header.stamp), mapping(names(msg)))
             )
             return leader
-        held = HeldActions(action.topic)
+        held = TopicActions(action.topic)
         if action.array:
             positions = _positions(mapping)
             self._listen(

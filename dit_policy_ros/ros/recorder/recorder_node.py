@@ -14,7 +14,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DatasetError, DitPolicyError, ParameterError, TaskError
-from dit_policy_ros.core.policy import check_task
+from dit_policy_ros.core.policy_interface import check_task
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording import EpisodeSampler
 from dit_policy_ros.data.dataset import nearest_existing

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.data.video import Part
-from dit_policy_ros.policy.config import ACTION_KEY, IMAGE_PREFIX, STATE_KEY, PolicyConfig
+from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.processing import (
     DEFAULT_EPS,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.data.dataset import SampleReader
 from dit_policy_ros.training.diagnostics._diagnosis import Evidence
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.checkpoint import Checkpoint, pretrained_policy
 from dit_policy_ros.policy.config import (
-    ACTION_KEY,
     EXTENDED_TYPE,
     EXTENSIONS,
-    IMAGE_PREFIX,
-    STATE_KEY,
     Feature,
     FeatureType,
     NormalizationMode,

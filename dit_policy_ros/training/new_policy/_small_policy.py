@@ -3,10 +3,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.policy.config import (
-    ACTION_KEY,
-    IMAGE_PREFIX,
-    STATE_KEY,
     Feature,
     FeatureType,
     NormalizationMode,

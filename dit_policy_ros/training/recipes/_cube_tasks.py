@@ -20,9 +20,10 @@ from typing import Literal
 import torch
 
 from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset import Demonstrations, read_demonstrations
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
-from dit_policy_ros.policy.config import IMAGE_PREFIX, STATE_KEY, NormalizationMode, PolicyConfig
+from dit_policy_ros.policy.config import NormalizationMode, PolicyConfig
 from dit_policy_ros.policy.inference import resolve_device
 from dit_policy_ros.sim.robot import CAMERAS, FPS
 from dit_policy_ros.sim.tasks import find_task, suite

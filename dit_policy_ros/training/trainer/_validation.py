@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.policy.config import ACTION_KEY
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.training.batches import BatchMaker
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract is read strictly, and one message lists every mistake."""
+"""The contract is parsed strictly, and one message lists all mistakes."""
 
 import copy
 import math
@@ -63,13 +63,13 @@ def test_indices_and_gripper_mask_follow_the_joint_order(mapping: dict) -> None:
     assert contract.limits.position_max[0] == mapping["limits"]["right_gripper"]["position_max"]
 
 
-def test_limits_cannot_be_written_to() -> None:
+def test_limits_are_read_only() -> None:
     contract = parse_contract(shipped(), "")
     with pytest.raises(ValueError, match="read-only"):
         contract.limits.velocity[0] = 1e9
 
 
-def test_limits_of_different_lengths_are_a_broken_invariant() -> None:
+def test_limits_of_different_lengths_raise_value_error() -> None:
     with pytest.raises(ValueError, match=r"Limits.velocity has shape \(2,\)"):
         Limits(np.zeros(3), np.ones(3), np.ones(2), np.ones(3))
 
@@ -81,7 +81,7 @@ def test_unknown_names_list_the_valid_ones(lookup: str) -> None:
         getattr(contract, lookup)("bottom")
 
 
-# One entry per rule: where, the wrong value (None deletes the key), and what the message must contain.
+# One entry per rule: the key, the wrong value (None deletes the key), and what the message must contain.
 BAD = {
     "unknown key": (("frames",), 1, ["frames", "unknown name 'frames'", "robot_type"]),
     "unknown key, near a real one": (("cameras", "top", "heigth"), 240, ["Did you mean 'height'?"]),
@@ -161,7 +161,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_each_mistake_is_named(mapping: dict, case: str) -> None:
+def test_each_mistake_is_reported(mapping: dict, case: str) -> None:
     path, value, fragments = BAD[case]
     place = mapping
     for key in path[:-1]:
@@ -175,7 +175,7 @@ def test_each_mistake_is_named(mapping: dict, case: str) -> None:
         assert fragment in message
 
 
-def test_all_mistakes_come_in_one_message(mapping: dict) -> None:
+def test_all_mistakes_are_in_one_message(mapping: dict) -> None:
     mapping["fps"] = math.nan
     mapping["cameras"]["top"]["height"] = "tall"
     mapping["limits"]["right_gripper"]["velocity"] = -2.0
@@ -186,7 +186,7 @@ def test_all_mistakes_come_in_one_message(mapping: dict) -> None:
         assert f"\n  - {key}: expected" in message
 
 
-def test_relative_topics_and_whole_number_fps_are_fine(mapping: dict) -> None:
+def test_relative_topics_and_integer_fps_are_valid(mapping: dict) -> None:
     mapping["fps"] = 25
     mapping["cameras"]["top"]["topic"] = "cameras/top"
     contract = parse_contract(mapping, "")

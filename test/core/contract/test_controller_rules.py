@@ -24,7 +24,7 @@ def shipped(name: str) -> dict:
 
 
 @pytest.mark.parametrize("controller", CONTRACT.controllers, ids=lambda controller: controller.name)
-def test_nothing_is_found_in_the_shipped_settings(controller):
+def test_the_shipped_settings_have_no_findings(controller):
     parameters = shipped(controller.name) | {"use_sim_time": False, "update_rate": 200}
     findings = controller_findings(controller, parameters, CONTRACT, simulated_time=False)
     assert findings.problems == findings.advice == ()
@@ -40,7 +40,7 @@ def test_nothing_is_found_in_the_shipped_settings(controller):
         ({"use_sim_time": True}, ["set use_sim_time: false", "clock"]),
     ],
 )
-def test_what_makes_streaming_wrong_is_a_problem_with_the_line_that_mends_it(change, words):
+def test_parameters_that_break_streaming_are_problems_with_the_setting_that_fixes_them(change, words):
     findings = controller_findings(ARM, shipped(ARM.name) | change, CONTRACT, simulated_time=False)
     (problem,) = findings.problems
     assert "under left_arm_controller: ros__parameters" in problem
@@ -57,23 +57,23 @@ def test_what_makes_streaming_wrong_is_a_problem_with_the_line_that_mends_it(cha
         ({"constraints.goal_time": 1.0}, "set constraints.goal_time: 0.0"),
     ],
 )
-def test_what_makes_streaming_worse_is_advice(change, words):
+def test_parameters_that_make_streaming_worse_are_advice(change, words):
     findings = controller_findings(ARM, shipped(ARM.name) | change, CONTRACT, simulated_time=False)
     assert findings.problems == ()
     (advice,) = findings.advice
     assert words in advice
 
 
-def test_a_controller_of_more_joints_is_fine_where_partial_goals_are():
+def test_a_controller_with_more_joints_is_valid_if_partial_goals_are_allowed():
     change = {"joints": [*ARM.joints, "extra"], "allow_partial_joints_goal": True}
     assert controller_findings(ARM, shipped(ARM.name) | change, CONTRACT, False).problems == ()
 
 
-def test_a_gripper_of_another_joint_is_a_problem():
+def test_a_gripper_with_the_wrong_joint_is_a_problem():
     assert controller_findings(HAND, {"joint": "finger"}, CONTRACT, False).problems == ()
     (problem,) = controller_findings(HAND, {"joint": "thumb"}, CONTRACT, False).problems
     assert "set joint: finger" in problem
 
 
-def test_what_a_distribution_does_not_have_is_not_judged():
+def test_missing_parameters_are_not_checked():
     assert controller_findings(ARM, {}, CONTRACT, simulated_time=True).problems == ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other names and units become the robot's; what is not a mapping is explained."""
+"""Joint mappings convert names and units; every mistake in them is reported."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from dit_policy_ros.core.errors import ParameterError
 JOINTS = ("shoulder", "finger", "elbow")
 
 
-def test_joints_without_an_entry_stay_as_they_are() -> None:
+def test_joints_without_an_entry_keep_name_and_value() -> None:
     mapping = parse_mapping([""], JOINTS, "action.mapping")
     assert mapping.sources == JOINTS
     np.testing.assert_array_equal(mapping(np.array([1.0, 2.0, 3.0])), [1.0, 2.0, 3.0])
@@ -23,7 +23,7 @@ def test_names_scales_and_offsets() -> None:
     np.testing.assert_allclose(mapping(np.array([1.0, 0.5, 2.0])), [0.9, 0.02, -1.5])
 
 
-def test_every_mistake_is_named() -> None:
+def test_every_mistake_is_reported() -> None:
     with pytest.raises(ParameterError) as caught:
         parse_mapping(
             ["finger", "elbov = x", "elbow = x * y", "finger = a", "finger = b"], JOINTS, "action.mapping"

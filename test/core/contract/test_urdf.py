@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits from a URDF, in place of and beside those of the contract."""
+"""Joint limits from a URDF, and combined with those of the contract."""
 
 import copy
 import math
@@ -28,7 +28,7 @@ def urdf(tmp_path):
 
 
 def mapping(urdf, **limits):
-    """The small robot with nothing but accelerations and what a test adds."""
+    """The small robot with acceleration limits only, and with what a test adds."""
     changed = copy.deepcopy(SMALL_MAPPING) | {"urdf": str(urdf)}
     changed["limits"] = {
         joint: {"acceleration": 8.0} | limits.get(joint, {}) for joint in SMALL_MAPPING["joints"]
@@ -36,7 +36,7 @@ def mapping(urdf, **limits):
     return changed
 
 
-def test_what_the_contract_leaves_out_comes_from_the_urdf(urdf):
+def test_limits_missing_in_the_contract_come_from_the_urdf(urdf):
     limits = parse_contract(mapping(urdf), "test").limits
     assert limits.position_min.tolist() == [-1.5, 0.0, -math.inf]
     assert limits.position_max.tolist() == [1.25, 0.04, math.inf]
@@ -57,7 +57,7 @@ def test_the_contract_may_be_stricter(urdf):
         (
             "shoulder",
             {"position_min": -2.0},
-            ["limits.shoulder.position_min", "within the URDF's, -1.5", "-2"],
+            ["limits.shoulder.position_min", "within the URDF's limit -1.5", "-2"],
         ),
         ("shoulder", {"position_max": 2.0}, ["limits.shoulder.position_max", "1.25"]),
         ("finger", {"velocity": 0.3}, ["limits.finger.velocity", "0.2"]),
@@ -66,7 +66,7 @@ def test_the_contract_may_be_stricter(urdf):
         ("shoulder", {"acceleration": "fast"}, ["limits.shoulder.acceleration"]),
     ],
 )
-def test_the_contract_may_not_go_beyond_the_urdf(urdf, joint, change, words):
+def test_limits_beyond_the_urdf_are_refused(urdf, joint, change, words):
     with pytest.raises(ContractError) as caught:
         parse_contract(mapping(urdf, **{joint: change}), "test")
     for word in words:
@@ -82,7 +82,7 @@ def test_the_contract_may_not_go_beyond_the_urdf(urdf, joint, change, words):
         ('<robot><joint name="a" type="prismatic"><limit lower="x"/></joint></robot>', "lower of joint a"),
     ],
 )
-def test_a_file_that_is_no_urdf_says_so_beside_all_other_mistakes(tmp_path, text, words):
+def test_an_invalid_urdf_is_reported_with_all_other_mistakes(tmp_path, text, words):
     path = tmp_path / "wrong.urdf"
     if text is not None:
         path.write_text(text)
@@ -92,14 +92,14 @@ def test_a_file_that_is_no_urdf_says_so_beside_all_other_mistakes(tmp_path, text
     assert words in str(caught.value) and str(path) in str(caught.value) and "fps" in str(caught.value)
 
 
-def test_a_joint_that_the_urdf_does_not_know_needs_all_of_its_limits(tmp_path):
+def test_a_joint_that_is_not_in_the_urdf_needs_all_limits(tmp_path):
     path = tmp_path / "empty.urdf"
     path.write_text("<robot/>")
     with pytest.raises(ContractError, match=r"limits\.shoulder\.position_min: expected a finite number"):
         parse_contract(mapping(path), "test")
 
 
-def test_the_shipped_urdf_gives_the_limits_of_the_shipped_contract():
+def test_the_shipped_contract_is_within_the_limits_of_the_shipped_urdf():
     from simulated_motion import CONTRACT
 
     from dit_policy_ros.core.contract._urdf import read_urdf

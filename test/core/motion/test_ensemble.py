@@ -23,7 +23,7 @@ def random_chunks(seed: int, count: int, steps: int = 8, joints: int = 2) -> lis
 
 
 def reference(chunks: list[Chunk], time_ns: int, joint: int, m: float) -> float:
-    """ACT's weighting, one instant and one joint at a time, with Python's own arithmetic."""
+    """ACT's weighting for one time and one joint, in plain Python."""
     predictions = []
     for chunk in sorted(chunks, key=lambda c: c.stamp_ns):
         step, remainder = divmod(time_ns - chunk.stamp_ns, chunk.period_ns)
@@ -54,7 +54,7 @@ def test_act_equals_the_slow_reference(seed, count, m):
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), mode=st.sampled_from(list(EnsembleMode)), data=st.data())
-def test_the_order_of_arrival_does_not_matter_and_the_blend_is_convex(seed, mode, data):
+def test_the_order_of_arrival_does_not_matter_and_the_average_is_convex(seed, mode, data):
     chunks = random_chunks(seed, 5)
     shuffled = data.draw(st.permutations(chunks))
     times_ns = T0_NS + np.arange(12) * PERIOD_NS
@@ -73,8 +73,7 @@ def test_the_order_of_arrival_does_not_matter_and_the_blend_is_convex(seed, mode
 
 
 def tapered(chunk: Chunk, time_ns: int, taper: float) -> float:
-    """What is left of a chunk's weight: all until `taper` [s] before its end, then along a line that reaches
-    nothing one step after it."""
+    """The factor on a chunk's weight: 1 until `taper` [s] before its end, 0 one step after it, linear."""
     left = (chunk.end_ns + chunk.period_ns - time_ns) * 1e-9  # [s]
     return min(1.0, left / (taper + chunk.period_ns * 1e-9))
 
@@ -98,16 +97,16 @@ def test_tapered_weights_equal_the_slow_reference(seed, count, taper, m):
         np.testing.assert_allclose(blended[k], expected, atol=1e-9)
 
 
-def test_a_chunk_that_ends_leaves_without_a_leap_if_its_end_is_tapered():
-    def leap(taper_ns: int) -> float:
+def test_a_tapered_chunk_ends_without_a_jump():
+    def largest_step(taper_ns: int) -> float:
         ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=0.0, taper_ns=taper_ns))
         ensembler.add(constant(0.0, steps=10))
         ensembler.add(constant(1.0, T0_NS + 1, steps=30))
         times_ns = T0_NS + np.arange(2, 20) * PERIOD_NS
         return float(np.abs(np.diff(ensembler.blend(times_ns), axis=0)).max())
 
-    assert leap(0) == pytest.approx(0.5)
-    assert leap(6 * PERIOD_NS) < 0.15
+    assert largest_step(0) == pytest.approx(0.5)
+    assert largest_step(6 * PERIOD_NS) < 0.15
 
 
 @settings(max_examples=30, deadline=None)
@@ -140,7 +139,7 @@ def test_modes_without_averaging_take_one_prediction(mode, expected):
     assert (ensembler.blend(np.array([T0_NS + 3 * PERIOD_NS])) == expected).all()
 
 
-def test_an_exempt_joint_takes_the_newest_while_the_other_is_averaged():
+def test_a_joint_that_is_never_averaged_uses_the_newest_prediction():
     ensembler = Ensembler(
         ensemble_settings(temporal_ensemble_coeff=0.0, never_averaged=np.array([False, True]))
     )
@@ -149,12 +148,12 @@ def test_an_exempt_joint_takes_the_newest_while_the_other_is_averaged():
     np.testing.assert_allclose(ensembler.blend(np.array([T0_NS + 2 * PERIOD_NS])), [[0.5, 1.0]])
 
 
-def test_disagreement_drops_the_old_chunks_from_the_first_offending_knot_on_and_for_good():
-    settings_ = ensemble_settings(temporal_ensemble_coeff=0.0, disagreement=np.array([0.5, 0.5]))
+def test_disagreement_drops_older_chunks_for_good_from_the_first_knot_that_disagrees():
+    settings_ = ensemble_settings(temporal_ensemble_coeff=0.0, max_disagreement=np.array([0.5, 0.5]))
     ensembler = Ensembler(settings_)
     ensembler.add(constant(0.0))
     diverging = np.zeros((10, 2))
-    diverging[4:, 0] = 2.0  # one joint offends from its step 4 on
+    diverging[4:, 0] = 2.0  # one joint disagrees from its step 4 on
     diverging[:, 1] = 0.2
     ensembler.add(Chunk(T0_NS, PERIOD_NS + 0, diverging))
     times_ns = T0_NS + np.arange(10) * PERIOD_NS
@@ -163,20 +162,22 @@ def test_disagreement_drops_the_old_chunks_from_the_first_offending_knot_on_and_
     np.testing.assert_allclose(blended[4:], np.tile([2.0, 0.2], (6, 1)))  # the coupled joint follows
     assert ensembler.disagreements == 1
     np.testing.assert_allclose(ensembler.blend(times_ns), blended)
-    assert ensembler.disagreements == 1, "chunks already out must not be counted again"
+    assert ensembler.disagreements == 1, "chunks that were dropped must not be counted again"
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 5), threshold=st.floats(0.1, 4.0))
 def test_the_gate_equals_the_slow_reference(seed, count, threshold):
-    """Chunks come one by one, each is blended at once, as the node does, and drops what it contradicts."""
+    """As in the node, chunks arrive one by one, and each drops the older ones that it disagrees with."""
     groups = np.array([0, 0, 1])
     chunks = sorted(random_chunks(seed, count, joints=3), key=lambda chunk: chunk.stamp_ns)
     ensembler = Ensembler(
-        ensemble_settings(3, temporal_ensemble_coeff=0.2, disagreement=np.full(3, threshold), group=groups)
+        ensemble_settings(
+            3, temporal_ensemble_coeff=0.2, max_disagreement=np.full(3, threshold), coupling=groups
+        )
     )
     times_ns = T0_NS + np.arange(12) * PERIOD_NS
-    valid_until = [[math.inf] * 3 for _ in chunks]  # per chunk and joint, what is left of it
+    valid_until = [[math.inf] * 3 for _ in chunks]  # per chunk and joint
     disagreements = 0
     for newest, chunk in enumerate(chunks):
         ensembler.add(chunk)
@@ -213,7 +214,7 @@ def test_the_gate_equals_the_slow_reference(seed, count, threshold):
 def test_uncoupled_joints_keep_their_average():
     ensembler = Ensembler(
         ensemble_settings(
-            temporal_ensemble_coeff=0.0, disagreement=np.array([0.5, 0.5]), group=np.array([0, 1])
+            temporal_ensemble_coeff=0.0, max_disagreement=np.array([0.5, 0.5]), coupling=np.array([0, 1])
         )
     )
     ensembler.add(constant(0.0))
@@ -230,14 +231,14 @@ def test_a_chunk_is_never_extrapolated():
     assert (inside == 1.0).all() and np.isnan(outside).all()
 
 
-def test_forgets_chunks_that_have_ended():
+def test_chunks_that_have_ended_are_dropped():
     ensembler = Ensembler(ensemble_settings())
     ensembler.add(constant(1.0, steps=2))
     ensembler.add(constant(2.0, steps=20))
-    ensembler.forget_before(T0_NS + 5 * PERIOD_NS)
+    ensembler.drop_ended(T0_NS + 5 * PERIOD_NS)
     assert len(ensembler) == 1
 
 
-def test_a_chunk_of_another_width_is_a_broken_invariant():
+def test_a_chunk_with_the_wrong_number_of_joints_raises_value_error():
     with pytest.raises(ValueError, match=r"\(T, 2\)"):
         Ensembler(ensemble_settings()).add(Chunk(T0_NS, PERIOD_NS, np.zeros((4, 3))))

@@ -23,7 +23,7 @@ def as_plan(position, velocity, motion):
 
 
 def stop_step_by_step(velocity: float, acceleration: float, dt: float) -> float:
-    """Slow reference: the distance of full braking knot by knot."""
+    """Slow reference: the distance of full braking from knot to knot."""
     distance = 0.0
     while velocity > 0.0:
         slower = max(velocity - acceleration * dt, 0.0)
@@ -44,7 +44,7 @@ def test_fastest_stoppable_is_the_inverse_of_braking_step_by_step(distance, acce
     target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)),
     position=arrays(np.float64, 2, elements=st.floats(-0.9, 1.4)),
 )
-def test_any_target_becomes_a_motion_within_the_limits(target, position):
+def test_any_target_is_followed_within_the_limits(target, position):
     rest = np.zeros(2)
     velocities = np.gradient(target, DT, axis=0)
     motion = Limiter(LIMITS, DT).follow(position, rest, target, velocities)
@@ -88,12 +88,14 @@ def test_a_step_is_counted_as_limited_and_stays_inside():
 @pytest.mark.parametrize(
     ("limit", "start", "speed"), [("position", 1.3, 0.9), ("velocity", -0.9, 3.6), ("acceleration", 0.0, 1.0)]
 )
-def test_what_the_limiter_did_is_counted_by_limit_and_joint(limit, start, speed):
+def test_limited_knots_are_counted_by_limit_and_joint(limit, start, speed):
     velocities = np.stack([np.full(KNOTS, speed), np.zeros(KNOTS)], axis=1)
     target = start + velocities * DT * np.arange(1, KNOTS + 1)[:, None]
     motion = Limiter(LIMITS, DT).follow(np.full(2, start), np.zeros(2), target, velocities)
     assert motion.counts[limit][0] > 0
-    assert all(count[1] == 0 for count in motion.counts.values()), "a joint that stays must not be counted"
+    assert all(count[1] == 0 for count in motion.counts.values()), (
+        "a joint that does not move must not be counted"
+    )
     assert motion.counts["jerk"][0] == 0
     assert limit != "acceleration" or motion.counts["position"][0] == motion.counts["velocity"][0] == 0
 
@@ -104,9 +106,9 @@ def test_what_the_limiter_did_is_counted_by_limit_and_joint(limit, start, speed)
     scale=st.floats(0.01, 1.0),
     fast=st.floats(-2.4, 2.4),
 )
-def test_a_lower_speed_limit_is_reached_by_braking_from_any_speed(target, scale, fast):
+def test_a_lower_velocity_scale_is_reached_by_braking_from_any_speed(target, scale, fast):
     position, velocity = np.zeros(2), np.array([fast, 0.0]) * 0.5
-    limiter = Limiter(LIMITS.slowed(scale), DT)
+    limiter = Limiter(LIMITS.with_velocity_scale(scale), DT)
     motion = limiter.follow(position, velocity, target, np.gradient(target, DT, axis=0))
     assert_executable(as_plan(position, velocity, motion), LIMITS)
     too_fast = np.abs(motion.velocities) > scale * LIMITS.velocity * (1 + 1e-9)  # (K, A)
@@ -116,7 +118,7 @@ def test_a_lower_speed_limit_is_reached_by_braking_from_any_speed(target, scale,
 
 
 def jerk_of(velocities: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Change of acceleration per second at each knot, (K, A), given the velocities of the knots before."""
+    """The jerk at each knot, (K, A), given the velocities at the knots before."""
     speeds = np.concatenate([before, velocities])
     return np.diff(speeds, 2, axis=0) / DT**2
 
@@ -135,7 +137,7 @@ def test_a_step_is_followed_within_the_jerk_limit_and_without_overshoot():
 
 @settings(max_examples=60, deadline=None)
 @given(target=arrays(np.float64, (KNOTS, 2), elements=st.floats(-3.0, 3.0)), jerk=st.floats(5.0, 500.0))
-def test_a_jerk_limit_never_costs_a_harder_one(target, jerk):
+def test_a_jerk_limit_never_breaks_another_limit(target, jerk):
     limits = motion_limits(jerk=jerk)
     motion = Limiter(limits, DT).follow(np.zeros(2), np.zeros(2), target, np.gradient(target, DT, axis=0))
     assert_executable(as_plan(np.zeros(2), np.zeros(2), motion), limits)
@@ -152,7 +154,7 @@ def test_braking_from_any_instant_of_a_limited_motion_stays_inside(target, when)
     plan = as_plan(start, rest, motion)
     now_ns = int(when * plan.end_ns)
     position, velocity = (row[0] for row in plan.sample(np.array([now_ns])))
-    brake = braking_plan(position, velocity, now_ns, LIMITS, rest=0.5)
+    brake = braking_plan(position, velocity, now_ns, LIMITS, hold_duration=0.5)
     assert_executable(brake, LIMITS)
     np.testing.assert_array_equal(brake.positions[0], position)
     np.testing.assert_array_equal(brake.velocities[0], velocity)

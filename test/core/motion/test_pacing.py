@@ -23,13 +23,13 @@ def test_a_fast_policy_is_accepted():
     [
         (
             {"latency_p95": 1.3},
-            r"over before it can be used.*1.300 s.*1.533 s.*lasts 1.000 s.*inference_steps",
+            r"too slow.*1.300 s.*1.533 s.*lasts 1.000 s.*num_inference_steps",
         ),
-        ({"latency_p95": float("nan")}, "over before it can be used"),
-        ({"latency_p95": 0.3}, r"end before the next one comes.*0.667 s.*plan_horizon is 0.5 s"),
-        ({"replan_interval": 0.45}, "end before the next one comes"),
+        ({"latency_p95": float("nan")}, "a chunk would end before it can be used"),
+        ({"latency_p95": 0.3}, r"end before the next one arrives.*0.667 s.*plan_horizon is 0.5 s"),
+        ({"replan_interval": 0.45}, "end before the next one arrives"),
     ],
 )
-def test_a_policy_that_cannot_keep_up_is_refused_with_the_figures(changes, message):
+def test_a_policy_that_is_too_slow_is_refused_with_the_figures(changes, message):
     with pytest.raises(DitPolicyError, match=message):
         check_pacing(**(GOOD | changes))

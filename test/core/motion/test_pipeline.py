@@ -24,7 +24,7 @@ def started(**changes):
 
 
 def run(pipeline, seconds: float, noise: float, latency: float = 0.08, interval: float = 0.2):
-    """Feed chunks at an interval; yields (now, plan in force before, plan after)."""
+    """Add chunks at an interval; yields (now, active plan before, active plan after)."""
     for i in range(round(seconds / interval)):
         stamp_ns = T0_NS + round(i * interval * 1e9)
         now_ns = stamp_ns + round(latency * 1e9)
@@ -36,7 +36,7 @@ def run(pipeline, seconds: float, noise: float, latency: float = 0.08, interval:
 
 @settings(max_examples=15, deadline=None)
 @given(noise=st.floats(0.0, 1.5), latency=st.floats(0.0, 0.3), interval=st.floats(0.05, 0.4))
-def test_what_is_executed_until_two_intervals_from_now_never_changes(noise, latency, interval):
+def test_the_next_two_intervals_never_change(noise, latency, interval):
     pipeline = started()
     for now_ns, before, after in run(pipeline, 3.0, noise, latency, interval):
         times_ns = now_ns + np.linspace(0, 2 * PERIOD_NS, 50).astype(np.int64)
@@ -46,12 +46,12 @@ def test_what_is_executed_until_two_intervals_from_now_never_changes(noise, late
 
 
 def executed(plans: list[tuple[int, Plan]], end_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a controller makes of a stream of plans: the latest one always, every 5 ms."""
+    """What a controller executes, every 5 ms: always the newest plan."""
     times_ns = np.arange(plans[0][0], end_ns, 5_000_000)
     rows = []
     for t in times_ns:
-        in_force = [plan for sent_ns, plan in plans if sent_ns <= t][-1]
-        rows.append(in_force.sample(np.array([t]))[0][0])
+        active = [plan for sent_ns, plan in plans if sent_ns <= t][-1]
+        rows.append(active.sample(np.array([t]))[0][0])
     return times_ns, np.array(rows)
 
 
@@ -67,28 +67,28 @@ def test_a_stream_of_chunks_follows_the_policy_without_lag_and_smoothly():
     assert np.sqrt(np.mean(acceleration**2)) < 1.5 * smooth
 
 
-def test_a_dead_policy_leaves_a_plan_that_ends_at_rest_within_the_blind_time():
+def test_every_plan_ends_at_rest_within_the_plan_horizon():
     pipeline = started()
     for now_ns, _, plan in run(pipeline, 1.0, noise=0.05):
         assert now_ns < plan.end_ns <= now_ns + 600_000_000
         assert not plan.velocities[-1].any()
 
 
-def test_what_the_limits_change_is_counted_by_joint_and_limit_until_the_counters_restart():
+def test_limited_knots_are_counted_by_joint_and_limit_until_the_counters_are_reset():
     pipeline = started(soft_start=0.0)
-    assert pipeline.limited_most() == ""
+    assert pipeline.most_limited() == ""
     fast = Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), [1.0, 0.0]))
     pipeline.add_chunk(fast, T0_NS + 50_000_000)
     pipeline.hold("a test", T0_NS + 60_000_000)
-    worst = pipeline.limited_most(1)
+    worst = pipeline.most_limited(1)
     assert worst.split()[0] == "joint_1" and 0 < int(worst.split()[2]) <= pipeline.limited_knots
-    assert "joint_2" not in pipeline.limited_most()
-    pipeline.restart_counters()
-    assert pipeline.limited_most() == ""
+    assert "joint_2" not in pipeline.most_limited()
+    pipeline.reset_counters()
+    assert pipeline.most_limited() == ""
     assert (pipeline.plans, pipeline.holds, pipeline.limited_knots, pipeline.disagreements) == (0, 0, 0, 0)
 
 
-def test_soft_start_begins_at_the_pose_it_was_given():
+def test_the_soft_start_begins_at_the_given_pose():
     pipeline = started(soft_start=1.0)
     far = Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), 1.0))
     plan = pipeline.add_chunk(far, T0_NS + 50_000_000)
@@ -102,7 +102,7 @@ def test_an_expired_chunk_changes_nothing():
     assert (pipeline.expired_chunks, pipeline.plans, pipeline.state) == (1, 0, MotionState.WAITING)
 
 
-def test_a_chunk_that_is_not_finite_is_refused_and_the_plan_in_force_stays():
+def test_a_chunk_that_is_not_finite_is_refused_and_the_active_plan_stays():
     pipeline = started()
     before = pipeline.add_chunk(wave(T0_NS), T0_NS + 80_000_000)
     bad = wave(T0_NS + 100_000_000)
@@ -114,7 +114,7 @@ def test_a_chunk_that_is_not_finite_is_refused_and_the_plan_in_force_stays():
 
 @settings(max_examples=20, deadline=None)
 @given(delay=st.floats(0.0, 0.5), noise=st.floats(0.0, 1.0))
-def test_hold_brakes_from_the_commanded_state_is_latched_and_deaf_to_chunks(delay, noise):
+def test_a_hold_brakes_from_the_commanded_state_is_latched_and_ignores_chunks(delay, noise):
     pipeline = started()
     *_, (now_ns, _, plan) = run(pipeline, 1.0, noise)
     hold_ns = now_ns + round(delay * 1e9)
@@ -130,7 +130,7 @@ def test_hold_brakes_from_the_commanded_state_is_latched_and_deaf_to_chunks(dela
     assert pipeline.plan is brake and pipeline.holds == 1
 
 
-def test_controllers_whose_clock_was_set_back_are_held_where_they_stopped_short():
+def test_controllers_whose_clock_was_set_back_are_held_where_they_stopped():
     pipeline = started()
     *_, (now_ns, _, plan) = run(pipeline, 1.0, noise=0.0)
     stopped_ns = now_ns + 40_000_000
@@ -143,7 +143,7 @@ def test_controllers_whose_clock_was_set_back_are_held_where_they_stopped_short(
     assert not brake.velocities.any()
 
 
-def test_hold_takes_the_measured_pose_only_where_the_robot_is_elsewhere():
+def test_a_hold_uses_the_measured_pose_only_above_max_tracking_error():
     pipeline = started(max_tracking_error=np.array([0.1, 0.1]))
     brake = pipeline.hold("lost", T0_NS + 1, measured=np.array([0.05, 0.5]))
     np.testing.assert_array_equal(brake.positions[-1], [0.0, 0.5])
@@ -163,7 +163,7 @@ def test_resume_waits_for_rest_then_starts_from_the_commanded_pose():
 
 
 def held(max_tracking_error: float):
-    """A pipeline that holds at rest, and the present time."""
+    """A pipeline that is at rest in a hold, and the present time."""
     pipeline = started(max_tracking_error=np.full(2, max_tracking_error))
     now_ns = [now for now, _, _ in run(pipeline, 0.4, noise=0.0)][-1]
     brake = pipeline.hold("stale camera", now_ns + 50_000_000)
@@ -175,7 +175,7 @@ def first_plan(pipeline, now_ns) -> Plan:
 
 
 @pytest.mark.parametrize(("moved_by", "follows"), [(0.03, False), (0.08, True), (0.9, True)])
-def test_an_arm_that_was_moved_during_a_hold_starts_where_it_is(moved_by, follows):
+def test_an_arm_that_was_moved_during_a_hold_starts_at_its_measured_pose(moved_by, follows):
     pipeline, now_ns = held(max_tracking_error=0.5)
     commanded = pipeline.plan.positions[-1]
     measured = commanded + np.array([moved_by, 0.0])
@@ -184,7 +184,7 @@ def test_an_arm_that_was_moved_during_a_hold_starts_where_it_is(moved_by, follow
     np.testing.assert_allclose(first_plan(pipeline, now_ns).positions[0], expected)
 
 
-def test_a_controller_that_missed_the_hold_starts_where_its_joints_are():
+def test_a_controller_that_missed_the_hold_starts_at_its_measured_pose():
     pipeline, now_ns = held(max_tracking_error=np.inf)
     commanded = pipeline.plan.positions[-1]
     measured = commanded + 0.05
@@ -194,26 +194,28 @@ def test_a_controller_that_missed_the_hold_starts_where_its_joints_are():
     )
 
 
-def test_joints_that_do_not_follow_are_named_with_both_positions():
+def test_joints_with_a_tracking_error_are_named_with_both_positions():
     pipeline = started(max_tracking_error=np.array([0.1, 0.1]))
-    assert pipeline.astray(np.array([0.09, -0.09]), T0_NS) == ""
-    assert pipeline.astray(np.array([0.0, 0.2]), T0_NS) == "joint_2 is at 0.2, commanded to 0"
+    assert pipeline.describe_tracking_error(np.array([0.09, -0.09]), T0_NS) == ""
+    assert (
+        pipeline.describe_tracking_error(np.array([0.0, 0.2]), T0_NS) == "joint_2 is at 0.2, commanded to 0"
+    )
 
 
-def test_flush_makes_the_next_chunk_count_alone():
+def test_change_task_drops_the_former_chunks():
     pipeline = started(soft_start=0.0, ensemble=ensemble_settings(temporal_ensemble_coeff=0.0))
     pipeline.add_chunk(Chunk(T0_NS, PERIOD_NS, np.full((HORIZON, 2), -0.5)), T0_NS + 50_000_000)
-    pipeline.flush()
+    pipeline.change_task()
     pipeline.add_chunk(Chunk(T0_NS + 1, PERIOD_NS, np.full((HORIZON, 2), 0.4)), T0_NS + 60_000_000)
     assert pipeline.live_chunks == 1
 
 
-def test_a_blind_time_too_short_to_brake_is_refused_with_the_figure_that_would_do():
+def test_a_plan_horizon_too_short_to_brake_is_refused_with_a_sufficient_value():
     with pytest.raises(ContractError, match=r"plan_horizon is 0.3 s.*needs 0.312 s to brake.*0.45 s"):
         make_pipeline(plan_horizon=0.3)
 
 
-def test_using_the_pipeline_before_start_is_a_broken_invariant():
+def test_using_the_pipeline_before_start_raises_value_error():
     with pytest.raises(ValueError, match="not been started"):
         make_pipeline().hold("x", T0_NS)
 
@@ -259,7 +261,7 @@ def bent(what: str) -> Plan:
         "the acceleration",
     ],
 )
-def test_every_rule_of_the_last_check_bites(what):
+def test_every_rule_of_the_plan_check_rejects(what):
     pipeline = make_pipeline()
     now_ns = T0_NS + 1
     check_plan(good_plan(), pipeline.limits, pipeline.joints, now_ns)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moving in turns with a policy that takes two seconds: observe at rest, infer, carry out the chunk, stop."""
+"""Stop-and-go with a latency of two seconds: observe at rest, infer, execute the chunk, stop."""
 
 import itertools
 
@@ -22,21 +22,21 @@ def started(**changes):
 
 
 def onwards(start: np.ndarray, stamp_ns: int) -> Chunk:
-    """A gentle second of motion that begins and ends at rest, 0.2 rad further."""
+    """One second of slow motion by 0.2 rad that begins and ends at rest."""
     u = np.arange(STEPS)[:, None] / (STEPS - 1)  # (T, 1)
     return Chunk(stamp_ns, PERIOD_NS, start + 0.2 * (3 * u**2 - 2 * u**3))
 
 
 def cycle(pipeline, now_ns: int):
-    """One turn: wait for rest, observe, think, move. Returns the end of it and the plans that were sent."""
-    while not pipeline.may_observe(now_ns):
+    """Wait for rest, observe, infer, move. Returns the end, the first pose and the plans that were sent."""
+    while not pipeline.accepts_observation(now_ns):
         now_ns += TICK_NS
     pose, velocity = pipeline.plan.sample_at(now_ns)
     assert not velocity.any(), "the observation must be made at rest"
     chunk = onwards(pose, now_ns)
     now_ns += LATENCY_NS
     plans = [(now_ns, pipeline.add_chunk(chunk, now_ns))]
-    while not pipeline.may_observe(now_ns):
+    while not pipeline.accepts_observation(now_ns):
         now_ns += TICK_NS
         plan = pipeline.extend(now_ns)
         if plan is not None:
@@ -44,20 +44,20 @@ def cycle(pipeline, now_ns: int):
     return now_ns, pose, plans
 
 
-def test_a_policy_of_two_seconds_moves_whole_chunks_in_turns_within_the_blind_time():
+def test_a_policy_with_two_seconds_latency_executes_whole_chunks_within_the_plan_horizon():
     pipeline, now_ns = started(), T0_NS
     for _ in range(3):
         now_ns, pose, plans = cycle(pipeline, now_ns)
-        assert len(plans) >= 3, "a chunk of one second needs several plans of the blind time"
+        assert len(plans) >= 3, "a chunk of one second needs several plans"
         for sent_ns, plan in plans:
             assert_executable(plan, pipeline.limits)
             assert plan.times_ns[0] <= sent_ns < plan.end_ns <= sent_ns + 600_000_000
         np.testing.assert_allclose(pipeline.plan.positions[-1], pose + 0.2, atol=3e-3)
-        assert not pipeline.starved(now_ns + 10 * LATENCY_NS), "standing to think is no starvation"
+        assert not pipeline.starved(now_ns + 10 * LATENCY_NS), "waiting for the inference is no starvation"
     assert pipeline.plans >= 9 and pipeline.expired_chunks == 0
 
 
-def test_the_stretches_of_one_chunk_join_without_changing_what_is_executed():
+def test_the_plans_of_one_chunk_join_without_changing_what_is_executed():
     pipeline = started()
     _, _, plans = cycle(pipeline, T0_NS)
     for (_, old), (sent_ns, new) in itertools.pairwise(plans):
@@ -65,29 +65,29 @@ def test_the_stretches_of_one_chunk_join_without_changing_what_is_executed():
         np.testing.assert_allclose(new.sample(times_ns)[0], old.sample(times_ns)[0], atol=1e-9)
 
 
-def test_it_is_not_the_policys_turn_while_the_arms_move():
+def test_no_observation_is_accepted_while_the_arms_move():
     pipeline = started()
-    assert pipeline.may_observe(T0_NS)
+    assert pipeline.accepts_observation(T0_NS)
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
-    assert not pipeline.may_observe(T0_NS + LATENCY_NS)
-    assert not pipeline.may_observe(plan.end_ns - 1), "not even what was seen just before they stood"
+    assert not pipeline.accepts_observation(T0_NS + LATENCY_NS)
+    assert not pipeline.accepts_observation(plan.end_ns - 1), "not even one from just before they stopped"
 
 
-def test_a_new_task_ends_the_motion_at_the_end_of_the_plan_in_force():
+def test_a_new_task_ends_the_motion_with_the_active_plan():
     pipeline = started()
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
-    pipeline.flush()
+    pipeline.change_task()
     assert pipeline.extend(plan.end_ns - 200_000_000) is None
-    assert pipeline.may_observe(plan.end_ns)
+    assert pipeline.accepts_observation(plan.end_ns)
 
 
-def test_arms_that_came_to_rest_are_not_set_in_motion_again_without_a_new_chunk():
+def test_arms_at_rest_do_not_move_again_without_a_new_chunk():
     pipeline = started()
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
     assert pipeline.extend(plan.end_ns) is None
 
 
-def test_a_hold_ends_the_turn():
+def test_a_hold_ends_the_execution_of_a_chunk():
     pipeline = started()
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
     pipeline.hold("e-stop", T0_NS + LATENCY_NS + 100_000_000)
@@ -95,7 +95,7 @@ def test_a_hold_ends_the_turn():
     assert pipeline.state is MotionState.HOLD
 
 
-def test_a_chunk_that_is_not_finite_is_refused_here_too():
+def test_a_chunk_that_is_not_finite_is_refused():
     with pytest.raises(PlanRejected, match="not finite"):
         started().add_chunk(Chunk(T0_NS, PERIOD_NS, np.full((STEPS, 2), np.nan)), T0_NS + LATENCY_NS)
 
@@ -105,5 +105,5 @@ def test_continuous_motion_is_never_extended():
     pipeline.start(np.zeros(2), T0_NS)
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS)
     assert pipeline.extend(plan.end_ns - 100_000_000) is None
-    assert pipeline.may_observe(T0_NS)
+    assert pipeline.accepts_observation(T0_NS)
     assert pipeline.starved(plan.end_ns) and not pipeline.starved(plan.end_ns - 1)

@@ -5,18 +5,18 @@ from hypothesis import strategies as st
 from motion_helpers import DT, PERIOD_NS, T0_NS, assert_executable, make_pipeline
 
 from dit_policy_ros.core.motion import Chunk
-from dit_policy_ros.core.motion._task_fade import TaskFade
+from dit_policy_ros.core.motion._blends import Blend
 
 HORIZON = 31
 LATENCY_NS = 60_000_000
 
 
 def run(pipeline, goals: list[float], interval_ns: int = 200_000_000):
-    """A chunk of constant goals every interval; a change of the goal is a change of the task."""
+    """Adds a chunk of constant goals at every interval; a new goal is a change of the task."""
     now_ns, before = T0_NS, None
     for goal in goals:
         if before is not None and goal != before:
-            pipeline.flush()
+            pipeline.change_task()
         before = goal
         plan_before = pipeline.plan
         now_ns += interval_ns
@@ -31,13 +31,13 @@ def started(**changes):
 
 
 def commanded(plans, end_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the newest plan of each moment commands joint 0 to, every 5 ms."""
+    """The commanded position of joint 0, every 5 ms, from the newest plan at that time."""
     times_ns = np.arange(plans[0][0], end_ns, 5_000_000)
     rows = [[plan for sent_ns, plan in plans if sent_ns <= t][-1].sample_at(int(t))[0][0] for t in times_ns]
     return times_ns, np.array(rows)
 
 
-def test_a_change_of_the_task_takes_as_long_as_it_is_told_to():
+def test_a_change_of_the_task_takes_task_fade_seconds():
     goals = [0.0] * 5 + [0.3] * 15
     arrival = {}
     for fade in (0.0, 1.5):
@@ -47,14 +47,14 @@ def test_a_change_of_the_task_takes_as_long_as_it_is_told_to():
         halfway = times_ns[np.argmax(positions > 0.15)]
         arrival[fade] = (halfway - changed_ns) * 1e-9
         assert positions[-1] > 0.295
-    # The fade begins behind the frozen knots and is half done after half of its time.
+    # The fade begins after the frozen knots, and half of it is done after half of its duration.
     assert abs(arrival[1.5] - (0.75 + 3 * DT)) < 0.08
     assert arrival[0.0] < 0.5
 
 
 @settings(max_examples=15, deadline=None)
 @given(goals=st.lists(st.sampled_from([-0.4, 0.0, 0.4]), min_size=2, max_size=20), fade=st.floats(0.05, 3.0))
-def test_tasks_that_change_at_any_moment_never_change_what_is_executed(goals, fade):
+def test_a_task_change_at_any_time_never_changes_what_is_executed(goals, fade):
     pipeline = started(task_fade=fade)
     for now_ns, before, after in run(pipeline, goals):
         times_ns = now_ns + np.linspace(0, 2 * PERIOD_NS, 30).astype(np.int64)
@@ -63,11 +63,11 @@ def test_tasks_that_change_at_any_moment_never_change_what_is_executed(goals, fa
         assert_executable(after, pipeline.limits)
 
 
-def test_the_blend_is_the_formula():
+def test_the_blend_equals_the_formula():
     rng = np.random.default_rng(0)
     times_ns = T0_NS + PERIOD_NS * np.arange(10, dtype=np.int64)
     former, target = rng.normal(size=(6, 2)), rng.normal(size=(10, 2))
-    fade = TaskFade(times_ns[:6], former, int(times_ns[2]), 5 * DT)
+    fade = Blend(times_ns[:6], former, int(times_ns[2]), 5 * DT)
     blended = fade.apply(times_ns, target)
     for k in range(10):
         old = former[min(k, 5)]
@@ -88,4 +88,4 @@ def test_a_hold_ends_the_fade():
             Chunk(later_ns - LATENCY_NS, PERIOD_NS, np.full((HORIZON, 2), 0.4)), later_ns
         )
         times.append(plan.sample_at(later_ns)[0][0])
-    assert times[4] > 0.39, "the fade of two seconds is forgotten"
+    assert times[4] > 0.39, "the fade of two seconds has ended"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both sources give one action in the contract's order, and say what keeps them from it."""
+"""Action sources give one action in the contract's joint order, and report what is missing."""
 
 import copy
 
@@ -32,15 +32,15 @@ def test_commands_of_all_controllers_are_one_action_in_joint_order() -> None:
     np.testing.assert_array_equal(actions.at(0), [3.0, 0.01, 4.0])
 
 
-def test_commands_that_only_the_controller_hears_are_refused() -> None:
+def test_a_controller_that_takes_goals_is_refused() -> None:
     controllers = copy.deepcopy(SMALL_MAPPING["controllers"])
     controllers["hand"]["type"] = "parallel_gripper_controller"
     contract = parse_contract(small_mapping(controllers=controllers), "test")
-    with pytest.raises(ContractError, match=r"hand is told cannot be recorded.*action\.source to leader"):
+    with pytest.raises(ContractError, match=r"controller 'hand': .*takes goals.*action\.source to leader"):
         CommandedActions(contract, keep=1.0)
 
 
-def test_commands_are_settled_on_arrival_and_never_too_old() -> None:
+def test_commands_are_final_on_arrival_and_never_stale() -> None:
     actions = CommandedActions(SMALL_CONTRACT, keep=1.0)
     actions.streams["arm"].push(rest(0, 3.0, 4.0))
     actions.streams["hand"].push(rest(0, 0.01))
@@ -61,7 +61,7 @@ def test_the_leader_gives_its_last_position_at_or_before() -> None:
     assert actions.missing(40 * MS) == {}
 
 
-def test_the_leader_settles_when_heard_of_later_or_too_late() -> None:
+def test_the_leaders_action_is_final_after_a_newer_sample_or_a_timeout() -> None:
     actions = LeaderActions(SMALL_CONTRACT, "/leader/joint_states", keep=1.0)
     actions.stream.push(100 * MS, np.zeros(3))
     assert actions.is_settled(100 * MS, 100 * MS)
@@ -69,7 +69,7 @@ def test_the_leader_settles_when_heard_of_later_or_too_late() -> None:
     assert actions.is_settled(101 * MS, 1102 * MS)
 
 
-def test_a_silent_leader_is_not_fresh_and_then_missing() -> None:
+def test_a_silent_leader_is_not_fresh_and_later_missing() -> None:
     actions = LeaderActions(SMALL_CONTRACT, "/leader/joint_states", keep=1.0)
     actions.stream.push(0, np.zeros(3))
     assert actions.is_fresh(60 * MS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command in force is what a joint_trajectory_controller would output."""
+"""The commanded position is what a joint_trajectory_controller would output."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def at(source, time: float) -> float:
     return float(values[0])
 
 
-def test_straight_lines_between_positions_and_rest_after_the_last() -> None:
+def test_positions_are_interpolated_linearly_and_held_after_the_last() -> None:
     one = trajectory(0, [0, 100, 300], [0.0, 1.0, 2.0])
     assert [at(one, time) for time in (0, 50, 100, 200, 300, 999)] == pytest.approx([0, 0.5, 1, 1.5, 2, 2])
 
@@ -45,17 +45,17 @@ def test_cubics_reproduce_any_cubic(coefficients: list[float], s: float) -> None
     assert at(one, time) == pytest.approx(cubic(time / 1000), abs=1e-9)
 
 
-def test_a_first_point_ahead_is_approached_from_where_the_joints_were() -> None:
+def test_a_first_point_in_the_future_is_approached_from_the_start() -> None:
     one = trajectory(100, [300], [1.0], start=0.5)
     assert [at(one, time) for time in (100, 200, 300)] == pytest.approx([0.5, 0.75, 1.0])
 
 
-def test_points_already_due_on_arrival_are_skipped() -> None:
+def test_points_in_the_past_are_skipped() -> None:
     one = trajectory(150, [0, 100, 200], [0.0, 1.0, 2.0], start=9.0)
     assert at(one, 150) == pytest.approx(1.5)
 
 
-def test_the_newest_message_replaces_as_of_its_arrival() -> None:
+def test_a_new_message_replaces_the_former_when_it_arrives() -> None:
     stream = CommandStream(ARM, keep=10.0)
     stream.push(trajectory(0, [0, 1000], [0.0, 1.0]))
     stream.push(trajectory(500, [400, 1400], [7.0, 8.0]))
@@ -64,7 +64,7 @@ def test_the_newest_message_replaces_as_of_its_arrival() -> None:
     assert at(stream, 500) == pytest.approx(7.1)
 
 
-def test_history_is_bounded_but_the_command_in_force_stays() -> None:
+def test_history_is_bounded_but_the_active_command_stays() -> None:
     stream = CommandStream(ARM, keep=0.1)
     for received in range(0, 1000, 10):
         stream.push(trajectory(received, [received], [received]))
@@ -73,7 +73,7 @@ def test_history_is_bounded_but_the_command_in_force_stays() -> None:
     assert at(stream, 99_999) == 990
 
 
-def test_a_clock_set_back_forgets_the_old_timeline() -> None:
+def test_a_clock_set_back_drops_the_old_timeline() -> None:
     stream = CommandStream(ARM, keep=10.0)
     stream.push(trajectory(5000, [5000], [5.0]))
     stream.push(trajectory(100, [100], [1.0]))

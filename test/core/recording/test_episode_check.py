@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A good episode passes; each thing that can spoil one is found, measured and named."""
+"""A good episode passes the check; every defect is detected, measured and reported."""
 
 import re
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from contracts import SMALL_CONTRACT
 
-from dit_policy_ros.core.recording import Thresholds, Verdict, judge
+from dit_policy_ros.core.recording import CheckThresholds, EpisodeCheck, check_episode
 from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
 
 FPS = 30
@@ -32,7 +32,7 @@ def trace(
     jump_at: int | None = None,
     still: tuple[int, ...] = (),
 ) -> EpisodeTrace:
-    """Smooth motion of every joint by a good part of its range, with what is asked for spoilt."""
+    """Smooth motion of every joint over a good part of its range, with the given defects."""
     result = EpisodeTrace(float(FPS), CAMERAS)
     ramp = np.clip((np.arange(frames) - moving.start) / (moving.stop - moving.start), 0.0, 1.0)  # (N,)
     for number in range(frames):
@@ -46,25 +46,25 @@ def trace(
     return result
 
 
-def verdict_on(rate: float = 30.0, cameras: dict | None = None, **spoilt) -> Verdict:
+def check_of(rate: float = 30.0, cameras: dict | None = None, **defect) -> EpisodeCheck:
     cameras = cameras or dict.fromkeys(CAMERAS, Camera())
-    return judge(trace(**spoilt), rate, cameras, SMALL_CONTRACT, Thresholds())
+    return check_episode(trace(**defect), rate, cameras, SMALL_CONTRACT, CheckThresholds())
 
 
-def test_a_good_episode_passes_without_a_word() -> None:
-    verdict = verdict_on()
-    assert verdict.passed
-    assert verdict == Verdict(idle_start=pytest.approx(16 / FPS, abs=2 / FPS), idle_end=verdict.idle_end)
-    assert verdict.idle_end == pytest.approx(16 / FPS, abs=2 / FPS)
+def test_a_good_episode_passes_without_warnings() -> None:
+    check = check_of()
+    assert check.passed
+    assert check == EpisodeCheck(idle_start=pytest.approx(16 / FPS, abs=2 / FPS), idle_end=check.idle_end)
+    assert check.idle_end == pytest.approx(16 / FPS, abs=2 / FPS)
 
 
-SPOILT = {
-    "slow camera": ({"rate": 20.0}, "the slowest camera delivered 20.0 images per second of 30"),
+DEFECTS = {
+    "slow camera": ({"rate": 20.0}, "the slowest camera delivered 20.0 of 30 images per second"),
     "missing frames": (
         {"repeated": dict.fromkeys(range(50, 60), ("wrist",))},
-        r"wrist: 10 of 120 frames repeat the sample before them \(max_missing is 5%\)",
+        r"wrist: 10 of 120 frames had no new sample and repeat the one before \(max_missing is 5%\)",
     ),
-    "cameras apart": ({"wrist_late_ns": 70_000_000}, "images of one frame lie 70 ms apart"),
+    "cameras apart": ({"wrist_late_ns": 70_000_000}, "the images of a frame are 70 ms apart"),
     "frozen": ({"cameras": {"top": Camera(frozen=61)}}, "top: 61 of 120 new images equal the one before"),
     "dark": ({"cameras": {"top": Camera(clipped=20)}}, "top: 20 of 120 images are all black or all white"),
     "a jump": ({"jump_at": 60}, r"the command jumps at 1 frames \(60\)"),
@@ -72,52 +72,52 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("case", SPOILT)
-def test_what_spoils_an_episode_is_the_one_reason(case: str) -> None:
-    spoilt, message = SPOILT[case]
-    verdict = verdict_on(**spoilt)
-    assert not verdict.passed
-    reasons = [reason for reason in verdict.reasons if "from the joints" not in reason]
+@pytest.mark.parametrize("case", DEFECTS)
+def test_each_defect_fails_the_episode_with_one_reason(case: str) -> None:
+    defect, message = DEFECTS[case]
+    check = check_of(**defect)
+    assert not check.passed
+    reasons = [reason for reason in check.reasons if "images and joints" not in reason]
     assert len(reasons) == 1
     assert re.search(message, reasons[0])
 
 
-def test_a_camera_that_lags_behind_the_joints_is_found() -> None:
-    verdict = verdict_on(wrist_late_ns=70_000_000)
-    assert verdict.camera_skew == verdict.joint_skew == pytest.approx(0.07)
+def test_a_camera_that_lags_behind_the_joints_is_measured() -> None:
+    check = check_of(wrist_late_ns=70_000_000)
+    assert check.camera_skew == check.joint_skew == pytest.approx(0.07)
 
 
 WARNED = {
-    "few missing": ({"repeated": {50: ("top",)}}, "top: 1 of 120 frames repeat"),
-    "late start": ({"frames": 240, "moving": slice(120, 230)}, r"4\.\d s before the first motion"),
-    "late end": ({"frames": 240, "moving": slice(5, 100)}, r"4\.\d s after the last motion"),
+    "few missing": ({"repeated": {50: ("top",)}}, "top: 1 of 120 frames had no new sample"),
+    "late start": ({"frames": 240, "moving": slice(120, 230)}, r"idle for 4\.\d s before the first motion"),
+    "late end": ({"frames": 240, "moving": slice(5, 100)}, r"idle for 4\.\d s after the last motion"),
     "a still joint": ({"still": (1,)}, "joints that never moved: finger"),
     "a busy machine": ({"cameras": {"top": Camera(waits=4)}}, "top: 4 images waited for the encoder"),
 }
 
 
 @pytest.mark.parametrize("case", WARNED)
-def test_what_the_operator_should_know_is_a_warning(case: str) -> None:
-    spoilt, message = WARNED[case]
-    verdict = verdict_on(**spoilt)
-    assert verdict.passed
-    assert len(verdict.warnings) == 1
-    assert re.search(message, verdict.warnings[0])
+def test_each_minor_defect_is_one_warning(case: str) -> None:
+    defect, message = WARNED[case]
+    check = check_of(**defect)
+    assert check.passed
+    assert len(check.warnings) == 1
+    assert re.search(message, check.warnings[0])
 
 
 def test_a_motionless_episode_is_idle_throughout() -> None:
-    verdict = judge(trace(still=(0, 1, 2)), 30.0, {}, SMALL_CONTRACT, Thresholds())
-    assert verdict.idle_start == verdict.idle_end == pytest.approx(4.0)
+    check = check_episode(trace(still=(0, 1, 2)), 30.0, {}, SMALL_CONTRACT, CheckThresholds())
+    assert check.idle_start == check.idle_end == pytest.approx(4.0)
 
 
-def test_thresholds_are_what_decides() -> None:
-    strict = replace(Thresholds(), max_missing=0.0)
-    spoilt = trace(repeated={50: ("top",)})
-    assert judge(spoilt, 30.0, {}, SMALL_CONTRACT, Thresholds()).passed
-    assert not judge(spoilt, 30.0, {}, SMALL_CONTRACT, strict).passed
+def test_the_thresholds_decide() -> None:
+    strict = replace(CheckThresholds(), max_missing=0.0)
+    defect = trace(repeated={50: ("top",)})
+    assert check_episode(defect, 30.0, {}, SMALL_CONTRACT, CheckThresholds()).passed
+    assert not check_episode(defect, 30.0, {}, SMALL_CONTRACT, strict).passed
 
 
-def test_a_single_frame_can_be_judged() -> None:
-    assert judge(trace(frames=1), float("nan"), {}, SMALL_CONTRACT, Thresholds()).reasons == (
+def test_a_single_frame_can_be_checked() -> None:
+    assert check_episode(trace(frames=1), float("nan"), {}, SMALL_CONTRACT, CheckThresholds()).reasons == (
         "no joint moved",
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of an episode lie on one grid, wait for their samples, and say what was missing."""
+"""The frames of an episode have one rate, wait for their samples, and report missing ones."""
 
 import numpy as np
 import pytest
@@ -14,14 +14,14 @@ SECOND = 1000 * MS
 START = 1_700_000_000 * SECOND
 
 
-class Clockwork:
-    """Plays two cameras at 30 Hz, joints at 100 Hz and a command that tells the time, in simulated time."""
+class SimulatedStreams:
+    """Two cameras at 30 Hz, joints at 100 Hz and a command that equals the time, in simulated time."""
 
     def __init__(self, late_ms: int = 8) -> None:
         self.streams = ObservationBuilder(SMALL_CONTRACT, margin=2.0)
         self.now = START
         self.late = late_ms * MS  # from stamp to arrival
-        self.dead: dict[str, tuple[int, int]] = {}  # stream: from, to [ns]
+        self.silent: dict[str, tuple[int, int]] = {}  # stream: from, to [ns]
         self.image_period = dict.fromkeys(self.streams.images, SECOND / 30)
         self._next_image = dict.fromkeys(self.streams.images, 0)
         self._next_joints = START
@@ -58,17 +58,17 @@ class Clockwork:
             while (
                 stamp := START + round(self._next_image[name] * self.image_period[name])
             ) <= self.now - self.late:
-                if not self._is_dead(name, stamp):
+                if not self._is_silent(name, stamp):
                     stream.push(stamp, f"{name} {self._next_image[name]}", self.now)
                 self._next_image[name] += 1
         while self._next_joints <= self.now - self.late:
-            if not self._is_dead("joint_states", self._next_joints):
+            if not self._is_silent("joint_states", self._next_joints):
                 value = np.full(3, 2.0 * (self._next_joints - START) / SECOND)
                 self.streams.joints.push(self._next_joints, value, self.now)
             self._next_joints += 10 * MS
 
-    def _is_dead(self, name: str, stamp: int) -> bool:
-        begin, end = self.dead.get(name, (0, 0))
+    def _is_silent(self, name: str, stamp: int) -> bool:
+        begin, end = self.silent.get(name, (0, 0))
         return begin <= stamp < end
 
     def begin(self) -> EpisodeSampler:
@@ -76,7 +76,7 @@ class Clockwork:
 
 
 def test_frames_are_on_the_grid_with_their_own_image_state_and_action() -> None:
-    world = Clockwork()
+    world = SimulatedStreams()
     world.run(500)
     sampler = world.begin()
     first = sampler.next_stamp_ns
@@ -90,11 +90,11 @@ def test_frames_are_on_the_grid_with_their_own_image_state_and_action() -> None:
         np.testing.assert_allclose(frame.state, 2.0 * (frame.stamp_ns - START) / SECOND, atol=1e-9)
         np.testing.assert_allclose(frame.action, (frame.stamp_ns - START) / SECOND, atol=1e-9)
     assert sampler.missing == {"top": 0, "wrist": 0, "joint_states": 0, "action": 0}
-    assert sampler.reached() == pytest.approx((30.0, 1 / 30), rel=1e-4)
+    assert sampler.slowest_camera() == pytest.approx((30.0, 1 / 30), rel=1e-4)
 
 
-def test_how_often_it_is_polled_changes_nothing() -> None:
-    fine, coarse = Clockwork(), Clockwork()
+def test_the_rate_of_polling_does_not_change_the_frames() -> None:
+    fine, coarse = SimulatedStreams(), SimulatedStreams()
     frames = []
     for world, step in ((fine, 1), (coarse, 90)):
         world.run(500)
@@ -111,8 +111,8 @@ def test_how_often_it_is_polled_changes_nothing() -> None:
         np.testing.assert_array_equal(one.state, other.state)
 
 
-def test_a_frame_waits_for_samples_that_are_late_on_their_way() -> None:
-    world = Clockwork(late_ms=100)
+def test_a_frame_waits_for_delayed_samples() -> None:
+    world = SimulatedStreams(late_ms=100)
     world.run(500)
     sampler = world.begin()
     frames = world.run(500, sampler)
@@ -123,24 +123,24 @@ def test_a_frame_waits_for_samples_that_are_late_on_their_way() -> None:
 
 
 def test_lost_images_are_repeated_and_counted() -> None:
-    world = Clockwork()
+    world = SimulatedStreams()
     world.run(500)
     sampler = world.begin()
-    world.dead["top"] = (START + 700 * MS, START + 800 * MS)
+    world.silent["top"] = (START + 700 * MS, START + 800 * MS)
     frames = world.run(1000, sampler)
     assert sampler.missing == {"top": 3, "wrist": 0, "joint_states": 0, "action": 0}
     tops = [frame.images["top"] for frame in frames]
     assert len(tops) - len(set(tops)) == 3
-    rate, p99 = sampler.reached()
+    rate, p99 = sampler.slowest_camera()
     assert rate < 29.0
     assert p99 > 0.09
 
 
 def test_a_dead_camera_does_not_stop_the_episode() -> None:
-    world = Clockwork()
+    world = SimulatedStreams()
     world.run(500)
     sampler = world.begin()
-    world.dead["wrist"] = (START + 700 * MS, START + 99 * SECOND)
+    world.silent["wrist"] = (START + 700 * MS, START + 99 * SECOND)
     frames = world.run(2000, sampler)
     assert len(frames) >= 29
     assert sampler.missing["wrist"] == len(frames) - len({frame.images["wrist"] for frame in frames})
@@ -149,16 +149,16 @@ def test_a_dead_camera_does_not_stop_the_episode() -> None:
 
 
 def test_silent_joints_are_counted() -> None:
-    world = Clockwork()
+    world = SimulatedStreams()
     world.run(500)
     sampler = world.begin()
-    world.dead["joint_states"] = (START + 700 * MS, START + 900 * MS)
+    world.silent["joint_states"] = (START + 700 * MS, START + 900 * MS)
     world.run(1000, sampler)
-    assert sampler.missing["joint_states"] in (3, 4)  # nearer than one period to a sample is not missing
+    assert sampler.missing["joint_states"] in (3, 4)  # closer than one period to a sample is not missing
 
 
 def test_a_frame_waits_for_its_action() -> None:
-    world = Clockwork()
+    world = SimulatedStreams()
     world.action_latency = 200 * MS
     world.run(500)
     sampler = world.begin()
@@ -173,7 +173,7 @@ def test_a_frame_waits_for_its_action() -> None:
 
 
 def test_an_episode_begins_no_earlier_than_its_first_command() -> None:
-    world = Clockwork(late_ms=100)
+    world = SimulatedStreams(late_ms=100)
     world.run(500)
     world.first_command = world.now - MS
     sampler = world.begin()
@@ -183,23 +183,23 @@ def test_an_episode_begins_no_earlier_than_its_first_command() -> None:
     assert world.run(500, sampler)
 
 
-def test_a_slow_camera_shows_in_the_rate_that_was_reached() -> None:
-    world = Clockwork()
+def test_the_rate_of_a_slow_camera_is_measured() -> None:
+    world = SimulatedStreams()
     world.image_period["wrist"] = SECOND / 15
     world.run(500)
     sampler = world.begin()
     frames = world.run(2000, sampler)
     assert sampler.missing["wrist"] == pytest.approx(len(frames) / 2, abs=1)
-    assert sampler.reached()[0] == pytest.approx(15.0, rel=0.01)
+    assert sampler.slowest_camera()[0] == pytest.approx(15.0, rel=0.01)
 
 
 def test_streams_must_be_live_at_the_beginning() -> None:
     with pytest.raises(StaleObservation, match="nothing received yet"):
-        Clockwork().begin()
+        SimulatedStreams().begin()
 
 
 def test_a_clock_that_jumps_ends_the_episode() -> None:
-    world = Clockwork()
+    world = SimulatedStreams()
     world.run(500)
     sampler = world.begin()
     world.run(100, sampler)
@@ -209,7 +209,7 @@ def test_a_clock_that_jumps_ends_the_episode() -> None:
         sampler.poll(world.now - 5 * SECOND)
 
 
-def test_nothing_is_reached_before_two_images() -> None:
-    world = Clockwork()
+def test_the_rate_is_nan_before_two_images() -> None:
+    world = SimulatedStreams()
     world.run(500)
-    assert np.isnan(world.begin().reached()).all()
+    assert np.isnan(world.begin().slowest_camera()).all()

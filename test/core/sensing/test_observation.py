@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Observations are built by stamp: exact for linear motion, the same in any order of arrival, never stale."""
+"""Observations depend on stamps only: exact for linear motion, and the same in any order of arrival."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -64,20 +64,20 @@ def test_nothing_is_extrapolated(offset: int) -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 590 * MS))
-def test_images_are_the_latest_at_or_before_with_the_slack(offset: int) -> None:
+def test_images_are_the_latest_at_or_before_within_the_tolerance(offset: int) -> None:
     builder = ObservationBuilder(CONTRACT)
     fill(builder)
-    slack = round(0.25 * CONTRACT.dt_ns)
+    tolerance = round(0.25 * CONTRACT.dt_ns)
     for name, sample in builder.sample_at(START + offset).images.items():
         stamps = [START + round(index * SECOND / 30) for index in range(18)]
-        expected = max(stamp for stamp in stamps if stamp <= START + offset + slack)
+        expected = max(stamp for stamp in stamps if stamp <= START + offset + tolerance)
         assert sample.stamp_ns == expected
         assert sample.value == f"{name} {stamps.index(expected)}"
 
 
 @pytest.mark.parametrize("n_obs_steps", [1, 2, 3])
-def test_history_lies_at_the_training_interval_despite_jitter(n_obs_steps: int) -> None:
-    """With stamps up to 6 ms off their slots each entry is the neighbouring frame, never one further."""
+def test_history_has_the_training_interval_despite_jitter(n_obs_steps: int) -> None:
+    """With stamps up to 6 ms late, each entry is the image of its own period, never one further."""
     builder = ObservationBuilder(CONTRACT, n_obs_steps)
     end = fill(builder, jitter_ms=6)
     observation = builder.build(end)
@@ -88,7 +88,7 @@ def test_history_lies_at_the_training_interval_despite_jitter(n_obs_steps: int) 
         assert images == tuple(f"{name} {index}" for index in range(18 - n_obs_steps, 18))
 
 
-def test_the_stamp_is_the_oldest_of_the_newest() -> None:
+def test_the_stamp_is_the_oldest_of_the_newest_stamps() -> None:
     builder = ObservationBuilder(CONTRACT, 2)
     fill(builder)
     oldest = builder.images["left_wrist"].newest_stamp_ns
@@ -100,7 +100,7 @@ def test_the_stamp_is_the_oldest_of_the_newest() -> None:
     np.testing.assert_allclose(observation.state[-1], line(oldest), atol=1e-12)
 
 
-def test_the_first_sample_repeats_before_there_is_history() -> None:
+def test_the_first_sample_is_repeated_until_there_is_history() -> None:
     builder = ObservationBuilder(CONTRACT, 3)
     for stream in builder.images.values():
         stream.push(START, "first")
@@ -133,7 +133,7 @@ def test_arrival_order_does_not_change_the_observation(random) -> None:
     np.testing.assert_array_equal(got.state, expected.state)
 
 
-def test_what_the_recorder_samples_is_what_the_policy_sees() -> None:
+def test_recorder_and_policy_see_the_same_sample() -> None:
     builder = ObservationBuilder(CONTRACT, 2)
     end = fill(builder, jitter_ms=8)
     observation = builder.build(end)
@@ -182,7 +182,7 @@ def test_samples_stamped_in_the_future_are_explained() -> None:
     assert "1 samples stamped in the future; synchronise the clocks" in builder.stale(START)["top"]
 
 
-def test_a_clock_set_back_makes_everything_stale_until_new_samples_come() -> None:
+def test_a_clock_set_back_makes_all_streams_stale() -> None:
     builder = ObservationBuilder(CONTRACT)
     end = fill(builder)
     builder.build(end)
@@ -191,13 +191,13 @@ def test_a_clock_set_back_makes_everything_stale_until_new_samples_come() -> Non
     assert "since the clock was set back" in reasons["top"]
 
 
-def test_only_the_cameras_that_are_needed_are_waited_for() -> None:
+def test_only_the_needed_cameras_are_required() -> None:
     builder = ObservationBuilder(CONTRACT, cameras=["top"])
     end = fill(builder)
     assert set(builder.build(end).images) == {"top"}
 
 
-def test_a_frame_settles_when_all_streams_passed_it_or_are_too_late() -> None:
+def test_a_sample_is_final_when_all_streams_have_newer_ones_or_timed_out() -> None:
     builder = ObservationBuilder(CONTRACT)
     end = fill(builder)
     assert builder.is_settled(end - 100 * MS, end)
@@ -213,13 +213,13 @@ def test_memory_is_bounded_by_time() -> None:
     assert len(builder.joints) <= 100
 
 
-def test_no_history_at_all_is_refused() -> None:
+def test_zero_observation_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         ObservationBuilder(CONTRACT, 0)
 
 
 @pytest.mark.parametrize("latency", [0.1, -0.02])
-def test_a_cameras_latency_puts_its_images_where_they_were_exposed(latency: float) -> None:
+def test_a_cameras_latency_shifts_its_images_to_the_exposure(latency: float) -> None:
     cameras = (replace(CONTRACT.cameras[0], latency=latency), *CONTRACT.cameras[1:])
     plain, shifted = ObservationBuilder(CONTRACT), ObservationBuilder(replace(CONTRACT, cameras=cameras))
     for builder in (plain, shifted):
@@ -232,13 +232,15 @@ def test_a_cameras_latency_puts_its_images_where_they_were_exposed(latency: floa
     late, untouched = slots.pop(cameras[0].name), slots
     assert all(before == after for before, after in untouched.values())
     exposed = [START + round(index * SECOND / 30) - round(latency * SECOND) for index in range(30)]
-    slack = round(0.25 * CONTRACT.dt_ns)
-    assert late[1] == max(stamp for stamp in exposed if stamp <= time + slack)
+    tolerance = round(0.25 * CONTRACT.dt_ns)
+    assert late[1] == max(stamp for stamp in exposed if stamp <= time + tolerance)
     if latency > 0:
-        assert shifted.observation_stamp(end) < plain.observation_stamp(end), "nothing is guessed beyond it"
+        assert shifted.observation_stamp(end) < plain.observation_stamp(end), (
+            "joint states are not extrapolated"
+        )
 
 
-def test_senders_whose_clocks_are_a_little_ahead_do_not_put_the_observation_in_the_future() -> None:
+def test_a_senders_clock_slightly_ahead_does_not_put_the_observation_in_the_future() -> None:
     builder = ObservationBuilder(CONTRACT)
     end = fill(builder)
     now = end - 60 * MS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams keep samples in the order of their stamps, whatever order they come in."""
+"""Streams sort their samples by stamp, in whatever order they arrive."""
 
 import threading
 from dataclasses import asdict
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dit_policy_ros.core.sensing import StreamBuffer
+from dit_policy_ros.core.sensing import StreamBuffer, StreamSettings
 
 SECOND = 1_000_000_000
 
@@ -16,10 +16,10 @@ stamps = st.lists(st.integers(0, 10 * SECOND), min_size=1, max_size=40, unique=T
 
 
 def make(capacity: int = 1000, keep: float | None = None) -> StreamBuffer[int]:
-    return StreamBuffer("camera", 0.2, capacity, keep=keep)
+    return StreamBuffer(StreamSettings("camera", 0.2, capacity, keep=keep))
 
 
-def held(buffer: StreamBuffer[int]) -> list[int]:
+def stamps_in(buffer: StreamBuffer[int]) -> list[int]:
     found, time = [], 100 * SECOND
     while (sample := buffer.latest_at(time)) is not None:
         assert sample.value == -sample.stamp_ns
@@ -35,7 +35,7 @@ def test_arrival_order_does_not_matter(arrivals: list[int], random) -> None:
     random.shuffle(arrivals)
     for stamp in arrivals:
         assert buffer.push(stamp, -stamp)
-    assert held(buffer) == sorted(arrivals)
+    assert stamps_in(buffer) == sorted(arrivals)
     assert buffer.newest_stamp_ns == max(arrivals)
     assert buffer.counters.accepted == len(arrivals)
 
@@ -62,27 +62,27 @@ def test_memory_is_bounded_and_the_newest_stay(arrivals: list[int], capacity: in
     for stamp in arrivals:
         buffer.push(stamp, -stamp)
         assert len(buffer) <= capacity
-    assert held(buffer) == sorted(arrivals)[-capacity:]
+    assert stamps_in(buffer) == sorted(arrivals)[-capacity:]
 
 
 @settings(deadline=None)
 @given(stamps)
-def test_keep_bounds_the_span(arrivals: list[int]) -> None:
+def test_keep_bounds_the_time_span(arrivals: list[int]) -> None:
     buffer = make(keep=1.0)
     for stamp in arrivals:
         buffer.push(stamp, -stamp)
-    assert held(buffer) == sorted(stamp for stamp in arrivals if stamp >= max(arrivals) - SECOND)
+    assert stamps_in(buffer) == sorted(stamp for stamp in arrivals if stamp >= max(arrivals) - SECOND)
 
 
 def test_a_repeated_stamp_is_dropped_and_counted() -> None:
     buffer = make()
     assert buffer.push(5, -5)
     assert not buffer.push(5, 99)
-    assert held(buffer) == [5]
+    assert stamps_in(buffer) == [5]
     assert buffer.counters.duplicates == 1
 
 
-def test_every_outcome_is_counted() -> None:
+def test_accepted_and_dropped_samples_are_counted() -> None:
     buffer = make(capacity=2)
     for stamp in (10, 20, 15, 20, 1):
         buffer.push(stamp, -stamp, now_ns=20)
@@ -97,8 +97,8 @@ def test_every_outcome_is_counted() -> None:
     }
 
 
-def test_the_future_is_refused_beyond_the_tolerance() -> None:
-    buffer = StreamBuffer("camera", 0.2, 10, future_tolerance=0.1)
+def test_stamps_in_the_future_are_dropped_beyond_the_tolerance() -> None:
+    buffer = StreamBuffer(StreamSettings("camera", 0.2, 10, future_tolerance=0.1))
     assert buffer.push(SECOND + SECOND // 10, 0, now_ns=SECOND)
     assert not buffer.push(SECOND + SECOND // 10 + 1, 0, now_ns=SECOND)
     assert buffer.counters.future == 1
@@ -109,11 +109,11 @@ def test_a_clock_set_back_drops_the_old_timeline() -> None:
     for stamp in range(5 * SECOND, 6 * SECOND, SECOND // 10):
         buffer.push(stamp, -stamp, now_ns=stamp)
     assert buffer.push(SECOND, -SECOND, now_ns=SECOND)
-    assert held(buffer) == [SECOND]
+    assert stamps_in(buffer) == [SECOND]
     assert buffer.counters.clock_resets == 1
 
 
-def test_a_sender_that_falls_behind_does_not_drop_anything() -> None:
+def test_a_senders_clock_that_falls_behind_drops_nothing() -> None:
     buffer = make()
     buffer.push(5 * SECOND, -5 * SECOND, now_ns=5 * SECOND)
     buffer.push(SECOND, -SECOND, now_ns=5 * SECOND)
@@ -121,7 +121,7 @@ def test_a_sender_that_falls_behind_does_not_drop_anything() -> None:
     assert buffer.counters.clock_resets == 0
 
 
-def test_clear_empties_and_the_counters_go_on() -> None:
+def test_clear_drops_the_samples_and_keeps_the_counters() -> None:
     buffer = make()
     buffer.push(1, -1)
     buffer.clear()
@@ -132,12 +132,12 @@ def test_clear_empties_and_the_counters_go_on() -> None:
 
 
 @pytest.mark.parametrize(("max_age", "capacity"), [(0.0, 1), (float("nan"), 1), (0.1, 0)])
-def test_senseless_settings_are_refused(max_age: float, capacity: int) -> None:
+def test_invalid_settings_are_refused(max_age: float, capacity: int) -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        StreamBuffer("camera", max_age, capacity)
+        StreamBuffer(StreamSettings("camera", max_age, capacity))
 
 
-def test_writers_and_readers_do_not_disturb_one_another() -> None:
+def test_concurrent_writers_and_readers_see_consistent_samples() -> None:
     buffer = make(capacity=50)
     wrong: list[str] = []
 
@@ -160,20 +160,20 @@ def test_writers_and_readers_do_not_disturb_one_another() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert held(buffer) == list(range(1950, 2000))
+    assert stamps_in(buffer) == list(range(1950, 2000))
 
 
-def test_the_least_delay_from_stamp_to_arrival_tells_how_the_clocks_differ():
-    stream = StreamBuffer("joints", max_age=1.0, capacity=10)
-    assert stream.least_delay() is None
+def test_the_smallest_delay_from_stamp_to_arrival_shows_the_clock_offset():
+    stream = StreamBuffer(StreamSettings("joints", max_age=1.0, capacity=10))
+    assert stream.min_delay() is None
     for k, delay_ms in enumerate((30, 12, 250, 14)):
         stream.push(k * 100_000_000, k, k * 100_000_000 + delay_ms * 1_000_000)
-    assert stream.least_delay() == 0.012
+    assert stream.min_delay() == 0.012
     stream.push(1_000_000_000, 9, 800_000_000)
-    assert stream.least_delay() == -0.2, "also of a sample that is refused for it"
+    assert stream.min_delay() == -0.2, "including a sample that is dropped because of it"
 
 
-def test_a_source_is_asked_before_every_reading() -> None:
+def test_before_read_is_called_before_every_read() -> None:
     reads = {
         "len": len,
         "counters": lambda buffer: buffer.counters.accepted,
@@ -182,16 +182,16 @@ def test_a_source_is_asked_before_every_reading() -> None:
         "oldest": lambda buffer: buffer.oldest(),
         "latest": lambda buffer: buffer.latest_at(10 * SECOND),
         "bracket": lambda buffer: buffer.bracket(10 * SECOND)[0],
-        "delay": lambda buffer: buffer.least_delay(),
+        "delay": lambda buffer: buffer.min_delay(),
     }
     for name, read in reads.items():
         buffer, waiting = make(), [SECOND]
-        buffer.source = lambda buffer=buffer, waiting=waiting: [
+        buffer.before_read = lambda buffer=buffer, waiting=waiting: [
             buffer.push(waiting.pop(), -SECOND, SECOND) for _ in waiting[:]
         ]
         assert read(buffer) not in (None, 0) or name == "delay", name
         assert not waiting, name
     buffer, waiting = make(), [SECOND]
-    buffer.source = lambda: [buffer.push(waiting.pop(), -SECOND) for _ in waiting[:]]
+    buffer.before_read = lambda: [buffer.push(waiting.pop(), -SECOND) for _ in waiting[:]]
     buffer.clear()
-    assert not waiting and buffer.newest_stamp_ns is None, "what had come belongs to what is forgotten"
+    assert not waiting and buffer.newest_stamp_ns is None, "waiting samples are dropped, too"

@@ -12,7 +12,7 @@ import torch
 from tiny_policy import TASKS, random_observation, save_tiny, tiny_config
 
 from dit_policy_ros.core.errors import CheckpointError, StreamError, TaskError
-from dit_policy_ros.core.policy import Policy
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.inference import DiTRuntime
 from dit_policy_ros.policy.inference._text_cache import MAX_CACHED_TASKS

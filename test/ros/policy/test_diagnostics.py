@@ -13,7 +13,7 @@ from small_robot import TASKS, tiny_checkpoint
 from std_srvs.srv import SetBool
 from waiting import wait_for
 
-from dit_policy_ros.core.policy import TaskReaction
+from dit_policy_ros.core.policy_interface import TaskReaction
 from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos
@@ -99,7 +99,7 @@ def test_counters_that_stand_still_are_no_finding_any_more():
 
 def test_a_task_that_makes_no_difference_is_a_hint():
     reaction = TaskReaction(np.array([True]))
-    reaction.usual, reaction.reaction = 0.02, 0.01
+    reaction.baseline, reaction.reaction = 0.02, 0.01
     found = entries({}, reaction=reaction)
     assert found["task"].level == WARN and "the task before" in found["task"].message
 

@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
 from dit_policy_ros.cli import replay
-from dit_policy_ros.core.incidents import repeat
+from dit_policy_ros.core.incidents import replay_calls
 from dit_policy_ros.data.incident_folder import read_incident
 from dit_policy_ros.ros.common import stamp_ns
 
@@ -56,7 +56,7 @@ def test_an_e_stop_is_written_and_its_commands_are_reproduced_bit_for_bit(
     assert [event["kind"] for event in stored.facts["events"]][-1] == "hold"
     assert {inference.task for inference in stored.incident.inferences} == set(TASKS)
 
-    repeated = list(repeat(stored.incident.segments))
+    repeated = list(replay_calls(stored.incident.segments))
     assert all(each.identical for each in repeated)
     assert repeated[-1].call.method == "hold"
     plans = {int(each.plan.times_ns[0]): each.plan for each in repeated if each.plan is not None}
@@ -126,7 +126,7 @@ def test_a_chunk_that_is_not_finite_is_in_the_incident_it_caused(
         wait_for(lambda: watch.status.incidents == 1, 10.0, "the incident is written")
     stored = read_incident(automatic(tmp_path)[0])
     assert np.isnan(stored.incident.inferences[-1].actions).all()
-    repeated = list(repeat(stored.incident.segments))
+    repeated = list(replay_calls(stored.incident.segments))
     assert all(each.identical for each in repeated)
     assert "not finite" in repeated[-2].error and repeated[-1].call.method == "hold"
 

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from waiting import wait_for
 
 from dit_policy_ros.core.errors import IncidentError
-from dit_policy_ros.core.incidents import IncidentRing
+from dit_policy_ros.core.incidents import IncidentRing, Inference
 from dit_policy_ros.ros.policy import _incident_writer as incident_writer
 from dit_policy_ros.ros.policy._incident_writer import IncidentWriter
 
@@ -37,7 +37,7 @@ def make(tmp_path):
         clock = SimpleNamespace(ns=0)
         ring = IncidentRing(seconds, lambda: clock.ns)
         images = {"top": np.zeros((1, 4, 4, 3), np.uint8)}
-        ring.observed(0, 0, "task", 1, images, {"top": (0,)}, np.zeros((1, 2), np.float32))
+        ring.add_inference(Inference(0, 0, "task", 1, images, {"top": (0,)}, np.zeros((1, 2), np.float32)))
         writer = IncidentWriter(
             ring, directory or tmp_path / "new", seconds, lambda: {"version": "1"}, lambda: clock.ns, Logger()
         )

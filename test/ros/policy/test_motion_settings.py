@@ -20,14 +20,14 @@ def settings(**changes):
 def test_by_default_grippers_take_the_newest_and_both_arms_are_coupled():
     ensemble = settings().ensemble
     assert ensemble.never_averaged.tolist() == CONTRACT.gripper_mask.tolist()
-    assert len(np.unique(ensemble.group)) == 1
-    assert np.isinf(ensemble.disagreement[CONTRACT.gripper_mask]).all()
+    assert len(np.unique(ensemble.coupling)) == 1
+    assert np.isinf(ensemble.max_disagreement[CONTRACT.gripper_mask]).all()
     assert ensemble.taper_ns == 200_000_000
 
 
 @pytest.mark.parametrize(("coupling", "groups"), [("all", 1), ("controller", 4), ("none", 14)])
 def test_coupling(coupling, groups):
-    group = settings(ensemble__coupling=coupling).ensemble.group
+    group = settings(ensemble__coupling=coupling).ensemble.coupling
     assert len(np.unique(group)) == groups
     if coupling == "controller":
         for controller in CONTRACT.controllers:

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from waiting import wait_for
 
 from dit_policy_ros.core.errors import DatasetError, StreamError
-from dit_policy_ros.core.recording import EpisodeFrame, Thresholds, Verdict
+from dit_policy_ros.core.recording import CheckThresholds, EpisodeCheck, EpisodeFrame
 from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
 from dit_policy_ros.core.sensing import StreamCounters
 from dit_policy_ros.data.recording import CameraHealth, EpisodeLabel
@@ -88,10 +88,10 @@ class Sampler:
         self.trace.add(taken.stamp_ns, taken.state, taken.action, [taken.stamp_ns] * 2, taken.repeated)
         return taken
 
-    def reached(self) -> tuple[float, float]:
+    def slowest_camera(self) -> tuple[float, float]:
         return self.rate
 
-    def dropped(self) -> dict[str, StreamCounters]:
+    def stream_counters(self) -> dict[str, StreamCounters]:
         return {"top": StreamCounters(duplicates=3, late=1, future=2)}
 
 
@@ -134,7 +134,7 @@ def test_frames_arrive_decoded_and_in_order(sink: Sink, writer: EpisodeWriter) -
     assert action[0] == 1.5
     assert task == TASK
     recording.health = {"top": CameraHealth(3, 1, 2, 5)}
-    report = recording.report(0, True, Verdict(reasons=("no",), warnings=("well",), jumps=4))
+    report = recording.report(0, True, EpisodeCheck(reasons=("no",), warnings=("well",), jumps=4))
     assert (report.frames, report.episode_index, report.passed) == (3, 0, False)
     assert (list(report.reasons), list(report.warnings), report.action_jumps) == (["no"], ["well"], 4)
     assert report.duration == pytest.approx(2 / 30)
@@ -180,7 +180,7 @@ def test_a_disk_too_slow_ends_the_episode_but_keeps_it(sink: Sink, writer: Episo
     numbers = [float(state[0]) for _, state, *_ in sink.frames]
     assert numbers == list(range(1, len(numbers) + 1))
     assert 4 <= len(numbers) <= 5
-    assert "ended early" in recording.judge(Thresholds()).reasons[0]
+    assert "ended early" in recording.judge(CheckThresholds()).reasons[0]
 
 
 def test_an_image_that_cannot_be_used_ends_the_episode_but_keeps_it(
@@ -207,7 +207,7 @@ def test_a_sink_that_fails_keeps_what_it_has(sink: Sink, writer: EpisodeWriter) 
     assert writer.put(frame(3), TASK)
     assert writer.save(EpisodeLabel()) == 0
     assert len(sink.frames) == 1
-    assert "at frame 1: disk full" in recording.judge(Thresholds()).reasons[0]
+    assert "at frame 1: disk full" in recording.judge(CheckThresholds()).reasons[0]
 
 
 def test_an_episode_that_cannot_be_saved_can_be_saved_later(sink: Sink, writer: EpisodeWriter) -> None:
@@ -251,9 +251,9 @@ def test_faults_come_first_in_the_verdict(writer: EpisodeWriter) -> None:
     sampler.error = StreamError("the clock was set back by 5.00 s")
     assert recording.tick(0)
     writer.discard()
-    verdict = recording.judge(Thresholds())
+    verdict = recording.judge(CheckThresholds())
     assert "the clock was set back by 5.00 s" in verdict.reasons[0]
-    assert "delivered 15.0 images per second of 30" in verdict.reasons[1]
+    assert "delivered 15.0 of 30 images per second" in verdict.reasons[1]
     assert "config/fastdds.xml" in verdict.reasons[1]
 
 
@@ -276,14 +276,14 @@ def test_an_episode_has_a_greatest_length(sink: Sink, writer: EpisodeWriter) -> 
     assert (len(sink.frames), recording.failed, recording.remaining) == (3, False, 0.0)
     assert "greatest length" in recording.stopped
     assert not recording.tick(0)
-    assert not any("ended early" in reason for reason in recording.judge(Thresholds()).reasons)
+    assert not any("ended early" in reason for reason in recording.judge(CheckThresholds()).reasons)
 
 
 def test_a_full_disk_ends_it_with_the_reason(writer: EpisodeWriter) -> None:
     recording = start(Sampler(ready=3), writer)
     recording.stop("only 3 MB are free")
     assert not recording.tick(0)
-    verdict = recording.judge(Thresholds())
+    verdict = recording.judge(CheckThresholds())
     assert verdict.reasons == (
         "the episode ended early, at frame 0: only 3 MB are free",
         "no frame was recorded",
@@ -293,7 +293,7 @@ def test_a_full_disk_ends_it_with_the_reason(writer: EpisodeWriter) -> None:
 def test_the_label_carries_the_verdict_into_the_side_table(writer: EpisodeWriter) -> None:
     recording = start(Sampler(ready=3), writer)
     recording.tick(0)
-    label = recording.label(True, Verdict(reasons=("too dark",), still_joints=("elbow",), jumps=2))
+    label = recording.label(True, EpisodeCheck(reasons=("too dark",), still_joints=("elbow",), jumps=2))
     assert (label.success, label.passed, label.reasons) == (True, False, ("too dark",))
     assert (label.figures["jumps"], label.figures["still_joints"], label.figures["fps"]) == (
         2,

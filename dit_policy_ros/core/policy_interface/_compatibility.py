@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a checkpoint fit the robot? Every difference between the two, found before anything moves."""
+"""Checks that a checkpoint fits the robot contract, before anything moves."""
 
 from collections.abc import Mapping
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.core.policy._protocol import Policy
+from dit_policy_ros.core.policy_interface._policy import Policy
 from dit_policy_ros.core.problems import Problems, listing
 
 _FPS_TOLERANCE = 1e-3  # [Hz]
-_ASPECT_TOLERANCE = 0.01  # relative; below this, resizing distorts less than a pixel of rounding does
+_ASPECT_TOLERANCE = 0.01  # relative; a smaller difference distorts less than rounding to whole pixels
 
 
 def check_policy(policy: Policy, contract: Contract) -> None:
-    """Raises CheckpointError that lists every way in which a checkpoint does not fit the contract.
+    """Compare a checkpoint with the contract.
 
-    Cameras that the checkpoint does not use are fine; so is another resolution of the same aspect ratio,
-    because images are resized to the checkpoint's. What the checkpoint does not say is not compared.
+    The contract may have cameras that the checkpoint does not use. A camera's resolution may differ if the
+    aspect ratio is the same, because images are resized. Facts that the checkpoint does not have are skipped.
+
+    Raises:
+        CheckpointError: lists all differences.
     """
     problems = Problems("the checkpoint compared with the robot contract")
     joints = len(contract.joints)
@@ -58,8 +61,8 @@ def _check_joints(trained: tuple[str, ...], joints: tuple[str, ...], problems: P
     extra = [name for name in joints if name not in trained]
     problems.add(
         "joints",
-        f"those that the checkpoint was trained with: {listing(trained)}",
-        f"a contract that lacks {listing(missing)} and has {listing(extra)} besides",
+        f"the joints that the checkpoint was trained with: {listing(trained)}",
+        f"a contract without {listing(missing)} and with {listing(extra)} in addition",
     )
 
 
@@ -68,7 +71,7 @@ def _check_cameras(shapes: Mapping[str, tuple[int, int]], contract: Contract, pr
         if name not in contract.camera_names:
             problems.add(
                 f"cameras.{name}",
-                "every camera that the checkpoint sees",
+                "every camera that the checkpoint uses",
                 f"a contract without it; its cameras are: {listing(contract.camera_names)}",
             )
             continue
@@ -78,5 +81,5 @@ def _check_cameras(shapes: Mapping[str, tuple[int, int]], contract: Contract, pr
             problems.add(
                 f"cameras.{name}",
                 f"the aspect ratio of the training images, {width}x{height} (width x height)",
-                f"{camera.width}x{camera.height}, which resizing would distort",
+                f"{camera.width}x{camera.height}, which would be distorted by resizing",
             )

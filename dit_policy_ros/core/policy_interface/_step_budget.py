@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The largest number of sampling steps whose latency fits."""
+"""Finds the largest number of denoising steps that keeps a latency limit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,29 +10,30 @@ from numpy.typing import NDArray
 from dit_policy_ros.core.errors import DitPolicyError
 
 Measure = Callable[[int], NDArray[np.float64]]
-"""Latencies [s] of some inferences with so many steps, warm."""
+"""Measures some latencies [s] with a number of steps, after a warm-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepBudget:
-    """A number of steps and its latency, measured."""
+    """A number of denoising steps and its measured latency."""
 
     steps: int
     latency_p95: float  # [s]
 
 
 def fit_steps(measure: Measure, most: int, max_latency: float) -> StepBudget:
-    """Find the steps: latency is a constant plus a share per step, so two measurements predict the rest.
+    """Find the largest number of steps that keeps ``max_latency``.
 
-    What is returned has been measured to fit; the prediction only says where to look.
+    Latency is nearly a constant plus a time per step, so two measurements predict where to look next. The
+    result itself has always been measured.
 
     Args:
         measure: called with 1 to ``most`` steps.
-        most: steps to use if they fit.
-        max_latency: the 95th percentile must not exceed it [s].
+        most: the number of steps to use if the latency allows it.
+        max_latency: limit of the 95th percentile [s].
 
     Raises:
-        DitPolicyError: not even one step fits.
+        DitPolicyError: one step already takes longer.
     """
     known: dict[int, float] = {}
 
@@ -46,16 +47,16 @@ def fit_steps(measure: Measure, most: int, max_latency: float) -> StepBudget:
     if most == 1 or p95(1) > max_latency:
         raise DitPolicyError(
             f"max_latency: one denoising step takes {p95(1):.3f} s (p95, measured here), but max_latency is "
-            f"{max_latency:g} s. Use a smaller model, a GPU or dtype bfloat16 where the CPU has it, or "
+            f"{max_latency:g} s. Use a smaller model, a GPU, or dtype bfloat16 if the CPU supports it, or "
             f"raise max_latency."
         )
-    low, high, measured = 1, most, 0  # low fits, high does not
+    low, high, measured = 1, most, 0  # low keeps the limit, high does not
     while high - low > 1:
         per_step = (known[high] - known[low]) / (high - low)
         if per_step > 0 and (measured < 2 or measured % 2):
             guess = low + int((max_latency - known[low]) / per_step)
         else:
-            guess = (low + high) // 2  # for a latency that is no straight line
+            guess = (low + high) // 2  # in case the latency is not linear
         guess = min(max(guess, low + 1), high - 1)
         low, high = (guess, high) if p95(guess) <= max_latency else (low, guess)
         measured += 1

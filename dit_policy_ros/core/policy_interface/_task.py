@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be a task instruction at all."""
+"""Checks that a text can be a task instruction."""
 
 from collections.abc import Sequence
 
 from dit_policy_ros.core.errors import TaskError
 
 MAX_TASK_CHARACTERS = 1000
-"""Far above what CLIP's 77 tokens hold, far below what is a mistake of the caller."""
+"""Much more than CLIP's 77 tokens hold, much less than a file passed by mistake."""
 
 
 def check_task(task: str, known: Sequence[str] = ()) -> None:
@@ -14,10 +14,10 @@ def check_task(task: str, known: Sequence[str] = ()) -> None:
 
     Args:
         task: the instruction.
-        known: instructions to name in the message.
+        known: valid instructions, for the message.
 
     Raises:
-        TaskError: for what is not a string, is blank, or is longer than MAX_TASK_CHARACTERS.
+        TaskError: it is not a string, blank, or longer than MAX_TASK_CHARACTERS.
     """
     hint = f"; known tasks: {', '.join(map(repr, known))}" if known else ""
     if not isinstance(task, str):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads one level of a nested mapping strictly: wrong types, NaN, bounds and unknown keys are all noted.
+"""Reads one level of a nested mapping strictly: reports wrong types, NaN, bounds and unknown keys.
 
-A reader never raises: it notes the mistake in a `Problems` list and returns a stand-in, so that one pass
-finds everything. The caller raises at the end, before any stand-in is used.
+A reader never raises. It adds the mistake to a `Problems` list and returns a placeholder, so one pass finds
+all mistakes. The caller raises at the end, before any placeholder is used.
 """
 
 import math
@@ -20,8 +20,8 @@ def is_topic(text: str) -> bool:
     return _TOPIC.fullmatch(text) is not None
 
 
-class StrictReader:
-    """The keys of one mapping; each method takes one key and notes what is wrong with its value."""
+class MappingReader:
+    """Reads the keys of one mapping; each method reads one key and reports what is wrong with its value."""
 
     def __init__(self, mapping: Mapping[str, Any], path: str, problems: Problems) -> None:
         self._mapping = mapping
@@ -30,27 +30,24 @@ class StrictReader:
         self._known: set[str] = set()
 
     def key(self, name: str) -> str:
-        """Full dotted key of one of this mapping's names."""
+        """The full dotted key of one of this mapping's names."""
         return f"{self._path}.{name}" if self._path else name
 
-    def _take(self, name: str, expected: str) -> tuple[bool, Any]:
-        self._known.add(name)
-        if name not in self._mapping:
-            self._problems.add(self.key(name), expected, "nothing (the key is missing)")
-            return False, None
-        return True, self._mapping[name]
+    def has(self, name: str) -> bool:
+        """Whether the key is present."""
+        return name in self._mapping
 
     def number(
         self, name: str, expected: str, accept: Callable[[float], bool], default: float | None = None
     ) -> float:
-        """A finite float that `accept` takes; whole numbers count, booleans do not. NaN on a mistake.
+        """A finite number for which `accept` is true; NaN on a mistake.
 
-        With a default, the key may be absent.
+        Integers are numbers, booleans are not. With a default the key is optional.
         """
         if default is not None and not self.has(name):
             self._known.add(name)
             return default
-        present, value = self._take(name, expected)
+        present, value = self._required(name, expected)
         if not present:
             return math.nan
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -60,9 +57,9 @@ class StrictReader:
         return float(value)
 
     def integer(self, name: str, low: int, high: int, unit: str) -> int:
-        """A whole number within [low, high]; -1 on a mistake."""
+        """A whole number from `low` to `high`; -1 on a mistake."""
         expected = f"a whole number from {low} to {high} [{unit}]"
-        present, value = self._take(name, expected)
+        present, value = self._required(name, expected)
         if not present:
             return -1
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -71,8 +68,8 @@ class StrictReader:
         return value
 
     def text(self, name: str, expected: str, accept: Callable[[str], bool]) -> str:
-        """A string that `accept` takes; empty on a mistake."""
-        present, value = self._take(name, expected)
+        """A string for which `accept` is true; empty on a mistake."""
+        present, value = self._required(name, expected)
         if not present:
             return ""
         if not (isinstance(value, str) and accept(value)):
@@ -80,20 +77,15 @@ class StrictReader:
             return ""
         return value
 
-    def has(self, name: str) -> bool:
-        """Whether the key is there."""
-        return name in self._mapping
-
     def optional_text(self, name: str, expected: str) -> str:
-        """A string; may be absent, and is empty then."""
-        return self.text(name, expected, lambda text: True) if self.has(name) else self._absent(name)
-
-    def _absent(self, name: str) -> str:
+        """A string; empty if the key is absent."""
+        if self.has(name):
+            return self.text(name, expected, lambda text: True)
         self._known.add(name)
         return ""
 
-    def flag(self, name: str, default: bool) -> bool:
-        """true or false; may be absent."""
+    def boolean(self, name: str, default: bool) -> bool:
+        """true or false; the default if the key is absent or on a mistake."""
         self._known.add(name)
         value = self._mapping.get(name, default)
         if not isinstance(value, bool):
@@ -102,36 +94,44 @@ class StrictReader:
         return value
 
     def names(self, name: str, expected: str, accept: Callable[[str], bool]) -> tuple[str, ...]:
-        """A list of different names with at least one entry; the valid ones of them on a mistake."""
-        present, value = self._take(name, expected)
+        """A list of at least one name, all different; on a mistake only the valid ones."""
+        present, value = self._required(name, expected)
         if not present:
             return ()
         if isinstance(value, str) or not isinstance(value, Sequence) or len(value) == 0:
             self._problems.add(self.key(name), expected, show(value))
             return ()
-        kept: list[str] = []
+        valid: list[str] = []
         for index, entry in enumerate(value):
             key = f"{self.key(name)}[{index}]"
             if not isinstance(entry, str) or not accept(entry):
                 self._problems.add(key, expected, show(entry))
-            elif entry in kept:
+            elif entry in valid:
                 self._problems.add(key, "each name once", f"'{entry}' again")
             else:
-                kept.append(entry)
-        return tuple(kept)
+                valid.append(entry)
+        return tuple(valid)
 
-    def child(self, name: str, expected: str) -> "StrictReader | None":
-        """The reader of a nested mapping, or nothing on a mistake."""
-        present, value = self._take(name, expected)
+    def group(self, name: str, expected: str) -> "MappingReader | None":
+        """A reader of a nested mapping; None on a mistake."""
+        present, value = self._required(name, expected)
         if not present:
             return None
         if not isinstance(value, Mapping):
             self._problems.add(self.key(name), expected, show(value))
             return None
-        return StrictReader(value, self.key(name), self._problems)
+        return MappingReader(value, self.key(name), self._problems)
 
-    def finish(self) -> None:
-        """Notes every key that nobody asked for."""
+    def report_unknown_keys(self) -> None:
+        """Reports every key that no method has read; call it last."""
         for name in self._mapping:
             if name not in self._known:
                 self._problems.add_unknown(self.key(str(name)), str(name), self._known)
+
+    def _required(self, name: str, expected: str) -> tuple[bool, Any]:
+        """Whether a required key is present, and its value."""
+        self._known.add(name)
+        if name not in self._mapping:
+            self._problems.add(self.key(name), expected, "nothing (the key is missing)")
+            return False, None
+        return True, self._mapping[name]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint that does not fit the robot is refused with every difference named."""
+"""A checkpoint that does not fit the robot is refused, and every difference is reported."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 
 from dit_policy_ros.core.contract import parse_contract
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.core.policy import check_policy
+from dit_policy_ros.core.policy_interface import check_policy
 
 CONFIG = Path(__file__).parents[3] / "config" / "bimanual.yaml"
 CONTRACT = parse_contract(yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"], "")
@@ -35,7 +35,7 @@ GOOD = Facts()
         replace(GOOD, image_shapes={"left_wrist": (96, 128), "top": (480, 640)}),
     ],
 )
-def test_what_fits_passes(facts: Facts) -> None:
+def test_a_checkpoint_that_fits_is_accepted(facts: Facts) -> None:
     check_policy(facts, CONTRACT)
 
 
@@ -52,7 +52,7 @@ def test_what_fits_passes(facts: Facts) -> None:
         ),
         (
             replace(GOOD, joint_names=("waist", *CONTRACT.joints[1:])),
-            ["lacks waist", "has left_joint_1 besides"],
+            ["without waist and with left_joint_1 in addition"],
         ),
         (
             replace(GOOD, image_shapes={"belly": (240, 320)}),
@@ -61,14 +61,14 @@ def test_what_fits_passes(facts: Facts) -> None:
         (replace(GOOD, image_shapes={"top": (224, 224)}), ["224x224", "320x240", "distort"]),
     ],
 )
-def test_each_difference_is_named(facts: Facts, fragments: list[str]) -> None:
+def test_each_difference_is_reported(facts: Facts, fragments: list[str]) -> None:
     with pytest.raises(CheckpointError) as caught:
         check_policy(facts, CONTRACT)
     for fragment in fragments:
         assert fragment in str(caught.value)
 
 
-def test_all_differences_come_at_once() -> None:
+def test_all_differences_are_in_one_message() -> None:
     facts = Facts(
         fps=10.0, joint_names=("a",), image_shapes={"x": (1, 1), "top": (9, 9)}, state_dim=1, action_dim=2
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ROS nodes ask of a policy; nothing of torch crosses this line."""
+"""The interface of a policy for the ROS nodes; no torch type crosses it."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.motion import Continuation
-from dit_policy_ros.core.policy._step_budget import StepBudget
+from dit_policy_ros.core.policy_interface._step_budget import StepBudget
 
 BACKENDS = ("auto", "plain", "eager", "traced", "compiled", "cuda_graphs")
-"""How networks run: as trained; restructured; recorded; compiled; captured. docs/inference.md."""
+"""How the networks are executed, see docs/inference.md."""
 DTYPES = ("float32", "bfloat16", "float16")
-"""Number formats that they run in."""
+"""Number formats of the networks."""
 
 
 class Policy(Protocol):
@@ -31,52 +31,52 @@ class Policy(Protocol):
 
     @property
     def backend(self) -> str:
-        """How inference runs: form of the networks, number format, steps."""
+        """One line on how inference runs: backend, number format, steps."""
         ...
 
     @property
     def steps(self) -> int:
-        """Sampling steps of one inference."""
+        """Denoising steps of one inference."""
         ...
 
     @property
     def uses_previous(self) -> bool:
-        """Whether ``predict`` does anything with ``previous``."""
+        """Whether ``predict`` uses ``previous``."""
         ...
 
     @property
     def fps(self) -> float | None:
-        """Rate of the actions [Hz]; None where the checkpoint does not say."""
+        """Rate of the actions [Hz]; None if the checkpoint does not say."""
         ...
 
     @property
     def joint_names(self) -> tuple[str, ...] | None:
-        """Names of the state's and the action's entries, in order; None where the checkpoint does not say."""
+        """Names of the entries of state and action, in order; None if the checkpoint does not say."""
         ...
 
     @property
     def known_tasks(self) -> tuple[str, ...]:
-        """The instructions that the checkpoint was trained on; empty where it does not say."""
+        """The instructions that the checkpoint was trained on; empty if it does not say."""
         ...
 
     @property
     def image_shapes(self) -> Mapping[str, tuple[int, int]]:
-        """Height and width [pixel] that the checkpoint expects of each camera."""
+        """By camera, the height and width [pixel] that the checkpoint expects."""
         ...
 
     @property
     def state_dim(self) -> int:
-        """Entries of the state vector."""
+        """Length D of the state vector."""
         ...
 
     @property
     def action_dim(self) -> int:
-        """Entries of the action vector."""
+        """Length A of the action vector."""
         ...
 
     @property
     def n_obs_steps(self) -> int:
-        """Entries of the observation history, the newest included."""
+        """Number of observations that one inference sees, the newest included."""
         ...
 
     @property
@@ -98,8 +98,8 @@ class Policy(Protocol):
             images: per camera uint8 (n_obs, H, W, 3), RGB, oldest first.
             state: float32 (n_obs, D), oldest first [rad or m].
             task: the instruction.
-            noise: float32 (horizon, A) to start the sampling from; None draws it.
-            previous: what is known of the actions (horizon, A) already.
+            noise: float32 (horizon, A) from which sampling starts; drawn at random if None.
+            previous: actions that are already known (real-time chunking); None if there are none.
 
         Returns:
             float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
@@ -107,17 +107,20 @@ class Policy(Protocol):
         ...
 
     def seed_sampling(self, seed: int) -> None:
-        """Make what the next ``predict`` draws a function of ``seed`` (0 to 2**63 - 1)."""
+        """Make the randomness of the next ``predict`` depend on ``seed`` only (0 to 2**63 - 1)."""
         ...
 
     def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Read frames ahead of the ``predict`` that they are for; they are given as there."""
+        """Encode images ahead of ``predict``, so that it is faster; arguments as there."""
         ...
 
     def warm_up(self, n: int) -> NDArray[np.float64]:
-        """Run ``n`` inferences on made-up input and return their latencies (n,) [s]."""
+        """Run ``n`` inferences on random input and return their latencies (n,) [s]."""
         ...
 
     def fit_steps(self, max_latency: float, n: int) -> StepBudget:
-        """Set the largest number of steps whose latency [s] fits, measured ``n`` times each."""
+        """Set the largest number of steps with a p95 latency up to ``max_latency`` [s].
+
+        Each candidate is measured ``n`` times.
+        """
         ...
