@@ -90,7 +90,7 @@ class PolicyConfig(PolicyOptions):
             )
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "PolicyConfig":
-        """A copy with other sampling options; ``sampling_steps`` stands for the objective's own option.
+        """A copy with other sampling options; ``sampling_steps`` sets the steps of either objective.
 
         Raises:
             CheckpointError: an option that is unknown or of the other objective (the valid ones are listed),

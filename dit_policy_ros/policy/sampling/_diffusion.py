@@ -80,7 +80,7 @@ class DiffusionObjective(nn.Module):
         """x_t -> x_{t_prev}, deterministic (DDIM equation 12, sigma = 0); ``t_prev`` < 0 is the clean end."""
         alpha_bar, alpha_bar_prev = self._alpha_bars(t, t_prev)
         if self.config.prediction_type == "epsilon":
-            x_0, noise = self._predicted_x_0(output, x_t, alpha_bar), output
+            x_0, noise = self._x_0_from_noise(output, x_t, alpha_bar), output
         else:
             x_0, noise = output, (x_t - alpha_bar**0.5 * output) / (1 - alpha_bar) ** 0.5
         return alpha_bar_prev**0.5 * self._clip(x_0) + (1 - alpha_bar_prev) ** 0.5 * noise
@@ -91,9 +91,9 @@ class DiffusionObjective(nn.Module):
         beta_bar, beta_bar_prev = 1 - alpha_bar, 1 - alpha_bar_prev
         alpha = alpha_bar / alpha_bar_prev
         beta = 1 - alpha
-        x_0 = (
-            output if self.config.prediction_type == "sample" else self._predicted_x_0(output, x_t, alpha_bar)
-        )
+        x_0 = output
+        if self.config.prediction_type == "epsilon":
+            x_0 = self._x_0_from_noise(output, x_t, alpha_bar)
         weight_clean = alpha_bar_prev**0.5 * beta / beta_bar
         weight_noisy = alpha**0.5 * beta_bar_prev / beta_bar
         mean = weight_clean * self._clip(x_0) + weight_noisy * x_t
@@ -105,7 +105,7 @@ class DiffusionObjective(nn.Module):
     def _alpha_bars(self, t: int, t_prev: int) -> tuple[Tensor, Tensor]:
         return self.alpha_bar[t], self.alpha_bar[t_prev] if t_prev >= 0 else torch.ones(())
 
-    def _predicted_x_0(self, noise: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    def _x_0_from_noise(self, noise: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
         return (x_t - (1 - alpha_bar) ** 0.5 * noise) / alpha_bar**0.5
 
     def _clip(self, x_0: Tensor) -> Tensor:

@@ -88,7 +88,9 @@ def test_a_loaded_policy_adds_the_state_again(tmp_path: Path) -> None:
 
 def test_lerobot_refuses_what_it_would_get_wrong(tmp_path: Path) -> None:
     assert tiny_config(relative_entries=ENTRIES).to_mapping()["type"] == "dit_policy_ros"
-    with pytest.raises(CheckpointError, match="relative_entries: expected numbers of entries"):
+    with pytest.raises(
+        CheckpointError, match="relative_entries: expected indices of entries that both action and state have"
+    ):
         tiny_config(relative_entries=(9,)).check("here")
     folder = save_tiny(tmp_path / "c", tiny_config(relative_entries=ENTRIES))
     assert read_checkpoint(folder).config.extensions == {"relative_entries": ENTRIES}
