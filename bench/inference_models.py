@@ -166,7 +166,7 @@ def small_model(folder: Path, device: str) -> Model:
 
 def lerobot_default(folder: Path, device: str) -> Model:
     """LeRobot's defaults: ViT-B/16, two cameras, two observation steps, 14 joints; all weights random."""
-    tokenizer = read_checkpoint(default_checkpoint()).clip.tokenizer
+    tokenizer = read_checkpoint(default_checkpoint()).encoder_files.tokenizer
     images = {f"{IMAGE_PREFIX}cam{i}": Feature(FeatureType.VISUAL, (3, 240, 320)) for i in range(2)}
     config = PolicyConfig(
         input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (14,))},
@@ -209,7 +209,7 @@ def _unit_stats(config: PolicyConfig) -> Stats:
 
 def vision_of(policy: DiTPolicy) -> CLIPVisionConfig:
     """The architecture of the (first) vision encoder."""
-    encoder = policy.observation_encoder.a_vision_encoder
+    encoder = policy.observation_encoder.first_vision_encoder
     if encoder is None:
         raise ValueError("the model has no cameras")
     return encoder.model.config

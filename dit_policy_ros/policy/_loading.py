@@ -9,7 +9,7 @@ import torch
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.inference import DiTRuntime, choose_backend, read_schedule, resolve_device
-from dit_policy_ros.policy.sampling import NO_GUIDANCE, Reuse, check_guidance_scale
+from dit_policy_ros.policy.sampling import GUIDANCE_OFF, ContinuationOptions, check_guidance_scale
 
 
 def load_policy(
@@ -22,7 +22,7 @@ def load_policy(
     warm_start: int = 0,
     real_time_chunking: bool = False,
     block_cache: bool = False,
-    guidance_scale: float = NO_GUIDANCE,
+    guidance_scale: float = GUIDANCE_OFF,
     **overrides: Any,
 ) -> DiTRuntime:
     """Load a checkpoint for inference.
@@ -55,7 +55,7 @@ def load_policy(
         if not isinstance(num_threads, int) or num_threads < 1:
             raise CheckpointError(f"load_policy: num_threads: expected at least 1, got {num_threads!r}")
         torch.set_num_threads(num_threads)
-    read, reuse = read_checkpoint(checkpoint, overrides), Reuse(warm_start, real_time_chunking)
+    read, reuse = read_checkpoint(checkpoint, overrides), ContinuationOptions(warm_start, real_time_chunking)
     parameters = sum(parameter.numel() for parameter in read.policy.parameters())
     chosen = choose_backend(backend, dtype, target, parameters)
     reuse.check(read.config)

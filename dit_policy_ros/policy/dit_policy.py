@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Multitask DiT network as a whole: encoders, transformer and objective.
+"""The complete Multitask DiT network: encoders, transformer and objective.
 
-Shapes: B batch, S observation steps, I of them whose images are read, N cameras, T horizon, D state and
-A action entries, E text feature, F image feature, P tokens per image. With LeRobot's options the names of all
-parameters are LeRobot's too.
+With LeRobot's options all parameters have LeRobot's names.
+
+Shapes: B batch, S observation steps, I of them with images (the newest), N cameras, T horizon, D state and
+A action entries, E text feature, F image feature, P tokens per image, C entries of the observation's vector,
+K observation tokens, H hidden.
 """
 
 from dataclasses import dataclass
@@ -16,17 +18,17 @@ from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.encoders import ObservationEncoder, VisionConfig
 from dit_policy_ros.policy.network import DiffusionTransformer
 from dit_policy_ros.policy.sampling import (
-    NO_GUIDANCE,
+    GUIDANCE_OFF,
     DiffusionObjective,
     FlowMatchingObjective,
-    guided,
-    predictor,
+    classifier_free_guidance,
+    make_predictor,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Normalised training data; ``image_features`` stand in for ``images`` while the encoder is frozen."""
+    """Normalised training data; with a frozen vision encoder ``image_features`` replace ``images``."""
 
     state: Tensor  # (B, S, D)
     pooled_text: Tensor  # (B, E)
@@ -51,7 +53,7 @@ class DiTPolicy(nn.Module):
 
         Args:
             config: the policy's options.
-            vision: architecture of the vision encoder(s).
+            vision: architecture of the vision encoders.
             text: architecture of the text encoder.
         """
         super().__init__()
@@ -63,47 +65,47 @@ class DiTPolicy(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""
         return self.objective.loss(
-            self.noise_predictor, batch.action, batch.action_is_pad, self.observe(batch)
+            self.noise_predictor, batch.action, batch.action_is_pad, self.encode(batch)
         )
 
-    def observe(self, batch: Batch) -> Tensor:
-        """What conditions the transformer, from a batch's images or their features."""
+    def encode(self, batch: Batch) -> Tensor:
+        """Encode what the transformer is conditioned on: (B, C), or tokens (B, K, H)."""
         features = batch.image_features
         if features is None and batch.images is not None:
             features = self.observation_encoder.encode_images(batch.images)
-        return self.observation_encoder.join(features, batch.state, batch.pooled_text)
+        return self.observation_encoder.combine(features, batch.state, batch.pooled_text)
 
     @torch.no_grad()
     def sample(
-        self, observation: Tensor, noise: Tensor | None = None, guidance_scale: float = NO_GUIDANCE
+        self, observation: Tensor, noise: Tensor | None = None, guidance_scale: float = GUIDANCE_OFF
     ) -> Tensor:
         """Draw action sequences.
 
         Args:
-            observation: (B, ...) from ``observation_encoder``; with guidance (2 B, ...), of which the second
-                half is the first with the empty instruction.
+            observation: (B, C) or (B, K, H) from ``observation_encoder``. With guidance (2 B, ...), of which
+                the second half is the first with the empty instruction.
             noise: (B, T, A) to start from; None draws it from torch's global generator.
-            guidance_scale: 1.0 samples what the network predicts; another value guides (``guidance.py``).
+            guidance_scale: of classifier-free guidance; 1.0 is off.
 
         Returns:
             (B, T, A) in normalised units; row n_obs_steps - 1 is the action at the newest observation.
         """
-        predict, batch = predictor(self.noise_predictor, observation), observation.shape[0]
-        if guidance_scale != NO_GUIDANCE:
-            predict, batch = guided(predict, guidance_scale), batch // 2
+        predict, batch = make_predictor(self.noise_predictor, observation), observation.shape[0]
+        if guidance_scale != GUIDANCE_OFF:
+            predict, batch = classifier_free_guidance(predict, guidance_scale), batch // 2
         if noise is None:
             shape = (batch, self.config.horizon, self.config.action_dim)
             noise = torch.randn(shape, dtype=observation.dtype, device=observation.device)
         return self.objective.sample(predict, noise)
 
     def vision_parameters(self) -> list[nn.Parameter]:
-        """What is trained at the vision encoder's own learning rate."""
+        """The trainable parameters of the vision encoders, which have their own learning rate."""
         return [p for name, p in self.named_parameters() if ".vision_encoder" in name and p.requires_grad]
 
-    def mixer_parameters(self) -> list[nn.Parameter]:
-        """What brings the observation together (``observation_layers``), with a learning rate of its own.
+    def fusion_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the fusion MLP (``observation_layers``), which have their own learning rate.
 
-        The instruction's projection is part of it: the MLP knows instructions by what that makes of them.
+        They include the instruction's projection, because the MLP depends on its output.
         """
         encoder = self.observation_encoder
         if encoder.mixer is None:
@@ -111,6 +113,6 @@ class DiTPolicy(nn.Module):
         return [*encoder.mixer.parameters(), *encoder.text_encoder.projection.parameters()]
 
     def other_parameters(self) -> list[nn.Parameter]:
-        """What is trained at the full learning rate; the frozen text encoder is in none of the lists."""
-        apart = {id(p) for p in (*self.vision_parameters(), *self.mixer_parameters())}
-        return [p for p in self.parameters() if id(p) not in apart and p.requires_grad]
+        """The parameters trained at the full learning rate; the frozen text encoder is in no list."""
+        others = {id(p) for p in (*self.vision_parameters(), *self.fusion_parameters())}
+        return [p for p in self.parameters() if id(p) not in others and p.requires_grad]

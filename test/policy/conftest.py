@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LeRobot's classes for the tests that hold our policy against them, and what those tests measured."""
+"""LeRobot's classes for the parity tests, and a summary of the differences that they measured."""
 
 import logging
 from types import SimpleNamespace
 
 import pytest
 
-PARITY = "parity: "  # begins the names of recorded figures
+PARITY = "parity: "  # prefix of the names of recorded differences
 
 
 @pytest.fixture(scope="session")
 def lerobot() -> SimpleNamespace:
-    """LeRobot's own classes; importing them takes seconds and changes logging."""
+    """LeRobot's classes; importing them takes seconds and changes logging, which is restored."""
     pytest.importorskip("lerobot", reason="lerobot is not installed: parity cannot be tested")
     handlers, level = logging.root.handlers[:], logging.root.level
     from lerobot import configs, processor
@@ -35,13 +35,13 @@ def lerobot() -> SimpleNamespace:
 
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As HF_HUB_OFFLINE=1, which is read only once, at import."""
+    """The same as HF_HUB_OFFLINE=1, which huggingface_hub reads only at import."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the worst difference from LeRobot of all configurations that ran."""
+    """Print the largest difference from LeRobot over all tested configurations."""
     measured: dict[str, list[tuple[float, str]]] = {}
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, value in report.user_properties:

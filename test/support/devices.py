@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a test needs to run on a GPU as well, or only there."""
+"""Marks for tests that need a GPU, or run on the CPU and on a GPU."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs one checkpoint here and in LeRobot, on the same observation and seed, and measures the difference."""
+"""Runs a checkpoint here and in LeRobot with the same observation and seed, and measures differences."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,12 +17,12 @@ from dit_policy_ros.policy.checkpoint import Checkpoint, relocate
 from dit_policy_ros.policy.dit_policy import Batch
 from dit_policy_ros.policy.inference import DiTRuntime
 
-Frames = dict[str, Any]  # what LeRobot's preprocessor takes
+Frames = dict[str, Any]  # input of LeRobot's preprocessor
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """Largest absolute differences, ours against LeRobot's."""
+    """The largest absolute differences between our results and LeRobot's."""
 
     chunk: float  # in normalised units
     robot_units: float  # [rad or m], after the postprocessor
@@ -44,7 +44,7 @@ class Theirs:
 
 
 def load_theirs(lerobot: SimpleNamespace, folder: Path) -> Theirs:
-    """Relocate a checkpoint that we wrote and load it with LeRobot's public functions."""
+    """Relocate one of our checkpoints, and load it with LeRobot's public functions."""
     relocate(folder)
     config = lerobot.Config.from_pretrained(folder)
     policy = lerobot.Policy.from_pretrained(folder, config=config, strict=True).eval()
@@ -52,7 +52,7 @@ def load_theirs(lerobot: SimpleNamespace, folder: Path) -> Theirs:
 
 
 def frames_of(images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32], task: str) -> Frames:
-    """One observation history (S, ...) as LeRobot's datasets give it, with a batch axis."""
+    """One observation history (S, ...) in the format of LeRobot's datasets, with a batch axis."""
     frames: Frames = {
         IMAGE_PREFIX + name: torch.from_numpy(image).permute(0, 3, 1, 2)[None].float() / 255
         for name, image in images.items()
@@ -61,7 +61,7 @@ def frames_of(images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32], 
 
 
 def training_frames(config: Any, batch: int = 3) -> Frames:
-    """A made-up training batch of two tasks, partly padded."""
+    """A random training batch of two tasks, partly padded."""
     rng = np.random.default_rng(3)
     parts = [frames_of(*random_observation(config, seed), TASKS[seed % 2]) for seed in range(batch)]
     frames: Frames = {key: torch.cat([part[key] for part in parts]) for key in parts[0] if key != "task"}
@@ -72,14 +72,14 @@ def training_frames(config: Any, batch: int = 3) -> Frames:
 
 
 def compare_chunk(theirs: Theirs, ours: DiTRuntime, seed: int = 7) -> tuple[float, float]:
-    """Sample one chunk on both sides; (normalised difference, difference in robot units)."""
+    """Sample a chunk with both; return the differences in normalised and in robot units."""
     config = ours.checkpoint.config
     images, state = random_observation(config)
     batch = theirs.policy._prepare_batch(theirs.before(frames_of(images, state, TASKS[1])))
     torch.manual_seed(seed)
     with torch.no_grad():
         expected = theirs.policy._generate_actions(batch)  # (1, n_action_steps, A), normalised
-    assert expected.std() > 0.01, "the comparison would be empty"
+    assert expected.std() > 0.01, "constant actions prove nothing"
     torch.manual_seed(seed)
     with torch.inference_mode():
         observation = ours.observe(images, state, TASKS[1])
@@ -93,7 +93,7 @@ def compare_chunk(theirs: Theirs, ours: DiTRuntime, seed: int = 7) -> tuple[floa
 
 
 def compare_training(theirs: Theirs, ours: Checkpoint, frames: Frames, seed: int = 11) -> tuple[float, float]:
-    """The loss of one batch and its gradients on both sides; relative differences."""
+    """Compute the loss and gradients of a batch with both; return the relative differences."""
     torch.manual_seed(seed)
     expected, _ = theirs.policy.train()(theirs.before(dict(frames)))
     expected.backward()
@@ -106,15 +106,15 @@ def compare_training(theirs: Theirs, ours: Checkpoint, frames: Frames, seed: int
 
 
 def compare_gradients(theirs: dict[str, Any], policy: torch.nn.Module) -> float:
-    """The largest relative difference; the same parameters must have a gradient on both sides."""
+    """The largest relative difference; the same parameters must have gradients in both."""
     ours = dict(policy.named_parameters())
     assert ours.keys() == theirs.keys()
-    moved = {name for name, parameter in ours.items() if parameter.grad is not None}
-    assert moved == {name for name, parameter in theirs.items() if parameter.grad is not None}
-    assert any(".vision_encoder" in name for name in moved)
-    assert not any(".text_encoder.text_encoder" in name for name in moved)
+    trained = {name for name, parameter in ours.items() if parameter.grad is not None}
+    assert trained == {name for name, parameter in theirs.items() if parameter.grad is not None}
+    assert any(".vision_encoder" in name for name in trained)
+    assert not any(".text_encoder.text_encoder" in name for name in trained)
     largest = 0.0
-    for name in moved:
+    for name in trained:
         expected = theirs[name].grad
         error = (ours[name].grad - expected).abs().max()
         largest = max(largest, float(error / expected.abs().max().clamp_min(1e-6)))
@@ -122,13 +122,13 @@ def compare_gradients(theirs: dict[str, Any], policy: torch.nn.Module) -> float:
 
 
 def our_batch(checkpoint: Checkpoint, frames: Frames) -> Batch:
-    """What LeRobot's preprocessor makes of ``frames``, made with our own classes."""
+    """Preprocess ``frames`` as LeRobot does, with our own classes."""
     scale = checkpoint.processors
     images: list[Tensor] = [scale.images[key].normalize(frames[key]) for key in scale.images]
     pool = checkpoint.policy.observation_encoder.text_encoder.pool
     return Batch(
         state=scale.state.normalize(frames["observation.state"]),
-        pooled_text=pool(*checkpoint.clip.tokenizer(frames["task"])),
+        pooled_text=pool(*checkpoint.encoder_files.tokenizer(frames["task"])),
         action=scale.action.normalize(frames["action"]),
         action_is_pad=frames["action_is_pad"],
         images=torch.stack(images, dim=2) if images else None,

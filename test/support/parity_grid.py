@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configurations in which our policy is held against LeRobot's."""
+"""The configurations in which our policy is compared with LeRobot's."""
 
 import functools
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dit_policy_ros.policy.config import NormalizationMode
 
 Options = dict[str, Any]
 SMALL: Options = {"num_train_timesteps": 8, "num_integration_steps": 8}
-NONE = "-"  # the level of a factor that this objective does not have
+NONE = "-"  # level of a factor that does not apply to the objective
 
 
 def scaling(images: NormalizationMode, vectors: NormalizationMode) -> Options:
@@ -64,7 +64,7 @@ FACTORS: dict[str, dict[str, Options]] = {
         "rope": {},
         "absolute": {"use_rope": False, "use_positional_encoding": True},
         "rope+absolute": {"rope_base": 100.0, "use_positional_encoding": True},
-        "nowhere": {"use_rope": False},
+        "no-positions": {"use_rope": False},
     },
     "encoders": {"shared": {}, "separate": {"use_separate_rgb_encoder_per_camera": True}},
     "cameras": {f"{n}cam": {"cameras": n} for n in (1, 2, 3)},
@@ -113,15 +113,15 @@ def fits(sampler: str, factor: str, level: str) -> bool:
 
 
 def feasible(row: Mapping[str, str]) -> bool:
-    """Whether some sampler goes with all levels of a partial row."""
+    """Whether any sampler is compatible with all levels of a partial row."""
     return any(all(fits(sampler, *pair) for pair in row.items()) for sampler in FACTORS["sampler"])
 
 
 @functools.cache
 def grid(strength: int) -> dict[str, Options]:
-    """Configurations that hold every possible combination of ``strength`` levels, by a readable name.
+    """Configurations that cover every possible combination of ``strength`` levels, by a readable name.
 
-    All combinations together would be millions: pairs run with every test, triples with the long ones.
+    There are millions of full combinations. Quick tests cover all pairs, slow tests all triples.
     """
     rows = covering({name: list(levels) for name, levels in FACTORS.items()}, strength, feasible)
     result = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny policies and checkpoints made on the spot: random weights, own tokenizer, no hub."""
+"""Makes tiny policies and checkpoints: random weights, own tokenizer, no hub."""
 
 import functools
 from pathlib import Path
@@ -23,12 +23,12 @@ from dit_policy_ros.training.new_policy._tiny_clip import (
 TASKS = ("touch the red cube with the left arm", "touch the blue cube with the right arm")
 STATE_DIM, ACTION_DIM = 5, 4
 IMAGE = (30, 40)  # height, width [pixel]
-SIDE = 24  # what the vision encoder reads [pixel]
+SIDE = 24  # image size of the vision encoder [pixel]
 TOKENS = 16
 
 
 def tiny_config(cameras: int = 1, **options: Any) -> PolicyConfig:
-    """Options of a network small enough to run in milliseconds."""
+    """The options of a network small enough to run in milliseconds."""
     images = {f"observation.images.cam{i}": Feature(FeatureType.VISUAL, (3, *IMAGE)) for i in range(cameras)}
     defaults: dict[str, Any] = {
         "input_features": {**images, "observation.state": Feature(FeatureType.STATE, (STATE_DIM,))},
@@ -53,12 +53,12 @@ def tiny_config(cameras: int = 1, **options: Any) -> PolicyConfig:
 
 @functools.cache
 def tiny_tokenizer() -> TaskTokenizer:
-    """A tokenizer that knows the tests' tasks."""
+    """A tokenizer trained on the tests' tasks."""
     return TaskTokenizer(train_tokenizer(TASKS, vocabulary=600), TokenizerOptions(max_length=TOKENS))
 
 
 def random_policy(config: PolicyConfig, seed: int = 0) -> DiTPolicy:
-    """A network whose weights are random everywhere, adaLN gates included; in evaluation mode."""
+    """A policy whose weights are all random, including the adaLN gates; in evaluation mode."""
     torch.manual_seed(seed)
     vision = tiny_vision_config(hidden=16, layers=2, heads=2, image=SIDE, patch=12)
     text = tiny_text_config(tiny_tokenizer().tokenizer, hidden=16, layers=1, positions=TOKENS)
@@ -70,7 +70,7 @@ def random_policy(config: PolicyConfig, seed: int = 0) -> DiTPolicy:
 
 
 def random_stats(config: PolicyConfig, seed: int = 0) -> dict[str, dict[str, Tensor]]:
-    """Statistics of every kind for every feature, low < high."""
+    """All statistics of all features, with low < high."""
     generator = torch.Generator().manual_seed(seed)
     parts = {"min": 0.0, "q01": 0.05, "q10": 0.15, "mean": 0.5, "q90": 0.85, "q99": 0.95, "max": 1.0}
     stats: dict[str, dict[str, Tensor]] = {}
@@ -83,7 +83,7 @@ def random_stats(config: PolicyConfig, seed: int = 0) -> dict[str, dict[str, Ten
 
 
 def save_tiny(folder: Path, config: PolicyConfig | None = None) -> Path:
-    """Write a whole checkpoint of a random tiny policy."""
+    """Write a complete checkpoint of a random tiny policy."""
     config = config or tiny_config()
     facts = CheckpointFacts(fps=30.0, joint_names=("a", "b", "c", "d"), known_tasks=TASKS)
     return write_checkpoint(folder, random_policy(config), random_stats(config), facts, tiny_tokenizer())

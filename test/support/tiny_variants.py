@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny policies of every kind, those with encoders and conditionings that LeRobot does not have included."""
+"""Tiny policies of every kind, including encoders and conditionings that LeRobot does not have."""
 
 from pathlib import Path
 from typing import Any
@@ -46,16 +46,16 @@ VARIANTS: tuple[dict[str, Any], ...] = (
     {"use_positional_encoding": True, "hidden_dim": 24, "num_heads": 3, "num_layers": 3},
     *({"vision_encoder_family": f, "cameras": 2} | DDIM for f in ("dinov2", "dinov3", "siglip")),
 )
-"""Options that between them reach every part of the networks and of the samplers."""
+"""Options that together cover all parts of the networks and the samplers."""
 
 
 def variant_name(options: object) -> str:
-    """Names one of VARIANTS in a test's report."""
+    """The name of one of VARIANTS in a test report."""
     return " ".join(map(str, options.values())) if isinstance(options, dict) else str(options)
 
 
 def tiny_architecture(family: str) -> VisionConfig:
-    """Two layers of a vision transformer that reads SIDE pixels in PATCHES patches."""
+    """A two-layer vision transformer for images of SIDE pixels, in PATCHES patches."""
     options: dict[str, Any] = {
         "hidden_size": WIDTH,
         "num_hidden_layers": 2,
@@ -70,7 +70,7 @@ def tiny_architecture(family: str) -> VisionConfig:
 
 
 def variant_config(**options: Any) -> PolicyConfig:
-    """As ``tiny_config``; another family of encoders is named accordingly."""
+    """As ``tiny_config``, with a vision encoder name that fits its family."""
     family = options.get("vision_encoder_family", "clip")
     return tiny_config(**({"vision_encoder_name": family} | options))
 
@@ -83,7 +83,7 @@ def new_policy(config: PolicyConfig, seed: int = 0) -> DiTPolicy:
 
 
 def shaken_policy(config: PolicyConfig, seed: int = 0) -> DiTPolicy:
-    """A policy whose weights are random everywhere, gates included; in evaluation mode."""
+    """A policy whose weights are all random, including the adaLN gates; in evaluation mode."""
     policy = new_policy(config, seed)
     with torch.no_grad():
         for parameter in policy.parameters():
@@ -92,14 +92,14 @@ def shaken_policy(config: PolicyConfig, seed: int = 0) -> DiTPolicy:
 
 
 def save(folder: Path, **options: Any) -> Path:
-    """A checkpoint whose weights are random everywhere, adaLN gates included."""
+    """Write a checkpoint whose weights are all random, including the adaLN gates."""
     config = variant_config(**options)
     facts = CheckpointFacts(fps=30.0, known_tasks=TASKS, instruction_dropout=0.1)
     return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
 
 
 def infer(policy: DiTRuntime, observation: int = 0, task: str = TASKS[0], seed: int = 5) -> NDArray:
-    """A chunk for made-up input; what is drawn is a function of ``seed``."""
+    """A chunk for random input; ``seed`` determines the sampling noise."""
     images, state = random_observation(policy.checkpoint.config, observation)
     torch.manual_seed(seed)
     return policy.predict(images, state, task)

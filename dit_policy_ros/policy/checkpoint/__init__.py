@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoint folders that both this package and LeRobot load.
 
-Reading, writing, the model hub, and new policies on pretrained encoders.
+Reading, writing and relocating them, download from the hub, and new policies with pretrained encoders.
 """
 
+from dit_policy_ros.policy.checkpoint._encoder_files import write_encoder_files
 from dit_policy_ros.policy.checkpoint._pretrained import pretrained_policy
 from dit_policy_ros.policy.checkpoint._reader import (
     WEIGHTS_FILE,
@@ -23,4 +24,5 @@ __all__ = [
     "read_checkpoint",
     "relocate",
     "write_checkpoint",
+    "write_encoder_files",
 ]

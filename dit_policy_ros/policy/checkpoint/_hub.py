@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that are named by their id on the Hugging Face hub."""
+"""Downloads checkpoints given by their id on the Hugging Face hub."""
 
 import logging
 import os
@@ -14,31 +14,32 @@ from dit_policy_ros.core.errors import CheckpointError
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WANTED = ("*.json", "*.safetensors", "*.txt")
-NOT_WANTED = ("checkpoints/*", "training_state/*")  # what a training run leaves beside the policy
+NOT_WANTED = ("checkpoints/*", "training_state/*")  # written by training runs, not needed for inference
 
 logger = logging.getLogger(__name__)
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether ``name`` could be ``owner/name`` or ``owner/name@revision``; a relative path can be so too."""
+    """Whether ``name`` has the form ``owner/name`` or ``owner/name@revision``, as some relative paths do."""
     return HUB_ID.fullmatch(name) is not None
 
 
 def download(name: str) -> Path:
-    """The local folder of a checkpoint on the hub: its newest state, or the cached one while offline.
+    """Download a checkpoint, or find it in the cache; return its local folder.
 
     Args:
-        name: ``owner/name``, or ``owner/name@revision`` for a branch, a tag or a commit.
+        name: ``owner/name``, or ``owner/name@revision`` for a branch, a tag or a commit. A branch is updated
+            to its newest commit, if the hub can be reached.
 
     Raises:
-        CheckpointError: it is neither on the hub nor whole in the cache, or the hub cannot be reached.
+        CheckpointError: it is not in the cache, and it is not on the hub or the hub cannot be reached.
     """
     match = HUB_ID.fullmatch(name)
     if match is None:
         raise CheckpointError(f"checkpoint {name!r}: expected a hub id owner/name or owner/name@revision")
-    # A commit never changes: what the cache has of it needs no network. A branch is asked for its newest
-    # state first; huggingface_hub falls back on the cache by itself.
-    failure: Exception = OSError("nothing was tried")
+    # A commit never changes, so a cached one needs no network. For a branch the hub is asked for the newest
+    # commit first; huggingface_hub falls back to the cache by itself.
+    failure: Exception = OSError("no attempt was made")
     is_commit = COMMIT.fullmatch(match["revision"] or "") is not None
     for local_files_only in (True, False) if is_commit else (False,):
         try:
@@ -49,7 +50,7 @@ def download(name: str) -> Path:
                 ignore_patterns=list(NOT_WANTED),
                 local_files_only=local_files_only,
             )
-        # ValueError: an id that the hub's own rules refuse; httpx: a proxy that does not answer.
+        # ValueError: the id breaks the hub's rules. httpx: a proxy does not answer.
         except (OSError, ValueError, httpx.HTTPError) as error:
             failure = error
         else:
@@ -62,8 +63,9 @@ def _unreachable(name: str, repository: str, error: Exception) -> CheckpointErro
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     offline = "; HF_HUB_OFFLINE is set, so the hub was not asked" if constants.is_offline_mode() else ""
     return CheckpointError(
-        f"checkpoint {name!r}: there is no folder {os.path.abspath(name)}, and as the id of a model on the "
-        f"hub ({constants.ENDPOINT}) it could not be had: {reason}{offline}. Looked for a cached copy in "
-        f"{constants.HF_HUB_CACHE}. Give the path of a folder instead, or, on a machine with internet "
-        f"access, `hf download {repository} --local-dir FOLDER`, copy FOLDER here and give its path"
+        f"checkpoint {name!r}: there is no folder {os.path.abspath(name)}, and the model of this id could "
+        f"not be downloaded from the hub ({constants.ENDPOINT}): {reason}{offline}. No complete copy is in "
+        f"the cache {constants.HF_HUB_CACHE}. Give the path of a folder instead, or run "
+        f"`hf download {repository} --local-dir FOLDER` on a machine with internet access, copy FOLDER here "
+        f"and give its path"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new policy whose encoders know images and words already."""
+"""Builds a new policy with pretrained encoders."""
 
 import logging
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import CLIPTextModel
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy.checkpoint._clip_files import read_clip_files
+from dit_policy_ros.policy.checkpoint._encoder_files import read_encoder_files
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.encoders import FAMILIES
@@ -16,30 +16,22 @@ from dit_policy_ros.policy.processing import TaskTokenizer, TokenizerOptions
 
 
 def pretrained_policy(config: PolicyConfig) -> tuple[DiTPolicy, TaskTokenizer]:
-    """Build a policy around the encoders that ``config`` names.
+    """Build a policy with the encoders that ``config`` names.
 
-    The transformer gets random weights from torch's global generator; so that two policies of one seed are
-    equal, nothing else draws from it after that.
+    The transformer gets random weights from torch's global generator, so that a seed determines them.
 
     Args:
-        config: its ``vision_encoder_name`` and ``text_encoder_name`` are folders, or names on the hub, which
-            is asked where the local cache lacks them.
+        config: its ``vision_encoder_name`` and ``text_encoder_name`` are folders, or names on the hub. Those
+            not in the local cache are downloaded.
 
     Returns:
         The policy, and the tokenizer of its text encoder.
 
     Raises:
-        CheckpointError: an encoder cannot be had, is of another family, lacks weights, or does not read
+        CheckpointError: an encoder cannot be loaded, is of another family, lacks weights, or does not accept
             images of this size.
     """
-    options = TokenizerOptions(
-        max_length=config.tokenizer_max_length,
-        padding=config.tokenizer_padding,
-        padding_side=config.tokenizer_padding_side,
-        truncation=config.tokenizer_truncation,
-        tokenizer_name=config.text_encoder_name,
-    )
-    files = read_clip_files(None, config, options)
+    files = read_encoder_files(None, config, TokenizerOptions.of(config))
     text = _weights(CLIPTextModel, config.text_encoder_name)
     vision = {}
     if config.image_features:
@@ -54,10 +46,10 @@ def pretrained_policy(config: PolicyConfig) -> tuple[DiTPolicy, TaskTokenizer]:
 
 
 def _weights(model: type[Any], place: str) -> dict[str, Tensor]:
-    """An encoder's pretrained weights; transformers would make up those that are missing."""
+    """Load an encoder's pretrained weights; missing ones are an error (transformers would randomise them)."""
     log = logging.getLogger("transformers.modeling_utils")
     level = log.level
-    # It reports at length that the other half of a pair was not used; what matters is checked below.
+    # It would report every unused weight of an image-text pair. Missing weights are checked below.
     log.setLevel(logging.ERROR)
     try:
         loaded, report = model.from_pretrained(place, output_loading_info=True)

@@ -3,8 +3,8 @@
 
 config.json  model.safetensors                       as LeRobot writes them
 policy_preprocessor.json  policy_postprocessor.json  and their *.safetensors
-clip/                                                 encoder architectures, tokenizer (self-contained ones)
-vision/                                               architecture of a vision encoder that is no CLIP
+clip/                                                 encoder architectures and tokenizer (if self-contained)
+vision/                                               architecture of a vision encoder that is not a CLIP
 dit_policy_ros.json                                   fps, joint names, tasks (ours; LeRobot ignores it)
 """
 
@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.lerobot_keys import STATE_KEY
-from dit_policy_ros.policy.checkpoint._clip_files import ClipFiles, read_clip_files
+from dit_policy_ros.policy.checkpoint._encoder_files import EncoderFiles, read_encoder_files
 from dit_policy_ros.policy.checkpoint._hub import download, is_hub_id
 from dit_policy_ros.policy.config import PolicyConfig, decode_dataclass, read_json
 from dit_policy_ros.policy.dit_policy import DiTPolicy
@@ -37,60 +37,62 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """What a robot must know of a checkpoint and LeRobot does not store."""
+    """Facts that the robot needs and LeRobot does not store; the contents of dit_policy_ros.json."""
 
     format: int = FACTS_FORMAT
     fps: float | None = None  # [Hz]
     joint_names: tuple[str, ...] | None = None  # order of state and action
     known_tasks: tuple[str, ...] = ()
     instruction_dropout: float = 0.0  # share of training examples that had the empty instruction
-    training: dict[str, Any] = field(default_factory=dict)  # free: how it was made, for people
+    training: dict[str, Any] = field(default_factory=dict)  # how it was trained, in any form, for people
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint's contents, the network built and filled."""
+    """The contents of a checkpoint, with the network built and its weights loaded."""
 
     folder: Path
     config: PolicyConfig
     processors: Processors
     facts: CheckpointFacts
-    clip: ClipFiles
+    encoder_files: EncoderFiles
     policy: DiTPolicy
 
 
 def read_checkpoint(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Read a checkpoint folder; the network is in evaluation mode on the CPU.
+    """Read a checkpoint; the network is in evaluation mode on the CPU.
 
-    Torch's global random generator is left as it was.
+    Does not change torch's global random generator.
 
     Args:
         path: the folder, or an id on the Hugging Face hub: ``owner/name`` or ``owner/name@revision``.
-        overrides: sampling options that take the place of the checkpoint's.
+        overrides: sampling options that replace the checkpoint's.
 
     Raises:
-        CheckpointError: the folder or a file is missing, damaged, of another policy, or contradicts another.
+        CheckpointError: the folder or a file is missing, damaged, of another policy, or inconsistent.
     """
     folder = find_checkpoint(path)
     config = PolicyConfig.from_mapping(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
     ignored = [key for key in config.input_features if key not in (*config.image_features, STATE_KEY)]
     if ignored:
-        logger.warning("%s: the network does not read %s", folder / CONFIG_FILE, ", ".join(ignored))
+        logger.warning(
+            "%s: the network does not use the input features %s", folder / CONFIG_FILE, ", ".join(ignored)
+        )
     config = config.with_overrides(overrides or {})
     processors = read_processors(folder, config)
     facts = read_facts(folder, config)
-    clip = read_clip_files(folder, config, processors.tokenizer)
+    files = read_encoder_files(folder, config, processors.tokenizer)
     with torch.random.fork_rng(devices=[]):
-        policy = DiTPolicy(config, clip.vision, clip.text)
+        policy = DiTPolicy(config, files.vision, files.text)
     load_weights(policy, folder / WEIGHTS_FILE)
-    return Checkpoint(folder, config, processors, facts, clip, policy.eval())
+    return Checkpoint(folder, config, processors, facts, files, policy.eval())
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The absolute folder of a checkpoint that is named by a path or, where no such folder is, by a hub id.
+    """The absolute folder of a checkpoint, given by a path or, if no such folder exists, by a hub id.
 
     Raises:
-        CheckpointError: it is neither; the message says what was looked for and where.
+        CheckpointError: there is no such checkpoint; the message says where it was looked for.
     """
     name = str(path)
     if not name.strip():
@@ -101,7 +103,7 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def find_folder(path: str | Path) -> Path:
-    """The absolute folder of a checkpoint on this machine; CheckpointError where it is none."""
+    """The absolute folder of a checkpoint on this machine; CheckpointError if it is not a checkpoint."""
     folder = Path(path).expanduser().resolve()
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "it does not exist"
@@ -113,7 +115,7 @@ def find_folder(path: str | Path) -> Path:
 
 
 def check_folder(name: str, folder: Path) -> Path:
-    """``folder`` if all files of a checkpoint are in it; CheckpointError names those that are not."""
+    """Return ``folder`` if it has all files of a checkpoint; CheckpointError lists the missing ones."""
     missing = [file for file in REQUIRED_FILES if not (folder / file).is_file()]
     if missing:
         places = (folder / inner / "pretrained_model" for inner in (".", "last", "checkpoints/last"))
@@ -124,7 +126,7 @@ def check_folder(name: str, folder: Path) -> Path:
 
 
 def read_facts(folder: Path, config: PolicyConfig) -> CheckpointFacts:
-    """Our side file; a checkpoint without one (from LeRobot) yields empty facts."""
+    """Read dit_policy_ros.json; a checkpoint without one (from LeRobot) has empty facts."""
     path = folder / FACTS_FILE
     if not path.is_file():
         return CheckpointFacts()
@@ -146,7 +148,7 @@ def read_facts(folder: Path, config: PolicyConfig) -> CheckpointFacts:
 
 
 def load_weights(policy: DiTPolicy, path: Path) -> None:
-    """Fill a network from a safetensors file; every tensor must be there and fit, and none be left over."""
+    """Load a network's weights; CheckpointError for missing, unknown and misshapen tensors."""
     try:
         stored = {canonical_name(name): tensor for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError) as error:
@@ -167,7 +169,7 @@ def load_weights(policy: DiTPolicy, path: Path) -> None:
 
 
 def canonical_name(name: str) -> str:
-    """The parameter's name in transformers 5; version 4 nested CLIP's encoders one level deeper."""
+    """The name of a parameter in transformers 5; version 4 nested CLIP's encoders one level deeper."""
     return name.replace(".model.vision_model.", ".model.").replace(
         ".text_encoder.text_model.", ".text_encoder."
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing a checkpoint folder that both this package and LeRobot read."""
+"""Writes and relocates checkpoint folders that both this package and LeRobot load."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy.checkpoint._clip_files import CLIP_FOLDER, CLIP_TEXT_FOLDER, write_clip_files
+from dit_policy_ros.policy.checkpoint._encoder_files import CLIP_FOLDER, CLIP_TEXT_FOLDER, write_encoder_files
 from dit_policy_ros.policy.checkpoint._reader import (
     CONFIG_FILE,
     FACTS_FILE,
@@ -29,17 +29,17 @@ logger = logging.getLogger(__name__)
 def write_checkpoint(
     folder: str | Path, policy: DiTPolicy, stats: Stats, facts: CheckpointFacts, tokenizer: TaskTokenizer
 ) -> Path:
-    """Write a self-contained checkpoint; interrupted at any moment, ``folder`` is whole or as it was.
+    """Write a self-contained checkpoint atomically: an interruption never leaves ``folder`` half-written.
 
     Args:
-        folder: where to; an existing checkpoint there is replaced.
+        folder: where to write; an existing checkpoint is replaced.
         policy: the network.
         stats: statistics of state, action and images, by feature and name.
         facts: fps, joint names, tasks.
         tokenizer: the text tokenizer.
 
     Returns:
-        The absolute folder.
+        The absolute path of the folder.
     """
     target = Path(folder).expanduser().resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,34 +50,34 @@ def write_checkpoint(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()}
     save_file(tensors, partial / WEIGHTS_FILE, metadata={"format": "pt"})
     _write_json(partial / CONFIG_FILE, config.to_mapping())
-    write_processors(partial, config, stats, tokenizer_name=config.text_encoder_name)
-    write_clip_files(partial / CLIP_FOLDER, policy, tokenizer)
+    write_processors(partial, config, stats)
+    write_encoder_files(partial / CLIP_FOLDER, policy, tokenizer)
     _write_json(partial / FACTS_FILE, dataclasses.asdict(facts))
     _replace_folder(partial, target)
     if config.extensions:
-        logger.warning("%s: %s", target, not_for_lerobot(config))
+        logger.warning("%s: %s", target, lerobot_refusal(config))
     return target
 
 
-def not_for_lerobot(config: PolicyConfig) -> str:
-    """Why LeRobot refuses a checkpoint with these options; they have ``extensions``."""
+def lerobot_refusal(config: PolicyConfig) -> str:
+    """Why LeRobot refuses a checkpoint with these ``extensions``."""
     options = ", ".join(f"{name} {value!r}" for name, value in config.extensions.items())
     return (
         f"LeRobot has no {options} and cannot load this checkpoint; it refuses the type {EXTENDED_TYPE!r} in "
-        f"config.json. This package loads it"
+        f"config.json. This package can load it"
     )
 
 
 def relocate(path: str | Path) -> Path:
-    """Name the checkpoint's own ``clip`` by its absolute path, so that LeRobot loads it without the hub.
+    """Write the absolute path of the checkpoint's ``clip`` into its files, so that LeRobot loads it offline.
 
-    The weights and what this package reads stay as they are; a folder that moves is relocated again.
+    Nothing else changes. Relocate a folder again after moving it.
 
     Returns:
-        The absolute folder of the checkpoint.
+        The absolute path of the checkpoint.
 
     Raises:
-        CheckpointError: there is no such checkpoint, it is damaged, or it does not carry its encoders.
+        CheckpointError: there is no such checkpoint, it is damaged, or it does not contain its encoders.
     """
     folder = find_folder(path)
     names = {"vision_encoder_name": folder / CLIP_FOLDER, "text_encoder_name": folder / CLIP_FOLDER}
@@ -86,14 +86,15 @@ def relocate(path: str | Path) -> Path:
     for place in names.values():
         if not (place / "config.json").is_file():
             raise CheckpointError(
-                f"{folder} does not carry its encoders: {place / 'config.json'} is missing. LeRobot loads "
-                f"such a checkpoint only from the hub or its cache; load and save it with this package once"
+                f"{folder} does not contain its encoders: {place / 'config.json'} is missing. LeRobot takes "
+                f"the encoders of such a checkpoint from the hub or its cache. Load and save it once with "
+                f"this package"
             )
     config, pipeline = read_json(folder / CONFIG_FILE), read_json(folder / f"{PREPROCESSOR}.json")
     options = PolicyConfig.from_mapping(config, str(folder / CONFIG_FILE))
     if options.extensions:
-        raise CheckpointError(f"{folder}: {not_for_lerobot(options)}; there is nothing to relocate")
-    read_stats(folder)  # the pipeline is whole
+        raise CheckpointError(f"{folder}: {lerobot_refusal(options)}; there is nothing to relocate")
+    read_stats(folder)  # raises CheckpointError for a damaged pipeline
     config |= {option: str(place) for option, place in names.items()}
     for step in pipeline["steps"]:
         if step["registry_name"] == "tokenizer_processor":
@@ -108,7 +109,7 @@ def _write_json(path: Path, value: dict[str, object]) -> None:
 
 
 def _replace_json(path: Path, value: dict[str, object]) -> None:
-    """As ``_write_json``, but ``path`` is whole at any moment, and a link in its place is not followed."""
+    """As ``_write_json``, but atomically; a symbolic link is replaced, not followed."""
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     _write_json(partial, value)
     partial.replace(path)

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of a policy: LeRobot's config.json and our own beyond it.
+"""The options of a policy, stored in config.json: LeRobot's, and our own.
 
-They are read strictly: an unknown key or a wrong type is an error that names its place.
+The file is read strictly: an unknown key or a wrong type is an error that names the key.
 """
 
-from dit_policy_ros.policy.config._config import (
-    EXTENDED_TYPE,
-    EXTENSIONS,
-    PolicyConfig,
-)
+from dit_policy_ros.policy.config._config import EXTENDED_TYPE, POLICY_TYPE, PolicyConfig
 from dit_policy_ros.policy.config._features import Feature, FeatureType, NormalizationMode
+from dit_policy_ros.policy.config._options import EXTENSIONS
 from dit_policy_ros.policy.config._strict_json import decode, decode_dataclass, read_json
 
 __all__ = [
     "EXTENDED_TYPE",
     "EXTENSIONS",
+    "POLICY_TYPE",
     "Feature",
     "FeatureType",
     "NormalizationMode",

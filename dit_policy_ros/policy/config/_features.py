@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes into a policy and comes out of it, in LeRobot's words."""
+"""The inputs and outputs of a policy, with LeRobot's names."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class FeatureType(StrEnum):
-    """What a feature is, as LeRobot writes it."""
+    """The kind of a feature; the values are LeRobot's."""
 
     STATE = "STATE"
     VISUAL = "VISUAL"
@@ -17,7 +17,7 @@ class FeatureType(StrEnum):
 
 
 class NormalizationMode(StrEnum):
-    """How a feature is scaled, as LeRobot writes it."""
+    """How a feature is normalised; the values are LeRobot's."""
 
     MIN_MAX = "MIN_MAX"
     MEAN_STD = "MEAN_STD"

@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which values of a policy's options make a policy, beyond what their types say."""
-
-from typing import TYPE_CHECKING
+"""The rules that the values of a policy's options must satisfy, beyond their types."""
 
 from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
-
-if TYPE_CHECKING:
-    from dit_policy_ros.policy.config._config import PolicyConfig
+from dit_policy_ros.policy.config._options import PolicyOptions
 
 
-def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
-    """All rules of a policy's options: the option, whether it keeps the rule, and the rule in words."""
+def rules(config: PolicyOptions) -> list[tuple[str, bool, str]]:
+    """All rules: the option, whether its value satisfies the rule, and what is expected in words."""
     state = config.input_features.get(STATE_KEY)
     action = config.output_features.get(ACTION_KEY)
     images = list(config.image_features.items())
     head_dim = config.hidden_dim // max(config.num_heads, 1)
-    longest_plan = config.horizon - config.n_obs_steps + 1
+    most_action_steps = config.horizon - config.n_obs_steps + 1
     flow, diffusion = config.objective == "flow_matching", config.objective == "diffusion"
     return [
-        ("input_features", state is not None and len(state.shape) == 1, f"a vector '{STATE_KEY}'"),
-        ("output_features", action is not None and len(action.shape) == 1, f"a vector '{ACTION_KEY}'"),
+        ("input_features", state is not None and len(state.shape) == 1, f"a vector {STATE_KEY!r}"),
+        ("output_features", action is not None and len(action.shape) == 1, f"a vector {ACTION_KEY!r}"),
         (
             "input_features",
             all(k.startswith(IMAGE_PREFIX) for k, _ in images),
@@ -34,7 +30,7 @@ def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
         ("n_obs_steps", config.n_obs_steps >= 1, "at least 1"),
         ("horizon", config.horizon >= 1, "at least 1"),
         ("n_obs_steps", config.n_obs_steps <= config.horizon, f"at most the horizon {config.horizon}"),
-        ("n_action_steps", 1 <= config.n_action_steps <= longest_plan, f"1 to {longest_plan}"),
+        ("n_action_steps", 1 <= config.n_action_steps <= most_action_steps, f"1 to {most_action_steps}"),
         ("hidden_dim", config.hidden_dim >= 1, "at least 1"),
         ("num_layers", config.num_layers >= 1, "at least 1"),
         (
@@ -59,27 +55,27 @@ def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
         (
             "vision_encoder_family",
             config.vision_encoder_family == "clip" or len(images) > 0,
-            "'clip' without cameras, as there is nothing to read for another",
+            "'clip' for a policy without cameras",
         ),
         (
             "image_tokens",
             config.conditioning != "adaln" or config.image_tokens == "all",
-            "'all' with the conditioning 'adaln', which reads one vector per image",
+            "'all' with conditioning 'adaln', which uses one vector per image",
         ),
         ("observation_layers", config.observation_layers >= 0, "0 (none) or more"),
         (
             "observation_layers",
             config.conditioning == "adaln" or config.observation_layers == 0,
-            "0 with another conditioning than 'adaln', which reads no vector",
+            "0 unless conditioning is 'adaln': the fusion MLP needs the observation as one vector",
         ),
         (
             "relative_entries",
             action is None
             or state is None
             or all(0 <= entry < min(action.shape[0], state.shape[0]) for entry in config.relative_entries),
-            "numbers of entries that action and state both have, from 0",
+            "indices of entries that both action and state have, from 0",
         ),
-        ("state_differences", config.state_differences >= 0.0, "0 (states as they are) or more"),
+        ("state_differences", config.state_differences >= 0.0, "0 (off) or more"),
         (
             "image_steps",
             0 <= config.image_steps <= config.n_obs_steps,
@@ -87,7 +83,7 @@ def rules(config: "PolicyConfig") -> list[tuple[str, bool, str]]:
         ),
         ("text_encoder_name", "clip" in config.text_encoder_name.lower(), "a name containing 'clip'"),
         ("tokenizer_max_length", config.tokenizer_max_length >= 3, "at least 3"),
-        ("use_peft", not config.use_peft, "false: merge the adapter into the weights first"),
+        ("use_peft", not config.use_peft, "false; merge the adapter into the weights first"),
         ("num_train_timesteps", config.num_train_timesteps >= 1, "at least 1"),
         (
             "beta_start",

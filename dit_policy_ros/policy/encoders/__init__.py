@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From images, state and instruction to what conditions the transformer.
+"""Encode images, states and the instruction into the observation that conditions the transformer.
 
-CLIP-like vision and text encoders, and the MLP that fuses their features.
+Vision transformers, CLIP's text encoder, and the modules that combine their features.
 """
 
-from dit_policy_ros.policy.encoders._encoders import ObservationEncoder, TextEncoder
+from dit_policy_ros.policy.encoders._fusion import FusionMLP
+from dit_policy_ros.policy.encoders._observation_encoder import ObservationEncoder, TextEncoder
 from dit_policy_ros.policy.encoders._vision import (
     FAMILIES,
     VisionConfig,
     VisionEncoder,
+    image_size_error,
     read_architecture,
-    size_problem,
 )
 
 __all__ = [
     "FAMILIES",
+    "FusionMLP",
     "ObservationEncoder",
     "TextEncoder",
     "VisionConfig",
     "VisionEncoder",
+    "image_size_error",
     "read_architecture",
-    "size_problem",
 ]

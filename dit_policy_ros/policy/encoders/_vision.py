@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vision transformers behind one interface: one vector per image, and one token per patch where wanted.
-
-Shapes: B images, P patches, F feature.
+"""Vision transformers of several families: one vector per image and, if asked for, one token per patch.
 
 | family | vector of an image | source |
 |---|---|---|
-| clip | class token before the last norm, as LeRobot reads it | Radford et al. 2021, arXiv 2103.00020 |
+| clip | class token before the last norm, as in LeRobot | Radford et al. 2021, arXiv 2103.00020 |
 | dinov2, dinov2_with_registers | class token | arXiv 2304.07193, arXiv 2309.16588 |
 | dinov3 | class token | Siméoni et al. 2025, arXiv 2508.10104 |
 | siglip | output of the attention-pooling head; it has no class token | Zhai et al. 2023, arXiv 2303.15343 |
+
+Shapes: B images, P patches, F feature.
 """
 
 from collections.abc import Mapping
@@ -38,54 +38,56 @@ VisionConfig = (
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """What sets one family of encoders apart from the others."""
+class EncoderFamily:
+    """The classes of one family of encoders, and how it differs from the others."""
 
     config: type[Any]
     model: type[Any]
-    model_types: tuple[str, ...]  # what a config.json of this family calls itself, alone or within a pair
+    model_types: tuple[str, ...]  # model_type in config.json: of the vision encoder, or of an image-text pair
     unused: tuple[str, ...] = ()  # parameters that no feature depends on
-    class_tokens: int = 1  # in front of the registers and the patches
-    reads_any_size: bool = False  # any multiple of the patch, not only the size it was trained at
+    class_tokens: int = 1  # before the registers and the patches
+    accepts_any_size: bool = False  # any multiple of the patch size, not only the training size
 
 
-FAMILIES: Mapping[str, Family] = {
-    "clip": Family(
+FAMILIES: Mapping[str, EncoderFamily] = {
+    "clip": EncoderFamily(
         CLIPVisionConfig,
         CLIPVisionModel,
         ("clip", "clip_vision_model"),
         unused=("post_layernorm.weight", "post_layernorm.bias"),
     ),
-    "dinov2": Family(
-        Dinov2Config, Dinov2Model, ("dinov2",), unused=("embeddings.mask_token",), reads_any_size=True
+    "dinov2": EncoderFamily(
+        Dinov2Config, Dinov2Model, ("dinov2",), unused=("embeddings.mask_token",), accepts_any_size=True
     ),
-    "dinov2_with_registers": Family(
+    "dinov2_with_registers": EncoderFamily(
         Dinov2WithRegistersConfig,
         Dinov2WithRegistersModel,
         ("dinov2_with_registers",),
         unused=("embeddings.mask_token",),
-        reads_any_size=True,
+        accepts_any_size=True,
     ),
-    "dinov3": Family(
+    "dinov3": EncoderFamily(
         DINOv3ViTConfig,
         DINOv3ViTModel,
         ("dinov3_vit",),
         unused=("embeddings.mask_token",),
-        reads_any_size=True,
+        accepts_any_size=True,
     ),
-    "siglip": Family(
+    "siglip": EncoderFamily(
         SiglipVisionConfig, SiglipVisionModel, ("siglip", "siglip_vision_model"), class_tokens=0
     ),
 }
-"""By the value of the option ``vision_encoder_family``."""
+"""By the values of the option ``vision_encoder_family``."""
 
 
-def family_of(architecture: VisionConfig) -> Family:
-    """The family that an architecture belongs to; ValueError for one of none."""
+def family_of(architecture: VisionConfig) -> EncoderFamily:
+    """The family of an architecture; ValueError if it is of none."""
     for family in FAMILIES.values():
         if type(architecture) is family.config:
             return family
-    raise ValueError(f"expected an architecture of {', '.join(FAMILIES)}, got {type(architecture).__name__}")
+    raise ValueError(
+        f"expected an architecture of the families {', '.join(FAMILIES)}, got {type(architecture).__name__}"
+    )
 
 
 def read_architecture(family: str, place: str, local_files_only: bool) -> VisionConfig:
@@ -93,11 +95,12 @@ def read_architecture(family: str, place: str, local_files_only: bool) -> Vision
 
     Args:
         family: a key of FAMILIES.
-        place: a folder with a config.json, or a name on the hub; of a pair (CLIP, SigLIP) the vision half.
-        local_files_only: leave the hub alone.
+        place: a folder with a config.json, or a name on the hub. Of an image-text pair (CLIP, SigLIP) the
+            vision encoder is read.
+        local_files_only: do not access the hub.
 
     Raises:
-        CheckpointError: it is of another family.
+        CheckpointError: the encoder is of another family.
     """
     known = FAMILIES[family]
     found = known.config.get_config_dict(place, local_files_only=local_files_only)[0].get("model_type")
@@ -111,28 +114,31 @@ def read_architecture(family: str, place: str, local_files_only: bool) -> Vision
 
 
 class VisionEncoder(nn.Module):
-    """One vision transformer of any family."""
+    """A vision transformer of any of the families."""
 
     def __init__(self, architecture: VisionConfig) -> None:
-        """Build it with random weights.
+        """Build the encoder with random weights.
 
         Raises:
-            CheckpointError: a SigLIP without its pooling head, which has nothing to say of a whole image.
+            CheckpointError: a SigLIP without its pooling head, which gives no vector for the whole image.
         """
         super().__init__()
         family = family_of(architecture)
         if isinstance(architecture, SiglipVisionConfig) and not architecture.vision_use_head:
-            raise CheckpointError("vision encoder: vision_use_head: expected true, got false")
+            raise CheckpointError(
+                "vision encoder: vision_use_head: expected true, got false; without its pooling head "
+                "a SigLIP has no vector for the whole image"
+            )
         self.model = family.model(architecture)
         self.has_class_token = family.class_tokens == 1
         self._first_patch = family.class_tokens + getattr(architecture, "num_register_tokens", 0)
         for name, parameter in self.model.named_parameters():
             if name in family.unused:
-                # Left trainable it would never get a gradient, which distributed training takes for an error.
+                # It never gets a gradient; distributed training reports trainable parameters without one.
                 parameter.requires_grad_(False)
 
     def forward(self, images: Tensor, patches: bool = False) -> Tensor:
-        """(B, 3, H, W) -> one vector per image (B, F), with ``patches`` before its patches (B, 1 + P, F)."""
+        """(B, 3, H, W) -> one vector per image (B, F); with ``patches`` also its patches (B, 1 + P, F)."""
         output = self.model(pixel_values=images)
         hidden = output.last_hidden_state  # (B, class + registers + P, F)
         whole = hidden[:, 0] if self.has_class_token else output.pooler_output  # (B, F)
@@ -141,12 +147,12 @@ class VisionEncoder(nn.Module):
         return torch.cat((whole[:, None], hidden[:, self._first_patch :]), dim=1)
 
 
-def size_problem(architecture: VisionConfig, size: tuple[int, int]) -> str | None:
-    """What is wrong with images of ``size`` (height, width) [pixel]; None where they can be read."""
+def image_size_error(architecture: VisionConfig, size: tuple[int, int]) -> str | None:
+    """Why the encoder cannot encode images of ``size`` (height, width) [pixel]; None if it can."""
     side, patch = architecture.image_size, architecture.patch_size
     if not isinstance(side, int) or not isinstance(patch, int):
-        return f"its image_size and patch_size are not one number each: {side}, {patch}"
-    if family_of(architecture).reads_any_size:
+        return f"its image_size and patch_size must be one number each, got {side} and {patch}"
+    if family_of(architecture).accepts_any_size:
         fits = size[0] % patch == 0 and size[1] % patch == 0
-        return None if fits else f"it reads multiples of {patch}"
-    return None if size == (side, side) else f"it reads {side}x{side}"
+        return None if fits else f"it needs multiples of {patch}"
+    return None if size == (side, side) else f"it needs {side}x{side}"

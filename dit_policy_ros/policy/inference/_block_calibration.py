@@ -87,7 +87,7 @@ class _Sampler:
         self.objective = engine.objective
         config = self.objective.config
         self._denoiser = check_cachable(config, engine.denoiser, engine.backend, engine.reuse)
-        self._times, self._blocks = self.objective.times(), 2 * config.num_layers
+        self._times, self._blocks = self.objective.timesteps(), 2 * config.num_layers
 
     def record(self, observation: Tensor, seed: int) -> RecordedFeatures:
         """All outputs of all blocks."""

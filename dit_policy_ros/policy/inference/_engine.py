@@ -28,15 +28,15 @@ from dit_policy_ros.policy.inference._other_form import FORMS, try_to_make
 from dit_policy_ros.policy.inference._weights_watch import WeightsWatch
 from dit_policy_ros.policy.processing import Normalizer
 from dit_policy_ros.policy.sampling import (
-    NO_GUIDANCE,
+    GUIDANCE_OFF,
+    ActionPrefix,
+    ContinuationOptions,
     DiffusionObjective,
-    KnownActions,
-    Predict,
-    Reuse,
-    guide_velocity,
-    guided,
+    Predictor,
+    classifier_free_guidance,
     inpaint,
-    predictor,
+    make_predictor,
+    prefix_guidance,
     warm_start,
 )
 
@@ -51,7 +51,7 @@ class Engine:
         scales: Mapping[str, Normalizer],
         device: torch.device,
         backend: Backend,
-        reuse: Reuse,
+        reuse: ContinuationOptions,
         schedule: BlockSchedule | None = None,
     ) -> None:
         """Restructure a policy.
@@ -108,7 +108,7 @@ class Engine:
             self.frames.warm_up()
 
     def sample(
-        self, observation: Tensor, noise: Tensor | None = None, known: KnownActions | None = None
+        self, observation: Tensor, noise: Tensor | None = None, known: ActionPrefix | None = None
     ) -> Tensor:
         """Draw one action sequence.
 
@@ -135,7 +135,7 @@ class Engine:
     def _sample(self, observation: Tensor, noise: Tensor) -> Tensor:
         return self.objective.sample(self._predictor(observation), noise)
 
-    def _go_on(self, observation: Tensor, noise: Tensor, known: KnownActions) -> Tensor:
+    def _go_on(self, observation: Tensor, noise: Tensor, known: ActionPrefix) -> Tensor:
         predict = self._predictor(observation)
         objective, x, first, constrain = self.objective, noise, 0, None
         if self.reuse.warm_start:
@@ -143,9 +143,9 @@ class Engine:
         if self.reuse.real_time_chunking:
             if isinstance(objective, DiffusionObjective):
                 constrain = inpaint(objective, known, noise)
-                x = constrain(x, objective.times()[first])
+                x = constrain(x, objective.timesteps()[first])
             else:
-                predict = guide_velocity(predict, known)
+                predict = prefix_guidance(predict, known)
         return objective.sample(predict, x, first, constrain)
 
     def _build(self) -> None:
@@ -184,7 +184,7 @@ class Engine:
                 self._exceptions.append(f"the network eager, {reason}")
             return FactorisedDenoiser(network, dtype, pack=not needs_gradients), None
         denoiser, config = FactorisedDenoiser(network, dtype, pack=False), self.policy.config
-        batch = 1 if self._guidance_scale == NO_GUIDANCE else 2
+        batch = 1 if self._guidance_scale == GUIDANCE_OFF else 2
         x = torch.zeros(batch, config.horizon, config.action_dim, device=self._device)
         modulation = torch.zeros(batch, config.num_layers, 6, config.hidden_dim, device=self._device)
         made = try_to_make(form, denoiser, x, modulation)
@@ -209,7 +209,7 @@ class Engine:
             feature = next(iter(self.policy.config.image_features.values()))
             image = encoder.resize_and_crop(torch.zeros(1, *feature.shape, device=self._device))
             unpacked = self._fast_vision(trained, pack=False)
-            made = try_to_make(form, unpacked, image, encoder.reads_patches)
+            made = try_to_make(form, unpacked, image, encoder.uses_patch_tokens)
             if made is not None:
                 return made
             self._except_once(f"vision encoders eager, as they could not be {form}")
@@ -226,19 +226,23 @@ class Engine:
         if what not in self._exceptions:
             self._exceptions.append(what)
 
-    def _predictor(self, observation: Tensor) -> Predict:
+    def _predictor(self, observation: Tensor) -> Predictor:
         if self.denoiser is None:
-            predict = predictor(self.policy.noise_predictor, observation)
+            predict = make_predictor(self.policy.noise_predictor, observation)
         else:
             blocks = None
             if self._schedule is not None:
-                blocks = BlockFeatures(self.objective.times(), self._schedule.updates)
+                blocks = BlockFeatures(self.objective.timesteps(), self._schedule.updates)
             predict = self.denoiser.predictor(observation, self._step, blocks)
-        return predict if self._guidance_scale == NO_GUIDANCE else guided(predict, self._guidance_scale)
+        return (
+            predict
+            if self._guidance_scale == GUIDANCE_OFF
+            else classifier_free_guidance(predict, self._guidance_scale)
+        )
 
 
 def check_cachable(
-    config: PolicyConfig, denoiser: FactorisedDenoiser | None, backend: Backend, reuse: Reuse
+    config: PolicyConfig, denoiser: FactorisedDenoiser | None, backend: Backend, reuse: ContinuationOptions
 ) -> FactorisedDenoiser:
     """The network whose blocks can stand in for one another; CheckpointError where they cannot."""
     if denoiser is None or backend.name == "compiled":

@@ -18,7 +18,7 @@ from torch.nn import functional
 from dit_policy_ros.policy.inference._block_features import BlockFeatures
 from dit_policy_ros.policy.inference._packed_linear import PackedLinear
 from dit_policy_ros.policy.network import AdaLNBlocks, DiffusionTransformer
-from dit_policy_ros.policy.sampling import Predict, time_tensor
+from dit_policy_ros.policy.sampling import Predictor, time_tensor
 
 _SCALES = (1, 4)  # among the six values of a layer: shift, scale, gate of the attention, then of the MLP
 
@@ -69,7 +69,7 @@ class FactorisedDenoiser(nn.Module):
 
     def predictor(
         self, observation: Tensor, run: nn.Module | None = None, blocks: BlockFeatures | None = None
-    ) -> Predict:
+    ) -> Predictor:
         """The network under one observation.
 
         Args:

@@ -63,7 +63,7 @@ class FrameEncoder:
         frame = self._encoder.resize_and_crop(torch.zeros(1, *shape, device=self._device))
         for network, cameras in Counter(self._networks.values()).items():
             for count in range(1, (self._batch or cameras * config.read_image_steps) + 1):
-                self._encoder.features(network, frame.expand(count, -1, -1, -1))
+                self._encoder.encode_preprocessed(network, frame.expand(count, -1, -1, -1))
 
     def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         """See to it that frames are known: per camera uint8 (any number, H, W, 3); some cameras or all."""
@@ -95,7 +95,9 @@ class FrameEncoder:
         for network, batch in batches.items():
             images = torch.cat(list(batch.values()))  # (M, 3, h, w)
             parts = images.split(self._batch or len(images))
-            features = torch.cat([self._encoder.features(network, part) for part in parts])  # (M, P, F)
+            features = torch.cat(
+                [self._encoder.encode_preprocessed(network, part) for part in parts]
+            )  # (M, P, F)
             self._features.update(zip(batch, features.unbind(), strict=True))
             self.encoded += len(batch)
         while len(self._features) > self._capacity:

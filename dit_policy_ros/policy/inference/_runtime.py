@@ -20,8 +20,8 @@ from dit_policy_ros.policy.inference._backend import Backend
 from dit_policy_ros.policy.inference._block_schedule import BlockSchedule
 from dit_policy_ros.policy.inference._engine import Engine
 from dit_policy_ros.policy.inference._text_cache import TextCache
-from dit_policy_ros.policy.processing import EMPTY_INSTRUCTION, check_array, check_images, reference
-from dit_policy_ros.policy.sampling import NO_GUIDANCE, Reuse, known_actions
+from dit_policy_ros.policy.processing import EMPTY_INSTRUCTION, action_origin, check_array, check_images
+from dit_policy_ros.policy.sampling import GUIDANCE_OFF, ContinuationOptions, action_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class DiTRuntime:
         device: torch.device,
         guidance_scale: float,
         backend: Backend,
-        reuse: Reuse,
+        reuse: ContinuationOptions,
         schedule: BlockSchedule | None = None,
     ) -> None:
         """Move a checkpoint to its device.
@@ -64,13 +64,13 @@ class DiTRuntime:
             for key, feature in config.image_features.items()
         }
         self._text = TextCache(
-            self.module.observation_encoder.text_encoder, checkpoint.clip.tokenizer, device
+            self.module.observation_encoder.text_encoder, checkpoint.encoder_files.tokenizer, device
         )
         self._without_gradients = torch.no_grad if reuse.needs_gradients(config) else torch.inference_mode
         with self._without_gradients():
             self.engine = Engine(self.module, guidance_scale, image_scales, device, backend, reuse, schedule)
         self._lock = threading.Lock()
-        if guidance_scale != NO_GUIDANCE and not checkpoint.facts.instruction_dropout:
+        if guidance_scale != GUIDANCE_OFF and not checkpoint.facts.instruction_dropout:
             logger.warning(
                 "guidance_scale %g compares with the empty instruction, but %s does not say that it was "
                 "trained with instruction dropout: its answer to the empty instruction may mean nothing",
@@ -87,7 +87,7 @@ class DiTRuntime:
             config.integration_method if config.objective == "flow_matching" else config.noise_scheduler_type
         )
         ours = "".join(f"{value} {name.replace('_', ' ')}, " for name, value in config.extensions.items())
-        guidance = f", guided x{self.guidance_scale:g}" if self.guidance_scale != NO_GUIDANCE else ""
+        guidance = f", guided x{self.guidance_scale:g}" if self.guidance_scale != GUIDANCE_OFF else ""
         return (
             f"Multitask DiT, {millions:.1f}M parameters, {ours}{config.objective} ({method}, "
             f"{self.steps} steps{guidance}), horizon {config.horizon}, "
@@ -193,13 +193,13 @@ class DiTRuntime:
         with self._lock, self._without_gradients():
             if self.engine.refresh():
                 self._text.clear()
-            tasks = (task,) if self.guidance_scale == NO_GUIDANCE else (task, EMPTY_INSTRUCTION)
+            tasks = (task,) if self.guidance_scale == GUIDANCE_OFF else (task, EMPTY_INSTRUCTION)
             observation = self.observe(images, state, *tasks)
             start = None if noise is None else self._tensor(noise)[None]
-            origin = reference(self._tensor(state[-1]), self._config.relative_entries, self.action_dim)
+            origin = action_origin(self._tensor(state[-1]), self._config.relative_entries, self.action_dim)
             known = None
             if previous is not None and np.isfinite(previous.actions).all(axis=1).any():
-                known = known_actions(previous, self._action_scale, origin)
+                known = action_prefix(previous, self._action_scale, origin)
             sampled = self.engine.sample(observation, start, known)  # (1, T, A)
             actions = self._action_scale.unnormalize(sampled) + origin
             return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
@@ -277,7 +277,7 @@ class DiTRuntime:
             features = self.engine.frames(self._read(images))  # (1, I, ...)
             features = features.expand(len(tasks), *features.shape[1:])
         pooled = torch.cat([self._text(task) for task in tasks])  # (K, E)
-        return encoder.join(features, states.expand(len(tasks), -1, -1), pooled)
+        return encoder.combine(features, states.expand(len(tasks), -1, -1), pooled)
 
     def _read(self, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
         """Of the frames (S, H, W, 3) of each camera those that the network reads, (I, H, W, 3)."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Diffusion Transformer over the action sequence.
 
-One file for each way of conditioning it on the observation.
+One file per way of conditioning it on the observation.
 """
 
 from dit_policy_ros.policy.network._adaln import AdaLNBlocks, feed_forward

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioning ``adaln``: time and observation, one vector, shift, scale and gate every layer.
+"""Conditioning ``adaln``: a vector of time and observation shifts, scales and gates every layer.
 
-Shapes: B batch, T horizon, L tokens, H hidden, C conditioning entries. Source: adaLN-Zero of Peebles and Xie
-2022, arXiv 2212.09748, section 3.2. Parameter names are those of LeRobot's ``multi_task_dit``.
+adaLN-Zero of Peebles and Xie 2022 (DiT, arXiv 2212.09748), section 3.2. Parameter names are those of
+LeRobot's ``multi_task_dit``.
+
+Shapes: B batch, T horizon, L tokens, H hidden, C = C_time + C_obs entries of the
+conditioning vector.
 """
 
 import torch
@@ -13,7 +16,7 @@ from dit_policy_ros.policy.network._attention import RotaryAttention
 
 
 class TransformerBlock(nn.Module):
-    """Attention and MLP, each shifted, scaled and gated by a vector; it also serves other conditionings."""
+    """Self-attention and MLP, each shifted, scaled and gated by a vector. Other conditionings use it, too."""
 
     def __init__(self, config: PolicyConfig, conditioning_dim: int) -> None:
         super().__init__()
@@ -33,7 +36,7 @@ class TransformerBlock(nn.Module):
         self.adaLN_modulation = modulation(conditioning_dim, 6 * hidden)
 
     def forward(self, x: Tensor, conditioning: Tensor, prefix: int = 0) -> Tensor:
-        """(B, L, H), (B, C) -> (B, L, H); the first ``prefix`` tokens have no position."""
+        """(B, L, H), (B, C) -> (B, L, H); the first ``prefix`` tokens get no rotary position."""
         values = self.adaLN_modulation(conditioning).unsqueeze(1)  # (B, 1, 6 H)
         shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = values.chunk(6, dim=-1)
         x = x + gate_attn * self._attend(self.norm1(x) * (1 + scale_attn) + shift_attn, prefix)
@@ -61,7 +64,7 @@ class AdaLNBlocks(nn.ModuleList):
 
 
 def plain_norm(hidden: int) -> nn.LayerNorm:
-    """A norm without weights: shift and scale come from the modulation."""
+    """A LayerNorm without weights: shift and scale come from the modulation."""
     return nn.LayerNorm(hidden, elementwise_affine=False, eps=1e-6)
 
 
@@ -71,5 +74,5 @@ def feed_forward(hidden: int) -> nn.Sequential:
 
 
 def modulation(conditioning_dim: int, out: int) -> nn.Sequential:
-    """From the conditioning vector to shifts, scales and gates: (B, C) -> (B, out)."""
+    """Maps the conditioning vector to shifts, scales and gates: (B, C) -> (B, out)."""
     return nn.Sequential(nn.SiLU(), nn.Linear(conditioning_dim, out))

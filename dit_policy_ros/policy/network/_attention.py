@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention whose scores depend on relative positions.
+"""Attention with rotary position embeddings (RoPE): its scores depend on relative positions only.
 
-Shapes: B batch, L tokens, H hidden, N heads, D head dimension. Source of the rotary embedding: Su et al.
-2021, arXiv 2104.09864.
+Su et al. 2021 (arXiv 2104.09864).
+
+Shapes: B batch, L tokens, H hidden, N heads, D head dimension.
 """
 
 import torch
@@ -25,7 +26,7 @@ class RotaryEmbedding(nn.Module):
         self.register_buffer("sin", angle.sin(), persistent=False)
 
     def forward(self, x: Tensor, prefix: int = 0) -> Tensor:
-        """(B, N, L, D) -> the same, each position rotated but the first ``prefix``, which have none."""
+        """Rotate all tokens but the first ``prefix``, which get no position: (B, N, L, D), same shape."""
         if prefix:
             return torch.cat((x[..., :prefix, :], self(x[..., prefix:, :])), dim=-2)
         length = x.shape[-2]
@@ -35,7 +36,7 @@ class RotaryEmbedding(nn.Module):
 
 
 class RotaryAttention(nn.Module):
-    """Multi-head self-attention with rotary positions."""
+    """Multi-head self-attention with rotary position embeddings."""
 
     def __init__(self, hidden: int, heads: int, dropout: float, max_length: int, base: float) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class RotaryAttention(nn.Module):
         self.rope = RotaryEmbedding(hidden // heads, max_length, base)
 
     def forward(self, x: Tensor, prefix: int = 0) -> Tensor:
-        """(B, L, H) -> (B, L, H); the first ``prefix`` tokens have no position."""
+        """(B, L, H) -> (B, L, H); the first ``prefix`` tokens get no rotary position."""
         query, key, value = split_heads(self.qkv_proj(x), 3, self.heads)
         dropout = self.dropout if self.training else 0.0
         query, key = self.rope(query, prefix), self.rope(key, prefix)

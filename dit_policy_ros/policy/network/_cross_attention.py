@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioning ``cross_attention``: the actions read the observation's tokens in every layer.
+"""Conditioning ``cross_attention``: in every layer the actions attend to the observation's tokens.
 
-Shapes: B batch, T horizon, K observation tokens, H hidden, C time entries. Source: Peebles and Xie 2022,
-arXiv 2212.09748, section 3.2; time stays with adaLN-Zero, and the new layer has such a gate as well.
+Peebles and Xie 2022 (DiT, arXiv 2212.09748), section 3.2. Time acts through adaLN-Zero, which also gates the
+cross-attention.
+
+Shapes: B batch, T horizon, K observation tokens, H hidden, C time entries.
 """
 
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from dit_policy_ros.policy.network._attention import merge_heads, split_heads
 
 
 class CrossAttention(nn.Module):
-    """Queries from the actions, keys and values from the observation; gated by time."""
+    """Attention with queries from the actions and keys and values from the observation, gated by time."""
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
@@ -37,7 +39,7 @@ class CrossAttention(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """Cross-attention before the shared block, whose attention spreads what was read along the actions."""
+    """Cross-attention followed by a transformer block, whose self-attention spreads it along the actions."""
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()

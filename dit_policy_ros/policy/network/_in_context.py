@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioning ``in_context``: the observation's tokens stand before the actions, one transformer for both.
+"""Conditioning ``in_context``: observation tokens and actions form one sequence of one transformer.
 
-Shapes: B batch, T horizon, K observation tokens, H hidden, C time entries. Source: Peebles and Xie 2022,
-arXiv 2212.09748, section 3.2; time stays with adaLN-Zero.
+Peebles and Xie 2022 (DiT, arXiv 2212.09748), section 3.2. Time acts through adaLN-Zero.
+
+Shapes: B batch, T horizon, K observation tokens, H hidden, C time entries.
 """
 
 import torch
@@ -25,6 +26,6 @@ class InContextBlocks(nn.ModuleList):
         count = observation.shape[1]
         sequence = torch.cat((observation, h), dim=1)  # (B, K + T, H)
         for block in self:
-            # Rotary positions count along the actions; the observation's tokens say themselves what they are.
+            # Only the actions get rotary positions; observation tokens carry embeddings of step and camera.
             sequence = block(sequence, time, prefix=count)
         return sequence[:, count:]

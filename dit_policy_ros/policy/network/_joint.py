@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioning ``joint``: actions and observation are two streams with weights of their own, one attention.
+"""Conditioning ``joint``: two streams, actions and observation, with their own weights and a joint attention.
 
-Shapes: B batch, T horizon, K observation tokens, L = K + T, H hidden, N heads, D head dimension, C time
-entries. Source: the MM-DiT block of Esser et al. 2024, arXiv 2403.03206, section 4; time stays with
-adaLN-Zero in both streams.
+The MM-DiT block of Esser et al. 2024 (arXiv 2403.03206), section 4. Time acts through adaLN-Zero in both
+streams.
+
+Shapes: B batch, T horizon, K observation tokens, H hidden, N heads, D head dimension, C time entries; "." is
+T, K or K + T.
 """
 
 import torch
@@ -16,7 +18,7 @@ from dit_policy_ros.policy.network._attention import RotaryEmbedding, merge_head
 
 
 class Stream(nn.Module):
-    """One stream's weights of one layer."""
+    """The weights of one stream in one layer."""
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
@@ -37,15 +39,15 @@ class Stream(nn.Module):
         """(B, ., H) -> query, key and value (3, B, N, ., D)."""
         return split_heads(self.qkv_proj(self.norm1(x) * (1 + scale) + shift), 3, self.heads)
 
-    def update(self, x: Tensor, mixed: Tensor, values: tuple[Tensor, ...]) -> Tensor:
-        """The stream (B, ., H) after its share of the attention (B, ., H) and its MLP."""
-        _, _, gate_attn, shift_mlp, scale_mlp, gate_mlp = values
-        x = x + gate_attn * self.out_proj(mixed)
+    def update(self, x: Tensor, attended: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
+        """Add the attention's output (B, ., H) and the MLP's to the stream (B, ., H)."""
+        _, _, gate_attn, shift_mlp, scale_mlp, gate_mlp = modulation
+        x = x + gate_attn * self.out_proj(attended)
         return x + gate_mlp * self.mlp(self.norm2(x) * (1 + scale_mlp) + shift_mlp)
 
 
 class ReadOnlyStream(nn.Module):
-    """The observation in the last layer, where it is still read and no longer changed."""
+    """The observation's stream in the last layer, where the actions read it and nothing uses its update."""
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
@@ -73,26 +75,26 @@ class JointBlock(nn.Module):
         self.rope = RotaryEmbedding(head_dim, config.horizon, config.rope_base) if config.use_rope else None
 
     def forward(self, h: Tensor, tokens: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, H), (B, K, H), (B, C) -> both streams, changed."""
-        values = self.action.modulate(time)
-        query, key, value = self.action.project(h, *values[:2])
+        """(B, T, H), (B, K, H), (B, C) -> both streams updated, (B, T, H), (B, K, H)."""
+        action_modulation = self.action.modulate(time)
+        query, key, value = self.action.project(h, *action_modulation[:2])
         if self.rope is not None:
             query, key = self.rope(query), self.rope(key)
         if isinstance(self.observation, ReadOnlyStream):
-            mixed = self._attend(query, (key, value), tuple(self.observation.project(tokens, time)))
-            return self.action.update(h, mixed, values), tokens
-        token_values = self.observation.modulate(time)
-        token_query, *token_pair = self.observation.project(tokens, *token_values[:2])
-        mixed = self._attend(torch.cat((token_query, query), dim=2), (key, value), tuple(token_pair))
+            attended = self._attend(query, (key, value), tuple(self.observation.project(tokens, time)))
+            return self.action.update(h, attended, action_modulation), tokens
+        token_modulation = self.observation.modulate(time)
+        token_query, *token_kv = self.observation.project(tokens, *token_modulation[:2])
+        attended = self._attend(torch.cat((token_query, query), dim=2), (key, value), tuple(token_kv))
         count = tokens.shape[1]
         return (
-            self.action.update(h, mixed[:, count:], values),
-            self.observation.update(tokens, mixed[:, :count], token_values),
+            self.action.update(h, attended[:, count:], action_modulation),
+            self.observation.update(tokens, attended[:, :count], token_modulation),
         )
 
-    def _attend(self, query: Tensor, of_actions: tuple[Tensor, ...], of_tokens: tuple[Tensor, ...]) -> Tensor:
-        """Queries (B, N, ., D) over keys and values of both streams -> (B, ., H)."""
-        key, value = (torch.cat(pair, dim=2) for pair in zip(of_tokens, of_actions, strict=True))
+    def _attend(self, query: Tensor, action_kv: tuple[Tensor, ...], token_kv: tuple[Tensor, ...]) -> Tensor:
+        """Attend with queries (B, N, ., D) to keys and values of both streams -> (B, ., H)."""
+        key, value = (torch.cat(pair, dim=2) for pair in zip(token_kv, action_kv, strict=True))
         dropout = self.dropout if self.training else 0.0
         return merge_heads(functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout))
 

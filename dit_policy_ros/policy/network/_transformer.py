@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Diffusion Transformer over an action sequence; its layers are one of four conditionings.
+"""The Diffusion Transformer over an action sequence, with one of four conditionings.
 
-Shapes: B batch, T horizon, A action entries, H hidden, C entries of a vector, K observation tokens.
-Source: Peebles and Xie 2022 (arXiv 2212.09748). Parameter names are those of LeRobot's ``multi_task_dit``, so
-that with the conditioning ``adaln`` weights move both ways.
+Peebles and Xie 2022 (DiT, arXiv 2212.09748). Parameter names are those of LeRobot's ``multi_task_dit``, so
+that weights with the conditioning ``adaln`` load in both packages.
+
+Shapes: B batch, T horizon, A action entries, H hidden, C entries of the observation's vector, K observation
+tokens.
 """
 
 import math
@@ -19,7 +21,7 @@ from dit_policy_ros.policy.network._joint import JointBlocks
 
 
 class SinusoidalEmbedding(nn.Module):
-    """Sine and cosine features of a scalar time; frequencies fall geometrically from 1 to 1/10000."""
+    """Sine and cosine features of the time, with frequencies falling geometrically from 1 to 1/10000."""
 
     frequencies: Tensor
 
@@ -39,11 +41,11 @@ class DiffusionTransformer(nn.Module):
     """Predicts noise, clean actions or a velocity from noisy actions, a time and the observation."""
 
     def __init__(self, config: PolicyConfig, observation_dim: int) -> None:
-        """Build the network; its layers start as the identity.
+        """Build the network with layers that start as the identity.
 
         Args:
             config: the policy's options.
-            observation_dim: entries of the observation's vector; tokens have ``config.hidden_dim``.
+            observation_dim: C; used by ``adaln`` only.
         """
         super().__init__()
         self.config = config
@@ -63,7 +65,7 @@ class DiffusionTransformer(nn.Module):
         self.output_proj = nn.Linear(hidden, config.action_dim)
         for name, parameter in self.transformer_blocks.named_parameters():
             if ".adaLN_modulation." in name:
-                # Zero gates: a new network passes its residual stream through unchanged.
+                # Zero gates: in a new network each layer is the identity.
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, time: Tensor, observation: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to values before and after the network: checks, normalisation, tokens.
+"""Pre- and postprocessing: input checks, normalisation, tokens, relative actions.
 
-LeRobot's pre- and postprocessor files are read and written here.
+Reads and writes LeRobot's pre- and postprocessor files.
 """
 
 from dit_policy_ros.policy.processing._input_check import check_array, check_images
@@ -16,7 +16,7 @@ from dit_policy_ros.policy.processing._processors import (
     read_stats,
     write_processors,
 )
-from dit_policy_ros.policy.processing._relative_actions import reference
+from dit_policy_ros.policy.processing._relative_actions import action_origin
 from dit_policy_ros.policy.processing._tokens import EMPTY_INSTRUCTION, TaskTokenizer, TokenizerOptions
 
 __all__ = [
@@ -29,11 +29,11 @@ __all__ = [
     "Stats",
     "TaskTokenizer",
     "TokenizerOptions",
+    "action_origin",
     "check_array",
     "check_images",
     "make_normalizer",
     "read_processors",
     "read_stats",
-    "reference",
     "write_processors",
 ]

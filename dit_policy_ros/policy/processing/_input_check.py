@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy is given, held against what its checkpoint expects."""
+"""Checks a policy's inputs against what its checkpoint expects."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,14 +16,14 @@ def check_images(
     """Raise StreamError unless each camera has uint8 (n_obs, height, width, 3).
 
     Args:
-        images: by camera.
-        shapes: height and width [pixel] of every camera.
+        images: by camera name.
+        shapes: the checkpoint's cameras, each with height and width [pixel].
         n_obs_steps: frames per camera.
     """
     if set(images) != set(shapes):
         raise StreamError(
-            f"images: expected the checkpoint's cameras {sorted(shapes)}, got {sorted(images)}; a "
-            f"camera is called as in its config.json, without '{IMAGE_PREFIX}'"
+            f"images: expected the checkpoint's cameras {sorted(shapes)}, got {sorted(images)}; "
+            f"use the names in its config.json without '{IMAGE_PREFIX}'"
         )
     for name, (height, width) in shapes.items():
         image, expected = images[name], (n_obs_steps, height, width, 3)
@@ -40,10 +40,10 @@ def check_array(
     """Raise StreamError unless ``array`` is finite float32 of the expected shape.
 
     Args:
-        name: what to call it.
-        array: what was given.
-        expected: its shape.
-        entries: names of its columns, where they are known.
+        name: of the input, for messages.
+        array: the input.
+        expected: the expected shape.
+        entries: names of its columns, if known.
     """
     if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != expected:
         raise StreamError(f"{name}: expected float32 {expected}, got {_describe(array)}")

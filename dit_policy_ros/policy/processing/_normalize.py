@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scaling of states, images and actions, with the statistics and the formulas that LeRobot uses."""
+"""Normalises states, images and actions with LeRobot's statistics and formulas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,63 +15,62 @@ LOW_HIGH: Mapping[NormalizationMode, tuple[str, str]] = {
     NormalizationMode.QUANTILES: ("q01", "q99"),
     NormalizationMode.QUANTILE10: ("q10", "q90"),
 }
-"""The two statistics that each mode maps to -1 and +1."""
+"""The two statistics that a mode maps to -1 and +1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Normalizer:
-    """Scales one feature and back.
+    """Normalises one feature, and undoes it.
 
-    ``x`` has the feature's shape in its last axes; the statistics broadcast against them: (D,) for vectors,
-    (C, 1, 1) for images.
+    Values have the feature's shape in their last axes. Statistics are (D,) for vectors, (C, 1, 1) for images.
     """
 
     mode: NormalizationMode
-    first: Tensor  # mean or low; a scalar 0 for IDENTITY
-    second: Tensor  # std or high; a scalar 1 for IDENTITY
+    mean_or_low: Tensor  # a scalar 0 for IDENTITY
+    std_or_high: Tensor  # a scalar 1 for IDENTITY
     eps: float
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Robot units to the network's units; same shape."""
+        """From robot units to the network's units; same shape."""
         if self.mode is NormalizationMode.IDENTITY:
             return x
         if self.mode is NormalizationMode.MEAN_STD:
-            return (x - self.first) / (self.second + self.eps)
-        return 2 * (x - self.first) / self._span() - 1
+            return (x - self.mean_or_low) / (self.std_or_high + self.eps)
+        return 2 * (x - self.mean_or_low) / self._span() - 1
 
     def unnormalize(self, y: Tensor) -> Tensor:
-        """The network's units to robot units; same shape."""
+        """From the network's units to robot units; same shape."""
         if self.mode is NormalizationMode.IDENTITY:
             return y
         if self.mode is NormalizationMode.MEAN_STD:
-            return y * self.second + self.first
-        return (y + 1) / 2 * self._span() + self.first
+            return y * self.std_or_high + self.mean_or_low
+        return (y + 1) / 2 * self._span() + self.mean_or_low
 
     def _span(self) -> Tensor:
-        span = self.second - self.first
-        # An entry that never moved in the data: LeRobot divides by eps there, which maps its value to -1.
+        span = self.std_or_high - self.mean_or_low
+        # An entry that is constant in the data: LeRobot divides by eps, which maps the constant to -1.
         return torch.where(span == 0, torch.full_like(span, self.eps), span)
 
     def to(self, device: torch.device) -> "Normalizer":
-        """A copy whose statistics lie on ``device``."""
-        return Normalizer(self.mode, self.first.to(device), self.second.to(device), self.eps)
+        """A copy with the statistics on ``device``."""
+        return Normalizer(self.mode, self.mean_or_low.to(device), self.std_or_high.to(device), self.eps)
 
 
 def make_normalizer(
     key: str, feature: Feature, mode: NormalizationMode, stats: Mapping[str, Tensor], eps: float, source: str
 ) -> Normalizer:
-    """Pick the statistics that ``mode`` needs and check them.
+    """Select the statistics that ``mode`` needs, and check them.
 
     Args:
         key: the feature's name, e.g. ``observation.state``.
         feature: its type and shape.
-        mode: how it is scaled.
-        stats: what the checkpoint knows of this feature, by statistic.
-        eps: what LeRobot adds or substitutes against division by zero.
+        mode: how it is normalised.
+        stats: the feature's statistics, by name.
+        eps: added to the std; replaces high - low where that is 0.
         source: the file's name for messages.
 
     Raises:
-        CheckpointError: a statistic is missing, has another shape, or is not finite.
+        CheckpointError: a statistic is missing, has the wrong shape, or is not finite.
     """
     if mode is NormalizationMode.IDENTITY:
         return Normalizer(mode, torch.zeros(()), torch.ones(()), eps)

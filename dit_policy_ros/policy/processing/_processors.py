@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LeRobot's ``policy_preprocessor.json`` and ``policy_postprocessor.json`` with their statistics."""
+"""Reads and writes LeRobot's ``policy_preprocessor.json``, ``policy_postprocessor.json`` and statistics."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ Stats = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Processors:
-    """All that stands between robot units and the network."""
+    """The conversions between robot units and the network's inputs and outputs."""
 
     tokenizer: TokenizerOptions
     state: Normalizer
@@ -57,7 +57,7 @@ class _DeviceStep:
 
 @dataclass(frozen=True, slots=True)
 class _RenameStep:
-    # Maps names of a dataset to the checkpoint's; we are given the checkpoint's names, which it leaves alone.
+    # Maps a dataset's names to the checkpoint's. Not applied: our inputs already have the checkpoint's names.
     rename_map: dict[str, str]
 
 
@@ -89,44 +89,36 @@ def read_processors(folder: Path, config: PolicyConfig) -> Processors:
     before = _read_pipeline(folder, PREPROCESSOR)
     after = _read_pipeline(folder, POSTPROCESSOR)
     source = str(folder / f"{PREPROCESSOR}.json")
-    tokenizer, _ = _the_step(before, "tokenizer_processor", source)
-    step, stats = _the_step(before, "normalizer_processor", source)
+    tokenizer, _ = _require_step(before, "tokenizer_processor", source)
+    step, stats = _require_step(before, "normalizer_processor", source)
     state = _normalizer(STATE_KEY, config.input_features[STATE_KEY], step, stats, source)
     images = {
         key: _normalizer(key, feature, step, stats, source) for key, feature in config.image_features.items()
     }
     source = str(folder / f"{POSTPROCESSOR}.json")
-    step, stats = _the_step(after, "unnormalizer_processor", source)
+    step, stats = _require_step(after, "unnormalizer_processor", source)
     action = _normalizer(ACTION_KEY, config.output_features[ACTION_KEY], step, stats, source)
     return Processors(tokenizer, state, images, action)
 
 
-def write_processors(folder: Path, config: PolicyConfig, stats: Stats, tokenizer_name: str) -> None:
-    """Write both pipelines as LeRobot's own factory for this policy would.
+def write_processors(folder: Path, config: PolicyConfig, stats: Stats) -> None:
+    """Write both pipelines as LeRobot's factory for this policy does.
 
     Args:
-        folder: where to.
+        folder: the checkpoint.
         config: the policy's options.
         stats: statistics by feature and name, e.g. ``stats["observation.state"]["min"]`` of shape (D,).
-        tokenizer_name: hub name or path under which LeRobot finds the tokenizer.
     """
     features = {
         key: dataclasses.asdict(f) for key, f in {**config.input_features, **config.output_features}.items()
     }
     norm_map = {key: mode.value for key, mode in config.normalization_mapping.items()}
-    tokenizer = TokenizerOptions(
-        max_length=config.tokenizer_max_length,
-        padding=config.tokenizer_padding,
-        padding_side=config.tokenizer_padding_side,
-        truncation=config.tokenizer_truncation,
-        tokenizer_name=tokenizer_name,
-    )
     scaling = {"eps": DEFAULT_EPS, "features": features, "norm_map": norm_map}
     outputs = {key: value for key, value in features.items() if key in config.output_features}
     before: list[tuple[str, dict[str, Any]]] = [
         ("rename_observations_processor", {"rename_map": {}}),
         ("to_batch_processor", {}),
-        ("tokenizer_processor", dataclasses.asdict(tokenizer)),
+        ("tokenizer_processor", dataclasses.asdict(TokenizerOptions.of(config))),
         ("device_processor", {"device": config.device or "cpu", "float_dtype": None}),
         ("normalizer_processor", scaling),
     ]
@@ -146,7 +138,7 @@ def write_processors(folder: Path, config: PolicyConfig, stats: Stats, tokenizer
 def read_stats(folder: Path) -> dict[str, dict[str, Tensor]]:
     """All statistics of a checkpoint's preprocessor, by feature and name."""
     source = str(folder / f"{PREPROCESSOR}.json")
-    _, flat = _the_step(_read_pipeline(folder, PREPROCESSOR), "normalizer_processor", source)
+    _, flat = _require_step(_read_pipeline(folder, PREPROCESSOR), "normalizer_processor", source)
     stats: dict[str, dict[str, Tensor]] = {}
     for name, tensor in flat.items():
         key, _, statistic = name.rpartition(".")
@@ -164,7 +156,7 @@ def _read_pipeline(folder: Path, name: str) -> dict[str, tuple[Any, dict[str, Te
         kind = entry.get("registry_name") if isinstance(entry, dict) else entry
         if not isinstance(kind, str) or kind not in _STEPS:
             raise CheckpointError(
-                f"{path}: unknown step {kind!r} at place {i}; known steps: {', '.join(sorted(_STEPS))}"
+                f"{path}: unknown step {kind!r} at index {i}; known steps: {', '.join(sorted(_STEPS))}"
             )
         step = decode_dataclass(_STEPS[kind], entry.get("config", {}), f"{path}: {kind}")
         if isinstance(step, _DeviceStep) and step.float_dtype not in (None, "float32"):
@@ -182,7 +174,7 @@ def _read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{folder / name}: cannot read the statistics: {error}") from error
 
 
-def _the_step(pipeline: Mapping[str, Any], kind: str, source: str) -> tuple[Any, dict[str, Tensor]]:
+def _require_step(pipeline: Mapping[str, Any], kind: str, source: str) -> tuple[Any, dict[str, Tensor]]:
     if kind not in pipeline:
         raise CheckpointError(f"{source}: expected a step {kind!r}; present: {', '.join(pipeline) or 'none'}")
     return pipeline[kind]
@@ -200,7 +192,7 @@ def _normalizer(
         mode = NormalizationMode.IDENTITY
     if mode is not NormalizationMode.IDENTITY and key not in step.features:
         raise CheckpointError(
-            f"{source}: {key} is missing among the normalised features: {', '.join(step.features)}"
+            f"{source}: {key} is not among the features of the normaliser: {', '.join(step.features)}"
         )
     stats = {name.rpartition(".")[2]: value for name, value in flat.items() if name.rpartition(".")[0] == key}
     return make_normalizer(key, feature, mode, stats, step.eps, source)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Actions that are counted from where the robot is.
+"""Relative actions: joint targets measured from the newest observed state.
 
-A network that must say where a joint shall be has to repeat the state to within a millimetre before it adds
-anything of its own. Counted from the newest observed state, what lies close to the present is close to zero,
-and an error of the network shrinks with the distance that is left. Joints that are told where to be whatever
-holds them (grippers) stay absolute. Chi et al. 2024 (UMI, arXiv 2402.10329) compare the two.
+With absolute targets the network has to reproduce the state to within a millimetre before it can add a
+motion. With relative targets values close to the present are close to zero, and the network's error shrinks
+with the remaining distance. Joints whose target does not depend on where they are (grippers) stay absolute.
+Chi et al. 2024 (UMI, arXiv 2402.10329) compare the two.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 
-def reference(state: Tensor, entries: Sequence[int], action_dim: int) -> Tensor:
-    """What the actions of a chunk are counted from.
+def action_origin(state: Tensor, entries: Sequence[int], action_dim: int) -> Tensor:
+    """The values that the actions of a chunk are measured from; subtract them from actions (..., T, A).
 
     Args:
         state: (..., D) newest observed state [rad or m].
-        entries: of the action, that are counted from the same entry of the state.
+        entries: indices of the relative action entries; each is relative to the same entry of the state.
         action_dim: A.
 
     Returns:
-        (..., 1, A): the state in ``entries``, 0 elsewhere; subtract it from (..., T, A).
+        (..., 1, A): the state in ``entries``, 0 elsewhere.
     """
-    zero = torch.zeros((*state.shape[:-1], action_dim), dtype=state.dtype, device=state.device)
+    origin = torch.zeros((*state.shape[:-1], action_dim), dtype=state.dtype, device=state.device)
     chosen = list(entries)
-    zero[..., chosen] = state[..., chosen]
-    return zero.unsqueeze(-2)
+    origin[..., chosen] = state[..., chosen]
+    return origin.unsqueeze(-2)

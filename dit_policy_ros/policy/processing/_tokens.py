@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How instructions become tokens."""
+"""Tokenises instructions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,33 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from dit_policy_ros.core.lerobot_keys import TASK_KEY
+from dit_policy_ros.policy.config import PolicyConfig
 
 EMPTY_INSTRUCTION = ""
-"""Stands for "no instruction" in training with dropout and in guided sampling; users cannot ask for it."""
+"""Means "no instruction", in instruction dropout and classifier-free guidance; not accepted from users."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerOptions:
-    """How LeRobot's tokenizer step calls the tokenizer."""
+    """The options of LeRobot's tokenizer step."""
 
     max_length: int
     padding: Literal["max_length", "longest"] = "max_length"
     padding_side: Literal["left", "right"] = "right"
     truncation: bool = True
-    task_key: str = TASK_KEY
-    tokenizer_name: str | None = None
+    task_key: str = "task"
+    tokenizer_name: str | None = None  # hub name or path
+
+    @classmethod
+    def of(cls, config: PolicyConfig) -> "TokenizerOptions":
+        """The options that belong to a policy's configuration."""
+        return cls(
+            max_length=config.tokenizer_max_length,
+            padding=config.tokenizer_padding,
+            padding_side=config.tokenizer_padding_side,
+            truncation=config.tokenizer_truncation,
+            tokenizer_name=config.text_encoder_name,
+        )
 
 
 class TaskTokenizer:
@@ -33,13 +44,13 @@ class TaskTokenizer:
 
         Args:
             tokenizer: a ``transformers`` tokenizer.
-            options: how to call it.
+            options: its options.
         """
         self.tokenizer = tokenizer
         self.options = options
 
     def __call__(self, tasks: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token ids (B, L) long and the mask of real tokens (B, L) bool."""
+        """Token ids (B, L) long, and the mask (B, L) bool that is false for padding."""
         options = self.options
         encoded = self.tokenizer(
             list(tasks),
@@ -52,5 +63,5 @@ class TaskTokenizer:
         return encoded["input_ids"], encoded["attention_mask"].bool()
 
     def is_truncated(self, task: str) -> bool:
-        """Whether the instruction has more tokens than the text encoder reads."""
+        """Whether the instruction has more tokens than ``max_length``, so that its end is cut off."""
         return len(self.tokenizer(task)["input_ids"]) > self.options.max_length

@@ -1,32 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From noise to actions: diffusion and flow matching.
+"""Training losses and samplers: diffusion and flow matching.
 
-Guidance, real-time chunking and warm starts change how a sample is drawn.
+Classifier-free guidance, real-time chunking and warm starts modify the sampling.
 """
 
 from dit_policy_ros.policy.sampling._diffusion import DiffusionObjective
 from dit_policy_ros.policy.sampling._flow_matching import FlowMatchingObjective
-from dit_policy_ros.policy.sampling._guidance import NO_GUIDANCE, check_guidance_scale, guided
-from dit_policy_ros.policy.sampling._loss import DEVIATIONS
-from dit_policy_ros.policy.sampling._real_time_chunking import KnownActions, guide_velocity, inpaint
-from dit_policy_ros.policy.sampling._reuse import Reuse, known_actions
-from dit_policy_ros.policy.sampling._sampler import Predict, predictor, time_tensor
-from dit_policy_ros.policy.sampling._warm_start import warm_start
+from dit_policy_ros.policy.sampling._guidance import (
+    GUIDANCE_OFF,
+    check_guidance_scale,
+    classifier_free_guidance,
+)
+from dit_policy_ros.policy.sampling._loss import ELEMENTWISE_LOSSES, masked_mean
+from dit_policy_ros.policy.sampling._predictor import Predictor, make_predictor, time_tensor
+from dit_policy_ros.policy.sampling._previous_chunk import (
+    ActionPrefix,
+    ContinuationOptions,
+    action_prefix,
+    warm_start,
+)
+from dit_policy_ros.policy.sampling._real_time_chunking import inpaint, prefix_guidance
 
 __all__ = [
-    "DEVIATIONS",
-    "NO_GUIDANCE",
+    "ELEMENTWISE_LOSSES",
+    "GUIDANCE_OFF",
+    "ActionPrefix",
+    "ContinuationOptions",
     "DiffusionObjective",
     "FlowMatchingObjective",
-    "KnownActions",
-    "Predict",
-    "Reuse",
+    "Predictor",
+    "action_prefix",
     "check_guidance_scale",
-    "guide_velocity",
-    "guided",
+    "classifier_free_guidance",
     "inpaint",
-    "known_actions",
-    "predictor",
+    "make_predictor",
+    "masked_mean",
+    "prefix_guidance",
     "time_tensor",
     "warm_start",
 ]

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The flow-matching objective: a velocity field from noise at time 0 to actions at time 1.
 
-Shapes: B batch, T horizon, A action entries. Lipman et al. 2022 (arXiv 2210.02747), conditional optimal
-transport path; timestep sampling by a Beta distribution as in pi0 (arXiv 2410.24164), in the direction that
-LeRobot uses.
+Lipman et al. 2022 (arXiv 2210.02747), conditional optimal transport path. Training times can be drawn from a
+Beta distribution as in pi0 (arXiv 2410.24164); times run in LeRobot's direction.
+
+Shapes: B batch, T horizon, A action entries.
 """
 
 import torch
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.sampling._loss import DEVIATIONS, Deviation, masked_mean
-from dit_policy_ros.policy.sampling._sampler import Constrain, Predict
+from dit_policy_ros.policy.sampling._loss import ELEMENTWISE_LOSSES, ElementwiseLoss, masked_mean
+from dit_policy_ros.policy.sampling._predictor import Constraint, Predictor
 
 
 class FlowMatchingObjective(nn.Module):
@@ -20,10 +21,10 @@ class FlowMatchingObjective(nn.Module):
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
         self.config = config
-        self.deviation: Deviation = DEVIATIONS["mse"]  # training may count errors otherwise
+        self.elementwise_loss: ElementwiseLoss = ELEMENTWISE_LOSSES["mse"]  # the trainer may set another
 
     def sample_times(self, batch: int, device: torch.device) -> Tensor:
-        """Training times (B,) in [0, 1)."""
+        """Draw training times (B,) in [0, 1)."""
         config = self.config
         if config.timestep_sampling_strategy == "uniform":
             return torch.rand(batch, device=device)
@@ -31,7 +32,7 @@ class FlowMatchingObjective(nn.Module):
         return config.timestep_sampling_s * (1.0 - draw.sample((batch,)).to(device))
 
     def loss(self, network: nn.Module, x_1: Tensor, is_pad: Tensor | None, observation: Tensor) -> Tensor:
-        """Mean deviation of the velocity; (B, T, A), (B, T) or None, (B, C) -> scalar.
+        """The mean loss of the velocity at random times; (B, T, A), (B, T) or None, (B, C) -> scalar.
 
         Draws the noise first and the times second from torch's global generator, as LeRobot does.
         """
@@ -41,48 +42,48 @@ class FlowMatchingObjective(nn.Module):
         weight = t.view(-1, 1, 1)
         x_t = weight * x_1 + (1 - shrink * weight) * noise
         predicted = network(x_t, t, observation)
-        counted = is_pad if self.config.do_mask_loss_for_padding else None
-        return masked_mean(self.deviation, predicted, x_1 - shrink * noise, counted)
+        mask = is_pad if self.config.do_mask_loss_for_padding else None
+        return masked_mean(self.elementwise_loss, predicted, x_1 - shrink * noise, mask)
 
     def sample(
-        self, predict: Predict, x: Tensor, first: int = 0, constrain: Constrain | None = None
+        self, predict: Predictor, x: Tensor, first_step: int = 0, constrain: Constraint | None = None
     ) -> Tensor:
         """Integrate the field to actions (B, T, A) in normalised units.
 
         Args:
             predict: the velocity field.
-            x: (B, T, A) pure noise, or actions ``noised`` to the beginning of step ``first``.
-            first: steps to leave out.
+            x: (B, T, A) pure noise, or actions with the noise of ``timesteps()[first_step]``.
+            first_step: index of the first step to take.
             constrain: applied after each step.
         """
         step = rk4_step if self.config.integration_method == "rk4" else euler_step
         grid = self._grid()
         widths = (grid[1:] - grid[:-1]).tolist()
-        ends = grid.tolist()
-        for i in range(first, len(widths)):
-            x = step(predict, x, ends[i], widths[i])
+        times = grid.tolist()
+        for i in range(first_step, len(widths)):
+            x = step(predict, x, times[i], widths[i])
             if constrain is not None:
-                x = constrain(x, ends[i + 1])
+                x = constrain(x, times[i + 1])
         return x
 
-    def times(self) -> list[float]:
-        """Where each step of ``sample`` begins."""
+    def timesteps(self) -> list[float]:
+        """The flow time at which each step of ``sample`` starts."""
         return self._grid()[:-1].tolist()
 
-    def noised(self, x_1: Tensor, noise: Tensor, t: float) -> Tensor:
-        """Actions as they would look at time ``t`` of their path from ``noise``. All (B, T, A)."""
+    def add_noise_at(self, x_1: Tensor, noise: Tensor, t: float) -> Tensor:
+        """x_t at one time t of the path from ``noise`` to ``x_1``. All (B, T, A)."""
         return t * x_1 + (1 - (1 - self.config.sigma_min) * t) * noise
 
     def _grid(self) -> Tensor:
         return torch.linspace(0, 1, self.config.num_integration_steps + 1)
 
 
-def euler_step(velocity: Predict, x: Tensor, t: float, dt: float) -> Tensor:
+def euler_step(velocity: Predictor, x: Tensor, t: float, dt: float) -> Tensor:
     """One explicit Euler step: global error O(dt)."""
     return x + dt * velocity(x, t)
 
 
-def rk4_step(velocity: Predict, x: Tensor, t: float, dt: float) -> Tensor:
+def rk4_step(velocity: Predictor, x: Tensor, t: float, dt: float) -> Tensor:
     """One classical Runge-Kutta step: global error O(dt^4)."""
     k1 = velocity(x, t)
     k2 = velocity(x + dt * k1 / 2, t + dt / 2)

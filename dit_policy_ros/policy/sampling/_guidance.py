@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classifier-free guidance: follow the instruction more, or less, than the network alone would.
+"""Classifier-free guidance: follow the instruction more, or less, closely than the network does on its own.
 
-Ho and Salimans 2022 (arXiv 2207.12598), equation 6, with scale s = 1 + w: eps = eps_u + s (eps_c - eps_u).
-The same line serves the other two predictions. x_0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar) is
-affine in eps at a given x_t, and the weights s and 1 - s sum to one, so combining clean predictions is
-combining noises; velocities are combined in just this way by Zheng et al. 2023 (arXiv 2311.13443).
+Ho and Salimans 2022 (arXiv 2207.12598), equation 6, written with the scale s = 1 + w:
+eps = eps_u + s (eps_c - eps_u), where c is the prediction with the instruction and u the one without.
+
+The same line serves the other two kinds of prediction:
+
+- Clean actions: x_0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar) is affine in eps for a given x_t, and
+  the weights s and 1 - s add up to one. So combining clean actions equals combining noise.
+- Velocities: Zheng et al. 2023 (arXiv 2311.13443) combine them in the same way.
 
 Shapes: B batch, T horizon, A action entries.
 """
@@ -15,31 +19,32 @@ import torch
 from torch import Tensor
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy.sampling._sampler import Predict
+from dit_policy_ros.policy.sampling._predictor import Predictor
 
-NO_GUIDANCE = 1.0
+GUIDANCE_OFF = 1.0
+"""The scale at which the prediction is the network's own."""
 
 
-def guided(predict: Predict, scale: float) -> Predict:
-    """Evaluate with and without the instruction in one batch and extrapolate from one to the other.
+def classifier_free_guidance(predict: Predictor, scale: float) -> Predictor:
+    """Predict with and without the instruction in one batch, and extrapolate from the second to the first.
 
     Args:
-        predict: of 2 B actions, of which the second half are the first with the empty instruction.
-        scale: 1.0 follows the instruction as the network does.
+        predict: predicts for 2 B actions; the second half of its observations has the empty instruction.
+        scale: s of equation 6; 1.0 is the network's own prediction with the instruction.
 
     Returns:
-        The prediction for B actions.
+        The guided prediction for B actions.
     """
 
-    def combined(x: Tensor, t: float) -> Tensor:
+    def guided(x: Tensor, t: float) -> Tensor:
         conditional, unconditional = predict(torch.cat((x, x)), t).chunk(2)
         return unconditional + scale * (conditional - unconditional)
 
-    return combined
+    return guided
 
 
 def check_guidance_scale(value: object) -> float:
-    """The scale as a float; CheckpointError for what is none, is not finite or is negative."""
+    """Return the scale as a float; raise CheckpointError unless it is a finite number, 0 or more."""
     # Written so that NaN fails.
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0.0 <= value < math.inf:
         raise CheckpointError(

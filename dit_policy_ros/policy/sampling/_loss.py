@@ -6,28 +6,30 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-type Deviation = Callable[[Tensor], Tensor]  # what an error (B, T, A) costs, (B, T, A)
+type ElementwiseLoss = Callable[[Tensor], Tensor]  # prediction error (B, T, A) -> losses (B, T, A)
 
-# How training may count errors. Squares, as in LeRobot, are ruled by the largest: those of fast motions, and
-# of when they begin. Absolute errors weigh the last centimetre before a grasp as much (Zhao et al. 2023,
-# arXiv 2304.13705, section IV.C, which reports more precise actions).
-DEVIATIONS: dict[str, Deviation] = {"mse": torch.square, "l1": torch.abs}
+ELEMENTWISE_LOSSES: dict[str, ElementwiseLoss] = {"mse": torch.square, "l1": torch.abs}
+"""LeRobot uses mse. The largest errors dominate it: those of fast motions and of the moment they begin.
+
+l1 gives more weight to small errors, such as those in the last centimetre before a grasp. Zhao et al. 2023
+(arXiv 2304.13705, section IV.C) report more precise actions with it.
+"""
 
 
-def masked_mean(deviation: Deviation, predicted: Tensor, target: Tensor, is_pad: Tensor | None) -> Tensor:
-    """The mean deviation over all entries, or over the steps that are not padding.
+def masked_mean(loss: ElementwiseLoss, predicted: Tensor, target: Tensor, is_pad: Tensor | None) -> Tensor:
+    """The mean loss over all entries, or over the steps that are not padding.
 
     Args:
-        deviation: what an error costs.
+        loss: computes the loss of each entry.
         predicted: (B, T, A).
         target: (B, T, A).
-        is_pad: bool (B, T), true where the episode had ended; None counts every step.
+        is_pad: bool (B, T), true for steps after the end of the episode; None counts every step.
 
     Returns:
         A scalar.
     """
-    cost = deviation(predicted - target)
+    losses = loss(predicted - target)
     if is_pad is None:
-        return cost.mean()
+        return losses.mean()
     valid = ~is_pad.unsqueeze(-1)  # (B, T, 1)
-    return (cost * valid).sum() / (valid.sum() * cost.shape[-1]).clamp_min(1)
+    return (losses * valid).sum() / (valid.sum() * losses.shape[-1]).clamp_min(1)

@@ -23,8 +23,8 @@ from dit_policy_ros.policy.processing import (
     EMPTY_INSTRUCTION,
     Stats,
     TaskTokenizer,
+    action_origin,
     make_normalizer,
-    reference,
 )
 from dit_policy_ros.training.batches._augmentation import Augmentation
 from dit_policy_ros.training.batches._idle_frames import non_idle_mask
@@ -149,7 +149,7 @@ class BatchMaker:
         actions, entries = self._raw_action[commanded], self.config.relative_entries
         if not entries:
             return actions
-        return actions - reference(self._raw_state[torch.from_numpy(newest)], entries, actions.shape[-1])
+        return actions - action_origin(self._raw_state[torch.from_numpy(newest)], entries, actions.shape[-1])
 
     def windows(self, frames: NDArray[np.int64]) -> Windows:
         """The frames around each of ``frames`` (B,), held at the episode's ends as LeRobot does.

@@ -63,7 +63,7 @@ def start_of(config: TrainConfig, data: Demonstrations, checkpoint: Checkpoint |
         _check_same_robot(data, checkpoint)
         stats = read_stats(checkpoint.folder) if config.statistics == "checkpoint" else None
         known = checkpoint.facts.known_tasks
-        return Start(checkpoint.policy, checkpoint.clip.tokenizer, stats, known)
+        return Start(checkpoint.policy, checkpoint.encoder_files.tokenizer, stats, known)
     options = policy_options(config, data)
     if config.network == "clip":
         return Start(*pretrained_policy(options))

@@ -89,7 +89,7 @@ def pretrain_observation(
         moved = speed * torch.randn(older, device=device)
         states = torch.cat((newest + moved, newest), dim=1)  # (B, S, D)
         text = encoder.text_encoder(pooled_text[named])  # (B, H)
-        made = mixer.mix(encoder.concatenate(images, encoder.states(states), text))  # (B, H)
+        made = mixer.fuse(encoder.concatenate(images, encoder.state_features(states), text))  # (B, H)
         return head(functional.silu(made))
 
     for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):

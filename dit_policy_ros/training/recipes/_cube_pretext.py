@@ -109,7 +109,7 @@ def observation_stage(
     tasks = suite()
     pooled = policy.observation_encoder.text_encoder.pool(*tokenizer([task.instruction for task in tasks]))
     encoder = policy.observation_encoder.to(device)
-    features = _features(encoder.a_vision_encoder, stills, stats, device)
+    features = _features(encoder.first_vision_encoder, stills, stats, device)
     joints = np.repeat(stills.state[:, None], len(tasks), axis=1)  # (M, K, 14) [rad], [m]
     with progress_bar() as bar:
         line = bar.add_task("what is meant", total=steps, note="")

@@ -20,7 +20,7 @@ def make_optimizer(policy: DiTPolicy, config: TrainConfig) -> torch.optim.AdamW:
     groups = [{"params": policy.other_parameters(), "lr": config.learning_rate}]
     for parameters, share in (
         (policy.vision_parameters(), config.vision_lr_multiplier),
-        (policy.mixer_parameters(), config.observation_lr_multiplier),
+        (policy.fusion_parameters(), config.observation_lr_multiplier),
     ):
         if share == 0:
             for parameter in parameters:

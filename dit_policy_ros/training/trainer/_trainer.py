@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
-from dit_policy_ros.policy.sampling import DEVIATIONS
+from dit_policy_ros.policy.sampling import ELEMENTWISE_LOSSES
 from dit_policy_ros.training.batches import BatchMaker, FrameSampler, RawBatch, held_out, trainable, unflagged
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
@@ -94,7 +94,7 @@ class Trainer:
         self.accelerator = accelerator or make_accelerator(config)
         set_seed(config.seed, device_specific=True)
         self.policy, self.batches, self.config = policy, batches, config
-        policy.objective.deviation = DEVIATIONS[config.loss]
+        policy.objective.elementwise_loss = ELEMENTWISE_LOSSES[config.loss]
         self.step = 0
         data = batches.data
         self.validation = held_out(data, config.validation, config.seed)  # (M,)

@@ -88,7 +88,7 @@ def _score(
     for part in np.array_split(frames, -(-len(frames) // _BATCH)):
         batch = batches.finish(batches.cut(part, features).to(device))
         loss += float(policy(batch)) * len(part)
-        predicted = scale.unnormalize(policy.sample(policy.observe(batch)))[:, first : first + count]
+        predicted = scale.unnormalize(policy.sample(policy.encode(batch)))[:, first : first + count]
         wanted = scale.unnormalize(batch.action)[:, first : first + count]  # (B, n_action_steps, A)
         assert batch.action_is_pad is not None
         valid = ~batch.action_is_pad[:, first : first + count]  # (B, n_action_steps)

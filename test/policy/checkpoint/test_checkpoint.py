@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint folder survives a round trip; every way in which it can be broken is named."""
+"""Checkpoints are written and read without loss; damaged ones are refused with the cause."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_round_trip_keeps_weights_options_and_facts(folder: Path) -> None:
     assert not checkpoint.policy.training
 
 
-def test_reading_leaves_the_random_generator_alone(folder: Path) -> None:
+def test_reading_does_not_change_the_random_generator(folder: Path) -> None:
     torch.manual_seed(3)
     expected = torch.randn(4)
     torch.manual_seed(3)
@@ -73,7 +73,7 @@ def test_weights_of_older_transformers_load(folder: Path) -> None:
     assert all(torch.equal(policy.state_dict()[name], tensor) for name, tensor in tensors.items())
 
 
-def test_replacing_a_checkpoint_leaves_nothing_beside_it(folder: Path) -> None:
+def test_replacing_a_checkpoint_leaves_no_temporary_folder(folder: Path) -> None:
     config = tiny_config()
     facts = CheckpointFacts(fps=10.0)
     write_checkpoint(folder, random_policy(config, seed=1), random_stats(config), facts, tiny_tokenizer())
@@ -81,13 +81,11 @@ def test_replacing_a_checkpoint_leaves_nothing_beside_it(folder: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_an_interrupted_write_leaves_the_old_checkpoint(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_keeps_the_old_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dit_policy_ros.policy.checkpoint._writer.write_clip_files", fail)
+    monkeypatch.setattr("dit_policy_ros.policy.checkpoint._writer.write_encoder_files", fail)
     config = tiny_config()
     with pytest.raises(KeyboardInterrupt):
         write_checkpoint(
@@ -96,7 +94,7 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(
     assert read_checkpoint(folder).facts.fps == 30.0
 
 
-def test_relocate_names_the_folder(folder: Path) -> None:
+def test_relocate_writes_the_path_of_the_folder(folder: Path) -> None:
     relocate(folder)
     config = json.loads((folder / "config.json").read_text())
     assert config["vision_encoder_name"] == config["text_encoder_name"] == str(folder / "clip")
@@ -120,7 +118,7 @@ def test_relocate_names_the_folder(folder: Path) -> None:
         ("whole_run", r"did you mean .*whole_run/checkpoints/last/pretrained_model\?"),
     ],
 )
-def test_paths_that_are_no_checkpoint(
+def test_a_path_that_is_not_a_checkpoint_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -145,8 +143,8 @@ def change(key: str, value: torch.Tensor) -> Callable[[Path], None]:
     return lambda folder: save_file(load_file(folder / NORMALIZER) | {key: value}, folder / NORMALIZER)
 
 
-def cut(file: str) -> Callable[[Path], None]:
-    """As after a full disk or an interrupted copy."""
+def truncate(file: str) -> Callable[[Path], None]:
+    """Truncate a file, as a full disk or an interrupted copy does."""
     return lambda folder: os.truncate(folder / file, (folder / file).stat().st_size * 2 // 3)
 
 
@@ -167,11 +165,17 @@ def unknown_step(folder: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "config is no json": (lambda f: (f / "config.json").write_text("{"), "config.json is not readable JSON"),
+    "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json is not readable JSON"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object, got list"),
-    "config is cut": (cut("config.json"), "config.json is not readable JSON"),
-    "pipeline is cut": (cut("policy_preprocessor.json"), "policy_preprocessor.json is not readable JSON"),
-    "another policy": (option(type="diffusion"), "type: expected 'multi_task_dit', got 'diffusion'"),
+    "config is truncated": (truncate("config.json"), "config.json is not readable JSON"),
+    "pipeline is truncated": (
+        truncate("policy_preprocessor.json"),
+        "policy_preprocessor.json is not readable JSON",
+    ),
+    "another policy": (
+        option(type="diffusion"),
+        r"type: expected 'multi_task_dit' \(LeRobot's\) or .*, got 'diffusion'",
+    ),
     "unknown option": (
         option(num_layer=3),
         "config.json: unknown option 'num_layer'; valid options: .*",
@@ -184,20 +188,20 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         option(normalization_mapping={"STATE": "ZSCORE"}),
         "normalization_mapping.STATE: expected 'MIN_MAX' or .* got 'ZSCORE'",
     ),
-    "weights are cut": (cut("model.safetensors"), "cannot read the weights"),
-    "statistics are cut": (cut(NORMALIZER), "cannot read the statistics"),
+    "weights are truncated": (truncate("model.safetensors"), "cannot read the weights"),
+    "statistics are truncated": (truncate(NORMALIZER), "cannot read the statistics"),
     "statistic of another shape": (
         change("observation.state.max", torch.ones(7)),
         r"observation.state.max: expected shape \(5,\), got \(7,\)",
     ),
-    "statistic is no number": (
+    "statistic is not finite": (
         change("observation.state.max", torch.full((5,), torch.inf)),
         "observation.state.max: expected finite numbers",
     ),
     "missing action statistic": (drop("action.max", UNNORMALIZER), "missing: action.max"),
     "missing statistic": (drop("observation.state.min"), "missing: observation.state.min"),
     "missing image statistic": (drop("observation.images.cam0.std"), "missing: observation.images.cam0.std"),
-    "statistics gone": (lambda f: (f / NORMALIZER).unlink(), "cannot read the statistics"),
+    "statistics are missing": (lambda f: (f / NORMALIZER).unlink(), "cannot read the statistics"),
     "corrupt weights": (
         lambda f: (f / "model.safetensors").write_bytes(b"12345678garbage"),
         "cannot read the weights",
@@ -207,12 +211,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"missing tensor noise_predictor.output_proj.bias; unknown tensor extra; "
         r"noise_predictor.input_proj.weight: expected shape \(32, 4\), got \(3, 3\)",
     ),
-    "unknown step": (unknown_step, "unknown step 'relative_action_processor' at place 5; known steps: "),
+    "unknown step": (unknown_step, "unknown step 'relative_action_processor' at index 5; known steps: "),
     "no tokenizer": (lambda f: (f / "clip" / "tokenizer.json").unlink(), "tokenizer"),
     "no encoders, offline": (lambda f: shutil.rmtree(f / "clip"), "clip/config.json, clip/tokenizer.json"),
     "other image size": (
         lambda f: edit(f / "config.json", lambda v: v.update(image_resize_shape=[12, 12])),
-        "reaches the vision encoder as 12x12 pixels, but it reads 24x24",
+        "reaches the vision encoder as 12x12 pixels, but it needs 24x24",
     ),
     "too many tokens": (
         lambda f: edit(
@@ -228,7 +232,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joint_names=["a"])),
         "joint_names: expected 4",
     ),
-    "bad rate": (
+    "invalid rate": (
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(fps=0)),
         "fps: expected more than 0",
     ),
@@ -240,7 +244,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize(("damage", "expected"), DAMAGE.values(), ids=DAMAGE.keys())
-def test_each_damage_is_named(folder: Path, damage: Callable[[Path], Any], expected: str) -> None:
+def test_a_damaged_checkpoint_is_refused(folder: Path, damage: Callable[[Path], Any], expected: str) -> None:
     damage(folder)
     with pytest.raises(CheckpointError, match=expected) as raised:
         read_checkpoint(folder)

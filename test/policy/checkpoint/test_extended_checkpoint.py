@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints beyond LeRobot: stored whole, refused by LeRobot, and never mistaken for one of its own."""
+"""Checkpoints with our own options: complete, and refused by LeRobot instead of loaded wrongly."""
 
 import json
 import logging
@@ -15,8 +15,7 @@ from tiny_variants import TOKEN_CONDITIONINGS, shaken_policy, variant_config
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, relocate, write_checkpoint
-from dit_policy_ros.policy.config import EXTENDED_TYPE, EXTENSIONS, PolicyConfig
-from dit_policy_ros.policy.config._config import POLICY_TYPE
+from dit_policy_ros.policy.config import EXTENDED_TYPE, EXTENSIONS, POLICY_TYPE, PolicyConfig
 
 VARIANTS: dict[str, dict[str, Any]] = {
     **{name: {"conditioning": name} for name in TOKEN_CONDITIONINGS},
@@ -25,7 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no camera": {"conditioning": "in_context", "cameras": 0},
     "flow": {"conditioning": "joint", "objective": "flow_matching", "vision_encoder_family": "dinov2"},
     "siglip": {"vision_encoder_family": "siglip"},
-    "mixed observation": {"observation_layers": 2},
+    "fusion MLP": {"observation_layers": 2},
     "state differences": {"state_differences": 30.0},
     "newest images": {"image_steps": 1, "n_obs_steps": 2},
 }
@@ -43,7 +42,7 @@ def save(folder: Path, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
-def test_a_variant_survives_a_round_trip_and_runs(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_a_variant_is_written_read_and_runs(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = save(tmp_path / "c", **options)
     checkpoint = read_checkpoint(folder)
     assert {name: getattr(checkpoint.config, name) for name in options if name != "cameras"} == {
@@ -54,7 +53,7 @@ def test_a_variant_survives_a_round_trip_and_runs(tmp_path: Path, options: dict[
     torch.manual_seed(4)
     chunk = policy.predict(images, state, TASKS[0])
     assert np.isfinite(chunk).all()
-    # The same from the network that was written, without any file between.
+    # The network that was written, without going through a file, gives the same.
     source = shaken_policy(policy.checkpoint.config).state_dict()
     policy.module.load_state_dict(source)
     torch.manual_seed(4)
@@ -62,7 +61,7 @@ def test_a_variant_survives_a_round_trip_and_runs(tmp_path: Path, options: dict[
     assert all(str(value) in policy.description for value in checkpoint.config.extensions.values())
 
 
-def test_a_default_config_has_no_trace_of_our_options() -> None:
+def test_a_default_config_has_none_of_our_options() -> None:
     mapping = tiny_config().to_mapping()
     assert mapping["type"] == POLICY_TYPE and not set(EXTENSIONS) & set(mapping)
 
@@ -82,7 +81,7 @@ def test_a_default_config_is_what_lerobot_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"conditioning": "joint"}, {"vision_encoder_family": "dinov2"}])
-def test_lerobot_refuses_what_it_cannot_run(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_lerobot_refuses_an_extended_checkpoint(tmp_path: Path, options: dict[str, Any]) -> None:
     pytest.importorskip("lerobot", reason="lerobot is not installed: nothing to refuse")
     from lerobot.configs import PreTrainedConfig
     from lerobot.policies.multi_task_dit.configuration_multi_task_dit import MultiTaskDiTConfig
@@ -93,9 +92,7 @@ def test_lerobot_refuses_what_it_cannot_run(tmp_path: Path, options: dict[str, A
         PreTrainedConfig.from_pretrained(folder)
 
 
-def test_the_writer_and_relocate_say_that_lerobot_cannot_load_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_writer_warns_and_relocate_refuses(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         save(tmp_path / "plain")
         assert "LeRobot" not in caplog.text
@@ -117,9 +114,12 @@ def test_the_writer_and_relocate_say_that_lerobot_cannot_load_it(
         ({"vision_encoder_family": "resnet"}, "vision_encoder_family: expected 'clip' or 'dinov2' or"),
         ({"image_tokens": 4}, "image_tokens: expected 'all' or 'pooled', got 4"),
         ({"conditionning": "joint"}, "unknown option 'conditionning'; valid options: "),
-        ({"conditioning": "adaln", "image_tokens": "pooled"}, "image_tokens: expected 'all' with"),
-        ({"observation_layers": 2}, "observation_layers: expected 0 with another conditioning than 'adaln'"),
-        ({"state_differences": -1.0}, "state_differences: expected 0 (states as they are) or more, got -1"),
+        (
+            {"conditioning": "adaln", "image_tokens": "pooled"},
+            "image_tokens: expected 'all' with conditioning 'adaln'",
+        ),
+        ({"observation_layers": 2}, "observation_layers: expected 0 unless conditioning is 'adaln'"),
+        ({"state_differences": -1.0}, "state_differences: expected 0 (off) or more, got -1"),
         ({"image_steps": 3}, "image_steps: expected 0 (all) to n_obs_steps (2), got 3"),
         ({"observation_layers": -1}, "observation_layers: expected 0 (none) or more, got -1"),
         ({"vision_encoder_lr_multiplier": -0.1}, "vision_encoder_lr_multiplier: expected 0 (frozen) or more"),
@@ -130,16 +130,18 @@ def test_the_writer_and_relocate_say_that_lerobot_cannot_load_it(
         ),
     ],
 )
-def test_each_mistake_is_named(change: dict[str, Any], expected: str) -> None:
+def test_an_invalid_option_is_refused(change: dict[str, Any], expected: str) -> None:
     mapping = {**variant_config(conditioning="joint").to_mapping(), **change}
     with pytest.raises(CheckpointError, match=r"config\.json") as raised:
         PolicyConfig.from_mapping(mapping, "config.json")
     assert expected in str(raised.value)
 
 
-def test_another_vision_encoder_needs_a_camera() -> None:
+def test_another_vision_encoder_family_needs_a_camera() -> None:
     mapping = variant_config(conditioning="joint", vision_encoder_family="dinov2", cameras=0).to_mapping()
-    with pytest.raises(CheckpointError, match="vision_encoder_family: expected 'clip' without cameras"):
+    with pytest.raises(
+        CheckpointError, match="vision_encoder_family: expected 'clip' for a policy without cameras"
+    ):
         PolicyConfig.from_mapping(mapping, "config.json")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint is found by its hub id in the cache; without a hub and a cache the error says what to do."""
+"""Checkpoints by hub id: found in the cache; otherwise the error says what to do."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ ID, COMMIT = "lab/touch-cubes", "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache and no hub: the same switch that HF_HUB_OFFLINE=1 sets."""
+    """An empty cache, and the hub switched off as by HF_HUB_OFFLINE=1."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fill(cache: Path) -> Path:
-    """Lay a checkpoint into the cache as huggingface_hub does: blobs, links to them, a branch's commit."""
+    """Put a checkpoint into the cache as huggingface_hub does: blobs, links to them, a branch's commit."""
     repository = cache / f"models--{ID.replace('/', '--')}"
     snapshot = save_tiny(repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
@@ -41,17 +41,17 @@ def fill(cache: Path) -> Path:
 def test_a_cached_checkpoint_loads_by_its_id_while_offline(cache: Path) -> None:
     snapshot = fill(cache)
     assert find_checkpoint(ID) == snapshot
-    assert find_checkpoint(Path(ID)) == snapshot  # command lines make paths of their arguments
+    assert find_checkpoint(Path(ID)) == snapshot  # command-line options are parsed as paths
     assert load_policy(ID).known_tasks == TASKS
     assert load_policy(f"{ID}@{COMMIT}").known_tasks == TASKS
 
 
-def test_a_folder_of_that_name_comes_first(cache: Path, tmp_path: Path) -> None:
+def test_a_folder_of_the_same_name_takes_precedence(cache: Path, tmp_path: Path) -> None:
     fill(cache)
     assert find_checkpoint(save_tiny(tmp_path / ID).relative_to(tmp_path)) == tmp_path / ID
 
 
-def test_offline_and_not_cached(cache: Path, tmp_path: Path) -> None:
+def test_an_uncached_id_is_refused_while_offline(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as raised:
         load_policy(ID)
     message = str(raised.value)
@@ -67,33 +67,33 @@ def test_offline_and_not_cached(cache: Path, tmp_path: Path) -> None:
         assert part in message
 
 
-def test_an_unreachable_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     # Nothing listens on port 9 of this machine, so the connection is refused at once.
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
     with pytest.raises(
-        CheckpointError, match=f"{ID}.*http://127.0.0.1:9.*could not be had.*{cache}"
+        CheckpointError, match=f"{ID}.*could not be downloaded from the hub .*http://127.0.0.1:9.*{cache}"
     ) as raised:
         load_policy(ID)
     assert "HF_HUB_OFFLINE" not in str(raised.value)
 
 
-def test_a_revision_that_is_not_cached(cache: Path) -> None:
+def test_an_uncached_revision_is_refused(cache: Path) -> None:
     fill(cache)
     with pytest.raises(CheckpointError, match=f"{ID}@v2"):
         find_checkpoint(f"{ID}@v2")
 
 
-def test_a_cached_copy_that_lacks_a_file(cache: Path) -> None:
+def test_an_incomplete_cached_copy_is_refused(cache: Path) -> None:
     snapshot = fill(cache)
     (snapshot / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=f"'{ID}': {snapshot} lacks model.safetensors"):
         find_checkpoint(ID)
 
 
-def test_the_cache_is_not_relocated(cache: Path) -> None:
+def test_a_hub_id_is_not_relocated(cache: Path) -> None:
     fill(cache)
     with pytest.raises(CheckpointError, match="it does not exist"):
         relocate(ID)
@@ -115,5 +115,5 @@ def test_the_cache_is_not_relocated(cache: Path) -> None:
         ("lab/to uch", False),
     ],
 )
-def test_what_is_a_hub_id(name: str, expected: bool) -> None:
+def test_hub_ids_are_recognised(name: str, expected: bool) -> None:
     assert is_hub_id(name) is expected

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new policy takes its encoders from where its options name them; here folders, elsewhere the hub."""
+"""A new policy loads the pretrained encoders that its options name; here from folders."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def hub_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def published(family: str) -> Any:
-    """What someone has published: CLIP and SigLIP as pairs with a text encoder, the others alone."""
+    """A published model: CLIP and SigLIP with their text encoder, the others alone."""
     torch.manual_seed(9)
     architecture = tiny_architecture(family)
     if family == "clip":
@@ -55,7 +55,7 @@ def config_for(tmp_path: Path, family: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_camera_gets_the_published_weights(
+def test_the_encoder_of_every_camera_gets_the_published_weights(
     tmp_path: Path, family: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = config_for(tmp_path, family, cameras=2, use_separate_rgb_encoder_per_camera=True)
@@ -68,7 +68,7 @@ def test_every_camera_gets_the_published_weights(
     words = published("clip").text_model.state_dict()
     for name, tensor in policy.observation_encoder.text_encoder.text_encoder.state_dict().items():
         assert torch.equal(tensor, words[name]), name
-    assert "LOAD REPORT" not in caplog.text, "the other half of a pair is not worth a page of warnings"
+    assert "LOAD REPORT" not in caplog.text, "an unused text encoder must not be reported"
     assert tokenizer.options.max_length == config.tokenizer_max_length
     assert not any(p.requires_grad for p in policy.observation_encoder.text_encoder.text_encoder.parameters())
 
@@ -82,7 +82,7 @@ def test_the_same_seed_makes_the_same_policy(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
-def test_missing_weights_are_not_made_up(tmp_path: Path) -> None:
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
     config = config_for(tmp_path, "siglip")
     path = Path(config.vision_encoder_name) / "model.safetensors"
     tensors = {n: t for n, t in load_file(path).items() if not n.startswith("vision_model.head")}
@@ -91,7 +91,7 @@ def test_missing_weights_are_not_made_up(tmp_path: Path) -> None:
         pretrained_policy(config)
 
 
-def test_what_cannot_be_had_is_named(tmp_path: Path) -> None:
+def test_an_encoder_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     config = config_for(tmp_path, "dinov3")
     absent = variant_config(
         vision_encoder_family="dinov3",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relocating changes three names and nothing else; what cannot be relocated says why."""
+"""Relocating changes three names and nothing else, or refuses with the reason."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def test_only_the_names_change(folder: Path) -> None:
     read_checkpoint(folder)
 
 
-def test_a_copy_is_relocated_again(folder: Path, tmp_path: Path) -> None:
+def test_a_copy_can_be_relocated_again(folder: Path, tmp_path: Path) -> None:
     relocate(folder)
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     relocate(copy)
@@ -50,7 +50,7 @@ def test_a_copy_is_relocated_again(folder: Path, tmp_path: Path) -> None:
     assert load(folder / CONFIG)["vision_encoder_name"] == str(folder / "clip")
 
 
-def test_an_own_text_encoder_is_named(folder: Path) -> None:
+def test_a_separate_text_encoder_is_named(folder: Path) -> None:
     shutil.copytree(folder / "clip", folder / "clip_text")
     relocate(folder)
     assert load(folder / CONFIG)["text_encoder_name"] == str(folder / "clip_text")
@@ -58,7 +58,7 @@ def test_an_own_text_encoder_is_named(folder: Path) -> None:
     assert load(folder / PIPELINE)["steps"][2]["config"]["tokenizer_name"] == str(folder / "clip_text")
 
 
-def test_a_linked_file_is_replaced_and_its_target_kept(folder: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_replaced_and_its_target_kept(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "shared.json"
     shutil.move(folder / CONFIG, target)
     (folder / CONFIG).symlink_to(target)
@@ -68,10 +68,12 @@ def test_a_linked_file_is_replaced_and_its_target_kept(folder: Path, tmp_path: P
     assert load(folder / CONFIG)["vision_encoder_name"] == str(folder / "clip")
 
 
-def test_without_encoders_there_is_nothing_to_name(folder: Path) -> None:
+def test_a_checkpoint_without_encoders_is_refused(folder: Path) -> None:
     shutil.rmtree(folder / "clip")
     before = contents(folder)
-    with pytest.raises(CheckpointError, match=r"does not carry its encoders: .*clip/config.json is missing"):
+    with pytest.raises(
+        CheckpointError, match=r"does not contain its encoders: .*clip/config.json is missing"
+    ):
         relocate(folder)
     assert contents(folder) == before
 
@@ -79,12 +81,14 @@ def test_without_encoders_there_is_nothing_to_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "expected"),
     [
-        (CONFIG, '{"type": "act"}', "type: expected 'multi_task_dit', got 'act'"),
+        (CONFIG, '{"type": "act"}', r"type: expected 'multi_task_dit' \(LeRobot's\) or .*, got 'act'"),
         (CONFIG, '{"type": "multi_ta', "is not readable JSON"),
         (PIPELINE, '{"name": "x"}', "expected a list 'steps', got None"),
     ],
 )
-def test_a_damaged_checkpoint_stays_as_it_is(folder: Path, file: str, text: str, expected: str) -> None:
+def test_a_damaged_checkpoint_is_refused_and_unchanged(
+    folder: Path, file: str, text: str, expected: str
+) -> None:
     (folder / file).write_text(text)
     before = contents(folder)
     with pytest.raises(CheckpointError, match=expected):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""config.json is read strictly: every mistake is named together with what would be right."""
+"""config.json is read strictly: each error names the option and what was expected."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def test_round_trip() -> None:
     assert PolicyConfig.from_mapping(config.to_mapping(), "config.json") == config
 
 
-def test_lerobots_minimal_config_has_lerobots_defaults() -> None:
+def test_a_minimal_config_gets_lerobots_defaults() -> None:
     features = {
         "input_features": {
             "observation.state": {"type": "STATE", "shape": [14]},
@@ -33,7 +33,10 @@ def test_lerobots_minimal_config_has_lerobots_defaults() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"type": "act"}, "type: expected 'multi_task_dit', got 'act'"),
+        (
+            {"type": "act"},
+            "type: expected 'multi_task_dit' (LeRobot's) or 'dit_policy_ros' (our extension), got 'act'",
+        ),
         ({"guidance": 2.0}, "unknown option 'guidance'; valid options: "),
         ({"horizon": "32"}, "horizon: expected an integer, got '32'"),
         ({"horizon": True}, "horizon: expected an integer, got True"),
@@ -59,7 +62,7 @@ def test_lerobots_minimal_config_has_lerobots_defaults() -> None:
         ({"output_features": None}, "output_features: expected an object, got None"),
     ],
 )
-def test_each_mistake_is_named(change: dict[str, Any], expected: str) -> None:
+def test_an_invalid_option_is_refused(change: dict[str, Any], expected: str) -> None:
     with pytest.raises(CheckpointError, match=r"config\.json") as raised:
         PolicyConfig.from_mapping({**tiny_config().to_mapping(), **change}, "config.json")
     assert expected in str(raised.value)
@@ -72,7 +75,7 @@ def test_images_of_two_shapes_are_refused() -> None:
         PolicyConfig.from_mapping(mapping, "config.json")
 
 
-def test_a_crop_that_does_not_fit_is_dropped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_crop_larger_than_the_images_is_skipped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     config = PolicyConfig.from_mapping(
         {**tiny_config().to_mapping(), "image_crop_shape": [64, 64]}, "config.json"
     )
@@ -82,7 +85,7 @@ def test_a_crop_that_does_not_fit_is_dropped_with_a_warning(caplog: pytest.LogCa
     assert fits.crop_shape == IMAGE
 
 
-def test_overrides_change_sampling_only() -> None:
+def test_only_sampling_options_can_be_overridden() -> None:
     config = tiny_config().with_overrides({"noise_scheduler_type": "DDIM", "num_inference_steps": 4})
     assert (config.noise_scheduler_type, config.sampling_steps) == ("DDIM", 4)
     with pytest.raises(

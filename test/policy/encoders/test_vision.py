@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All families of vision encoders behind one interface, built from their configs without a hub."""
+"""All families of vision encoders, built from their configs without the hub."""
 
 import dataclasses
 import shutil
@@ -17,7 +17,7 @@ from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.dit_policy import Batch
-from dit_policy_ros.policy.encoders import FAMILIES, VisionEncoder, read_architecture, size_problem
+from dit_policy_ros.policy.encoders import FAMILIES, VisionEncoder, image_size_error, read_architecture
 
 OTHER_FAMILIES = tuple(name for name in FAMILIES if name != "clip")
 
@@ -44,25 +44,25 @@ def test_one_vector_per_image_and_one_token_per_patch(family: str) -> None:
         other = encoder(torch.randn(2, 3, 24, 24))
     assert whole.shape == (2, WIDTH) and tokens.shape == (2, 1 + PATCHES, WIDTH)
     torch.testing.assert_close(tokens[:, 0], whole)
-    # No class token and no register among the patches, which come last in all families.
+    # Patches come last in all families; class token and registers are not among them.
     torch.testing.assert_close(tokens[:, 1:], hidden[:, -PATCHES:])
     assert float((other - whole).abs().max()) > 1e-4
 
 
 @pytest.mark.parametrize("patches", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_reach_all_that_is_trained(family: str, patches: bool) -> None:
+def test_every_trained_parameter_gets_a_gradient(family: str, patches: bool) -> None:
     torch.manual_seed(0)
     encoder = VisionEncoder(tiny_architecture(family)).train()
     encoder(torch.randn(2, 3, 24, 24), patches=patches).square().sum().backward()
-    silent = [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
+    no_gradient = [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
     frozen = {n.removeprefix("model.") for n, p in encoder.named_parameters() if not p.requires_grad}
-    assert silent == [] and frozen == set(FAMILIES[family].unused)
+    assert no_gradient == [] and frozen == set(FAMILIES[family].unused)
 
 
 @pytest.mark.parametrize("separate", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_policy_is_stored_whole_and_runs_without_the_hub(
+def test_a_checkpoint_is_complete_and_runs_without_the_hub(
     tmp_path: Path, family: str, separate: bool
 ) -> None:
     options = {"vision_encoder_family": family, "use_separate_rgb_encoder_per_camera": separate, "cameras": 2}
@@ -87,7 +87,7 @@ def test_a_policy_is_stored_whole_and_runs_without_the_hub(
 
 @pytest.mark.parametrize("conditioning", ["adaln", "cross_attention"])
 @pytest.mark.parametrize("family", OTHER_FAMILIES)
-def test_it_is_trained_with_the_policy_at_a_rate_of_its_own(family: str, conditioning: str) -> None:
+def test_its_parameters_are_trained_as_a_group_of_their_own(family: str, conditioning: str) -> None:
     config = variant_config(vision_encoder_family=family, conditioning=conditioning)
     policy = shaken_policy(config).train()
     torch.manual_seed(0)
@@ -101,14 +101,14 @@ def test_it_is_trained_with_the_policy_at_a_rate_of_its_own(family: str, conditi
     vision, others = policy.vision_parameters(), policy.other_parameters()
     assert all(p.grad is not None for p in (*vision, *others))
     assert {id(p) for p in vision}.isdisjoint(map(id, others))
-    encoder = policy.observation_encoder.a_vision_encoder
+    encoder = policy.observation_encoder.first_vision_encoder
     assert encoder is not None and {id(p) for p in vision} == {
         id(p) for p in encoder.parameters() if p.requires_grad
     }
 
 
 @pytest.mark.parametrize("conditioning", ["adaln", "joint"])
-def test_features_computed_beforehand_stand_in_for_images(conditioning: str) -> None:
+def test_precomputed_image_features_replace_images(conditioning: str) -> None:
     policy = shaken_policy(variant_config(cameras=2, conditioning=conditioning))
     torch.manual_seed(0)
     images = torch.randn(2, 2, 2, 3, 30, 40)
@@ -121,27 +121,27 @@ def test_features_computed_beforehand_stand_in_for_images(conditioning: str) -> 
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_sizes_that_each_family_reads() -> None:
+def test_image_sizes_that_each_family_accepts() -> None:
     for family in FAMILIES:
         architecture = tiny_architecture(family)
-        assert size_problem(architecture, (24, 24)) is None
-        problem = size_problem(architecture, (36, 24))
+        assert image_size_error(architecture, (24, 24)) is None
+        problem = image_size_error(architecture, (36, 24))
         if family.startswith("dino"):
             assert problem is None
-            assert size_problem(architecture, (30, 24)) == "it reads multiples of 12"
+            assert image_size_error(architecture, (30, 24)) == "it needs multiples of 12"
             encoder = VisionEncoder(architecture).eval()
             assert encoder(torch.randn(1, 3, 36, 24), patches=True).shape == (1, 7, WIDTH)
         else:
-            assert problem == "it reads 24x24"
+            assert problem == "it needs 24x24"
 
 
-def test_the_pair_of_a_hub_checkpoint_gives_its_vision_half(tmp_path: Path) -> None:
+def test_the_vision_encoder_of_an_image_text_pair_is_read(tmp_path: Path) -> None:
     SiglipConfig(vision_config=tiny_architecture("siglip").to_dict()).save_pretrained(tmp_path)
     read = read_architecture("siglip", str(tmp_path), local_files_only=True)
     assert isinstance(read, SiglipVisionConfig) and read.hidden_size == WIDTH
 
 
-def test_an_encoder_of_another_family_is_named(tmp_path: Path) -> None:
+def test_an_encoder_of_another_family_is_refused(tmp_path: Path) -> None:
     folder = save(tmp_path / "c", vision_encoder_family="dinov2")
     tiny_architecture("dinov3").save_pretrained(folder / "vision")
     with pytest.raises(CheckpointError, match=r"'dinov2', got model_type 'dinov3_vit'.*to 'dinov3'"):
@@ -151,27 +151,29 @@ def test_an_encoder_of_another_family_is_named(tmp_path: Path) -> None:
         load_policy(folder)
 
 
-def test_what_a_checkpoint_lacks_or_cannot_read_is_named(tmp_path: Path) -> None:
+def test_a_wrong_image_size_and_a_missing_vision_config_are_refused(tmp_path: Path) -> None:
     folder = save(tmp_path / "c", vision_encoder_family="siglip")
     shutil.copytree(folder, tmp_path / "copy")
     tiny = tiny_architecture("siglip")
     tiny.image_size = 36
     tiny.save_pretrained(folder / "vision")
-    with pytest.raises(CheckpointError, match="as 24x24 pixels, but it reads 36x36"):
+    with pytest.raises(CheckpointError, match="as 24x24 pixels, but it needs 36x36"):
         load_policy(folder)
     shutil.rmtree(tmp_path / "copy" / "vision")
-    with pytest.raises(CheckpointError, match=r"vision/config.json where the vision encoder is no CLIP"):
+    with pytest.raises(CheckpointError, match=r"vision/config.json if the vision encoder is not a CLIP"):
         load_policy(tmp_path / "copy")
 
 
 def test_a_siglip_without_its_pooling_head_is_refused() -> None:
     architecture = tiny_architecture("siglip")
     architecture.vision_use_head = False
-    with pytest.raises(CheckpointError, match="vision_use_head: expected true, got false"):
+    with pytest.raises(
+        CheckpointError, match="vision_use_head: expected true, got false; without its pooling head"
+    ):
         VisionEncoder(architecture)
 
 
-def test_random_crops_are_for_training_only() -> None:
+def test_crops_are_random_in_training_only() -> None:
     config = variant_config(
         image_resize_shape=None, image_crop_shape=(24, 24), vision_encoder_family="dinov3"
     )
@@ -185,6 +187,6 @@ def test_random_crops_are_for_training_only() -> None:
 
 
 def test_the_default_family_is_clip() -> None:
-    encoder = new_policy(variant_config()).observation_encoder.a_vision_encoder
+    encoder = new_policy(variant_config()).observation_encoder.first_vision_encoder
     assert encoder is not None and isinstance(encoder.model.config, CLIPVisionConfig)
-    assert new_policy(variant_config(cameras=0)).observation_encoder.a_vision_encoder is None
+    assert new_policy(variant_config(cameras=0)).observation_encoder.first_vision_encoder is None

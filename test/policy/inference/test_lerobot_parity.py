@@ -97,7 +97,7 @@ def test_a_checkpoint_that_lerobot_saved_loads_here(lerobot: SimpleNamespace, tm
     assert max(compare_chunk(theirs, ours)) < TOLERANCE
     again = tmp_path / "again"
     stats, facts = read_stats(saved), ours.checkpoint.facts
-    write_checkpoint(again, ours.module, stats, facts, ours.checkpoint.clip.tokenizer)
+    write_checkpoint(again, ours.module, stats, facts, ours.checkpoint.encoder_files.tokenizer)
     assert max(compare_chunk(load_theirs(lerobot, again), ours)) < TOLERANCE
 
 

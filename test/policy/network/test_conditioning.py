@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each conditioning starts as the identity, trains, samples, and reads all of its observation."""
+"""Each conditioning starts as the identity, learns, samples, and uses the whole observation."""
 
 import dataclasses
 
@@ -19,18 +19,18 @@ from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
-from dit_policy_ros.policy.encoders._fusion import FusionMLP
+from dit_policy_ros.policy.encoders import FusionMLP
 from dit_policy_ros.policy.network import DiffusionTransformer
 
 TOKEN_COUNT = 7
-WAYS: dict[str, dict] = {
+OPTIONS: dict[str, dict] = {
     **{name: {"conditioning": name} for name in CONDITIONINGS},
-    "mixed": {"observation_layers": 2},
-}  # for the observation to reach the actions
+    "fusion MLP": {"observation_layers": 2},
+}
 
 
-def observed(config: PolicyConfig, batch: int, dim: int = 12) -> Tensor:
-    """What the network is conditioned by, made up."""
+def random_conditioning(config: PolicyConfig, batch: int, dim: int = 12) -> Tensor:
+    """A random vector or random tokens (B, 12) or (B, 7, H) as the encoded observation."""
     if config.conditioning == "adaln":
         return torch.randn(batch, dim)
     return torch.randn(batch, TOKEN_COUNT, config.hidden_dim)
@@ -48,14 +48,14 @@ def random_batch(config: PolicyConfig, batch: int = 3) -> Batch:
 
 @pytest.mark.parametrize("use_rope", [True, False])
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
-def test_a_new_network_is_the_identity_on_its_residual_stream(conditioning: str, use_rope: bool) -> None:
+def test_every_layer_of_a_new_network_is_the_identity(conditioning: str, use_rope: bool) -> None:
     torch.manual_seed(0)
     config = variant_config(conditioning=conditioning, use_rope=use_rope, num_layers=3)
     network = DiffusionTransformer(config, observation_dim=12).eval()
     x = torch.randn(3, config.horizon, ACTION_DIM)
-    out = network(x, torch.tensor([0, 5, 19]), observed(config, 3))
+    out = network(x, torch.tensor([0, 5, 19]), random_conditioning(config, 3))
     torch.testing.assert_close(out, network.output_proj(network.input_proj(x)))
-    # The gates must be able to leave zero: gradients reach them although the output ignores them.
+    # The gates can still learn: they get gradients although the output does not depend on them yet.
     out.square().sum().backward()
     modulations = [p for n, p in network.named_parameters() if n.endswith("adaLN_modulation.1.weight")]
     assert all(p.grad is not None and not p.any() for p in modulations)
@@ -63,22 +63,22 @@ def test_a_new_network_is_the_identity_on_its_residual_stream(conditioning: str,
 
 
 @pytest.mark.parametrize("cameras", [0, 2])
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_gradients_reach_every_parameter(way: dict, cameras: int) -> None:
-    config = variant_config(cameras=cameras, num_layers=3, **way)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_every_parameter_gets_a_gradient(options: dict, cameras: int) -> None:
+    config = variant_config(cameras=cameras, num_layers=3, **options)
     policy = shaken_policy(config).train()
     policy(random_batch(config)).backward()
-    silent = [
+    no_gradient = [
         name
         for name, parameter in policy.named_parameters()
         if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
     ]
-    assert silent == []
+    assert no_gradient == []
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_every_observation_step_camera_and_the_text_matter(way: dict) -> None:
-    config = variant_config(cameras=2, n_obs_steps=2, **way)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_actions_depend_on_every_step_camera_and_the_text(options: dict) -> None:
+    config = variant_config(cameras=2, n_obs_steps=2, **options)
     policy = shaken_policy(config)
     encoder = policy.observation_encoder
     torch.manual_seed(1)
@@ -103,8 +103,8 @@ def test_every_observation_step_camera_and_the_text_matter(way: dict) -> None:
                 changed[f"image {step} {camera}"] = sample(images, batch.state, batch.pooled_text)
         changed["cameras swapped"] = sample(batch.images.flip(2), batch.state, batch.pooled_text)
         changed["steps swapped"] = sample(batch.images.flip(1), batch.state, batch.pooled_text)
-    blind = [name for name, after in changed.items() if float((after - before).abs().max()) < 1e-5]
-    assert blind == []
+    ignored = [name for name, after in changed.items() if float((after - before).abs().max()) < 1e-5]
+    assert ignored == []
 
 
 @pytest.mark.parametrize("conditioning", TOKEN_CONDITIONINGS)
@@ -119,26 +119,26 @@ def test_tokens_are_the_instruction_the_states_and_the_images(conditioning: str)
 
 
 @pytest.mark.parametrize("conditioning", TOKEN_CONDITIONINGS)
-def test_the_order_of_tokens_carries_no_meaning(conditioning: str) -> None:
+def test_the_order_of_observation_tokens_does_not_matter(conditioning: str) -> None:
     torch.manual_seed(0)
     config = variant_config(conditioning=conditioning)
     network = shaken_policy(config).noise_predictor
-    x, tokens = torch.randn(2, config.horizon, ACTION_DIM), observed(config, 2)
+    x, tokens = torch.randn(2, config.horizon, ACTION_DIM), random_conditioning(config, 2)
     with torch.no_grad():
         out = network(x, torch.tensor([3, 9]), tokens)
         shuffled = network(x, torch.tensor([3, 9]), tokens[:, torch.randperm(TOKEN_COUNT)])
         reversed_actions = network(x.flip(1), torch.tensor([3, 9]), tokens).flip(1)
     torch.testing.assert_close(shuffled, out, atol=1e-5, rtol=1e-4)
-    assert float((reversed_actions - out).abs().max()) > 1e-4, "the order of actions does"
+    assert float((reversed_actions - out).abs().max()) > 1e-4, "the order of actions must matter"
 
 
-def mapping(state: Tensor, side: float | Tensor, horizon: int) -> Tensor:
-    """(B, S, D), -1 or 1 -> (B, T, A), what the newest state and the instruction ask for."""
+def expected_actions(state: Tensor, side: float | Tensor, horizon: int) -> Tensor:
+    """(B, S, D), -1 or 1 -> (B, T, A), the actions for the newest state and the instruction."""
     return (0.4 * side + 0.5 * state[:, -1:, :ACTION_DIM]).expand(-1, horizon, -1)
 
 
 def train(policy: DiTPolicy, steps: int, batch: int = 32) -> tuple[float, float]:
-    """Fit "the action is half the state, moved to one side by the instruction"; first and last loss."""
+    """Fit "the action is half the state, shifted to one side by the instruction"; first and last loss."""
     config = policy.config
     torch.manual_seed(3)
     texts = torch.randn(2, WIDTH)
@@ -149,7 +149,7 @@ def train(policy: DiTPolicy, steps: int, batch: int = 32) -> tuple[float, float]
         state = torch.rand(batch, config.n_obs_steps, STATE_DIM) * 2 - 1
         side = (1.0 - 2.0 * task).view(-1, 1, 1)
         loss = policy(
-            Batch(state=state, pooled_text=texts[task], action=mapping(state, side, config.horizon))
+            Batch(state=state, pooled_text=texts[task], action=expected_actions(state, side, config.horizon))
         )
         optimizer.zero_grad()
         loss.backward()
@@ -161,7 +161,7 @@ def train(policy: DiTPolicy, steps: int, batch: int = 32) -> tuple[float, float]
 @pytest.mark.parametrize(
     ("conditioning", "objective"), [*((c, "diffusion") for c in CONDITIONINGS), ("joint", "flow_matching")]
 )
-def test_it_learns_a_mapping_and_samples_it(conditioning: str, objective: str) -> None:
+def test_it_learns_actions_and_samples_them(conditioning: str, objective: str) -> None:
     config = variant_config(
         cameras=0,
         conditioning=conditioning,
@@ -183,13 +183,15 @@ def test_it_learns_a_mapping_and_samples_it(conditioning: str, objective: str) -
             observation = policy.observation_encoder(None, state, text.expand(16, -1))
         sampled = policy.sample(observation)
         assert sampled.shape == (16, config.horizon, ACTION_DIM) and torch.isfinite(sampled).all()
-        # Against other states, and against the other instruction.
-        right = float((sampled - mapping(state, side, config.horizon)).square().mean())
-        assert right < 0.5 * float((sampled - mapping(state.flip(0), side, config.horizon)).square().mean())
-        assert right < 0.5 * float((sampled - mapping(state, -side, config.horizon)).square().mean())
+        # Compared with the actions for other states, and for the other instruction.
+        error = float((sampled - expected_actions(state, side, config.horizon)).square().mean())
+        assert error < 0.5 * float(
+            (sampled - expected_actions(state.flip(0), side, config.horizon)).square().mean()
+        )
+        assert error < 0.5 * float((sampled - expected_actions(state, -side, config.horizon)).square().mean())
 
 
-def test_a_mixed_observation_is_states_and_text_beside_what_all_of_it_means_together() -> None:
+def test_with_the_fusion_mlp_the_vector_is_states_text_and_fused_features() -> None:
     config = variant_config(cameras=2, observation_layers=2, n_obs_steps=2)
     policy = shaken_policy(config)
     batch = random_batch(config, 2)
@@ -202,24 +204,26 @@ def test_a_mixed_observation_is_states_and_text_beside_what_all_of_it_means_toge
     torch.testing.assert_close(vector[:, 2 * STATE_DIM : -config.hidden_dim], text)
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_older_states_enter_as_differences_from_the_newest(way: dict) -> None:
-    plain = variant_config(n_obs_steps=3, **way)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_state_differences_replace_older_states(options: dict) -> None:
+    plain = variant_config(n_obs_steps=3, **options)
     batch = random_batch(plain, 2)
     newest = batch.state[:, 2]
-    shown = torch.stack((20 * (batch.state[:, 0] - newest), 20 * (batch.state[:, 1] - newest), newest), dim=1)
+    differences = torch.stack(
+        (20 * (batch.state[:, 0] - newest), 20 * (batch.state[:, 1] - newest), newest), dim=1
+    )
     with torch.no_grad():
-        expected = shaken_policy(plain).observation_encoder(batch.images, shown, batch.pooled_text)
-        config = variant_config(n_obs_steps=3, state_differences=20.0, **way)
+        expected = shaken_policy(plain).observation_encoder(batch.images, differences, batch.pooled_text)
+        config = variant_config(n_obs_steps=3, state_differences=20.0, **options)
         found = shaken_policy(config).observation_encoder(batch.images, batch.state, batch.pooled_text)
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_only_the_newest_images_are_read(way: dict) -> None:
-    """The same is computed by a network that reads all images and gives the older ones no weight."""
-    config = variant_config(n_obs_steps=2, image_steps=1, cameras=2, **way)
-    policy, whole = shaken_policy(config), shaken_policy(variant_config(n_obs_steps=2, cameras=2, **way))
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_only_the_newest_images_are_used(options: dict) -> None:
+    """Equal to a network that uses all images, with zero weights for the older ones."""
+    config = variant_config(n_obs_steps=2, image_steps=1, cameras=2, **options)
+    policy, whole = shaken_policy(config), shaken_policy(variant_config(n_obs_steps=2, cameras=2, **options))
     encoder, other = policy.observation_encoder, whole.observation_encoder
     per_step = STATE_DIM + 2 * WIDTH + config.hidden_dim
     columns = [*range(STATE_DIM), *range(STATE_DIM + 2 * WIDTH, 2 * per_step)]  # all but the older images
@@ -244,16 +248,16 @@ def test_only_the_newest_images_are_read(way: dict) -> None:
     policy.train()(dataclasses.replace(batch, images=newest)).backward()
 
 
-def test_a_mixer_learns_which_number_is_named() -> None:
+def test_a_fusion_mlp_learns_to_select_the_named_value() -> None:
     torch.manual_seed(0)
-    mixer, head = FusionMLP(input_dim=6, hidden=32, layers=1), nn.Linear(32, 1)
-    weights = [*mixer.parameters(), *head.parameters()]
+    fusion, head = FusionMLP(input_dim=6, hidden=32, layers=1), nn.Linear(32, 1)
+    weights = [*fusion.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=1e-2)
 
     def error() -> Tensor:
         values, named = torch.rand(256, 3) * 2 - 1, torch.randint(0, 3, (256,))
-        said = nn.functional.one_hot(named, 3).float()
-        found = head(mixer.mix(torch.cat((values, said), dim=1)))  # (256, 1)
+        instruction = nn.functional.one_hot(named, 3).float()
+        found = head(fusion.fuse(torch.cat((values, instruction), dim=1)))  # (256, 1)
         return (found - values.gather(1, named[:, None])).square().mean()
 
     for _ in range(300):
@@ -261,5 +265,5 @@ def test_a_mixer_learns_which_number_is_named() -> None:
         error().backward()
         optimizer.step()
     with torch.no_grad():
-        # Without a product of the two the best is a third of each value: an error of 2/9.
+        # Without products of value and instruction the best output is the mean of the values: error 2/9.
         assert float(error()) < 0.02

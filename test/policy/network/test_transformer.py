@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Properties of the transformer that a wrong line would break."""
+"""Properties of the transformer and its embeddings."""
 
 import torch
 from tiny_policy import tiny_config
@@ -9,14 +9,14 @@ from dit_policy_ros.policy.network._attention import RotaryEmbedding
 from dit_policy_ros.policy.network._transformer import SinusoidalEmbedding
 
 
-def test_a_new_network_passes_its_residual_stream_through_unchanged() -> None:
+def test_every_layer_of_a_new_network_is_the_identity() -> None:
     torch.manual_seed(0)
     config = tiny_config()
     network = DiffusionTransformer(config, observation_dim=12).eval()
     x = torch.randn(3, config.horizon, config.action_dim)
     out = network(x, torch.tensor([0, 5, 19]), torch.randn(3, 12))
     torch.testing.assert_close(out, network.output_proj(network.input_proj(x)))
-    # The gates must be able to leave zero: gradients reach them although the output ignores them.
+    # The gates can still learn: they get gradients although the output does not depend on them yet.
     out.square().sum().backward()
     gates = network.transformer_blocks[0].adaLN_modulation[-1].weight.grad
     assert gates is not None and gates.abs().max() > 0
@@ -32,13 +32,13 @@ def test_scores_of_rotated_vectors_depend_on_relative_positions_only() -> None:
     for offset in (0, 1, 7, 20):
         diagonal = scores.diagonal(offset)
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-5, rtol=1e-5)
-    assert (scores[0, 0] - scores[0, 9]).abs() > 1e-2, "positions must matter at all"
+    assert (scores[0, 0] - scores[0, 9]).abs() > 1e-2, "positions must matter"
     torch.testing.assert_close(rotated_query.norm(dim=-1), query.norm().expand(32))
 
 
-def test_without_positions_the_network_cannot_tell_steps_apart_and_with_them_it_can() -> None:
+def test_only_with_positions_the_network_distinguishes_steps() -> None:
     x = torch.randn(1, 1, 4).expand(1, 8, 4)  # the same noisy action at every step
-    for options, tells_apart in (
+    for options, distinguishes in (
         ({"use_rope": False, "use_positional_encoding": False}, False),
         ({"use_rope": False, "use_positional_encoding": True}, True),
     ):
@@ -48,7 +48,7 @@ def test_without_positions_the_network_cannot_tell_steps_apart_and_with_them_it_
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
             out = network(x, torch.tensor([3]), torch.randn(1, 12))
-        assert (float(out.std(dim=1).max()) > 1e-4) is tells_apart
+        assert (float(out.std(dim=1).max()) > 1e-4) is distinguishes
 
 
 def test_time_features_separate_neighbouring_steps() -> None:

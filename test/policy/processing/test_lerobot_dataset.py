@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One recorded dataset, one set of weights: the same training loss here and in LeRobot."""
+"""The same dataset and weights give the same training loss here and in LeRobot."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from dit_policy_ros.training.batches import BatchMaker
 
 JOINTS, CAMERAS, FPS = ("a", "b", "c"), ("cam0", "cam1"), 30
 LENGTHS = (9, 6)
-FRAMES = np.array([0, 1, 5, 8, 9, 10, 14])  # at both ends of both episodes and between
+FRAMES = np.array([0, 1, 5, 8, 9, 10, 14])  # the ends of both episodes, and frames between
 
 pytestmark = pytest.mark.usefixtures("no_hub")
 
@@ -48,7 +48,7 @@ def config_for(**options: Any) -> PolicyConfig:
 
 
 def their_batch(root: Path, config: Any) -> dict[str, Any]:
-    """The frames as `lerobot-train` reads and collates them."""
+    """The frames as `lerobot-train` loads and collates them."""
     from lerobot.datasets import LeRobotDataset
 
     steps = {"observation.state": config.observation_delta_indices, "action": config.action_delta_indices}

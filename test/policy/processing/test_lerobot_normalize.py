@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every mode scales and scales back as LeRobot's processor steps do."""
+"""Every normalisation mode, and its inverse, equals LeRobot's processor steps."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -37,7 +37,7 @@ def through(lerobot: SimpleNamespace, step: Any, values: dict[str, Tensor]) -> d
 @pytest.mark.parametrize("eps", [EPS, 1e-3])
 @pytest.mark.parametrize("constant", [False, True], ids=["moving", "one entry constant"])
 @pytest.mark.parametrize("mode", list(NormalizationMode))
-def test_same_scaling(
+def test_normalisation_and_its_inverse_equal_lerobots(
     lerobot: SimpleNamespace, mode: NormalizationMode, constant: bool, eps: float, record_property: Any
 ) -> None:
     stats = random_stats(tiny_config(), seed=1)
@@ -56,9 +56,9 @@ def test_same_scaling(
             (scale.normalize(values[key]), expected[key]),
             (scale.unnormalize(values[key]), inverse[key]),
         ):
-            # A constant entry is divided by eps, so that its values are huge: hence relative to the largest.
+            # A constant entry is divided by eps, which gives huge values: compare relative to the largest.
             worst = max(worst, float((ours - theirs).abs().max() / theirs.abs().max()))
             torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
         if mode is not NormalizationMode.IDENTITY:
-            assert not torch.equal(expected[key], values[key]), f"{key} was not scaled"
+            assert not torch.equal(expected[key], values[key]), f"{key} must be scaled"
     record_property("parity: scaling, relative", worst)

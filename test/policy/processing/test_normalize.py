@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scaling goes there and back, maps the statistics where it says, and misses none silently."""
+"""Normalisation is invertible, maps statistics to the right values, and refuses missing ones."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def make(mode: NormalizationMode, stats=STATS, feature: Feature = STATE) -> Norm
 
 
 @pytest.mark.parametrize("mode", list(NormalizationMode))
-def test_there_and_back(mode: NormalizationMode) -> None:
+def test_unnormalize_inverts_normalize(mode: NormalizationMode) -> None:
     x = torch.randn(7, 2, 5)
     scale = make(mode)
     torch.testing.assert_close(scale.unnormalize(scale.normalize(x)), x, rtol=0, atol=1e-5)
@@ -32,14 +32,14 @@ def test_low_and_high_become_minus_one_and_one(mode: NormalizationMode) -> None:
     torch.testing.assert_close(make(mode).normalize(high), torch.full((5,), 1.0))
 
 
-def test_an_entry_that_never_moved_stays_finite_and_comes_back() -> None:
+def test_a_constant_entry_stays_finite_and_is_restored() -> None:
     stats = {"min": torch.full((5,), 0.25), "max": torch.full((5,), 0.25)}
     scale = make(NormalizationMode.MIN_MAX, stats)
     assert torch.equal(scale.normalize(torch.full((5,), 0.25)), torch.full((5,), -1.0))
     torch.testing.assert_close(scale.unnormalize(torch.zeros(5)), torch.full((5,), 0.25))
 
 
-def test_image_statistics_act_per_channel() -> None:
+def test_image_statistics_apply_per_channel() -> None:
     feature = Feature(FeatureType.VISUAL, (3, 4, 6))
     stats = {"mean": torch.tensor([0.1, 0.2, 0.3]), "std": torch.tensor([1.0, 2.0, 4.0])}
     scaled = make(NormalizationMode.MEAN_STD, stats, feature).normalize(torch.full((2, 3, 4, 6), 0.5))
@@ -72,6 +72,6 @@ def test_image_statistics_act_per_channel() -> None:
         ),
     ],
 )
-def test_a_missing_or_bad_statistic_is_named(mode: NormalizationMode, stats, expected: str) -> None:
+def test_a_missing_or_invalid_statistic_is_refused(mode: NormalizationMode, stats, expected: str) -> None:
     with pytest.raises(CheckpointError, match=expected):
         make(mode, stats)

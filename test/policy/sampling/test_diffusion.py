@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our noise levels and step equations are those of diffusers, to 1e-6."""
+"""Our noise schedules and step equations equal those of diffusers to 1e-6."""
 
 import itertools
 from types import ModuleType
@@ -27,7 +27,7 @@ def scheduler(diffusers: ModuleType, kind: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("steps", [1, 10, 100, 1000])
-def test_noise_levels(diffusers: ModuleType, schedule: str, steps: int) -> None:
+def test_alpha_bar(diffusers: ModuleType, schedule: str, steps: int) -> None:
     options = {"num_train_timesteps": steps, "beta_schedule": schedule}
     expected = scheduler(diffusers, "DDPM", **options, beta_start=1e-4, beta_end=0.02).alphas_cumprod
     torch.testing.assert_close(alphas_cumprod(tiny_config(**options)), expected, rtol=0, atol=1e-7)
@@ -37,7 +37,7 @@ def test_noise_levels(diffusers: ModuleType, schedule: str, steps: int) -> None:
     ("kind", "prediction", "clip", "steps"),
     list(itertools.product(("DDPM", "DDIM"), ("epsilon", "sample"), (True, False), (100, 30, 10, 1))),
 )
-def test_every_step_of_a_whole_sampling(
+def test_every_sampling_step(
     diffusers: ModuleType, kind: str, prediction: str, clip: bool, steps: int
 ) -> None:
     options: dict[str, Any] = {"num_train_timesteps": 100, "clip_sample": clip, "clip_sample_range": 0.8}
@@ -73,7 +73,7 @@ def test_add_noise(diffusers: ModuleType) -> None:
 
 
 class Oracle(nn.Module):
-    """Predicts the clean actions that it was told."""
+    """Predicts the given clean actions."""
 
     def __init__(self, clean: Tensor) -> None:
         super().__init__()
@@ -84,14 +84,14 @@ class Oracle(nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["DDPM", "DDIM"])
-def test_a_perfect_network_leads_back_to_the_clean_actions(kind: str) -> None:
+def test_sampling_with_a_perfect_network_gives_the_clean_actions(kind: str) -> None:
     config = tiny_config(noise_scheduler_type=kind, prediction_type="sample", num_inference_steps=10)
     clean = torch.rand(2, 8, 4) * 1.8 - 0.9
     sampled = DiffusionObjective(config).sample(lambda x, t: clean, torch.randn(2, 8, 4))
     torch.testing.assert_close(sampled, clean, rtol=0, atol=1e-5)
 
 
-def test_padding_counts_only_where_it_is_not_masked() -> None:
+def test_masked_padding_does_not_count_in_the_loss() -> None:
     is_pad = torch.tensor([[False] * 4 + [True] * 4])
     clean = torch.zeros(1, 8, 4)
     wrong_at_the_end = clean.clone()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integrators converge at their theoretical order, and the training targets are the path's velocities."""
+"""Integrators converge at their theoretical order; training targets are the path's velocities."""
 
 import math
 from itertools import pairwise
@@ -14,10 +14,10 @@ from dit_policy_ros.policy.sampling._flow_matching import euler_step, rk4_step
 
 
 @pytest.mark.parametrize(("step", "order"), [(euler_step, 1), (rk4_step, 4)])
-def test_global_error_falls_at_the_methods_order(step, order: int) -> None:
+def test_the_global_error_has_the_order_of_the_method(step, order: int) -> None:
     def error(steps: int) -> float:
         x = torch.full((1,), 0.1, dtype=torch.float64)
-        for i in range(steps):  # dx/dt = 3 x (1 - x) + 1 - 2 t, seen from y = x - t + t^2: logistic growth
+        for i in range(steps):  # y = x - t + t^2 grows logistically
             x = step(
                 lambda x, t: 3 * (x - t + t**2) * (1 - x + t - t**2) + 1 - 2 * t, x, i / steps, 1 / steps
             )

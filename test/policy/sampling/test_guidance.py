@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guided sampling: free when off, one batch when on, and the formula for every kind of prediction."""
+"""Classifier-free guidance: no cost when off, one batch when on, the formula for every prediction type."""
 
 import logging
 from pathlib import Path
@@ -16,7 +16,7 @@ from dit_policy_ros.core.errors import CheckpointError, TaskError
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.inference import DiTRuntime
-from dit_policy_ros.policy.sampling import DiffusionObjective, guided, predictor
+from dit_policy_ros.policy.sampling import DiffusionObjective, classifier_free_guidance, make_predictor
 
 STEPS = 4
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Calls:
-    """Batch sizes with which a module is called."""
+    """Records the batch sizes of a module's calls."""
 
     def __init__(self, module: nn.Module) -> None:
         self.batches: list[int] = []
@@ -56,7 +56,7 @@ def infer(policy: DiTRuntime, seed: int = 5, task: str = TASKS[0]) -> np.ndarray
         {"conditioning": "joint"},
     ],
 )
-def test_a_scale_of_one_is_off_and_free(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_a_scale_of_one_is_off_and_costs_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = save(tmp_path / "c", **options)
     plain = load_policy(folder, backend="eager")
     off = load_policy(folder, backend="eager", guidance_scale=1.0)
@@ -68,7 +68,7 @@ def test_a_scale_of_one_is_off_and_free(tmp_path: Path, options: dict[str, Any])
     assert texts[0].batches == texts[1].batches == [1]
 
 
-def test_another_scale_takes_one_batch_of_two_and_reads_the_images_once(folder: Path) -> None:
+def test_guidance_runs_one_batch_of_two_and_encodes_images_once(folder: Path) -> None:
     policy = load_policy(folder, guidance_scale=2.0, backend="eager")
     network = Calls(policy.engine.denoiser)
     infer(policy)
@@ -80,23 +80,23 @@ def test_another_scale_takes_one_batch_of_two_and_reads_the_images_once(folder: 
 @pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])
 def test_guided_sampling_follows_the_formula(tmp_path: Path, conditioning: str, objective: str) -> None:
     config = {"conditioning": conditioning, "objective": objective}
-    guided = load_policy(save(tmp_path / "c", **config), guidance_scale=2.5)
-    images, state = random_observation(guided.checkpoint.config)
-    module = guided.module
+    policy = load_policy(save(tmp_path / "c", **config), guidance_scale=2.5)
+    images, state = random_observation(policy.checkpoint.config)
+    module = policy.module
     with torch.inference_mode():
-        conditional, unconditional = (guided.observe(images, state, task) for task in (TASKS[0], ""))
+        conditional, unconditional = (policy.observe(images, state, task) for task in (TASKS[0], ""))
 
         def combined(x: Tensor, t: float) -> Tensor:
-            c, u = (predictor(module.noise_predictor, o)(x, t) for o in (conditional, unconditional))
+            c, u = (make_predictor(module.noise_predictor, o)(x, t) for o in (conditional, unconditional))
             return u + 2.5 * (c - u)
 
         torch.manual_seed(5)
-        noise = torch.randn(1, guided.horizon, guided.action_dim)
-        expected = module.objective.sample(combined, noise)[0, guided.n_obs_steps - 1 :]
-        expected = guided.checkpoint.processors.action.unnormalize(expected)
-    got = infer(guided)
+        noise = torch.randn(1, policy.horizon, policy.action_dim)
+        expected = module.objective.sample(combined, noise)[0, policy.n_obs_steps - 1 :]
+        expected = policy.checkpoint.processors.action.unnormalize(expected)
+    got = infer(policy)
     np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-5)
-    assert np.abs(got - infer(load_policy(tmp_path / "c"))).max() > 1e-4, "guidance changes something"
+    assert np.abs(got - infer(load_policy(tmp_path / "c"))).max() > 1e-4, "guidance must change the actions"
 
 
 def test_a_scale_of_zero_ignores_the_instruction(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_scale_of_zero_ignores_the_instruction(folder: Path) -> None:
 
 
 class Linear(nn.Module):
-    """A made-up noise prediction, or the clean prediction that says the same."""
+    """A linear noise prediction, or the equivalent prediction of clean actions."""
 
     def __init__(self, objective: DiffusionObjective, *, clean: bool) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Linear(nn.Module):
 
 
 @pytest.mark.parametrize("scheduler", ["DDPM", "DDIM"])
-def test_guiding_clean_predictions_is_guiding_noise(scheduler: str) -> None:
+def test_guiding_clean_predictions_equals_guiding_noise(scheduler: str) -> None:
     observation = torch.tensor([0.3, -0.2])  # with and without the instruction
     start = torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(0))
     sampled = []
@@ -134,19 +134,21 @@ def test_guiding_clean_predictions_is_guiding_noise(scheduler: str) -> None:
             beta_schedule="linear",
         )
         objective = DiffusionObjective(config)
-        network = guided(predictor(Linear(objective, clean=prediction == "sample"), observation), 3.0)
+        network = classifier_free_guidance(
+            make_predictor(Linear(objective, clean=prediction == "sample"), observation), 3.0
+        )
         torch.manual_seed(1)
         sampled.append(objective.sample(network, start))
     torch.testing.assert_close(sampled[0], sampled[1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("value", [-0.5, float("nan"), float("inf"), "2", True, None])
-def test_a_scale_that_is_none_is_refused(folder: Path, value: Any) -> None:
+def test_an_invalid_scale_is_refused(folder: Path, value: Any) -> None:
     with pytest.raises(CheckpointError, match=r"guidance_scale: expected a finite number, 0 or more"):
         load_policy(folder, guidance_scale=value)
 
 
-def test_it_is_listed_described_and_leaves_the_empty_instruction_refused(folder: Path) -> None:
+def test_it_is_a_listed_option_and_users_cannot_give_the_empty_instruction(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"unknown option 'guidance'.*guidance_scale"):
         load_policy(folder, guidance=2.0)
     policy = load_policy(folder, guidance_scale=2.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples that go on from one another, on a distribution of two modes whose mean is in neither."""
+"""Samples that continue a chunk, on a distribution of two modes whose mean is in neither mode."""
 
 import math
 from pathlib import Path
@@ -15,19 +15,23 @@ from dit_policy_ros.core.errors import CheckpointError, StreamError
 from dit_policy_ros.core.motion import Continuation
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.sampling import (
+    ActionPrefix,
     DiffusionObjective,
     FlowMatchingObjective,
-    KnownActions,
-    Predict,
-    guide_velocity,
+    Predictor,
     inpaint,
+    prefix_guidance,
     warm_start,
 )
-from dit_policy_ros.policy.sampling._real_time_chunking import MAX_GUIDANCE, guidance_weight, soft_weights
-from dit_policy_ros.policy.sampling._reuse import fill_unknown
+from dit_policy_ros.policy.sampling._previous_chunk import fill_with_nearest
+from dit_policy_ros.policy.sampling._real_time_chunking import (
+    MAX_GUIDANCE_WEIGHT,
+    guidance_weight,
+    prefix_weights,
+)
 
 HORIZON, SAMPLES, COMMITTED = 8, 400, 3
-SPREAD = 0.1  # of the actions about their mode
+SPREAD = 0.1  # standard deviation of the actions within a mode
 MODES = torch.stack((torch.linspace(0.5, 0.9, HORIZON), torch.linspace(-0.5, -0.9, HORIZON)))[..., None]
 
 
@@ -40,7 +44,7 @@ def expected_actions(x: Tensor, signal: float, noise: float) -> Tensor:
     return (share[..., None, None] * means).sum(1)
 
 
-def diffusion(scheduler: str = "DDIM", steps: int = 20) -> tuple[DiffusionObjective, Predict]:
+def diffusion(scheduler: str = "DDIM", steps: int = 20) -> tuple[DiffusionObjective, Predictor]:
     objective = DiffusionObjective(
         tiny_config(
             num_train_timesteps=100,
@@ -57,7 +61,7 @@ def diffusion(scheduler: str = "DDIM", steps: int = 20) -> tuple[DiffusionObject
     return objective, predict
 
 
-def flow(steps: int = 20) -> tuple[FlowMatchingObjective, Predict]:
+def flow(steps: int = 20) -> tuple[FlowMatchingObjective, Predictor]:
     objective = FlowMatchingObjective(tiny_config(objective="flow_matching", num_integration_steps=steps))
 
     def predict(x: Tensor, t: float) -> Tensor:
@@ -73,108 +77,110 @@ def noise(seed: int = 0) -> Tensor:
 
 
 def upper(x: Tensor) -> Tensor:
-    """Which samples (B,) are of the first mode."""
+    """Whether each sample (B,) is of the first mode."""
     return x.mean((1, 2)) > 0
 
 
 def jump(x: Tensor) -> Tensor:
-    """How far the first free row is from where the committed motion in the first mode leads, (B,)."""
+    """Distance of the first uncommitted row from the first mode, which the committed rows follow (B,)."""
     return (x[:, COMMITTED] - MODES[0, COMMITTED]).abs()[:, 0]
 
 
-def known(committed: int = COMMITTED, until: int = HORIZON) -> KnownActions:
-    return KnownActions(MODES[:1].clone(), torch.arange(HORIZON) < until, committed)
+def prefix(committed: int = COMMITTED, until: int = HORIZON) -> ActionPrefix:
+    return ActionPrefix(MODES[:1].clone(), torch.arange(HORIZON) < until, committed)
 
 
 @pytest.mark.parametrize("objective", ["flow", "DDIM", "DDPM"])
-def test_a_sample_goes_on_in_the_mode_that_is_being_executed(objective: str) -> None:
+def test_a_sample_continues_the_mode_that_is_being_executed(objective: str) -> None:
     torch.manual_seed(0)
     start, sampler = noise(), None
     if objective == "flow":
         sampler, predict = flow()
-        apart = sampler.sample(predict, start)
-        together = sampler.sample(guide_velocity(predict, known()), start)
+        independent = sampler.sample(predict, start)
+        continued = sampler.sample(prefix_guidance(predict, prefix()), start)
     else:
         sampler, predict = diffusion(objective)
-        apart = sampler.sample(predict, start)
-        constrain = inpaint(sampler, known(), start)
-        together = sampler.sample(predict, constrain(start, sampler.times()[0]), 0, constrain)
-    assert 0.4 < float(upper(apart).float().mean()) < 0.6, "on its own each mode is as likely"
-    blended = (MODES[0, COMMITTED] + apart[:, COMMITTED]) / 2  # what averaging the two chunks would command
+        independent = sampler.sample(predict, start)
+        constrain = inpaint(sampler, prefix(), start)
+        continued = sampler.sample(predict, constrain(start, sampler.timesteps()[0]), 0, constrain)
+    assert 0.4 < float(upper(independent).float().mean()) < 0.6, "both modes are equally likely"
+    blended = (MODES[0, COMMITTED] + independent[:, COMMITTED]) / 2  # the average of the two chunks
     in_no_mode = (blended - MODES[:, COMMITTED].T).abs().min(dim=1).values > 4 * SPREAD
     assert 0.4 < float(in_no_mode.float().mean()) < 0.6
-    assert float(upper(together).float().mean()) > 0.9
-    assert float(jump(together).mean()) < 0.25 * float(jump(apart).mean())
-    together = together[upper(together)]
-    nearest = (together[:, None] - MODES).abs().mean((2, 3)).min(dim=1).values  # (B,)
-    assert float(nearest.max()) < 4 * SPREAD, "and each is still a sample of its mode"
+    assert float(upper(continued).float().mean()) > 0.9
+    assert float(jump(continued).mean()) < 0.25 * float(jump(independent).mean())
+    continued = continued[upper(continued)]
+    nearest = (continued[:, None] - MODES).abs().mean((2, 3)).min(dim=1).values  # (B,)
+    assert float(nearest.max()) < 4 * SPREAD, "each sample must lie within a mode"
 
 
-def test_rows_are_put_back_as_long_as_they_count() -> None:
+def test_rows_are_inpainted_down_to_the_noise_level_of_their_decay() -> None:
     sampler, predict = diffusion()
-    start, target = noise(), known(until=6)
+    start, target = noise(), prefix(until=6)
     constrain = inpaint(sampler, target, start)
     sampled = sampler.sample(predict, start, 0, constrain)
     assert torch.equal(sampled[:, :COMMITTED], MODES[:1, :COMMITTED].expand(SAMPLES, -1, -1))
     assert sampled[:, COMMITTED:].std(0).min() > 0.01
     for t in (95, 60, 30, 0, -5):
-        put = constrain(torch.full_like(start, 7.0), t)
-        noised = sampler.noised(MODES[:1], start, t)
-        for row, near in enumerate([1.0, 1.0, 1.0, 3 / 4, 2 / 4, 1 / 4, 0.0, 0.0]):
-            expected = noised[:, row] if near == 1 or t > 100 * (1 - near) else torch.full((1,), 7.0)
-            torch.testing.assert_close(put[:, row], expected.expand(SAMPLES, 1))
+        inpainted = constrain(torch.full_like(start, 7.0), t)
+        noised = sampler.add_noise_at(MODES[:1], start, t)
+        for row, decay in enumerate([1.0, 1.0, 1.0, 3 / 4, 2 / 4, 1 / 4, 0.0, 0.0]):
+            expected = noised[:, row] if decay == 1 or t > 100 * (1 - decay) else torch.full((1,), 7.0)
+            torch.testing.assert_close(inpainted[:, row], expected.expand(SAMPLES, 1))
 
 
-def test_the_weights_are_those_of_the_paper() -> None:
-    weights = soft_weights(known(committed=2, until=6))[:, 0]
+def test_the_weights_follow_the_papers_equations() -> None:
+    weights = prefix_weights(prefix(committed=2, until=6))[:, 0]
     for row in range(HORIZON):
         c = (6 - row) / (6 - 2 + 1)
         expected = 1.0 if row < 2 else c * (math.exp(c) - 1) / (math.e - 1) if row < 6 else 0.0
         assert float(weights[row]) == pytest.approx(expected)
-    assert guidance_weight(0.0) == guidance_weight(1.0) == MAX_GUIDANCE
+    assert guidance_weight(0.0) == guidance_weight(1.0) == MAX_GUIDANCE_WEIGHT
     for t in (0.3, 0.5, 0.7):
         r2 = (1 - t) ** 2 / (t**2 + (1 - t) ** 2)
         assert guidance_weight(t) == pytest.approx((1 - t) / (t * r2))
 
 
-def test_guidance_is_the_gradient_of_the_disagreement() -> None:
-    """Against finite differences of 1/2 |W^(1/2) (Y - x_1(x))|^2, whose negative gradient it is."""
+def test_guidance_is_the_negative_gradient_of_the_weighted_error() -> None:
+    """Compared with finite differences of 1/2 |W^(1/2) (Y - x_1(x))|^2."""
     _, predict = flow()
-    target, t = known(), 0.4
+    target, t = prefix(), 0.4
     x = noise()[:1].double()
 
-    def disagreement(x: Tensor) -> float:
-        end = x + (1 - t) * predict(x, t)
-        return float(((target.actions - end).square() * soft_weights(target)).sum() / 2)
+    def weighted_error(x: Tensor) -> float:
+        x_1 = x + (1 - t) * predict(x, t)
+        return float(((target.actions - x_1).square() * prefix_weights(target)).sum() / 2)
 
-    bent = guide_velocity(predict, target)(x, t) - predict(x, t)
+    correction = prefix_guidance(predict, target)(x, t) - predict(x, t)
     for row in range(HORIZON):
         step = torch.zeros_like(x)
         step[0, row] = 1e-5
-        slope = (disagreement(x + step) - disagreement(x - step)) / 2e-5
-        assert float(bent[0, row]) == pytest.approx(-guidance_weight(t) * slope, rel=1e-3, abs=1e-6)
+        slope = (weighted_error(x + step) - weighted_error(x - step)) / 2e-5
+        assert float(correction[0, row]) == pytest.approx(-guidance_weight(t) * slope, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("make", [diffusion, flow])
-def test_a_warm_start_with_all_steps_is_the_plain_sampler(make: Any) -> None:
+def test_a_warm_start_with_all_steps_equals_the_plain_sampler(make: Any) -> None:
     sampler, predict = make(steps=20)
     start = noise()
-    x, first = warm_start(sampler, known(), start, 20)
+    x, first = warm_start(sampler, prefix(), start, 20)
     assert first == 0 and torch.equal(sampler.sample(predict, x, first), sampler.sample(predict, start))
 
 
 def test_a_warm_start_with_all_steps_has_the_plain_samplers_distribution() -> None:
-    """Two independent sets of draws: Kolmogorov and Smirnov's two-sample test, 1% level."""
+    """Two-sample Kolmogorov-Smirnov test at the 1% level, on independent draws."""
     sampler, predict = diffusion("DDPM")
     torch.manual_seed(1)
     plain = sampler.sample(predict, noise(1)).mean((1, 2)).sort().values
-    warm = sampler.sample(predict, *warm_start(sampler, known(), noise(2), 20)).mean((1, 2)).sort().values
+    warm = sampler.sample(predict, *warm_start(sampler, prefix(), noise(2), 20)).mean((1, 2)).sort().values
     values = torch.cat((plain, warm))
     shares = [torch.searchsorted(each, values, right=True) / SAMPLES for each in (plain, warm)]
     assert float((shares[0] - shares[1]).abs().max()) < 1.63 * math.sqrt(2 / SAMPLES)
-    few = sampler.sample(predict, *warm_start(sampler, known(), noise(2), 5)).mean((1, 2)).sort().values
-    share = torch.searchsorted(few, values, right=True) / SAMPLES
-    assert float((shares[0] - share).abs().max()) > 1.63 * math.sqrt(2 / SAMPLES), "the test can tell"
+    few_steps = (
+        sampler.sample(predict, *warm_start(sampler, prefix(), noise(2), 5)).mean((1, 2)).sort().values
+    )
+    share = torch.searchsorted(few_steps, values, right=True) / SAMPLES
+    assert float((shares[0] - share).abs().max()) > 1.63 * math.sqrt(2 / SAMPLES), "must be detected"
 
 
 @pytest.mark.parametrize("make", [diffusion, flow])
@@ -186,16 +192,16 @@ def test_a_warm_start_with_few_steps_stays_in_the_previous_mode(make: Any) -> No
         evaluations.append(t)
         return predict(x, t)
 
-    x, first = warm_start(sampler, known(), noise(), 5)
+    x, first = warm_start(sampler, prefix(), noise(), 5)
     sampled = sampler.sample(counted, x, first)
-    assert evaluations == sampler.times()[-5:]
+    assert evaluations == sampler.timesteps()[-5:]
     assert float(upper(sampled).float().mean()) > 0.99
     assert float((sampled - MODES[0]).abs().mean()) < 2 * SPREAD
 
 
-def test_unknown_rows_take_the_nearest_known_one() -> None:
+def test_unknown_rows_repeat_the_nearest_known_one() -> None:
     actions = torch.tensor([math.nan, 1.0, 2.0, math.nan, math.nan])[:, None]
-    filled = fill_unknown(actions, ~actions.isnan()[:, 0])
+    filled = fill_with_nearest(actions, ~actions.isnan()[:, 0])
     assert filled[:, 0].tolist() == [1.0, 1.0, 2.0, 2.0, 2.0]
 
 
@@ -213,7 +219,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return save_tiny(tmp_path / "checkpoint", config)
 
 
-def test_what_is_known_reaches_the_sampler(folder: Path) -> None:
+def test_the_previous_chunk_reaches_the_sampler(folder: Path) -> None:
     policy = load_policy(folder, real_time_chunking=True)
     plain = load_policy(folder)
     assert policy.uses_previous and not plain.uses_previous
@@ -225,24 +231,24 @@ def test_what_is_known_reaches_the_sampler(folder: Path) -> None:
     previous.actions[1:6] = 0.1  # [rad] rows 1..5 of the sample
     ignored = plain.predict(images, state, TASKS[0], start, previous)
     np.testing.assert_array_equal(ignored, alone)
-    going_on = policy.predict(images, state, TASKS[0], start, previous)
-    before, after = (np.abs(chunk[:3] - 0.1).mean() for chunk in (alone, going_on))  # rows 1..3: committed
+    continued = policy.predict(images, state, TASKS[0], start, previous)
+    before, after = (np.abs(chunk[:3] - 0.1).mean() for chunk in (alone, continued))  # rows 1..3: committed
     assert after < 0.5 * before
     if policy.checkpoint.config.objective == "diffusion":
-        np.testing.assert_allclose(going_on[:3], 0.1, atol=1e-6)
+        np.testing.assert_allclose(continued[:3], 0.1, atol=1e-6)
 
 
-def test_a_warm_start_takes_the_steps_that_were_asked_for(folder: Path) -> None:
-    policy = load_policy(folder, warm_start=3, backend="eager")  # whose calls can be counted
+def test_a_warm_start_takes_the_given_number_of_steps(folder: Path) -> None:
+    policy = load_policy(folder, warm_start=3, backend="eager")  # so that calls can be counted
     images, state = random_observation(policy.checkpoint.config)
     calls: list[int] = []
     policy.engine.denoiser.register_forward_hook(lambda *_: calls.append(1))
     policy.predict(images, state, TASKS[0])
-    assert len(calls) == 10, "nothing to start from yet"
+    assert len(calls) == 10, "there is no previous chunk yet"
     policy.predict(images, state, TASKS[0], previous=Continuation(np.zeros((8, 4)), committed=2))
     assert len(calls) == 13
     policy.warm_up(3)
-    assert len(calls) == 13 + 10 + 2 * 3, "both kinds of chunk have run before a robot waits for one"
+    assert len(calls) == 13 + 10 + 2 * 3, "warming up runs the first chunk and those that continue one"
 
 
 @pytest.mark.parametrize(
@@ -254,12 +260,12 @@ def test_a_warm_start_takes_the_steps_that_were_asked_for(folder: Path) -> None:
         ({"real_time_chunking": 1}, "real_time_chunking: expected true or false, got 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(folder: Path, options: dict[str, Any], expected: str) -> None:
+def test_invalid_options_are_refused(folder: Path, options: dict[str, Any], expected: str) -> None:
     with pytest.raises(CheckpointError, match=expected):
         load_policy(folder, **options)
 
 
-def test_known_actions_of_another_shape_are_refused(folder: Path) -> None:
+def test_a_previous_chunk_of_another_shape_is_refused(folder: Path) -> None:
     policy = load_policy(folder, warm_start=3)
     images, state = random_observation(policy.checkpoint.config)
     with pytest.raises(StreamError, match=r"previous: expected actions \(8, 4\), got \(7, 4\)"):

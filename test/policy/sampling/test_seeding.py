@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""A seeded inference is reproducible."""
+
 import numpy as np
 import pytest
 import torch
@@ -13,12 +15,12 @@ from dit_policy_ros.policy import load_policy
     [{"noise_scheduler_type": "DDPM"}, {"noise_scheduler_type": "DDIM"}, {"objective": "flow_matching"}],
     ids=lambda options: next(iter(options.values())),
 )
-def test_a_seeded_inference_depends_on_its_seed_and_nothing_else(tmp_path, options):
+def test_a_seeded_inference_depends_on_nothing_but_its_seed(tmp_path, options):
     config = tiny_config(**options)
     policy = load_policy(save_tiny(tmp_path / "checkpoint", config))
     images, state = random_observation(config)
     first = predict_seeded(policy, images, state, TASKS[0], 2**63 - 1)
-    torch.rand(7)  # whatever else draws from the global generator
+    torch.rand(7)  # something else uses the global generator
     predict_seeded(policy, images, state, TASKS[1], 5)
     again = predict_seeded(policy, images, state, TASKS[0], 2**63 - 1)
     other = predict_seeded(policy, images, state, TASKS[0], 3)

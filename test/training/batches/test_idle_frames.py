@@ -9,7 +9,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.data.dataset import Demonstrations
-from dit_policy_ros.policy.processing import reference
+from dit_policy_ros.policy.processing import action_origin
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.batches._idle_frames import non_idle_mask
 from dit_policy_ros.training.config import TrainConfig
@@ -87,7 +87,7 @@ def test_relative_actions_and_their_statistics_are_of_what_is_kept() -> None:
     config = tiny_config(relative_entries=(0,), n_obs_steps=2, horizon=4)
     maker = BatchMaker(data, random_policy(config), tiny_tokenizer(), drop_idle=0.1)
     action = maker.scales["action"].unnormalize(maker.cut(np.array([2])).action)
-    counted = torch.from_numpy(data.action[[1, 2, 6, 7]]) - reference(
+    counted = torch.from_numpy(data.action[[1, 2, 6, 7]]) - action_origin(
         torch.from_numpy(data.state[[2]]), (0,), 4
     )
     torch.testing.assert_close(action, counted, atol=1e-5, rtol=1e-4)

@@ -17,8 +17,8 @@ from dit_policy_ros.data.dataset._demonstrations import vector_stats
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.config import NormalizationMode
-from dit_policy_ros.policy.processing import reference
-from dit_policy_ros.policy.sampling import known_actions
+from dit_policy_ros.policy.processing import action_origin
+from dit_policy_ros.policy.sampling import action_prefix
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.batches._batches import chunk_stats
 from dit_policy_ros.training.config import TrainConfig
@@ -31,8 +31,8 @@ ENTRIES = (0, 2, 3)  # of four; entry 1 stays absolute
 
 def test_the_reference_is_the_state_where_it_counts() -> None:
     state = torch.arange(10.0).reshape(2, 5)
-    assert reference(state, ENTRIES, 4).tolist() == [[[0.0, 0.0, 2.0, 3.0]], [[5.0, 0.0, 7.0, 8.0]]]
-    assert not reference(state, (), 4).any()
+    assert action_origin(state, ENTRIES, 4).tolist() == [[[0.0, 0.0, 2.0, 3.0]], [[5.0, 0.0, 7.0, 8.0]]]
+    assert not action_origin(state, (), 4).any()
 
 
 def test_a_batch_counts_from_the_newest_state_and_fills_its_range() -> None:
@@ -78,17 +78,19 @@ def test_a_loaded_policy_adds_the_state_again(tmp_path: Path) -> None:
     expected = counted.numpy() + np.where(np.isin(np.arange(4), ENTRIES), state[-1, :4], 0.0)
     np.testing.assert_allclose(actions, expected, atol=1e-5)
     scale = policy.checkpoint.processors.action
-    known = known_actions(
+    known = action_prefix(
         Continuation(np.tile(actions[:1], (policy.horizon, 1)).astype(float), 1),
         scale,
-        reference(torch.from_numpy(state[-1]), ENTRIES, 4),
+        action_origin(torch.from_numpy(state[-1]), ENTRIES, 4),
     )
     np.testing.assert_allclose(scale.unnormalize(known.actions)[0, 0], counted[0], atol=1e-5)
 
 
 def test_lerobot_refuses_what_it_would_get_wrong(tmp_path: Path) -> None:
     assert tiny_config(relative_entries=ENTRIES).to_mapping()["type"] == "dit_policy_ros"
-    with pytest.raises(CheckpointError, match="relative_entries: expected numbers of entries"):
+    with pytest.raises(
+        CheckpointError, match="relative_entries: expected indices of entries that both action and state have"
+    ):
         tiny_config(relative_entries=(9,)).check("here")
     folder = save_tiny(tmp_path / "c", tiny_config(relative_entries=ENTRIES))
     assert read_checkpoint(folder).config.extensions == {"relative_entries": ENTRIES}

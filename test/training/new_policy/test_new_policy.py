@@ -11,8 +11,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy.checkpoint import read_checkpoint
-from dit_policy_ros.policy.checkpoint._clip_files import write_clip_files
+from dit_policy_ros.policy.checkpoint import read_checkpoint, write_encoder_files
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
@@ -72,7 +71,7 @@ def test_a_new_policy_is_built_around_pretrained_encoders(tmp_path: Path) -> Non
     donor = random_policy(tiny_config())
     folder = tmp_path / "clip"
     folder.mkdir()
-    write_clip_files(folder, donor, tiny_tokenizer())
+    write_encoder_files(folder, donor, tiny_tokenizer())
     names = {"vision_encoder_name": str(folder), "text_encoder_name": str(folder)}
     small = {"hidden_dim": 32, "num_layers": 1, "num_heads": 2, "image_crop_shape": None}
     shape = {"image_resize_shape": [24, 24], "tokenizer_max_length": 16}

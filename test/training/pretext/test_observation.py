@@ -87,7 +87,7 @@ def test_where_things_are_does_not_depend_on_speed() -> None:
         with torch.no_grad():
             named = encoder.text_encoder(text)  # (200, H)
             slow, fast = (
-                encoder.mixer.mix(encoder.concatenate(features, encoder.states(states), named))
+                encoder.mixer.fuse(encoder.concatenate(features, encoder.state_features(states), named))
                 for states in (torch.cat((state, state), dim=1), torch.cat((state + moved, state), dim=1))
             )  # (200, H)
         changes.append(float((fast - slow).std() / slow.std(dim=0).mean()))

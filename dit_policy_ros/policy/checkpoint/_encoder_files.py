@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a checkpoint's encoder architectures and tokenizer come from.
+"""Reads and writes a checkpoint's encoder architectures and tokenizer.
 
-A self-contained checkpoint carries them in ``clip/``, in ``clip_text/`` where the text encoder is another
-model, and in ``vision/`` where the vision encoder is no CLIP. LeRobot's own checkpoints only name a model of
-the hub, which must then be in the local cache or reachable.
+A self-contained checkpoint has them in ``clip/``. If the text encoder is from another CLIP model, its files
+are in ``clip_text/``; a vision encoder of another family is in ``vision/``. LeRobot's own checkpoints only
+give the name of a model on the hub, which must then be in the local cache, or be downloaded.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, CLIPConfig, CLIPTextConfig, CLIPVisionCo
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.encoders import VisionConfig, read_architecture, size_problem
+from dit_policy_ros.policy.encoders import VisionConfig, image_size_error, read_architecture
 from dit_policy_ros.policy.processing import TaskTokenizer, TokenizerOptions
 
 CLIP_FOLDER = "clip"
@@ -29,24 +29,24 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, slots=True)
-class ClipFiles:
-    """What the weights of a checkpoint do not say about its encoders."""
+class EncoderFiles:
+    """The architectures of a checkpoint's encoders, and its tokenizer."""
 
     vision: VisionConfig
     text: CLIPTextConfig
     tokenizer: TaskTokenizer
 
 
-def read_clip_files(folder: Path | None, config: PolicyConfig, options: TokenizerOptions) -> ClipFiles:
-    """Find and read the architectures and the tokenizer of a checkpoint, or of a policy to be made.
+def read_encoder_files(folder: Path | None, config: PolicyConfig, options: TokenizerOptions) -> EncoderFiles:
+    """Find and read the architectures and the tokenizer of a checkpoint, or of a new policy.
 
     Args:
-        folder: the checkpoint; None goes by the names in ``config`` alone.
-        config: its options, which name the encoders.
-        options: how the tokenizer is called.
+        folder: the checkpoint; None for a new policy, whose encoders are found by their names in ``config``.
+        config: the policy's options, which name the encoders.
+        options: of the tokenizer.
 
     Raises:
-        CheckpointError: they are neither in the checkpoint nor at hand otherwise, or contradict each other.
+        CheckpointError: they are not in the checkpoint, the cache or on the hub, or they do not fit together.
     """
     if folder is not None:
         _check_present(folder)
@@ -59,25 +59,27 @@ def read_clip_files(folder: Path | None, config: PolicyConfig, options: Tokenize
     vision = _read(partial(read_architecture, family), folder, vision_at, "the vision encoder's config.json")
     text = _read(CLIPTextConfig.from_pretrained, folder, text_at, "the text encoder's config.json")
     tokenizer = _read(AutoTokenizer.from_pretrained, folder, text_at, "the tokenizer's files")
-    _check(folder, config, vision, text, tokenizer, options)
-    return ClipFiles(vision, text, TaskTokenizer(tokenizer, options))
+    files = EncoderFiles(vision, text, TaskTokenizer(tokenizer, options))
+    _check(files, config, where=str(folder or "new policy"))
+    return files
 
 
-def write_clip_files(folder: Path, policy: DiTPolicy, tokenizer: TaskTokenizer) -> None:
+def write_encoder_files(folder: Path, policy: DiTPolicy, tokenizer: TaskTokenizer) -> None:
     """Write architectures, weights and tokenizer so that ``from_pretrained(folder)`` of transformers works.
 
     Args:
-        folder: ``<checkpoint>/clip``; it must exist. A vision encoder that is no CLIP goes beside it.
-        policy: whose encoders are written; of separate vision encoders the first.
+        folder: ``<checkpoint>/clip``; it must exist. A vision encoder of another family goes to ``vision``
+            beside it.
+        policy: its encoders are written; of separate vision encoders only the first.
         tokenizer: the text tokenizer.
     """
     encoder = policy.observation_encoder
     text = encoder.text_encoder.text_encoder
     tensors = {f"text_model.{name}": tensor for name, tensor in text.state_dict().items()}
     vision_config = CLIPVisionConfig()
-    vision = encoder.a_vision_encoder
+    vision = encoder.first_vision_encoder
     if vision is not None and policy.config.vision_encoder_family != "clip":
-        # Its weights are in the policy's own file.
+        # Only the architecture: the weights are in model.safetensors.
         vision.model.config.save_pretrained(folder.parent / VISION_FOLDER)
     elif vision is not None:
         vision_config = vision.model.config
@@ -93,23 +95,23 @@ def write_clip_files(folder: Path, policy: DiTPolicy, tokenizer: TaskTokenizer) 
 
 
 def _check_present(folder: Path) -> None:
-    """Transformers makes up an empty vocabulary where a tokenizer's files are missing; we do not."""
+    """Raise CheckpointError for missing tokenizer files: transformers would create an empty vocabulary."""
     for name in (CLIP_FOLDER, CLIP_TEXT_FOLDER):
         inside = folder / name
         missing = [file for file in ("config.json", *TOKENIZER_FILES) if not (inside / file).is_file()]
-        is_older = (inside / "vocab.json").is_file() and (inside / "merges.txt").is_file()
-        if inside.is_dir() and missing and not (is_older and "config.json" not in missing):
+        has_older_format = (inside / "vocab.json").is_file() and (inside / "merges.txt").is_file()
+        if inside.is_dir() and missing and not (has_older_format and "config.json" not in missing):
             raise CheckpointError(f"{folder}: {inside} lacks {', '.join(missing)}")
 
 
 def _local(folder: Path | None, sub_folder: str, name: str) -> str:
-    """The folder to read from, or the hub name where there is none."""
+    """The sub-folder if it exists, otherwise the hub name."""
     return str(folder / sub_folder) if folder is not None and (folder / sub_folder).is_dir() else name
 
 
 def _read(read: Callable[..., Any], folder: Path | None, place: str, what: str) -> Any:
     failures = []
-    # The cache first: a robot that has the files must not wait for a network that it lacks.
+    # The cache first: a robot without internet access must not wait for the hub.
     for local_files_only in (True, False):
         try:
             return read(place, local_files_only=local_files_only)
@@ -119,44 +121,39 @@ def _read(read: Callable[..., Any], folder: Path | None, place: str, what: str) 
             break
     if folder is None:
         raise CheckpointError(
-            f"new policy: cannot load {what} from {place!r}: {failures[-1]}. It is neither a folder here, "
-            f"nor in the local cache, nor was it to be had from the hub; download it while online, or name a "
-            f"folder"
+            f"new policy: cannot load {what} from {place!r}: {failures[-1]}. It is not a local folder, it is "
+            f"not in the local cache, and it could not be downloaded from the hub. Download it while online, "
+            f"or give the path of a folder"
         )
     raise CheckpointError(
         f"{folder}: cannot load {what} from {place!r}: {failures[-1]}. A self-contained checkpoint has "
         f"{CLIP_FOLDER}/config.json, {', '.join(f'{CLIP_FOLDER}/{name}' for name in TOKENIZER_FILES)}, and "
-        f"{VISION_FOLDER}/config.json where the vision encoder is no CLIP. "
+        f"{VISION_FOLDER}/config.json if the vision encoder is not a CLIP. "
         f"Looked in {folder / CLIP_FOLDER}, in the local cache and on the hub. Copy the files of {place!r} "
-        f"there, or load the checkpoint once while online"
+        f"to {folder / CLIP_FOLDER}, or load the checkpoint once while online"
     )
 
 
-def _check(
-    folder: Path | None,
-    config: PolicyConfig,
-    vision: VisionConfig,
-    text: CLIPTextConfig,
-    tokenizer: Any,
-    options: TokenizerOptions,
-) -> None:
-    where = folder or "new policy"
-    if options.max_length > text.max_position_embeddings:
+def _check(files: EncoderFiles, config: PolicyConfig, where: str) -> None:
+    """Raise CheckpointError unless encoders, tokenizer and images fit together."""
+    max_length, positions = files.tokenizer.options.max_length, files.text.max_position_embeddings
+    if max_length > positions:
         raise CheckpointError(
-            f"{where}: tokenizer max_length: expected at most {text.max_position_embeddings} (what the text "
-            f"encoder reads), got {options.max_length}"
+            f"{where}: tokenizer max_length: expected at most {positions} (the text encoder's positions), "
+            f"got {max_length}"
         )
-    # Encoders may round their vocabulary up, but a tokenizer of a few tokens is one whose files are missing.
-    if not text.vocab_size // 2 < len(tokenizer) <= text.vocab_size:
+    tokens, vocabulary = len(files.tokenizer.tokenizer), files.text.vocab_size
+    # An encoder's vocabulary may be rounded up. With far fewer tokens, files of the tokenizer are missing.
+    if not vocabulary // 2 < tokens <= vocabulary:
         raise CheckpointError(
-            f"{where}: the tokenizer has {len(tokenizer)} tokens, the text encoder {text.vocab_size}: they "
-            f"are not of one model, or the tokenizer's files are incomplete"
+            f"{where}: the tokenizer has {tokens} tokens, the text encoder {vocabulary}: they are not from "
+            f"the same model, or files of the tokenizer are missing"
         )
     for key, feature in config.image_features.items():
         size = config.crop_shape or config.image_resize_shape or feature.shape[1:]
-        problem = size_problem(vision, (size[0], size[1]))
+        problem = image_size_error(files.vision, (size[0], size[1]))
         if problem is not None:
             raise CheckpointError(
                 f"{where}: {key} reaches the vision encoder as {size[0]}x{size[1]} pixels, but "
-                f"{problem}: set image_resize_shape or image_crop_shape in config.json"
+                f"{problem}; set image_resize_shape or image_crop_shape in config.json"
             )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From images, state and instruction to what conditions the transformer: one vector, or tokens.
+"""Encodes images, states and the instruction into one vector, or into tokens.
 
-Shapes: B batch, S observation steps, I of them whose images are read, the newest ones, N cameras, F image
-feature, P tokens per image, E text feature, L text tokens, H hidden, C entries of the vector, K observation
-tokens.
 Parameter names are those of LeRobot's ``multi_task_dit``.
+
+Shapes: B batch, S observation steps, I of them with images (the newest), N cameras, F image feature,
+P tokens per image, E text feature, L text tokens, D state entries, H hidden, C entries of the vector,
+K observation tokens, M any number of images.
 """
 
 import torch
@@ -13,15 +14,12 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.encoders._fusion import FusionMLP
-from dit_policy_ros.policy.encoders._observation_tokens import ObservationTokens
+from dit_policy_ros.policy.encoders._fusion import FusionMLP, ObservationTokens
 from dit_policy_ros.policy.encoders._vision import VisionConfig, VisionEncoder
-
-__all__ = ["ObservationEncoder", "TextEncoder", "VisionEncoder"]
 
 
 class TextEncoder(nn.Module):
-    """A frozen CLIP text transformer and the trained projection of its pooled output."""
+    """A frozen CLIP text transformer, and a trained projection of its pooled output."""
 
     def __init__(self, architecture: CLIPTextConfig, hidden: int) -> None:
         super().__init__()
@@ -52,9 +50,9 @@ class ObservationEncoder(nn.Module):
         elif cameras:
             self.vision_encoder = VisionEncoder(vision)
         self.text_encoder = TextEncoder(text, config.hidden_dim)
-        of_images = config.read_image_steps * cameras * vision.hidden_size
-        self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + of_images
-        self.mixer = None
+        image_dim = config.read_image_steps * cameras * vision.hidden_size
+        self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + image_dim
+        self.mixer = None  # the fusion MLP; its name is part of the parameter names in checkpoints
         if config.observation_layers:
             self.mixer = FusionMLP(self.output_dim, config.hidden_dim, config.observation_layers)
             self.output_dim = config.n_obs_steps * config.state_dim + 2 * config.hidden_dim
@@ -64,14 +62,14 @@ class ObservationEncoder(nn.Module):
             self.output_dim = config.hidden_dim
 
     @property
-    def a_vision_encoder(self) -> VisionEncoder | None:
-        """The vision encoder; of several, which have one architecture, the first; None without cameras."""
+    def first_vision_encoder(self) -> VisionEncoder | None:
+        """The vision encoder, or the first of the cameras' encoders (all alike); None without cameras."""
         encoders = [self.vision_encoder] if self.vision_encoders is None else self.vision_encoders
         return next(iter(encoders))  # type: ignore[return-value]  # a ModuleList does not say what it holds
 
     @property
-    def reads_patches(self) -> bool:
-        """Whether the tokens of an image's patches are used, not only the vector of the whole."""
+    def uses_patch_tokens(self) -> bool:
+        """Whether an image gives one token per patch, beside the vector of the whole image."""
         return self.tokens is not None and self.config.image_tokens == "all"
 
     def forward(self, images: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
@@ -86,10 +84,10 @@ class ObservationEncoder(nn.Module):
             The vector (B, C) for ``adaln``, C = S * (D + H) + I * N * F, or S * D + 2 H with
             ``observation_layers``; for the other conditionings tokens (B, K, H).
         """
-        return self.join(None if images is None else self.encode_images(images), state, pooled_text)
+        return self.combine(None if images is None else self.encode_images(images), state, pooled_text)
 
-    def join(self, image_features: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
-        """Put together what is known of each step.
+    def combine(self, image_features: Tensor | None, state: Tensor, pooled_text: Tensor) -> Tensor:
+        """Combine the features of images, states and the instruction.
 
         Args:
             image_features: from ``encode_images``; None without cameras.
@@ -99,17 +97,17 @@ class ObservationEncoder(nn.Module):
         Returns:
             As ``forward``.
         """
-        text, state = self.text_encoder(pooled_text), self.states(state)  # (B, H), (B, S, D)
+        text, state = self.text_encoder(pooled_text), self.state_features(state)  # (B, H), (B, S, D)
         if self.tokens is not None:
             return self.tokens(image_features, state, text)
         vector = self.concatenate(image_features, state, text)
         return vector if self.mixer is None else self.mixer(vector, state, text)
 
-    def states(self, state: Tensor) -> Tensor:
-        """States as the network reads them, (B, S, D) -> (B, S, D): older ones as differences, if asked for.
+    def state_features(self, state: Tensor) -> Tensor:
+        """With ``state_differences``, replace older states by scaled differences: (B, S, D) -> (B, S, D).
 
-        Two states a frame apart are nearly the same number. What tells a motion that has begun from rest is
-        their difference, which a network that gets it in units of its own finds sooner.
+        Two states one frame apart are almost equal; only their difference tells a motion that has begun from
+        rest. The network learns from the difference sooner when it gets it as an input of its own scale.
         """
         scale = self.config.state_differences
         if not scale:
@@ -118,13 +116,13 @@ class ObservationEncoder(nn.Module):
         return torch.cat((scale * (state[:, :-1] - newest), newest), dim=1)
 
     def concatenate(self, image_features: Tensor | None, state: Tensor, text: Tensor) -> Tensor:
-        """LeRobot's vector, step by step: (B, I, N * F) or None, (B, S, D), (B, H) -> (B, C)."""
+        """LeRobot's vector, step after step: (B, I, N * F) or None, (B, S, D), (B, H) -> (B, C)."""
         repeated = text.unsqueeze(1).expand(-1, state.shape[1], -1)  # (B, S, H)
         if image_features is None:
             return torch.cat([state, repeated], dim=-1).flatten(1)
-        unseen = state.shape[1] - image_features.shape[1]  # oldest steps, of which no image is read
-        older = torch.cat([state[:, :unseen], repeated[:, :unseen]], dim=-1)
-        newer = torch.cat([state[:, unseen:], image_features, repeated[:, unseen:]], dim=-1)
+        imageless = state.shape[1] - image_features.shape[1]  # the oldest steps, whose images are not used
+        older = torch.cat([state[:, :imageless], repeated[:, :imageless]], dim=-1)
+        newer = torch.cat([state[:, imageless:], image_features, repeated[:, imageless:]], dim=-1)
         return torch.cat([older.flatten(1), newer.flatten(1)], dim=-1)
 
     def encode_images(self, images: Tensor) -> Tensor:
@@ -137,33 +135,33 @@ class ObservationEncoder(nn.Module):
             ]
             features = torch.stack(per_camera, dim=2)  # (B, I, N, P, F)
         elif self.vision_encoder is not None:
-            flat = self.read(self.vision_encoder, images.flatten(0, 2))  # (B I N, P, F)
+            flat = self.preprocess_and_encode(self.vision_encoder, images.flatten(0, 2))  # (B I N, P, F)
             features = flat.unflatten(0, (batch, steps, cameras))
         else:
-            raise ValueError("images were given to a policy without cameras")
+            raise ValueError("got images, but the policy has no cameras")
         return features if self.tokens is not None else features.flatten(2)
 
     def encode_camera(self, camera: int, images: Tensor) -> Tensor:
-        """Features of one camera's frames, given by its number: (M, 3, H, W) -> (M, P, F)."""
+        """Features of the frames of one camera, given by its index: (M, 3, H, W) -> (M, P, F)."""
         encoder = self.vision_encoder if self.vision_encoders is None else self.vision_encoders[camera]
         if encoder is None:
-            raise ValueError("images were given to a policy without cameras")
-        return self.read(encoder, images)
+            raise ValueError("got images, but the policy has no cameras")
+        return self.preprocess_and_encode(encoder, images)
 
-    def read(self, encoder: nn.Module, images: Tensor) -> Tensor:
-        """Resize, crop and encode normalised images: (M, 3, H, W) -> (M, P, F).
+    def preprocess_and_encode(self, encoder: nn.Module, images: Tensor) -> Tensor:
+        """Resize, crop and encode normalised images: (M, 3, H, W) -> (M, P, F)."""
+        return self.encode_preprocessed(encoder, self.resize_and_crop(images))
 
-        P is 1 where one vector per image is asked for. ``encoder`` is one of ours, or does the same.
+    def encode_preprocessed(self, encoder: nn.Module, images: Tensor) -> Tensor:
+        """Encode images of the encoder's size: (M, 3, h, w) -> (M, P, F).
+
+        P is 1 without patch tokens. ``encoder`` is a ``VisionEncoder``, or a module with the same interface.
         """
-        return self.features(encoder, self.resize_and_crop(images))
-
-    def features(self, encoder: nn.Module, images: Tensor) -> Tensor:
-        """Encode images of the size that encoders read: (M, 3, h, w) -> (M, P, F)."""
-        features = encoder(images, self.reads_patches)
-        return features if self.reads_patches else features.unsqueeze(1)
+        features = encoder(images, self.uses_patch_tokens)
+        return features if self.uses_patch_tokens else features.unsqueeze(1)
 
     def resize_and_crop(self, images: Tensor) -> Tensor:
-        """(M, 3, H, W) -> (M, 3, h, w): resized, then cropped; at random in training, else centrally."""
+        """Resize, then crop, at random in training, else centrally: (M, 3, H, W) -> (M, 3, h, w)."""
         size = self.config.image_resize_shape
         if size is not None and tuple(images.shape[-2:]) != size:
             images = functional.interpolate(
@@ -172,10 +170,10 @@ class ObservationEncoder(nn.Module):
         crop = self.config.crop_shape
         if crop is None:
             return images
-        spare = (images.shape[-2] - crop[0], images.shape[-1] - crop[1])
+        margin = (images.shape[-2] - crop[0], images.shape[-1] - crop[1])
         if self.training and self.config.image_crop_is_random:
-            # One place for the whole batch, and no draw without spare room: LeRobot's use of the generator.
-            top, left = (int(torch.randint(0, s + 1, (1,))) for s in spare) if any(spare) else (0, 0)
+            # As in LeRobot: one place for the whole batch, and no random numbers are drawn without a margin.
+            top, left = (int(torch.randint(0, m + 1, (1,))) for m in margin) if any(margin) else (0, 0)
         else:
-            top, left = (round(s / 2.0) for s in spare)
+            top, left = (round(m / 2.0) for m in margin)
         return images[..., top : top + crop[0], left : left + crop[1]]
