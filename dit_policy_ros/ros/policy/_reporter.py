@@ -21,12 +21,11 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import EventLog, Severity, qos, steady_timer, to_stamp
 from dit_policy_ros.ros.controllers import chunk_message
 from dit_policy_ros.ros.policy._diagnostics import PolicyHealth, StreamHealth
-from dit_policy_ros.ros.policy._incident_facts import incident_facts
 from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentWriter, default_directory
 from dit_policy_ros.ros.policy._node_state import Configured, NodeState
 from dit_policy_ros.ros.policy._settings import idle_motion
 from dit_policy_ros.ros.policy._shadow import ShadowError
-from dit_policy_ros.ros.policy._status import policy_status
+from dit_policy_ros.ros.policy._status import incident_facts, policy_status
 
 STATUS_RATE = 10.0  # [Hz]
 DIAGNOSTICS_RATE = 1.0  # [Hz]

@@ -35,11 +35,10 @@ from dit_policy_ros.ros.policy._inference_worker import InferenceHooks, Inferenc
 from dit_policy_ros.ros.policy._motion_gate import MotionGate
 from dit_policy_ros.ros.policy._node_state import Active, Configured, NodeState
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
-from dit_policy_ros.ros.policy._preflight import activation_problems
+from dit_policy_ros.ros.policy._preflight import activation_problems, warm_up
 from dit_policy_ros.ros.policy._reporter import PolicyReporter
 from dit_policy_ros.ros.policy._settings import motion_settings, policy_options
 from dit_policy_ros.ros.policy._shadow import ShadowControllerInterface
-from dit_policy_ros.ros.policy._warm_up import warm_up
 from dit_policy_ros.srv import SetTask
 
 _PURPOSE = (
