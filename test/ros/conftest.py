@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the recorder's tests."""
+"""Fixtures of the nodes' tests."""
 
 import contextlib
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A tiny checkpoint that fits the small robot."""
+    from small_robot import tiny_checkpoint
+
+    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ class PolicyNode(GuardedLifecycleNode):
         )
         self._reporter.open(self.state.configured)
         # The libraries' objects live until the process ends. Each scan of them would stop this process for
-        # 0.1 s (measured with 390,000 objects), so the garbage collector is told to skip them.
+        # 0.1 s (measured with 390,000 objects), so the garbage collector must skip them.
         gc.collect()
         gc.freeze()
         self.get_logger().info(f"configured: {policy.description}")

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
 from ros_testing import call, now_ns
-from small_robot import SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import SmallRobot, parameters, spinning_together
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
@@ -21,11 +21,6 @@ from dit_policy_ros.sim.robot import ParallelGripperController
 GRIPPERS = ("left_gripper_controller", "right_gripper_controller")
 TYPES = {f"controllers__{name}__type": "parallel_gripper_controller" for name in GRIPPERS}
 CONTROL_PERIOD_NS = 10_000_000
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 class RobotWithGripperActions(SmallRobot):

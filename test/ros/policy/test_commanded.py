@@ -7,14 +7,14 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from policy_watch import running
 from sensor_msgs.msg import JointState
-from small_robot import JOINTS, tiny_checkpoint
+from small_robot import JOINTS
 from waiting import wait_for
 
 from dit_policy_ros.ros.common import qos, stamp_ns
 
 
-def test_it_samples_the_present_plan_and_is_published_only_for_subscribers(ros_domain, tmp_path):
-    with running(tiny_checkpoint(tmp_path / "tiny")) as watch:
+def test_it_samples_the_present_plan_and_is_published_only_for_subscribers(ros_domain, checkpoint):
+    with running(checkpoint) as watch:
         received: list[JointState] = []
         subscription = watch.robot.create_subscription(
             JointState, "/policy/commanded", received.append, qos.STATUS

@@ -9,7 +9,7 @@ from contracts import SMALL_CONTRACT
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from policy_watch import running
 from ros_testing import call
-from small_robot import TASKS, tiny_checkpoint
+from small_robot import TASKS
 from std_srvs.srv import SetBool
 from waiting import wait_for
 
@@ -139,11 +139,6 @@ def test_streams_are_judged_by_age_rate_and_stamps():
     found = streams_after({}, duplicate_and_future_stamps)
     assert found["top"].level == WARN and "duplicates" in found["top"].message
     assert found["wrist"].level == WARN and "synchronise the clocks" in found["wrist"].message
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 def test_the_node_reports_its_streams_holds_and_idling(ros_domain, checkpoint, monkeypatch):

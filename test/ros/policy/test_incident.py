@@ -20,11 +20,6 @@ from dit_policy_ros.data.incident_folder import read_incident
 from dit_policy_ros.ros.common import stamp_ns
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 def automatic(folder: Path) -> list[Path]:
     return sorted(folder.glob("incident_*"))
 

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_testing import now_ns
 from rosgraph_msgs.msg import Clock
-from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.motion import MotionState
@@ -57,11 +57,6 @@ class TimeSource(Node):
     def shut_down(self):
         self._ended.set()
         self._thread.join()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 @contextlib.contextmanager

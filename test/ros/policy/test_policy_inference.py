@@ -8,18 +8,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
-from small_robot import SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import SmallRobot, parameters, spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.policy import POLICY_PARAMETERS, policy_options
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 @contextlib.contextmanager

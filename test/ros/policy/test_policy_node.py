@@ -21,11 +21,6 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 def test_plans_obey_every_limit_and_both_arms_have_the_same_stamp(ros_domain, checkpoint):
     with running(checkpoint) as watch:
         wait_for(lambda: watch.status.plans >= 10, 10.0, "ten plans")
@@ -127,8 +122,6 @@ def test_an_exception_in_inference_holds_and_is_named(ros_domain, checkpoint, mo
 
 
 def test_a_policy_that_stalls_holds_as_starved(ros_domain, checkpoint, monkeypatch):
-    import threading
-
     release = threading.Event()
     with running(checkpoint) as watch:
         policy = watch.node.state.configured.policy

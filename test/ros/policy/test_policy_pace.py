@@ -12,7 +12,7 @@ from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from ros_testing import call, now_ns
-from small_robot import SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import SmallRobot, parameters, spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.motion import MotionState
@@ -22,11 +22,6 @@ from dit_policy_ros.ros.policy import policy_node
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 LATENCY = 2.0  # [s]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 class SlowPolicy:

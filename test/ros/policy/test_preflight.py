@@ -7,16 +7,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from rclpy.node import Node
-from small_robot import SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import SmallRobot, parameters, spinning_together
 from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
 
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 class Controller(Node):

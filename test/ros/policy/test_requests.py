@@ -11,18 +11,13 @@ from motion_helpers import assert_executable
 from policy_watch import LIMITS, running, state
 from ros_testing import call
 from sensor_msgs.msg import Image, JointState
-from small_robot import HEIGHT, JOINTS, TASKS, WIDTH, tiny_checkpoint
+from small_robot import HEIGHT, JOINTS, TASKS, WIDTH
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos, to_stamp
 from dit_policy_ros.srv import SetTask
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 def test_200_task_changes_per_second_are_answered_and_plans_obey_every_limit(ros_domain, checkpoint, capfd):

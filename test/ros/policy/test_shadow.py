@@ -8,16 +8,11 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from builtin_interfaces.msg import Duration
 from policy_watch import running, state
 from sensor_msgs.msg import JointState
-from small_robot import CONTROLLERS, JOINTS, tiny_checkpoint
+from small_robot import CONTROLLERS, JOINTS
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from waiting import wait_for
 
 from dit_policy_ros.ros.common import qos
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 def test_plans_are_published_on_shadow_topics_only(ros_domain, checkpoint):
