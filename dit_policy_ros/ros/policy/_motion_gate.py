@@ -115,7 +115,7 @@ class MotionGate:
                 self._send(self.pipeline.extend, now_ns)
                 self._controllers.command_grippers(self.pipeline.plan, now_ns)
 
-    def may_observe(self, since_ns: int) -> bool:
+    def accepts_observation(self, since_ns: int) -> bool:
         """Whether inference may use an observation whose history begins at ``since_ns`` (see Pacing)."""
         with self._lock:
             return self.pipeline.may_observe(since_ns)

@@ -71,7 +71,7 @@ def test_a_slow_policy_moves_with_stop_and_go(ros_domain, checkpoint, slow):
             began.append(figures.newest_stamp_ns)
             assert began[-1] >= rest[-1], "the policy observes at rest"
             wait_for(
-                lambda: motion.may_observe(now_ns(node)),
+                lambda: motion.accepts_observation(now_ns(node)),
                 10.0,
                 "the chunk is executed",
             )
