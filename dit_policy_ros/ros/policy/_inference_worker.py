@@ -137,7 +137,8 @@ class InferenceWorker:
             epoch = self._motion.epoch
             try:
                 stamp_ns = self._observations.observation_stamp(self._hooks.now_ns())
-                if stamp_ns == observed_ns or not self._motion.accepts_observation(stamp_ns - self._history_ns):
+                since_ns = stamp_ns - self._history_ns
+                if stamp_ns == observed_ns or not self._motion.accepts_observation(since_ns):
                     continue  # nothing new to observe, or stop_and_go and the arms still move
                 if self._settings.encode_on_arrival:  # by the steady clock: the frames are encoded already
                     is_due = time.monotonic_ns() - began_ns >= self._interval_ns
