@@ -40,7 +40,7 @@ class InferenceFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class InferenceSettings:
+class ReplanSettings:
     """When to infer.
 
     Attributes:
@@ -82,7 +82,7 @@ class InferenceWorker:
         observations: ObservationBuilder,
         motion: MotionGate,
         ring: IncidentRing,
-        settings: InferenceSettings,
+        settings: ReplanSettings,
         hooks: InferenceHooks,
     ) -> None:
         """Prepare the thread; ``start`` starts it.

@@ -31,7 +31,7 @@ from dit_policy_ros.ros.common import (
 from dit_policy_ros.ros.controllers import ControllerInterface
 from dit_policy_ros.ros.policy._clocks import clocks_of
 from dit_policy_ros.ros.policy._control_watch import ControlSettings, ControlWatch
-from dit_policy_ros.ros.policy._inference_worker import InferenceHooks, InferenceSettings, InferenceWorker
+from dit_policy_ros.ros.policy._inference_worker import InferenceHooks, InferenceWorker, ReplanSettings
 from dit_policy_ros.ros.policy._motion_gate import MotionGate
 from dit_policy_ros.ros.policy._node_state import Active, Configured, NodeState
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
@@ -156,7 +156,7 @@ class PolicyNode(GuardedLifecycleNode):
             sensors.observations,
             motion,
             configured.incident_ring,
-            InferenceSettings(
+            ReplanSettings(
                 period_ns=configured.contract.dt_ns,
                 replan_interval=settings["replan_interval"],
                 max_latency=settings["max_latency"] or math.inf,
