@@ -52,7 +52,7 @@ class MeasuredPolicyNode(PolicyNode):
 
     def _publish_chunk(self, chunk: Chunk, task: str) -> None:
         super()._publish_chunk(chunk, task)
-        if (active := self._active) is not None:
+        if (active := self.state.active) is not None:
             self.pipeline.add(time.monotonic(), active.worker.figures.pipeline.newest)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped ros2_control file fits the contract, and uses only what Jazzy and Kilted both know."""
+"""The shipped ros2_control file matches the contract, and uses only parameters of both Jazzy and Kilted."""
 
 from pathlib import Path
 
@@ -62,14 +62,14 @@ def flat(section: dict, prefix: str = "") -> dict:
     return found
 
 
-def test_the_manager_loads_what_has_a_section_and_nothing_else() -> None:
+def test_the_manager_loads_exactly_the_controllers_that_have_a_section() -> None:
     manager = dict(CONTROLLERS["controller_manager"])
     assert isinstance(manager.pop("update_rate"), int)
     assert set(manager) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_key_exists_in_both_distributions_with_its_type(name: str) -> None:
+def test_every_parameter_exists_in_both_distributions_with_its_type(name: str) -> None:
     schema = TYPES[CONTROLLERS["controller_manager"][name]["type"]]
     for key, value in flat(CONTROLLERS[name]).items():
         assert key in schema, f"{name}.{key}"
@@ -85,7 +85,7 @@ def test_controllers_and_joints_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("controller", [controller.name for controller in CONTRACT.controllers])
-def test_settings_are_those_that_streaming_needs(controller: str) -> None:
+def test_settings_suit_streamed_plans(controller: str) -> None:
     settings = flat(CONTROLLERS[controller])
     assert settings["command_interfaces"] == ["position"]
     assert settings["state_interfaces"] == ["position", "velocity"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layouts for Foxglove and PlotJuggler show what the nodes publish, and nothing that does not exist."""
+"""The layouts for Foxglove and PlotJuggler show only topics, fields and services that exist."""
 
 import json
 import re
@@ -21,14 +21,14 @@ CONTRACT = parse_contract(
     yaml.safe_load((CONFIG / "bimanual.yaml").read_text())["/**"]["ros__parameters"], ""
 )
 STATUS = set(PolicyStatus.get_fields_and_field_types())
-OURS = ("/policy/commanded", "/policy/shadow/error")  # in the contract's order of joints
-POSES = (*OURS, "/joint_states")  # the last in an order of its own
+OURS = ("/policy/commanded", "/policy/shadow/error")  # joints in the contract's order
+POSES = (*OURS, "/joint_states")  # joint_states in another order
 SERVICES = {"/policy/e_stop": SetBool, "/policy/resume": Trigger, "/policy/save_incident": Trigger}
 FOXGLOVE = json.loads((CONFIG / "foxglove_layout.json").read_text())
 PLOTJUGGLER = ElementTree.parse(CONFIG / "plotjuggler_layout.xml").getroot()
 
-# What the panels call their settings, from the sources of Lichtblick, the open fork of Foxglove Studio:
-# packages/suite-base/src/panels, types.ts and config.ts of each. Others would be ignored without a word.
+# The panels' settings, from the sources of Lichtblick, the open fork of Foxglove Studio (types.ts and
+# config.ts of each panel in packages/suite-base/src/panels). Unknown settings are ignored without a message.
 TITLE = {"foxglovePanelTitle"}
 SERIES = {"value", "label", "color", "enabled", "timestampMethod"}
 PANELS = {
@@ -54,7 +54,7 @@ def test_every_foxglove_panel_is_configured_and_placed_once():
 
 
 @pytest.mark.parametrize("panel", FOXGLOVE["configById"])
-def test_every_foxglove_setting_is_one_that_its_panel_knows(panel):
+def test_every_foxglove_setting_exists_in_its_panel(panel):
     config = FOXGLOVE["configById"][panel]
     assert set(config) <= PANELS[panel.partition("!")[0]]
     assert all(set(path) <= SERIES for path in config.get("paths", []))
@@ -74,7 +74,7 @@ def test_every_foxglove_series_exists(path):
     assert int(index) < CONTRACT.action_dim
 
 
-def test_foxglove_labels_are_the_joints_that_they_stand_for():
+def test_foxglove_labels_name_the_right_joints():
     for config in FOXGLOVE["configById"].values():
         for path in config.get("paths", []):
             if found := re.search(r"position\[(\d+)\]", path["value"]):
@@ -105,11 +105,11 @@ def test_every_plotjuggler_curve_exists(name):
     assert topic in POSES and joint in CONTRACT.joints and field == "position"
 
 
-def test_plotjuggler_shows_every_joint_commanded_and_measured():
+def test_plotjuggler_shows_every_commanded_and_measured_joint():
     for joint in CONTRACT.joints:
         assert {f"/policy/commanded/{joint}/position", f"/joint_states/{joint}/position"} <= set(curves())
 
 
-def test_plotjuggler_splitters_hold_what_they_say():
+def test_plotjuggler_splitters_have_the_right_counts():
     for splitter in PLOTJUGGLER.iter("DockSplitter"):
         assert len(splitter) == int(splitter.get("count")) == len(splitter.get("sizes").split(";"))

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the recorder's tests."""
+"""Fixtures of the nodes' tests."""
 
 import contextlib
 
 import pytest
 
 
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A tiny checkpoint that fits the small robot."""
+    from small_robot import tiny_checkpoint
+
+    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
 @pytest.fixture
 def make_node(ros_domain, tmp_path):
-    """`make_node(mapping, **settings)`: a recorder with the small robot's contract, or another one."""
+    """`make_node(mapping, **settings)` makes a recorder; mapping: its contract, the small one by default."""
     from contracts import SMALL_MAPPING
     from recording_session import parameter_file
 
@@ -24,7 +32,10 @@ def make_node(ros_domain, tmp_path):
 
 @pytest.fixture
 def start_session(make_node):
-    """`start_session(mapping, silent, **settings)`: a Session with an active recorder."""
+    """`start_session(mapping, silent, **settings)` makes a Session with an active recorder.
+
+    silent: names of the streams that the robot does not publish.
+    """
     from recording_session import Session
     from small_robot import spinning_together
     from teleoperated import TeleoperatedRobot

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of every kind; simulator, policy and a watcher of all commands are processes with DDS between them.
+"""Faults of every kind, with the simulator, the policy and a watcher of all commands as processes.
 
-Between the robot and the policy stands a relay, in which sensors fail; the policy itself fails on demand.
+A relay passes the robot's sensor messages to the policy and can falsify them. The policy fails on demand.
 """
 
 import json
@@ -36,11 +36,11 @@ SUPPORT = Path(__file__).parents[1] / "support"
 
 
 class Relay(rclpy.node.Node):
-    """Passes the robot's sensors on to the policy, as a test has them; and keeps what everyone says."""
+    """Passes sensor messages from the robot to the policy, changed by the tests; keeps all other messages."""
 
     def __init__(self):
         super().__init__("relay")
-        self.joints = lambda message: message  # what becomes of a message; None loses it
+        self.joints = lambda message: message  # changes a message; returning None drops it
         self.image = lambda message: message
         self.status, self.referee = PolicyStatus(), {}
         self.states: list[JointState] = []
@@ -71,13 +71,13 @@ class Relay(rclpy.node.Node):
 
 
 class World:
-    """Everything that runs, and what tests do to it."""
+    """All processes, and what the tests do to them."""
 
     def __init__(self, relay, start_process, folder):
         self.relay, self._start, self._folder = relay, start_process, folder
         self.fault_file, self.report_file = folder / "fault", folder / "watcher.json"
         self.fault("")
-        self.excused = lambda violation: False  # what a test has the watcher see on purpose
+        self.excused = lambda violation: False  # which violations a test causes on purpose
         self.checkpoint = tiny_checkpoint(folder / "checkpoint", joints=JOINTS, around=HOME)
         self.config = str(share_directory() / "config" / "bimanual.yaml")
         watcher = (sys.executable, str(SUPPORT / "watcher.py"), str(self.report_file), self.config)
@@ -122,7 +122,7 @@ class World:
         self.fault_file.write_text(what)
 
     def running(self):
-        """Waits until plans flow, after a resume where one is needed."""
+        """Wait until plans are published; resume if needed."""
         relay = self.relay
 
         def resumed():
@@ -135,7 +135,7 @@ class World:
         wait_for(lambda: relay.status.plans > plans + 3 or relay.status.plans < plans, 20.0, "plans")
 
     def held(self, reason):
-        """Waits for a hold for that reason, and for the arms to stand."""
+        """Wait for a hold with this reason, and for the arms to stand."""
         relay = self.relay
         wait_for(
             lambda: relay.status.state == PolicyStatus.HOLD and reason in relay.status.hold_reason,
@@ -150,7 +150,7 @@ class World:
         wait_for(lambda: self.relay.status.state == PolicyStatus.RUNNING, 20.0, "motion goes on by itself")
 
     def violations(self):
-        """What the watcher found in the messages so far; at least some must have been seen."""
+        """The violations that the watcher has found so far; it must have received some messages."""
         messages = sum(len(each) for each in self.relay.commands.values())
         report = wait_for(
             lambda: (
@@ -176,7 +176,7 @@ def world(ros_domain, start_process, tmp_path):
         assert not [line for line in rejected if "ends in the past" not in line]
 
 
-def lose(message):
+def drop(message):
     return None
 
 
@@ -194,24 +194,24 @@ def test_sensors_fail_one_after_the_other_and_come_back(world):
         return repeat
 
     def without(joint):
-        def drop(message):
+        def remove(message):
             i = list(message.name).index(joint)
             kept = [k for k in range(len(message.name)) if k != i]
             position = [message.position[k] for k in kept]
             return JointState(header=message.header, name=[message.name[k] for k in kept], position=position)
 
-        return drop
+        return remove
 
-    def spoiled(message):
+    def with_nan(message):
         position = list(message.position)
         position[3] = float("nan")
         return JointState(header=message.header, name=message.name, position=position)
 
     for fault, reason in (
-        ({"image": lose}, "stream 'top'"),
-        ({"joints": lose}, "stream 'joint_states'"),
+        ({"image": drop}, "stream 'top'"),
+        ({"joints": drop}, "stream 'joint_states'"),
         ({"joints": without("left_joint_2")}, "stream 'joint_states'"),
-        ({"joints": spoiled}, "stream 'joint_states'"),
+        ({"joints": with_nan}, "stream 'joint_states'"),
         ({"image": frozen()}, "the image has been the same"),
     ):
         for name, alter in fault.items():
@@ -223,7 +223,7 @@ def test_sensors_fail_one_after_the_other_and_come_back(world):
     assert "JointState lacks left_joint_2" in log and "not finite: " in log
 
 
-def test_joints_in_another_order_change_nothing(world):
+def test_the_order_of_joints_does_not_matter(world):
     def reversed_(message):
         return JointState(
             header=message.header,
@@ -237,7 +237,7 @@ def test_joints_in_another_order_change_nothing(world):
     wait_for(lambda: world.relay.status.plans > plans + 20, 20.0, "plans go on")
     measured = dict(zip(world.relay.states[-1].name, world.relay.states[-1].position, strict=True))
     assert max(abs(measured[j] - h) for j, h in zip(JOINTS, HOME, strict=True)) < 0.35, (
-        "arms keep to the task"
+        "the arms move as before"
     )
 
 
@@ -249,7 +249,7 @@ def test_joints_in_another_order_change_nothing(world):
         ("slow", "starved", True),
     ],
 )
-def test_inference_fails(world, fault, reason, by_itself):
+def test_a_failing_inference_holds(world, fault, reason, by_itself):
     world.fault(fault)
     world.held(reason)
     world.fault("")
@@ -268,7 +268,7 @@ def test_inference_fails(world, fault, reason, by_itself):
         ({"data": b"short"}, "carries 5 bytes"),
     ],
 )
-def test_images_of_another_kind_are_named(world, change, reason):
+def test_unusable_images_hold_with_the_reason(world, change, reason):
     def altered(message):
         fields = {"height": 60, "width": 80, "encoding": "rgb8", "step": 240, "data": bytes(60 * 80 * 4)}
         return Image(header=message.header, **(fields | change))
@@ -279,7 +279,7 @@ def test_images_of_another_kind_are_named(world, change, reason):
     world.running()
 
 
-def test_images_of_another_size_of_the_same_shape_serve(world):
+def test_images_of_another_size_and_the_same_aspect_ratio_work(world):
     def larger(message):
         pixels = np.frombuffer(message.data, np.uint8).reshape(60, 80, 3)
         data = np.kron(pixels, np.ones((2, 2, 1), np.uint8)).tobytes()
@@ -290,7 +290,7 @@ def test_images_of_another_size_of_the_same_shape_serve(world):
     wait_for(lambda: world.relay.status.plans > plans + 20, 20.0, "plans go on")
 
 
-def test_a_thousand_malformed_messages_between_good_ones_do_no_harm(world):
+def test_1000_malformed_messages_among_good_ones_do_no_harm(world):
     rng = np.random.default_rng(0)
     relay, plans = world.relay, world.relay.status.plans
     for k in range(1000):
@@ -306,7 +306,7 @@ def test_a_thousand_malformed_messages_between_good_ones_do_no_harm(world):
     assert world.policy.alive
 
 
-def test_the_policy_is_killed_and_the_arms_brake_along_what_they_were_sent(world):
+def test_when_the_policy_is_killed_the_arms_brake_along_their_last_plan(world):
     relay = world.relay
     wait_for(lambda: np.abs(relay.states[-1].velocity).max() > 0.1, 20.0, "the arms move")
     world.policy.process.kill()
@@ -324,36 +324,36 @@ def test_the_policy_is_killed_and_the_arms_brake_along_what_they_were_sent(world
         end = plans[name].points[-1]
         assert not any(end.velocities)
         for joint, position in zip(joints, end.positions, strict=True):
-            assert final[joint] == pytest.approx(position, abs=0.02), f"{joint} stands where its plan ended"
+            assert final[joint] == pytest.approx(position, abs=0.02), f"{joint} stands where its plan ends"
     assert np.abs(relay.states[-1].velocity).max() < 0.02
     stopped = stamp_ns(plans["left_arm_controller"].header.stamp)
     moving = [s for s in relay.states if np.abs(s.velocity).max() > 0.03]
-    assert stamp_ns(moving[-1].header.stamp) - stopped < 1_000_000_000, "within the blind time, and a little"
+    assert stamp_ns(moving[-1].header.stamp) - stopped < 1_000_000_000, "within plan_horizon and 0.2 s"
 
 
-def begins_at_home(violation):
-    found = re.fullmatch(r"(\w+) at [\d.]+: joint (\d+) leaps from \S+ to (\S+)", violation)
+def jumps_to_home(violation):
+    found = re.fullmatch(r"(\w+) at [\d.]+: joint (\d+) jumps from \S+ to (\S+)", violation)
     if found is None:
         return False
     joint = CONTROLLERS[found[1]][int(found[2])]
     return abs(float(found[3]) - HOME[JOINTS.index(joint)]) < 0.01
 
 
-def test_the_simulator_is_killed_and_restarted(world):
+def test_motion_resumes_after_the_simulator_is_killed_and_restarted(world):
     world.sim.process.send_signal(signal.SIGKILL)
     wait_for(lambda: world.relay.status.state == PolicyStatus.HOLD, 20.0, "a hold when the robot is gone")
     reason = world.relay.status.hold_reason
-    assert "stream" in reason or "no controller listens" in reason or "starved" in reason
+    assert "stream" in reason or "controller lost" in reason or "starved" in reason
     world.start_sim()
     world.resumes_by_itself()
     plans = world.relay.status.plans
     wait_for(lambda: world.relay.status.plans > plans + 5, 20.0, "plans go on")
-    # New controllers hold the arms where they found them, at home; a plan that began anywhere else would make
-    # them leap. To the watcher, who only knows the plans, it is the new beginning that looks like a leap.
-    world.excused = begins_at_home
+    # The new controllers hold the arms at home, so the next plan must begin there. The watcher only knows the
+    # plans before, so this beginning looks like a jump to it.
+    world.excused = jumps_to_home
 
 
-def test_services_in_every_state_of_the_node(world):
+def test_services_answer_in_every_state_of_the_node(world):
     relay = world.relay
 
     def ask_all():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One stream of messages gives the recorder, at each instant, exactly what the policy node acts on."""
+"""From the same messages, the recorder stores exactly the observations that the policy node uses."""
 
 import functools
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ LOST = {"top": {60, 61}, "wrist": {35, 90, 91, 92}}  # images that never arrive
 
 
 def contract() -> Contract:
-    """The wrist camera sends JPEG, and says when an image was sent rather than exposed."""
+    """The wrist camera publishes JPEG, and stamps images 12 ms after their exposure."""
     mapping = small_mapping(fps=25.0)
     cameras = dict(mapping["cameras"])
     cameras["wrist"] = cameras["wrist"] | {"compressed": True, "latency": 0.012}
@@ -39,7 +39,7 @@ def contract() -> Contract:
 
 
 def picture(number: int, height: int, width: int) -> np.ndarray:
-    """One of a kind, (h, w, 3)."""
+    """A random image, (h, w, 3); different for each number."""
     return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -52,7 +52,7 @@ def image(camera, number: int) -> Image | CompressedImage:
 
 
 def messages(robot: Contract) -> list[tuple[int, str, object]]:
-    """(received [ns], topic, message): the top camera ticks on the grid, nothing else does."""
+    """(received [ns], topic, message), in order of arrival. Only the top camera's stamps are on the grid."""
     rng = np.random.default_rng(1)
     found: list[tuple[int, str, object]] = []
     for camera in robot.cameras:
@@ -71,7 +71,7 @@ def messages(robot: Contract) -> list[tuple[int, str, object]]:
         names = list(rng.permutation(robot.joints))
         joints = JointState(name=names, position=rng.normal(size=len(names)).tolist())
         joints.header.stamp = to_stamp(stamp)
-        if not 220 <= number < 235:  # silent for longer than a frame lasts
+        if not 220 <= number < 235:  # a gap that is longer than a frame
             found.append((received, "joint_states", joints))
         if number % 3 == 0:
             found.append((received, "command", joints))
@@ -80,7 +80,7 @@ def messages(robot: Contract) -> list[tuple[int, str, object]]:
 
 @dataclass
 class Nodes:
-    """The two nodes' ways from messages to samples, fed with the same stream."""
+    """The input paths of both nodes, fed with the same messages."""
 
     robot: Contract
     observed: list[tuple[Observation, dict[str, np.ndarray]]] = field(default_factory=list)
@@ -92,21 +92,21 @@ class Nodes:
         action = ActionSettings(COMMAND, "command", False, parse_mapping((), self.robot.joints, ""))
         self._streams = RecorderStreams(self._recorder, self.robot, action)
         self._decode = FrameDecoder({c.name: (c.height, c.width) for c in self.robot.cameras})
-        self._episode: EpisodeSampler | None = None  # from the beginning to the end
-        self._begun: list[EpisodeSampler] = []  # at every other instant; only their first frame is wanted
+        self._episode: EpisodeSampler | None = None  # a long episode, from the first observation to the end
+        self._begun: list[EpisodeSampler] = []  # one per other observation, for its first frame
 
     def play(self, step_ns: int = 5 * MS) -> None:
-        """All messages; both nodes look at their streams every 5 ms."""
-        left: Iterator = iter(messages(self.robot))
-        following = next(left)
+        """Deliver all messages; both nodes sample their streams every `step_ns`."""
+        remaining: Iterator = iter(messages(self.robot))
+        following = next(remaining)
         for tick in range(BEGIN, BEGIN + SECONDS * 1000 * MS, step_ns):
             while following is not None and following[0] <= tick:
                 self._receive(*following)
-                following = next(left, None)
+                following = next(remaining, None)
             for playback in (self._policy, self._recorder):
                 playback.now_ns = tick
             if tick >= BEGIN + 500 * MS:
-                self._look(tick)
+                self._sample(tick)
 
     def _receive(self, received_ns: int, topic: str, message: object) -> None:
         for playback in (self._policy, self._recorder):
@@ -115,14 +115,14 @@ class Nodes:
                 if one.topic == topic:
                     one.callback(message)
 
-    def _look(self, now_ns: int) -> None:
+    def _sample(self, now_ns: int) -> None:
         begin = functools.partial(
             EpisodeSampler, self.robot, self._streams.observations, self._streams.actions, now_ns
         )
         try:
             observation = self._sensors.observations.build(now_ns)
         except StaleObservation:
-            with pytest.raises(StaleObservation):  # then no episode can begin either
+            with pytest.raises(StaleObservation):  # an episode cannot begin either
                 begin()
         else:
             self.observed.append((observation, self._decode(observation)))
@@ -148,7 +148,7 @@ def nodes() -> Nodes:
 
 
 def assert_same(nodes: Nodes, observation: Observation, images: dict, step: int, stamp_ns: int) -> None:
-    """One instant of an observation (of two, 1 is the newest) is the frame that was recorded for it."""
+    """Compare one step of an observation (0: older, 1: newest) with the frame recorded at `stamp_ns`."""
     frame, sampler = nodes.recorded[stamp_ns]
     np.testing.assert_array_equal(frame.state, observation.state[step])
     taken = recorded_images(frame, nodes.robot.cameras, ())
@@ -157,18 +157,18 @@ def assert_same(nodes: Nodes, observation: Observation, images: dict, step: int,
         assert observation.image_stamps_ns[name][step] in sampler.image_stamps_ns[name]
 
 
-def test_whatever_the_policy_sees_is_what_is_recorded_for_that_instant(nodes: Nodes) -> None:
+def test_the_newest_step_of_an_observation_is_the_recorded_frame(nodes: Nodes) -> None:
     compared = set()
     for observation, images in nodes.observed:
         if observation.stamp_ns in nodes.recorded:
             assert_same(nodes, observation, images, 1, observation.stamp_ns)
             compared.add(observation.stamp_ns)
     seen = {observation.stamp_ns for observation, _ in nodes.observed}
-    assert len(seen - compared) <= 5  # of the end, which no recorder can be sure of yet
-    assert len([stamp for stamp in compared if stamp % PERIOD]) > 50  # an instant that another stream set
+    assert len(seen - compared) <= 5  # the last ones: the recorder still waits for messages
+    assert len([stamp for stamp in compared if stamp % PERIOD]) > 50  # stamps that are not the top camera's
 
 
-def test_whatever_the_policy_remembers_is_the_frame_before(nodes: Nodes) -> None:
+def test_the_older_step_of_an_observation_is_the_previous_frame(nodes: Nodes) -> None:
     compared = 0
     for observation, images in nodes.observed:
         before = observation.stamp_ns - PERIOD
@@ -178,7 +178,7 @@ def test_whatever_the_policy_remembers_is_the_frame_before(nodes: Nodes) -> None
     assert compared > 100
 
 
-def test_lost_images_were_part_of_it(nodes: Nodes) -> None:
+def test_the_messages_included_lost_images(nodes: Nodes) -> None:
     frames = [frame for frame, _ in nodes.recorded.values()]
     assert {name for frame in frames for name in frame.repeated} == {"top", "wrist", "joint_states"}
     images = [recorded_images(frame, nodes.robot.cameras, ()) for frame in frames]

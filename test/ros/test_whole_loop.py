@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulator and policy node as separate processes, with DDS between them, as a user runs them."""
+"""Simulator and policy node as separate processes over DDS, as a user runs them."""
 
 import signal
 
@@ -23,7 +23,7 @@ from dit_policy_ros.srv import SetTask
 
 
 class Observer:
-    """Keeps the newest message of everything that matters."""
+    """Keeps the newest status, referee message and joint speed."""
 
     def __init__(self):
         self.node = rclpy.create_node("observer")
@@ -66,22 +66,22 @@ def loop(ros_domain, start_process, tmp_path):
         yield sim, policy, observer
 
 
-def test_the_simulated_controllers_take_every_plan_and_the_task_changes_on_the_way(loop):
+def test_the_simulated_controllers_accept_every_plan_and_the_task_changes(loop):
     sim, policy, observer = loop
     answer = call(observer.node, SetTask, "/policy/set_task", SetTask.Request(task=TASKS[1]))
     assert answer.success, answer.message
     plans = observer.status.plans
-    wait_for(lambda: observer.status.plans >= plans + 10, 20.0, "plans go on under the new task")
+    wait_for(lambda: observer.status.plans >= plans + 10, 20.0, "plans for the new task")
     assert observer.status.task == TASKS[1]
     wait_for(lambda: int(observer.referee.get("trajectories_accepted", 0)) >= 4 * plans, 10.0, "plans arrive")
-    # On a machine that stalls for half a second a plan can come too late; nothing else may be wrong with one.
+    # If the machine stalls for half a second, a plan can arrive too late. No other rejection is allowed.
     rejected = [line for line in sim.output().splitlines() if "rejects a trajectory" in line]
     assert not [line for line in rejected if "ends in the past" not in line]
     assert observer.referee["nan_commands"] == "0"
     policy.process.send_signal(signal.SIGINT)
-    wait_for(lambda: not policy.alive, 15.0, "the node leaves on SIGINT")
+    wait_for(lambda: not policy.alive, 15.0, "the node ends on SIGINT")
     assert policy.process.returncode == 0
-    wait_for(lambda: observer.speed < 0.02, 10.0, "the arms stand after the node has left")
+    wait_for(lambda: observer.speed < 0.02, 10.0, "the arms stand after the node has ended")
 
 
 def test_arms_come_to_rest_when_the_policy_process_is_killed(loop):
@@ -89,5 +89,5 @@ def test_arms_come_to_rest_when_the_policy_process_is_killed(loop):
     wait_for(lambda: observer.speed > 0.05, 20.0, "the arms move")
     policy.process.kill()
     wait_for(lambda: not policy.alive, 10.0, "the process is gone")
-    wait_for(lambda: observer.speed < 0.02, 10.0, "the arms come to rest along what they were sent")
+    wait_for(lambda: observer.speed < 0.02, 10.0, "the arms come to rest along their last plan")
     assert observer.referee["nan_commands"] == "0"

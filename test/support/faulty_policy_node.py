@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node with a real policy that fails on demand: the file FAULT_FILE says how, as long as it does.
+"""The policy node with a real policy that fails on demand: the content of the file FAULT_FILE says how.
 
-nan: actions are not finite. raise: an exception. slow: inference takes a second longer.
+nan: the actions are NaN. raise: an exception. slow: inference takes one second longer. Empty: no fault.
 """
 
 import os
@@ -17,7 +17,7 @@ from dit_policy_ros.ros.policy import policy_node
 
 
 class FaultyPolicy:
-    """A policy and what is wrong with it at the moment."""
+    """A real policy with the fault that the file names."""
 
     def __init__(self, policy: Any) -> None:
         self._policy, self._file = policy, Path(os.environ["FAULT_FILE"])

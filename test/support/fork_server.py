@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs programs that are meant to be killed, each in a fork of a process that has imported LeRobot."""
+"""Runs programs that are killed on purpose, each in a fork of a process that has already imported LeRobot.
+
+Importing LeRobot takes seconds; forking takes milliseconds.
+"""
 
 import json
 import os
@@ -17,9 +20,12 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """signal: that ended the program, 0 if it ended by itself.
+    """How a program ended.
 
-    code: its exit code. output: what it printed.
+    Attributes:
+        signal: number of the signal that killed it; 0 if none did.
+        code: its exit code; -1 if a signal killed it.
+        output: what it printed.
     """
 
     signal: int
@@ -28,13 +34,19 @@ class Outcome:
 
 
 class ForkServer:
-    """`run` a program; see the module."""
+    """The connection to the process that forks."""
 
     def __init__(self, requests: IO[str], answers: IO[str]) -> None:
         self._requests, self._answers = requests, answers
 
     def run(self, program: str, output: Path, *arguments: str) -> Outcome:
-        """The program finds its arguments in `arguments`; what it prints goes to the file `output`."""
+        """Run Python source code in a fork and wait for its end.
+
+        Args:
+            program: the source code; it finds its arguments in the variable `arguments`.
+            output: file for what it prints.
+            arguments: of the program.
+        """
         print(json.dumps([program, str(output), arguments]), file=self._requests, flush=True)
         status = int(self._answers.readline())
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
@@ -43,7 +55,7 @@ class ForkServer:
 
 @contextmanager
 def fork_server() -> Iterator[ForkServer]:
-    """Starts the process that forks, and ends it."""
+    """Start the process that forks; end it afterwards."""
     path = os.pathsep.join([str(TESTS.parent), str(TESTS / "support"), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, __file__],
@@ -62,8 +74,8 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 def serve() -> None:
-    """Forks for every line on stdin and answers with the fork's status."""
-    import lerobot.datasets  # noqa: F401 - what takes the time
+    """Fork for every line on stdin and answer with the fork's exit status."""
+    import lerobot.datasets  # noqa: F401 - imported once, for all forks
 
     for line in sys.stdin:
         program, output, arguments = json.loads(line)
@@ -81,7 +93,7 @@ def _execute(program: str, arguments: Any) -> None:
     try:
         exec(program, {"arguments": arguments, "__name__": "program"})
         code = 0
-    except BaseException:  # noqa: BLE001 - the fork must end here, never return to the loop
+    except BaseException:  # noqa: BLE001 - the fork must end here and never return to the loop
         import traceback
 
         traceback.print_exc()

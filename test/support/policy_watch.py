@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy node beside the small robot, and an observer of both."""
+"""Runs a policy node with the small robot, and observes both."""
 
 import contextlib
 
@@ -24,7 +24,7 @@ LIMITS = Limits(
 
 
 class Watch:
-    """The robot, the node and the newest status, all alive."""
+    """A running robot and node, and the node's newest status."""
 
     def __init__(self, robot, node):
         self.robot, self.node = robot, node
@@ -38,7 +38,7 @@ class Watch:
         wait_for(lambda: self.status.state == state, timeout, f"state {state}, not {self.status.state_name}")
 
     def wait_hold(self, reason):
-        """A loaded machine may hold for a late stream first; that resumes by itself, then the cause comes."""
+        """Wait for a hold with this reason. A busy machine may hold for a late stream first, and resume."""
         wait_for(
             lambda: self.status.state == PolicyStatus.HOLD and reason in self.status.hold_reason,
             15.0,
@@ -49,12 +49,12 @@ class Watch:
         return call(self.robot, SetTask, "/policy/set_task", SetTask.Request(task=text))
 
     def plans(self):
-        """Every plan received so far: the four controllers' messages of one stamp put together."""
+        """Every plan received so far, put together from the four controllers' messages with one stamp."""
         streams = [self.robot.of(name) for name in CONTROLLERS]
         count = min(len(stream) for stream in streams)
         for messages in zip(*(stream[:count] for stream in streams), strict=True):
             assert len({stamp_ns(message.header.stamp) for message in messages}) == 1, (
-                "arms must share the stamp"
+                "both arms must have the same stamp"
             )
             start_ns = stamp_ns(messages[0].header.stamp)
             offsets = [p.time_from_start for p in messages[0].points]

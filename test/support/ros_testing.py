@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers of tests that talk over DDS. Imported only where rclpy is there."""
+"""Helpers for tests that use DDS. Import it only after the check that rclpy is installed."""
 
 import contextlib
 import threading
@@ -15,7 +15,7 @@ from waiting import wait_for
 
 @dataclass(frozen=True, slots=True)
 class RosDomain:
-    """The ROS domain of one test; the default rclpy context is initialised in it."""
+    """The ROS domain of one test. The default rclpy context is initialised in it."""
 
     id: int
     context: rclpy.Context
@@ -23,7 +23,7 @@ class RosDomain:
 
 @contextlib.contextmanager
 def spinning(*nodes: Any) -> Iterator[None]:
-    """Spins the nodes in a background thread while the block runs, then destroys them."""
+    """Spin the nodes in a background thread while the block runs, then destroy them."""
     executor = SingleThreadedExecutor()
     for node in nodes:
         executor.add_node(node)
@@ -44,10 +44,11 @@ def spinning(*nodes: Any) -> Iterator[None]:
 
 
 def call(node: Any, service_type: Any, name: str, request: Any, timeout: float = 10.0) -> Any:
-    """Calls a service of another process and returns its first answer; `node` must be spinning.
+    """Call a service of another process and return its first answer. `node` must be spinning.
 
-    A client that sees a server may not have been seen by it yet; what it asks then is lost, as no one keeps
-    it. So it asks again half-way. A server answers in order: the first answer is to what it first heard.
+    A client can discover a server before the server has discovered the client; a request sent then is lost.
+    So the request is repeated after half of the timeout [s]. Servers answer in order, so the first answer
+    belongs to the first request that arrived.
     """
     client = node.create_client(service_type, name)
     futures = []
@@ -64,3 +65,8 @@ def call(node: Any, service_type: Any, name: str, request: Any, timeout: float =
         return next(future.result() for future in futures if future.done())
     finally:
         node.destroy_client(client)
+
+
+def now_ns(node: Any) -> int:
+    """The present time of a node's clock [ns]."""
+    return node.get_clock().now().nanoseconds

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot of four joints and one small camera, which stands in for hardware behind the same topics."""
+"""A robot with four joints and one small camera, with the topics of real hardware. It never moves."""
 
 import contextlib
 import threading
@@ -42,7 +42,11 @@ HEIGHT, WIDTH = 30, 40
 
 
 def parameters(**changes: Any) -> list[Parameter]:
-    """The robot's contract and quick settings as overrides; a change to None removes the parameter."""
+    """The robot's contract and fast settings, as parameter overrides.
+
+    Args:
+        changes: other values; `__` in a name stands for a dot, and None removes the parameter.
+    """
     values: dict[str, Any] = {
         "robot_type": "small",
         "fps": 30.0,
@@ -56,12 +60,12 @@ def parameters(**changes: Any) -> list[Parameter]:
         "cameras.top.max_age": 0.6,
         "controllers.names": list(CONTROLLERS),
         "device": "cpu",
-        "backend": "eager",  # is loaded sooner than a trace
+        "backend": "eager",  # loads faster than traced
         "stream_timeout": 3.0,
         "plan_horizon": 0.6,
         "recovery_time": 0.2,
         "soft_start": 0.2,
-        "max_tracking_error": 10.0,  # the small robot stays where it is
+        "max_tracking_error": 10.0,  # the small robot never moves
         "task": TASKS[0],
     }
     for controller, joint in CONTROLLERS.items():
@@ -86,9 +90,9 @@ def tiny_checkpoint(
     around: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Path:
-    """A checkpoint of random weights that fits the small robot; it infers in milliseconds.
+    """A checkpoint with random weights for the small robot. It infers in milliseconds.
 
-    Its actions lie within 0.2 rad of the pose `around`, or within 0.5 rad of zero.
+    Its actions are within 0.2 rad of the pose `around`, or within 0.5 rad of zero if that is None.
     """
     tokenizer = TaskTokenizer(train_tokenizer(TASKS, vocabulary=600), TokenizerOptions(max_length=16))
     config = PolicyConfig(
@@ -131,11 +135,11 @@ def tiny_checkpoint(
 
 
 class SmallRobot(Node):
-    """Publishes joint states (100 Hz) and an image (30 Hz), and keeps every trajectory it is sent."""
+    """Publishes joint states (100 Hz) and images (30 Hz), and keeps every trajectory that it receives."""
 
     def __init__(self, compressed: bool = False, **kwargs: Any) -> None:
         super().__init__("small_robot", **kwargs)
-        self.compressed = compressed  # its camera
+        self.compressed = compressed  # whether the camera publishes JPEG
         self.positions = dict.fromkeys(JOINTS, 0.02)
         self.camera_on = self.joints_on = True
         self.frames_differ = False
@@ -147,7 +151,7 @@ class SmallRobot(Node):
             if self.compressed
             else self.create_publisher(Image, "top/image_raw", qos.IMAGES)
         )
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # what it says goes on when simulated time does not
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # keeps publishing when simulated time pauses
         self.create_timer(0.01, self._publish_joints, clock=steady)
         self.create_timer(1.0 / 30.0, self._publish_image, clock=steady)
         self.controllers = {}
@@ -155,17 +159,17 @@ class SmallRobot(Node):
             self.connect(name)
 
     def connect(self, name: str) -> None:
-        """Have a controller listen."""
+        """Subscribe as this controller."""
         self.controllers[name] = self.create_subscription(
             JointTrajectory, f"{name}/joint_trajectory", lambda m, n=name: self.received.append((n, m)), 50
         )
 
     def disconnect(self, name: str) -> None:
-        """Take a controller away."""
+        """Unsubscribe as this controller."""
         self.destroy_subscription(self.controllers.pop(name))
 
     def of(self, controller: str) -> list[JointTrajectory]:
-        """The trajectories that one controller got."""
+        """The trajectories that one controller received."""
         return [message for name, message in list(self.received) if name == controller]
 
     def _publish_joints(self) -> None:
@@ -194,7 +198,10 @@ class SmallRobot(Node):
 
 @contextlib.contextmanager
 def spinning_together(*nodes: Node, threads: int = 6) -> Iterator[None]:
-    """Spin nodes whose transitions wait for each other's messages; shut down and destroy them at the end."""
+    """Spin several nodes with several threads; shut down and destroy them at the end.
+
+    A transition of one node may wait for messages of another, so one thread is not enough.
+    """
     executor = PatientExecutor(num_threads=threads)
     for node in nodes:
         executor.add_node(node)
@@ -215,6 +222,6 @@ def spinning_together(*nodes: Node, threads: int = 6) -> Iterator[None]:
                 node.shut_down()
         ended.set_result(None)
         thread.join()
-        executor.shutdown()  # not before: what is ready could not be handed to its threads any more
+        executor.shutdown()  # last, because it ends the threads that run ready callbacks
         for node in nodes:
             node.destroy_node()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that sees every message to the simulated robot's controllers and finds what is wrong with any.
+"""A process that receives every message to the simulated robot's controllers and checks it.
 
-Shares no code with what makes the messages. Writes {"messages": n, "violations": [...]} to the file that its
-first argument names, once a second and at the end.
+It shares no code with the node that makes the messages. Once a second and at the end it writes
+{"messages": n, "violations": [...]} to the file that its first argument names.
 """
 
 import contextlib
@@ -19,11 +19,13 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from trajectory_msgs.msg import JointTrajectory
 
-LATE = 1.0  # [s] a message may be on its way, on a busy machine
-STEP = 0.002  # [rad or m] that a command may leap by when one plan replaces another
+LATE = 1.0  # [s] longest delivery time of a message, on a busy machine
+STEP = 0.002  # [rad or m] largest jump of the command from one plan to the next
 
 
 class Watcher(Node):
+    """Checks messages; see the module."""
+
     def __init__(self, output: Path, config: Path) -> None:
         super().__init__("watcher")
         contract = yaml.safe_load(config.read_text())["/**"]["ros__parameters"]
@@ -46,15 +48,15 @@ class Watcher(Node):
     def _on_message(self, name: str, joints: list[str], message: JointTrajectory) -> None:
         self._messages += 1
         now_ns = self.get_clock().now().nanoseconds
-        complaints = list(self._faults(name, joints, message, now_ns))
-        self._violations += [f"{name} at {now_ns * 1e-9:.3f}: {complaint}" for complaint in complaints]
+        faults = list(self._faults(name, joints, message, now_ns))
+        self._violations += [f"{name} at {now_ns * 1e-9:.3f}: {fault}" for fault in faults]
 
     def _faults(self, name, joints, message, now_ns):
         if list(message.joint_names) != joints:
             yield f"joints {list(message.joint_names)}"
             return
-        # Times are counted from the stamp: seconds since 1970 as a float would be rounded by a quarter of a
-        # microsecond, and knots may lie ten microseconds apart.
+        # Times are relative to the stamp: seconds since 1970 as a float are rounded to a quarter of a
+        # microsecond, and knots can be ten microseconds apart.
         stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         now = (now_ns - stamp_ns) * 1e-9
         self._stamps.setdefault(stamp_ns, set()).add(name)
@@ -74,49 +76,49 @@ class Watcher(Node):
             yield "does not end at rest"
         if not times[0] <= now or times[-1] < now - LATE:
             yield f"spans {times[0] - now:.3f} to {times[-1] - now:.3f} s from now"
-        yield from self._beyond(joints, times, positions, velocities)
+        yield from self._limit_violations(joints, times, positions, velocities)
         if name in self._last:
-            yield from self._leaps(*self._last[name], (now_ns, stamp_ns, times[0], positions[0]))
+            yield from self._jumps(*self._last[name], (now_ns, stamp_ns, times[0], positions[0]))
         self._last[name] = (stamp_ns, times, positions, velocities)
 
-    def _beyond(self, joints, times, positions, velocities):
+    def _limit_violations(self, joints, times, positions, velocities):
         grid = np.linspace(times[0], times[-1], 20 * len(times))
         for j, joint in enumerate(joints):
             limit = self._limits[joint]
             p, v, a = hermite(times, positions[:, j], velocities[:, j], grid)
             if p.min() < limit["position_min"] - 1e-4 or p.max() > limit["position_max"] + 1e-4:
-                yield f"{joint} goes to {p.min():.4f}..{p.max():.4f}"
+                yield f"{joint} moves to {p.min():.4f}..{p.max():.4f}"
             if np.abs(v).max() > limit["velocity"] * 1.0001 + 1e-6:
                 yield f"{joint} moves at {np.abs(v).max():.4f}"
             if np.abs(a).max() > limit["acceleration"] * 1.001 + 0.02:
                 yield f"{joint} accelerates by {np.abs(a).max():.4f}"
 
-    def _leaps(self, stamp_ns, times, positions, velocities, new):
-        """A new plan begins where the old one is by then, unless that is over."""
+    def _jumps(self, stamp_ns, times, positions, velocities, new):
+        """A new plan must begin where the old one is at that time, unless the old one is over."""
         now_ns, new_stamp_ns, first, beginning = new
         at = (new_stamp_ns - stamp_ns) * 1e-9 + first
         if (now_ns - stamp_ns) * 1e-9 > times[-1] + 0.3 or at < times[0]:
-            return  # a new beginning, after a rest
+            return  # a new start after standing still
         for j, position in enumerate(beginning):
             before = hermite(times, positions[:, j], velocities[:, j], np.array([at]))[0][0]
             if abs(position - before) > STEP:
-                yield f"joint {j} leaps from {before:.4f} to {position:.4f}"
+                yield f"joint {j} jumps from {before:.4f} to {position:.4f}"
 
     def write(self) -> None:
         newest = max(self._stamps, default=0)
-        alone = [
+        incomplete = [
             f"stamp {stamp}: only {sorted(names)}"
             for stamp, names in self._stamps.items()
             if len(names) < len(self._controllers) and stamp < newest - 2_000_000_000
         ]
-        report = {"messages": self._messages, "violations": self._violations + alone}
+        report = {"messages": self._messages, "violations": self._violations + incomplete}
         temporary = self._output.with_suffix(".tmp")
         temporary.write_text(json.dumps(report))
         temporary.rename(self._output)
 
 
 def hermite(times, positions, velocities, at):
-    """Position, velocity and acceleration of the cubic Hermite spline at the times; held beyond its ends."""
+    """Position, velocity and acceleration of the cubic Hermite spline at the times `at`, within its ends."""
     at = np.clip(at, times[0], times[-1])
     if len(times) == 1:
         return np.full(len(at), positions[0]), np.zeros(len(at)), np.zeros(len(at))
@@ -135,6 +137,7 @@ def hermite(times, positions, velocities, at):
 
 
 def main() -> None:
+    """Watch until SIGINT or SIGTERM."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     watcher = Watcher(Path(sys.argv[1]), Path(sys.argv[2]))
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -35,6 +35,7 @@ class Parameter:
     high: float | None = None
     choices: tuple[str, ...] = ()
     read_only: bool = False
+    former_name: str = ""
 
     @property
     def constraint(self) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The controllers of the contract as the policy node reaches them, each by the door that its type has."""
+"""Publishers and action clients for all controllers of the contract."""
 
 from collections.abc import Callable
 
@@ -18,23 +18,29 @@ from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
 
 
 class ControllerInterface:
-    """Trajectories go out as one message per controller and plan, gripper goals as the plan proceeds."""
+    """Sends plans to the controllers.
+
+    A joint_trajectory_controller gets one message per plan. A parallel_gripper_controller gets goals while
+    the plan is executed.
+    """
 
     def __init__(
         self,
         node: LifecycleNode,
         contract: Contract,
         on_rejected: Callable[[str], None],
-        address: Callable[[str], str] = str,
+        topic_name: Callable[[str], str] = str,
     ) -> None:
         """Create publishers and clients.
 
         Args:
-            address: the topic for what would go to a controller's topic.
-            on_rejected: told why, when a gripper's controller does not take a goal.
+            node: owns the publishers and clients.
+            contract: names the controllers, their types and their joints.
+            on_rejected: called with the reason when a gripper's controller rejects a goal.
+            topic_name: maps a controller's topic to the topic to publish on. Shadow mode uses another one.
 
         Raises:
-            ContractError: a type of controller needs what is not installed.
+            ContractError: a controller type needs a package that is not installed.
         """
         self._node, self._contract = node, contract
         low, high = contract.limits.position_min, contract.limits.position_max  # (A,)
@@ -46,35 +52,37 @@ class ControllerInterface:
         }
         self.parameters = ControllerParameters(node, [each.name for each in contract.controllers])
         self.publishers = {
-            each.name: node.create_lifecycle_publisher(JointTrajectory, address(each.topic), qos.TRAJECTORIES)
+            each.name: node.create_lifecycle_publisher(
+                JointTrajectory, topic_name(each.topic), qos.TRAJECTORIES
+            )
             for each in contract.controllers
             if each.type is ControllerType.JOINT_TRAJECTORY
         }
 
     def topics(self) -> dict[str, str]:
-        """Full names of the topics on which trajectories go out, per controller."""
+        """Full names of the trajectory topics, by controller."""
         return {name: publisher.topic_name for name, publisher in self.publishers.items()}
 
-    def missing(self) -> dict[str, str]:
-        """The controllers that cannot be reached, and where."""
+    def unreachable(self) -> dict[str, str]:
+        """Controllers that do not listen: the full name of their topic or action, by controller."""
         absent = {name: p.topic_name for name, p in self.publishers.items() if not p.get_subscription_count()}
-        absent |= {name: g.address for name, g in self.grippers.items() if not g.connected()}
+        absent |= {name: g.action_name for name, g in self.grippers.items() if not g.is_connected()}
         return absent
 
-    def trouble(self, now_ns: int) -> str:
-        """What keeps the controllers from being commanded at ``now_ns``; empty where nothing does."""
-        if absent := self.missing():
-            where = ", ".join(f"{name} ({address})" for name, address in absent.items())
-            return f"no controller listens any more: {where}"
-        troubles = (gripper.trouble(now_ns) for gripper in self.grippers.values())
-        return "; ".join(filter(None, troubles))
+    def fault(self, now_ns: int) -> str:
+        """Why the controllers cannot be commanded at ``now_ns``; empty if they can."""
+        if absent := self.unreachable():
+            where = ", ".join(f"{name} no longer listens on {address}" for name, address in absent.items())
+            return f"controller lost: {where}; check that it is active (ros2 control list_controllers)"
+        faults = (gripper.fault(now_ns) for gripper in self.grippers.values())
+        return "; ".join(filter(None, faults))
 
     def messages(self, plan: Plan) -> dict[str, JointTrajectory]:
-        """A plan's messages, per controller that takes trajectories; all share one stamp."""
+        """A plan's messages, by joint_trajectory_controller; all have the same stamp."""
         return plan_messages(plan, self._contract)
 
     def checked_messages(self, plan: Plan, now_ns: int) -> dict[str, JointTrajectory]:
-        """All messages of a plan, built and checked before the first of them goes out.
+        """Build and check all messages of a plan. Nothing is published yet.
 
         Raises:
             PlanRejected: a controller would reject its message.
@@ -89,28 +97,28 @@ class ControllerInterface:
         for name, message in messages.items():
             self.publishers[name].publish(message)
 
-    def begin(self, plan: Plan) -> None:
-        """Leave the grippers where a plan begins until it moves them."""
+    def start_grippers(self, plan: Plan) -> None:
+        """Take the plan's first position as each gripper's present goal; send nothing yet."""
         for name, gripper in self.grippers.items():
-            gripper.begin(float(plan.positions[0, self._columns[name][0]]))
+            gripper.start(float(plan.positions[0, self._columns[name][0]]))
 
-    def follow(self, plan: Plan, now_ns: int) -> None:
-        """Have the grippers be where a plan has them at ``now_ns``."""
+    def command_grippers(self, plan: Plan, now_ns: int) -> None:
+        """Send each gripper the plan's position at ``now_ns``, if it has changed enough."""
         if self.grippers:
             limits = self._contract.limits
             inside = np.clip(
                 plan.sample_at(now_ns)[0], limits.position_min, limits.position_max
             )  # (A,) rounding
             for name, gripper in self.grippers.items():
-                gripper.follow(float(inside[self._columns[name][0]]), now_ns)
+                gripper.command(float(inside[self._columns[name][0]]), now_ns)
 
-    def unacknowledged(self, seconds: float) -> list[str]:
-        """The controllers that do not acknowledge what they were sent within so long [s] each."""
-        within = Duration(seconds=seconds)
+    def unacknowledged(self, timeout: float) -> list[str]:
+        """Controllers that do not acknowledge the last message within ``timeout`` [s] each."""
+        within = Duration(seconds=timeout)
         return [name for name, each in self.publishers.items() if not each.wait_for_all_acked(within)]
 
     def close(self) -> None:
-        """Release everything; the controllers keep what they were told."""
+        """Destroy publishers and clients. The controllers keep their last command."""
         self.parameters.close()
         for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)

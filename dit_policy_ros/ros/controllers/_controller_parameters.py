@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the controllers for their parameters, as far as they can be reached."""
+"""Reads the controllers' own parameters, from those controllers that answer."""
 
 import time
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ _POLL = 0.005  # [s]
 
 
 class ControllerParameters:
-    """Clients of the controllers' parameter services, which stand under <controller>/."""
+    """Clients of the controllers' parameter services, ``<controller>/list_parameters`` and the like."""
 
     def __init__(self, node: Node, controllers: Iterable[str]) -> None:
         self._node = node
         group = ReentrantCallbackGroup()
 
-        def client(kind: Any, name: str) -> Client:
-            return node.create_client(kind, name, callback_group=group)
+        def client(service_type: Any, name: str) -> Client:
+            return node.create_client(service_type, name, callback_group=group)
 
         self._clients = {
             name: (
@@ -33,33 +33,36 @@ class ControllerParameters:
         }
 
     def read(self, timeout: float) -> dict[str, dict[str, Any]]:
-        """Every parameter of every controller that answers within so long [s]; another thread must spin."""
+        """All parameters of each controller that answers within ``timeout`` [s], by controller.
+
+        Another thread must spin the node meanwhile.
+        """
         deadline = time.monotonic() + timeout
         ready = [
             name
             for name, clients in self._clients.items()
             if all(each.service_is_ready() for each in clients)
         ]
-        asked = {name: self._clients[name][0].call_async(ListParameters.Request()) for name in ready}
-        names = {name: list(answer.result.names) for name, answer in _answers(asked, deadline).items()}
-        asked = {
+        futures = {name: self._clients[name][0].call_async(ListParameters.Request()) for name in ready}
+        names = {name: list(answer.result.names) for name, answer in _results(futures, deadline).items()}
+        futures = {
             name: self._clients[name][1].call_async(GetParameters.Request(names=listed))
             for name, listed in names.items()
         }
         return {
             name: dict(zip(names[name], map(parameter_value_to_python, answer.values), strict=False))
-            for name, answer in _answers(asked, deadline).items()
+            for name, answer in _results(futures, deadline).items()
         }
 
     def close(self) -> None:
-        """Release the clients."""
+        """Destroy the clients."""
         for clients in self._clients.values():
             for each in clients:
                 self._node.destroy_client(each)
 
 
-def _answers(asked: dict[str, Any], deadline: float) -> dict[str, Any]:
-    """The results of the futures that are done by the deadline (of the monotonic clock) [s]."""
-    while time.monotonic() < deadline and not all(future.done() for future in asked.values()):
+def _results(futures: dict[str, Any], deadline: float) -> dict[str, Any]:
+    """The results of the futures that are done by the deadline (monotonic clock) [s]."""
+    while time.monotonic() < deadline and not all(future.done() for future in futures.values()):
         time.sleep(_POLL)
-    return {name: future.result() for name, future in asked.items() if future.done()}
+    return {name: future.result() for name, future in futures.items() if future.done()}

@@ -1,38 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A parallel_gripper_controller as the policy node commands it: position goals to its action.
+"""Action client for a parallel_gripper_controller: sends position goals.
 
-The controller (parallel_gripper_action_controller of ros2_controllers) goes to the newest goal's position at
-its own speed and stays there, also when the goal ends as stalled because the fingers hold something. It is
-never sent a cancellation: that would make it command the measured position, and what it holds would drop.
+The controller (parallel_gripper_action_controller of ros2_controllers) moves to the newest goal at its own
+speed and stays there. It also stays there when the goal ends as stalled, because the fingers hold an object.
+A goal is never cancelled: the controller would then command the measured position and drop the object.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.action import ActionClient
+from rclpy.action.client import ActionClient
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from dit_policy_ros.core.contract import NANOSECONDS, Controller
-from dit_policy_ros.ros.controllers._gripper_action import parallel_gripper_command
+from dit_policy_ros.core.errors import ContractError
 
-# A goal is sent when the command has moved by so much of the joint's range, or by less some time later.
-_COARSE, _FINE = 0.02, 0.001  # [fraction of the range]
-_SETTLED_NS = 200_000_000
-_ANSWER_WITHIN_NS = NANOSECONDS
+# A new goal is sent when the command has moved by the large step; or by the small step, if the last goal was
+# sent a while ago.
+_LARGE_STEP, _SMALL_STEP = 0.02, 0.001  # [fraction of the stroke]
+_SMALL_STEP_AFTER_NS = 200_000_000
+_ANSWER_TIMEOUT_NS = NANOSECONDS
+
+
+def parallel_gripper_command(controller: str) -> Any:
+    """Import the action type control_msgs/action/ParallelGripperCommand.
+
+    Not every installation has control_msgs, and most robots do not need it.
+
+    Args:
+        controller: the controller's name, for the error message.
+
+    Raises:
+        ContractError: control_msgs is not installed.
+    """
+    try:
+        from control_msgs.action import ParallelGripperCommand
+    except ImportError as error:
+        raise ContractError(
+            f"{controller} is a parallel_gripper_controller, which needs the action "
+            f"control_msgs/action/ParallelGripperCommand, but that cannot be imported ({error}). Install it: "
+            "sudo apt install ros-$ROS_DISTRO-control-msgs. Without an installed ROS, make setup provides it."
+        ) from error
+    return ParallelGripperCommand
 
 
 class GripperClient:
-    """Follows a commanded position with goals, one at a time."""
+    """Follows a commanded position by sending one goal at a time."""
 
     def __init__(
         self, node: Node, controller: Controller, stroke: float, on_rejected: Callable[[str], None]
     ) -> None:
-        """Connect in the background.
+        """Create the action client. It connects in the background.
 
         Args:
+            node: owns the action client.
+            controller: the gripper's controller; it has one joint.
             stroke: the joint's range [m or rad].
-            on_rejected: told why, when the controller does not take a goal.
+            on_rejected: called with the reason when the controller rejects a goal.
 
         Raises:
             ContractError: control_msgs is not installed.
@@ -42,46 +67,49 @@ class GripperClient:
             node, self._action, controller.action, callback_group=MutuallyExclusiveCallbackGroup()
         )
         self._controller, self._stroke, self._on_rejected = controller, stroke, on_rejected
-        self._goal: float | None = None  # what the gripper was told last; None leaves it alone
+        self._goal: float | None = None  # last position sent; None: not started, nothing is sent
         self._sent_ns = 0
-        self._answered = True
+        self._is_answered = True
 
     @property
-    def address(self) -> str:
+    def action_name(self) -> str:
         """The action's full name."""
         return self._client._action_name
 
-    def connected(self) -> bool:
-        """Whether the controller is there."""
+    def is_connected(self) -> bool:
+        """Whether the action server is available."""
         return self._client.server_is_ready()
 
-    def begin(self, position: float) -> None:
-        """Start from a position [m or rad] at which the gripper is left until something else is wanted."""
-        self._goal, self._sent_ns, self._answered = position, 0, True
+    def start(self, position: float) -> None:
+        """Take ``position`` [m or rad] as the present goal, without sending it."""
+        self._goal, self._sent_ns, self._is_answered = position, 0, True
 
-    def follow(self, position: float, now_ns: int) -> None:
-        """Have the gripper be at a position [m or rad] now, unless it was told about that already."""
-        if self._goal is None or not self._answered:
+    def command(self, position: float, now_ns: int) -> None:
+        """Send ``position`` [m or rad] as a goal, if it differs enough from the last one."""
+        if self._goal is None or not self._is_answered:
             return
         moved = abs(position - self._goal) / self._stroke
-        if moved > _COARSE or (moved > _FINE and now_ns - self._sent_ns >= _SETTLED_NS):
+        if moved > _LARGE_STEP or (moved > _SMALL_STEP and now_ns - self._sent_ns >= _SMALL_STEP_AFTER_NS):
             goal = self._action.Goal()
             goal.command.name = list(self._controller.joints)
             goal.command.position = [position]
-            self._goal, self._sent_ns, self._answered = position, now_ns, False
+            self._goal, self._sent_ns, self._is_answered = position, now_ns, False
             self._client.send_goal_async(goal).add_done_callback(self._on_answer)
 
-    def trouble(self, now_ns: int) -> str:
-        """What is wrong with the controller; empty where nothing is."""
-        if not self._answered and now_ns - self._sent_ns > _ANSWER_WITHIN_NS:
-            return f"{self._controller.name} has not answered a goal for {_ANSWER_WITHIN_NS / 1e9:g} s"
+    def fault(self, now_ns: int) -> str:
+        """What is wrong with the controller at ``now_ns``; empty if nothing is."""
+        if not self._is_answered and now_ns - self._sent_ns > _ANSWER_TIMEOUT_NS:
+            return (
+                f"{self._controller.name} has not answered a goal for {_ANSWER_TIMEOUT_NS / 1e9:g} s: is its "
+                "action server running?"
+            )
         return ""
 
     def close(self) -> None:
-        """Disconnect; the gripper keeps its last goal."""
+        """Destroy the action client. The gripper keeps its last goal."""
         self._client.destroy()
 
     def _on_answer(self, future: Any) -> None:
-        self._answered = True
+        self._is_answered = True
         if not future.result().accepted:
-            self._on_rejected(f"{self._controller.name} rejects the goal {self._goal:g}: see its log")
+            self._on_rejected(f"{self._controller.name} rejected the goal {self._goal:g}: its log says why")

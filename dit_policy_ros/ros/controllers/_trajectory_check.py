@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last look at a message before it goes to joint_trajectory_controller.
+"""Checks a trajectory message before it is published.
 
-Every rule by which the controller rejects a message without telling the sender (validate_trajectory_msg of
-joint_trajectory_controller.cpp), and what it should reject and does not: NaN, and a joint named twice.
-`check_plan` looks at the numbers; this looks at what became of them on the way to the wire.
+joint_trajectory_controller rejects a bad message in its own log only, so the sender never learns of it. This
+module applies the controller's rules first (validate_trajectory_msg of joint_trajectory_controller.cpp), and
+two that the controller lacks: no NaN, and no joint named twice. `check_plan` checks the plan; this checks the
+message that was made from it.
 """
 
 import math
@@ -19,25 +20,30 @@ from dit_policy_ros.ros.common import stamp_ns
 
 
 def check_trajectory(message: JointTrajectory, controller: Controller, now_ns: int) -> None:
-    """Refuse a message that the controller would reject, or execute to its damage.
+    """Refuse a message that the controller would reject, or should reject and would execute.
+
+    Args:
+        message: the message to publish.
+        controller: the controller that it is for.
+        now_ns: present time of the node's clock [ns].
 
     Raises:
-        PlanRejected: naming the controller, the rule and what came.
+        PlanRejected: naming the controller, the broken rule and the value.
     """
     if broken := _broken_rule(message, controller, now_ns):
         raise PlanRejected(f"the message to {controller.name} {broken}")
 
 
 def _broken_rule(message: JointTrajectory, controller: Controller, now_ns: int) -> str:
-    names, points = list(message.joint_names), message.points
+    names, points = list(message.joint_names), list(message.points)
     if sorted(names) != sorted(controller.joints):
         return f"names the joints {listing(names)}; the controller owns {listing(controller.joints)}"
     if not points:
         return "has no points"
     for index, point in enumerate(points):
-        lengths = {"positions": len(point.positions), "velocities": len(point.velocities)}
-        if wrong := {field: n for field, n in lengths.items() if n != len(names)}:
-            return f"has {wrong} for {len(names)} joints at point {index}"
+        for field, length in (("positions", len(point.positions)), ("velocities", len(point.velocities))):
+            if length != len(names):
+                return f"has {length} {field} for {len(names)} joints at point {index}"
         if len(point.accelerations) not in (0, len(names)) or len(point.effort):
             return f"has accelerations for some joints only, or effort, at point {index}"
         values = (*point.positions, *point.velocities, *point.accelerations)
@@ -51,7 +57,7 @@ def _broken_rule(message: JointTrajectory, controller: Controller, now_ns: int) 
     start_ns = stamp_ns(message.header.stamp)
     if not start_ns + offsets[0] <= now_ns < start_ns + offsets[-1]:
         first, last = ((start_ns + offset - now_ns) / NANOSECONDS for offset in (offsets[0], offsets[-1]))
-        return f"spans {first:+.3f} s to {last:+.3f} s from now; it must have begun and not be over"
+        return f"spans {first:+.3f} s to {last:+.3f} s from now; it must have begun and must not be over"
     return ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans as the messages that joint_trajectory_controller takes."""
+"""Converts plans and chunks to trajectory_msgs/JointTrajectory."""
 
 from array import array
 
@@ -15,10 +15,11 @@ _ROUNDING = 1e-9  # [rad or m]
 
 
 def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
-    """One message per joint_trajectory_controller, by its name; all with the plan's first knot as stamp."""
+    """One message per joint_trajectory_controller, by name. All are stamped with the plan's first knot."""
     limits = contract.limits
     inside = np.clip(plan.positions, limits.position_min, limits.position_max)  # (K, A)
-    # A controller manager reports a gripper that is closed to -1e-23 m as a violation, once a second.
+    # Rounding errors beyond a limit are removed: the controller manager would report a gripper at -1e-23 m as
+    # a limit violation, once a second.
     rounded = np.abs(plan.positions - inside) < _ROUNDING  # (K, A)
     knots = np.where(rounded, inside, plan.positions)  # (K, A)
     stamp, offsets = to_stamp(int(plan.times_ns[0])), _durations(plan.times_ns - plan.times_ns[0])
@@ -39,7 +40,7 @@ def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
 
 
 def chunk_message(chunk: Chunk, joints: tuple[str, ...]) -> JointTrajectory:
-    """A raw chunk, for plots: all joints in one message, stamped with its observation."""
+    """A raw chunk for plots: all joints in one message, stamped with the observation's time."""
     message = JointTrajectory(joint_names=list(joints))
     message.header.stamp = to_stamp(chunk.stamp_ns)
     offsets = _durations(np.arange(len(chunk.actions), dtype=np.int64) * chunk.period_ns)
@@ -51,7 +52,7 @@ def chunk_message(chunk: Chunk, joints: tuple[str, ...]) -> JointTrajectory:
 
 
 def _rows(values: np.ndarray) -> list[array]:
-    """Rows of (K, A) as messages hold them; of a list, rclpy would look at every number."""
+    """The rows of (K, A) as array("d"): rclpy copies those at once, but checks every number of a list."""
     return [array("d", row.tobytes()) for row in values]
 
 

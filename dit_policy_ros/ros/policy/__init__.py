@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node: cameras and joint states in, checked trajectories out.
+"""The policy node: takes cameras and joint states, publishes checked trajectories.
 
-`policy_node` is the node; the other modules are its parts.
+`policy_node` is the node; the private modules are its parts.
 """
 
-from dit_policy_ros.ros.policy._inference_parameters import policy_options
-from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS, motion_settings
+from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
+from dit_policy_ros.ros.policy._settings import motion_settings, policy_options
 
 __all__ = ["POLICY_PARAMETERS", "motion_settings", "policy_options"]

@@ -1,106 +1,125 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the control timer does: look whether everything that motion depends on is still there."""
+"""The work of the control timer: checks everything that motion depends on, holds and resumes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dit_policy_ros.core.motion import MotionState
 from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
 from dit_policy_ros.ros.controllers import ControllerInterface
+from dit_policy_ros.ros.policy._clocks import Clocks
 from dit_policy_ros.ros.policy._motion_gate import MotionGate
 
-STANDSTILL = 1.0  # [s] so long may simulated time stand still before the arms' standing is called a hold
+STANDSTILL = 1.0  # [s] simulated time may stand still this long before the arms hold
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """Times of the control timer.
+
+    Attributes:
+        period: nominal time between two ticks [s].
+        recovery_time: reads how long everything must be fine before motion resumes [s]. It is a function
+            because the parameter can change at run time.
+    """
+
+    period: float
+    recovery_time: Callable[[], float]
 
 
 class ControlWatch:
-    """Holds when a stream is stale, a controller is gone or the policy starves the arms; resumes afterwards.
+    """Holds when a stream is stale, a controller is lost or no new plan arrives; resumes afterwards.
 
-    Only these causes are recoverable: they are about data that comes back. Whatever questions the policy or
-    the operator's wish (a chunk that is not finite, an exception, an e-stop) needs ``~/resume``.
+    Only these faults are recoverable: the missing data can come back. Faults of the policy or of an arm (a
+    chunk with NaN, an exception, a tracking error) and an e-stop need ``~/resume``.
     """
 
     def __init__(
         self,
         motion: MotionGate,
-        streams: ObservationBuilder,
-        stream_trouble: Callable[[int], dict[str, str]],
-        outputs: ControllerInterface,
-        now_ns: Callable[[], int],
-        steady_ns: Callable[[], int],
-        period: float,
-        recovery_time: Callable[[], float],
+        observations: ObservationBuilder,
+        stream_faults: Callable[[int], dict[str, str]],
+        controllers: ControllerInterface,
+        clocks: Clocks,
+        settings: ControlSettings,
     ) -> None:
-        """Prepare to be ticked.
+        """Prepare; ``tick`` does the work.
 
         Args:
-            stream_trouble: what is wrong with the streams at a time [ns], by their names.
-            outputs: the controllers.
-            now_ns: the node's clock [ns].
-            steady_ns: a clock that never jumps, for the timer's own figures [ns].
-            period: wanted spacing of the ticks [s].
-            recovery_time: so long must everything be well before motion resumes [s].
+            motion: is held and resumed.
+            observations: has the newest joint states.
+            stream_faults: maps a time of the node's clock [ns] to the faults of the streams, by stream name.
+            controllers: are checked for faults.
+            clocks: the node's clocks.
+            settings: times.
         """
-        self.intervals = RecentValues(500)  # [s]
+        self.intervals = RecentValues(500)  # [s] between ticks
         self.rate = RecentRate()
         self.missed_ticks = 0
-        self._motion, self._streams, self._outputs = motion, streams, outputs
-        self._stream_trouble = stream_trouble
-        self._now_ns, self._steady_ns = now_ns, steady_ns
-        self._period, self._recovery = period, recovery_time
-        self._previous_ns: int | None = None
-        self._well_since_ns: int | None = None
+        self._motion, self._observations, self._controllers = motion, observations, controllers
+        self._stream_faults, self._clocks, self._settings = stream_faults, clocks, settings
+        self._last_tick_ns: int | None = None  # steady clock
+        self._healthy_since_ns: int | None = None  # steady clock; None while there is a fault
 
     def tick(self, e_stop: bool) -> None:
-        """Look once."""
-        self._measure_itself()
-        still = self._motion.check_clock()
-        trouble = self.trouble()
-        if still > STANDSTILL:
-            trouble = (
-                f"the clock has stood still for {still:.1f} s: is the simulation paused, or /clock missing?"
+        """Check everything once. e_stop: whether the e-stop is latched, which prevents resuming."""
+        self._measure_timing()
+        standstill = self._motion.check_clock()  # [s]
+        fault = self.fault()
+        if standstill > STANDSTILL:
+            fault = (
+                f"the clock stands still: it has not advanced for {standstill:.1f} s. Is the simulation "
+                "paused, or /clock missing?"
             )
         if self._motion.state is not MotionState.HOLD:
-            self._well_since_ns = None
-            if trouble:
-                self._motion.hold(trouble, recoverable=True)
-            elif astray := self._astray():
-                self._motion.hold(f"an arm does not follow: {astray} (max_tracking_error)")
+            self._healthy_since_ns = None
+            if fault:
+                self._motion.hold(fault, recoverable=True)
+            elif error := self._tracking_error():
+                self._motion.hold(
+                    f"tracking error: {error}; that is more than max_tracking_error. Look for a collision or "
+                    "a controller fault"
+                )
             else:
-                self._motion.proceed()
+                self._motion.continue_plan()
             return
-        if trouble or e_stop or not self._motion.recoverable:
-            self._well_since_ns = None
-            if trouble:
-                self._motion.still_holding(trouble)
+        if fault or e_stop or not self._motion.recoverable:
+            self._healthy_since_ns = None
+            if fault:
+                self._motion.update_hold_reason(fault)
             return
-        steady_ns = self._steady_ns()
-        self._well_since_ns = steady_ns if self._well_since_ns is None else self._well_since_ns
-        if steady_ns - self._well_since_ns >= self._recovery() * 1e9:
+        steady_ns = self._clocks.steady_ns()
+        self._healthy_since_ns = steady_ns if self._healthy_since_ns is None else self._healthy_since_ns
+        if steady_ns - self._healthy_since_ns >= self._settings.recovery_time() * 1e9:
             self._motion.resume()
 
-    def trouble(self) -> str:
-        """What is missing right now; empty where nothing is."""
-        now_ns = self._now_ns()
-        stale = self._stream_trouble(now_ns)
-        if stale:
-            return "stale observation: " + "; ".join(stale.values())
-        if trouble := self._outputs.trouble(now_ns):
-            return trouble
-        if self._motion.pipeline.starved(now_ns + round(self._period * 1e9)):
-            return "starved: the plan in force ends and no new chunk has come"
+    def fault(self) -> str:
+        """The present recoverable fault; empty if there is none."""
+        now_ns = self._clocks.now_ns()
+        if stream_faults := self._stream_faults(now_ns):
+            return "stale observation: " + "; ".join(stream_faults.values())
+        if controller_fault := self._controllers.fault(now_ns):
+            return controller_fault
+        if self._motion.pipeline.starved(now_ns + round(self._settings.period * 1e9)):
+            return (
+                "starved: the current plan ends and no new chunk has arrived. Inference is too slow, or this "
+                "computer is too busy"
+            )
         return ""
 
-    def _astray(self) -> str:
-        newest = self._streams.joints.newest()
+    def _tracking_error(self) -> str:
+        """Joints that are too far from their command; empty if none is."""
+        newest = self._observations.joints.newest()
         if newest is None or self._motion.state is not MotionState.RUNNING:
             return ""
         return self._motion.pipeline.describe_tracking_error(newest.value, newest.stamp_ns)
 
-    def _measure_itself(self) -> None:
-        steady_ns = self._steady_ns()
-        if self._previous_ns is not None:
-            interval = (steady_ns - self._previous_ns) * 1e-9
+    def _measure_timing(self) -> None:
+        steady_ns = self._clocks.steady_ns()
+        if self._last_tick_ns is not None:
+            interval = (steady_ns - self._last_tick_ns) * 1e-9
             self.intervals.add(interval)
-            self.missed_ticks += interval > 2.0 * self._period
+            self.missed_ticks += interval > 2.0 * self._settings.period
         self.rate.add(steady_ns)
-        self._previous_ns = steady_ns
+        self._last_tick_ns = steady_ns

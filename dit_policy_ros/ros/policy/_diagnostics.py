@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy node says on /diagnostics: one entry per part, with figures, thresholds and a remedy.
+"""The policy node's entries on /diagnostics: one per part, with figures, thresholds and remedies.
 
-Levels: ERROR keeps the robot from working until somebody acts, WARN is worth a look or mends itself, OK is
-the rest, an inactive node included.
+ERROR: the robot does not work until somebody acts. WARN: worth a look, or ends by itself. OK: everything
+else, also an inactive node.
 """
 
 from collections.abc import Sequence
@@ -17,91 +17,108 @@ from dit_policy_ros.core.sensing import ObservationBuilder, StreamBuffer, stale_
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import Health
 
-LOW_RATE = 0.9  # share of the contract's rate below which a stream is slow
-NARROW = 0.8  # share of plan_horizon beyond which plans nearly end before the next one comes
-LATE_TICKS = 2.0  # control periods
-OFTEN = 0.5  # share of the plans of the last second
+LOW_RATE = 0.9  # warn below this fraction of the contract's rate
+LONG_GAP = 0.8  # warn if the time from plan to plan is above this fraction of plan_horizon
+LATE_TICK = 2.0  # warn if the p99 of the control interval is above this many periods
+MANY_DISAGREEMENTS = 0.5  # warn above this number of disagreements per plan
 
 _INACTIVE = (PolicyStatus.UNCONFIGURED, PolicyStatus.INACTIVE)
 
 
 class StreamHealth:
-    """Watches the streams' counters from one report to the next."""
+    """Judges each stream by its age and by how its counters changed since the last report."""
 
     def __init__(self, contract: Contract, observations: ObservationBuilder) -> None:
         self._contract, self._observations = contract, observations
-        self._before = {stream.name: stream.counters for stream in observations.streams}
-        self._before_ns: int | None = None
+        self._last_counters = {stream.name: stream.counters for stream in observations.streams}
+        self._last_report_ns: int | None = None
 
     def report(self, prefix: str, now_ns: int, steady_ns: int) -> list[DiagnosticStatus]:
-        """One entry per stream. now_ns: the node's clock; steady_ns: one that never jumps."""
-        elapsed = 0.0 if self._before_ns is None else (steady_ns - self._before_ns) * 1e-9  # [s]
-        self._before_ns = steady_ns
-        return [self._one(prefix, stream, now_ns, elapsed) for stream in self._observations.streams]
+        """One entry per stream.
 
-    def _one(self, prefix: str, stream: StreamBuffer, now_ns: int, elapsed: float) -> DiagnosticStatus:
+        Args:
+            prefix: the node's name.
+            now_ns: present time of the node's clock [ns].
+            steady_ns: present time of a clock that never jumps [ns].
+        """
+        elapsed = 0.0 if self._last_report_ns is None else (steady_ns - self._last_report_ns) * 1e-9  # [s]
+        self._last_report_ns = steady_ns
+        return [self._entry(prefix, stream, now_ns, elapsed) for stream in self._observations.streams]
+
+    def _entry(self, prefix: str, stream: StreamBuffer, now_ns: int, elapsed: float) -> DiagnosticStatus:
         health = Health(f"{prefix}: stream {stream.name}", self._contract.robot_type)
-        before, now = self._before[stream.name], stream.counters
-        self._before[stream.name] = now
+        before, now = self._last_counters[stream.name], stream.counters
+        self._last_counters[stream.name] = now
         stale = stale_reason(stream, now_ns)
         newest = stream.newest_stamp_ns
         health.figure("topic", stream.topic)
         if newest is not None:
             health.figure("age", (now_ns - newest) * 1e-9, "s", f"error above {stream.max_age:g}")
         if elapsed > 0.0:
-            # Frames that were refused did come: their number says how well the stream is transported.
-            came = sum(
+            # Refused messages count as well: they did arrive, and the rate shows how well DDS delivers.
+            arrived = sum(
                 getattr(now, kind) - getattr(before, kind)
                 for kind in ("accepted", "duplicates", "future", "late")
             )
-            rate, lowest = came / elapsed, LOW_RATE * self._contract.fps
+            rate, lowest = arrived / elapsed, LOW_RATE * self._contract.fps
             health.figure("rate", rate, "Hz", f"warn below {lowest:.3g}")
             camera = stream.name in self._observations.images
             remedy = (
-                "; if its driver sends more, they are lost on the way: start the driver with the Fast DDS "
-                "profile config/fastdds.xml"
+                "; if its driver sends more, DDS loses the rest: start the driver with the Fast DDS profile "
+                "config/fastdds.xml"
             )
             health.warn_if(
                 not stale and rate < lowest,
-                f"{rate:.1f} messages a second, expected {self._contract.fps:g}{remedy if camera else ''}",
+                f"{rate:.1f} messages per second, expected {self._contract.fps:g}{remedy if camera else ''}",
             )
         for kind, remedy in (
             ("future", "synchronise the clocks of the computers"),
-            ("duplicates", "its driver repeats stamps"),
-            ("late", "they are held up on the way"),
-            ("clock_resets", "our clock was set back"),
+            ("duplicates", "the driver repeats stamps"),
+            ("late", "find what delays them"),
+            ("clock_resets", "the clock of this computer was set back"),
         ):
             health.figure(kind, getattr(now, kind))
-            grown = getattr(now, kind) - getattr(before, kind)
-            health.warn_if(grown > 0, f"{grown} messages refused in the last second ({kind}): {remedy}")
+            increase = getattr(now, kind) - getattr(before, kind)
+            health.warn_if(increase > 0, f"{increase} messages refused in the last second ({kind}): {remedy}")
         health.figure("out_of_order", now.out_of_order)
         health.error_if(stale is not None, stale or "")
         return health.status("live")
 
 
 class PolicyHealth:
-    """Judges the node's own status from one report to the next."""
+    """Judges the node by its status, and by how the counters changed since the last report."""
 
-    def __init__(self, hardware: str, settings: dict[str, float], dt: float, known: Sequence[str]) -> None:
+    def __init__(
+        self, hardware: str, settings: dict[str, float], dt: float, known_tasks: Sequence[str]
+    ) -> None:
         """Prepare.
 
         Args:
-            settings: the parameters control_rate, plan_horizon, replan_interval, idle_time.
+            hardware: type of the robot.
+            settings: has the parameters control_rate, plan_horizon, replan_interval and idle_time.
             dt: spacing of the knots [s].
-            known: instructions that the checkpoint was trained on.
+            known_tasks: instructions that the checkpoint was trained on.
         """
-        self._hardware, self._settings, self._dt, self._known = hardware, settings, dt, tuple(known)
-        self._before = PolicyStatus()
+        self._hardware, self._settings = hardware, settings
+        self._dt, self._known_tasks = dt, tuple(known_tasks)
+        self._last_status = PolicyStatus()
 
     def report(
-        self, prefix: str, status: PolicyStatus, reaction: TaskReaction, limited: str = ""
+        self, prefix: str, status: PolicyStatus, reaction: TaskReaction, limited_most: str = ""
     ) -> list[DiagnosticStatus]:
-        """The entries motion, inference, control and task; limited: the joints and limits that do most."""
-        entries = [self._motion(prefix, status, limited)]
+        """The entry motion; while the node is active also inference, control and task.
+
+        Args:
+            prefix: the node's name.
+            status: its present status.
+            reaction: how the policy reacted to the last change of the task.
+            limited_most: the joints and limits that changed most knots, in words.
+        """
+        entries = [self._motion(prefix, status, limited_most)]
         if status.state not in _INACTIVE:
             entries += [self._inference(prefix, status), self._control(prefix, status)]
             entries += [self._task(prefix, status, reaction)]
-        self._before = status
+        self._last_status = status
         return entries
 
     def _motion(self, prefix: str, status: PolicyStatus, limited_most: str) -> DiagnosticStatus:
@@ -114,14 +131,15 @@ class PolicyHealth:
         health.figure("last_incident", status.last_incident)
         if status.dry_run:
             health.figure("shadow_error", status.shadow_error, "rad")
-        plans = self._grown(status, "plans")
-        limited, disagreed = self._grown(status, "limited_knots"), self._grown(status, "disagreements")
+        plans = self._increase(status, "plans")
+        limited = self._increase(status, "limited_knots")
+        disagreed = self._increase(status, "disagreements")
         health.figure("limited_knots", status.limited_knots, limit=f"{limited} in the last second")
         health.figure("limited_most", limited_most)
         health.figure("disagreements", status.disagreements, limit=f"{disagreed} in the last second")
         health.warn_if(
-            disagreed > OFTEN * max(plans, 1),
-            f"chunks disagreed {disagreed} times in {plans} plans: the policy cannot decide. Try "
+            disagreed > MANY_DISAGREEMENTS * max(plans, 1),
+            f"chunks disagreed {disagreed} times in {plans} plans: the policy is undecided. Try "
             "ensemble.mode newest, or more num_inference_steps",
         )
         if status.state == PolicyStatus.HOLD:
@@ -132,36 +150,38 @@ class PolicyHealth:
 
     def _inference(self, prefix: str, status: PolicyStatus) -> DiagnosticStatus:
         health = Health(f"{prefix}: inference", self._hardware)
-        blind, latency = self._settings["plan_horizon"], status.inference_latency_p95
+        horizon, latency = self._settings["plan_horizon"], status.inference_latency_p95
         gap = max(self._settings["replan_interval"], latency) + latency + FROZEN_INTERVALS * self._dt
         health.figure("device", status.device)
         health.figure("latency_p50", status.inference_latency_p50, "s")
         health.figure("latency_p95", latency, "s")
-        health.figure("plan_to_plan", gap, "s", f"warn above {NARROW * blind:.3g}")
+        health.figure("plan_to_plan", gap, "s", f"warn above {LONG_GAP * horizon:.3g}")
         health.figure("chunk_rate", status.chunk_rate, "Hz")
         health.figure("chunk_age", status.chunk_age, "s")
         health.figure("live_chunks", status.live_chunks)
-        expired = self._grown(status, "expired_chunks")
+        expired = self._increase(status, "expired_chunks")
         health.figure("expired_chunks", status.expired_chunks, limit=f"{expired} in the last second")
         health.warn_if(
-            gap > NARROW * blind,
-            f"a new plan may take {gap:.2f} s (p95) and plan_horizon is {blind:g} s: holds for starvation "
-            "are near. Use fewer num_inference_steps, a faster device, or a shorter replan_interval",
+            gap > LONG_GAP * horizon,
+            f"the next plan can take {gap:.2f} s (p95) to arrive, and plan_horizon is {horizon:g} s: the "
+            "arms are close to a HOLD because no plan arrives (starved). Use fewer num_inference_steps, a "
+            "faster device, or a shorter replan_interval",
         )
-        health.warn_if(expired > 0, f"{expired} chunks came too late to be used in the last second")
+        health.warn_if(expired > 0, f"{expired} chunks arrived too late to be used in the last second")
         return health.status("keeps up")
 
     def _control(self, prefix: str, status: PolicyStatus) -> DiagnosticStatus:
         health = Health(f"{prefix}: control", self._hardware)
-        slowest = LATE_TICKS / self._settings["control_rate"]
-        missed = self._grown(status, "missed_ticks")
+        slowest = LATE_TICK / self._settings["control_rate"]
+        missed = self._increase(status, "missed_ticks")
         health.figure("rate", status.control_rate, "Hz")
         health.figure("interval_p99", status.control_interval_p99, "s", f"warn above {slowest:.3g}")
         health.figure("missed_ticks", status.missed_ticks, limit=f"{missed} in the last second")
         health.warn_if(
             status.control_interval_p99 > slowest or missed > 0,
             f"the control timer is late (p99 {status.control_interval_p99 * 1e3:.0f} ms, {missed} ticks "
-            "missed in the last second): this computer is too busy; lower num_threads or move work away",
+            "missed in the last second): this computer is too busy. Lower num_threads, or run fewer other "
+            "programs on it",
         )
         return health.status("on time")
 
@@ -172,22 +192,23 @@ class PolicyHealth:
         health.figure("known_task", status.known_task)
         health.figure("idle", status.idle, "s", f"warn from {longest:g}")
         health.figure("reaction_to_change", reaction.reaction, "rad", f"warn up to {reaction.baseline:.3g}")
-        near = did_you_mean(status.task, self._known)
+        hint = did_you_mean(status.task, self._known_tasks)
         health.warn_if(
             not status.known_task,
-            f"the checkpoint was not trained on {status.task!r}.{near} Expect anything",
+            f"the checkpoint was not trained on {status.task!r}.{hint} The robot may do anything within its "
+            "limits",
         )
         health.warn_if(
             status.idle >= longest,
-            f"nothing has been commanded to move for {status.idle:.0f} s: the task is done, or the policy's "
+            f"no motion has been commanded for {status.idle:.0f} s: either the task is done, or the policy's "
             "output has collapsed (see `dit_policy diagnose`)",
         )
         health.warn_if(
             reaction.is_ignored,
-            f"the change of the task changed the motion by {reaction.reaction:.2g} rad, no more than the "
-            "next chunk does anyway: the policy may be doing the task before (see `dit_policy diagnose`)",
+            f"the new task changed the motion by only {reaction.reaction:.2g} rad, no more than one chunk "
+            "differs from the next: the policy may still do the previous task (see `dit_policy diagnose`)",
         )
         return health.status(status.task)
 
-    def _grown(self, status: PolicyStatus, counter: str) -> int:
-        return max(0, getattr(status, counter) - getattr(self._before, counter))
+    def _increase(self, status: PolicyStatus, counter: str) -> int:
+        return max(0, getattr(status, counter) - getattr(self._last_status, counter))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the raw messages of an observation to what the policy sees, each frame decoded once."""
+"""Decodes the image messages of an observation; each frame is decoded only once."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ from dit_policy_ros.ros.common import image_to_rgb
 
 
 class FrameDecoder:
-    """Decodes observations one after the other; frames that the last one had are not decoded again."""
+    """Decodes one observation after the other and keeps the frames of the last one."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, int]]) -> None:
-        """shapes: height and width [pixel] per camera."""
+        """shapes: height and width [pixel] that the policy expects, per camera."""
         self._shapes = shapes
         self._frames: dict[str, dict[int, np.ndarray]] = {name: {} for name in shapes}  # by stamp [ns]
 
     def __call__(self, observation: Observation) -> dict[str, np.ndarray]:
-        """The images of each camera, uint8 (n_obs, H, W, 3) RGB, oldest first.
+        """The frames of each camera, uint8 (n_obs, H, W, 3) RGB, oldest first.
 
         Raises:
-            StreamError: a message cannot be used.
+            StreamError: a message has another aspect ratio, an unknown encoding or too little data.
         """
         images = {}
         for name, (height, width) in self._shapes.items():

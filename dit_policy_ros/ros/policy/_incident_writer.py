@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes incidents in a thread of its own: nothing that moves the robot waits for a disk."""
+"""Writes incidents to disk in its own thread, so that motion never waits for the disk."""
 
 import os
 import queue
@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,42 @@ from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import Incident, IncidentRing
 from dit_policy_ros.data.incident_folder import write_incident
 
-KEPT = 50  # incidents written by themselves; older ones make room. Those that were asked for stay.
-MIN_FREE = 1e9  # [bytes] on the disk; below, nothing is written
-_AUTOMATIC, _REQUESTED = "incident", "saved"  # how the folders' names begin
+MAX_AUTOMATIC = 50  # automatic incidents that are kept; requested ones are never deleted
+MIN_FREE = 1e9  # [bytes] with less free space nothing is written
+_AUTOMATIC, _REQUESTED = "incident", "saved"  # prefixes of the folders' names
 
 
 def default_directory() -> Path:
-    """Where incidents go unless the parameter says otherwise: below ROS's own folder."""
+    """Where incidents go by default: dit_policy_incidents in $ROS_HOME (~/.ros)."""
     return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "dit_policy_incidents"
 
 
+@dataclass(frozen=True, slots=True)
+class IncidentSettings:
+    """Where incidents are written, and how often.
+
+    Attributes:
+        directory: gets one folder per incident.
+        pause: shortest time between two automatic incidents [s]. It equals what the ring covers: a second
+            incident would hold the same again, and an intermittent stream would fill the disk.
+    """
+
+    directory: Path
+    pause: float
+
+
 class IncidentWriter:
-    """Owns the thread and the folder. `written` and `newest` say what there is so far."""
+    """Writes the content of the ring to folders.
+
+    Attributes:
+        written: incidents written so far.
+        newest: folder of the newest one.
+    """
 
     def __init__(
         self,
         ring: IncidentRing,
-        directory: Path,
-        seconds: float,
+        settings: IncidentSettings,
         facts: Callable[[], dict[str, Any]],
         steady_ns: Callable[[], int],
         logger: RcutilsLogger,
@@ -42,53 +61,55 @@ class IncidentWriter:
         """Start the thread.
 
         Args:
-            directory: gets one folder per incident.
-            seconds: what the ring holds [s]; so long after one incident none follows by itself: it would
-                hold the same again, and a stream that comes and goes would fill the disk.
-            facts: what to note about the node, asked for at the moment of the incident.
-            steady_ns: a clock that never jumps [ns].
+            ring: holds the last seconds.
+            settings: where and how often to write.
+            facts: returns what to store about the node; called at the moment of the incident.
+            steady_ns: reads a clock that never jumps [ns].
+            logger: gets the folders written, and errors.
         """
         self.written = 0
         self.newest: Path | None = None
-        self._ring, self._directory, self._facts = ring, directory, facts
-        self._pause_ns, self._steady_ns, self._logger = round(seconds * 1e9), steady_ns, logger
-        self._last_ns: int | None = None
+        self._ring, self._directory, self._facts = ring, settings.directory, facts
+        self._pause_ns, self._steady_ns, self._logger = round(settings.pause * 1e9), steady_ns, logger
+        self._last_ns: int | None = None  # of the last automatic incident
         self._jobs: queue.Queue[tuple[Path, Incident, dict[str, Any]] | None] = queue.Queue(maxsize=4)
         self._thread = threading.Thread(target=self._work, name="incidents", daemon=True)
         self._thread.start()
 
     def capture(self, reason: str) -> Path | None:
-        """Write what is there because of an event; None where one was written a moment ago."""
+        """Write an automatic incident; None if the last one was a moment ago."""
         now_ns = self._steady_ns()
         if self._last_ns is not None and now_ns - self._last_ns < self._pause_ns:
             return None
         self._last_ns = now_ns
-        return self._begin(_AUTOMATIC, reason)
+        return self._enqueue(_AUTOMATIC, reason)
 
     def save(self) -> Path:
-        """Write what is there because somebody asked; the folder appears when it is complete.
+        """Write a requested incident. The folder appears when it is complete.
 
         Raises:
-            IncidentError: nothing is kept, or too much waits to be written already.
+            IncidentError: recording is off, or too many incidents wait to be written.
         """
         if not self._ring.enabled:
-            raise IncidentError("nothing is kept: the parameter incident_seconds is 0")
-        folder = self._begin(_REQUESTED, "requested")
+            raise IncidentError(
+                "nothing is recorded: the parameter incident_seconds is 0. Set it above 0 and configure again"
+            )
+        folder = self._enqueue(_REQUESTED, "requested")
         if folder is None:
             raise IncidentError("earlier incidents are still being written; try again")
         return folder
 
     def close(self) -> None:
-        """Finish what is being written and end the thread."""
+        """Finish writing and end the thread."""
         self._jobs.put(None)
         self._thread.join()
 
-    def _begin(self, kind: str, reason: str) -> Path | None:
+    def _enqueue(self, prefix: str, reason: str) -> Path | None:
         if not self._ring.enabled:
             return None
         moment = datetime.now(UTC)
         words = re.sub(r"[^A-Za-z0-9]+", "-", reason).strip("-")[:40].lower()
-        folder = self._directory / f"{kind}_{moment:%Y%m%d_%H%M%S_%f}_{words}"
+        folder = self._directory / f"{prefix}_{moment:%Y%m%d_%H%M%S_%f}_{words}"
         facts = {"reason": reason, "written": moment.isoformat(), **self._facts()}
         try:
             self._jobs.put_nowait((folder, self._ring.snapshot(), facts))
@@ -102,9 +123,9 @@ class IncidentWriter:
             try:
                 self._require_space()
                 write_incident(folder, incident, facts)
-                self._forget_old()
+                self._delete_oldest()
             except (IncidentError, OSError) as error:
-                self._logger.error(f"an incident could not be kept: {error}")
+                self._logger.error(f"cannot write an incident: {error}")
                 continue
             self.newest, self.written = folder, self.written + 1
             self._logger.info(f"incident written; look at it with: dit_policy replay {folder}")
@@ -114,11 +135,11 @@ class IncidentWriter:
         free = shutil.disk_usage(self._directory).free
         if free < MIN_FREE:
             raise IncidentError(
-                f"{self._directory} has {free / 1e6:.0f} MB left, {MIN_FREE / 1e6:.0f} MB are needed; free "
+                f"{self._directory} has {free / 1e6:.0f} MB left, {MIN_FREE / 1e6:.0f} MB are needed. Free "
                 "some space, or set the parameter incident_directory to another disk"
             )
 
-    def _forget_old(self) -> None:
+    def _delete_oldest(self) -> None:
         automatic = sorted(self._directory.glob(f"{_AUTOMATIC}_*"))  # the names sort by time
-        for folder in automatic[: max(0, len(automatic) - KEPT)]:
+        for folder in automatic[: max(0, len(automatic) - MAX_AUTOMATIC)]:
             shutil.rmtree(folder)

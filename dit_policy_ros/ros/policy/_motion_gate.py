@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only way to the controllers: every message that moves the robot is published here, under one lock.
+"""The only path to the controllers: every message that moves the robot is published here, under one lock.
 
-The lock makes "HOLD, then silence" true: once a hold has been published, a chunk that was in the making
-cannot follow it, because whoever inferred it has to show the epoch that it began in, and the epoch has moved.
+The lock guarantees that nothing follows a HOLD. Inference runs in another thread and may still be making a
+chunk when the node holds. Therefore each chunk comes with the epoch in which its inference began, a hold
+changes the epoch, and a chunk of an earlier epoch is dropped.
 """
 
 import threading
@@ -18,184 +19,215 @@ from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.motion import Chunk, MotionState, Pipeline, Plan, check_plan
 from dit_policy_ros.core.sensing import ClockJumpDetector, Jump
 from dit_policy_ros.ros.controllers import ControllerInterface
+from dit_policy_ros.ros.policy._clocks import Clocks
 
 Pose = NDArray[np.float64]
 
 
 class MotionGate:
-    """Owns the pipeline and the way to the controllers while the node is configured."""
+    """Owns the motion pipeline and sends its plans to the controllers. Thread-safe."""
 
     def __init__(
         self,
         pipeline: Pipeline,
         contract: Contract,
-        outputs: ControllerInterface,
-        now_ns: Callable[[], int],
-        steady_ns: Callable[[], int],
-        simulated_time: bool,
-        measured: Callable[[], Pose | None],
+        controllers: ControllerInterface,
+        clocks: Clocks,
+        measured_pose: Callable[[], Pose | None],
         logger: RcutilsLogger,
     ) -> None:
-        """Prepare; nothing is published before ``begin``.
+        """Prepare; nothing is published before ``start``.
 
         Args:
-            outputs: the controllers.
-            now_ns: the node's clock [ns].
-            steady_ns: a clock that never jumps [ns].
-            simulated_time: whether the node's clock is a simulation's.
-            measured: the fresh measured pose (A,), or None where there is none.
+            pipeline: turns chunks into plans.
+            contract: the joints of each controller.
+            controllers: receive the plans.
+            clocks: the node's clocks.
+            measured_pose: returns the measured pose (A,) [rad or m], or None if it is missing or stale.
+            logger: gets the reasons of holds.
         """
         self.pipeline = pipeline
-        self.recoverable = False  # whether the present HOLD may end without an operator
-        self._contract, self._outputs = contract, outputs
-        self._now_ns, self._steady_ns = now_ns, steady_ns
-        self._measured, self._logger = measured, logger
-        self._clocks = ClockJumpDetector(simulated_time)
-        self._first_reason = ""
+        self.recoverable = False  # whether the present HOLD ends by itself once the fault is gone
+        self._contract, self._controllers, self._clocks = contract, controllers, clocks
+        self._measured_pose, self._logger = measured_pose, logger
+        self._clock_jumps = ClockJumpDetector(clocks.is_simulated)
+        self._first_reason = ""  # of the present HOLD
         self._lock = threading.RLock()
         self._epoch = 0
-        self._open = False
-        self._uncommanded: set[str] = set()  # controllers that have not got the hold in force
+        self._is_open = False
+        self._missed_hold: set[str] = set()  # controllers that did not get the present hold
 
     @property
     def state(self) -> MotionState:
-        """Where the motion stands."""
+        """Whether the arms wait for a chunk, follow a plan or hold."""
         return self.pipeline.state
 
     @property
     def epoch(self) -> int:
-        """Changes whenever work that is under way must not reach the robot any more."""
+        """A number that changes whenever chunks under way must be dropped."""
         return self._epoch
 
-    def begin(self, pose: Pose) -> None:
-        """Open the way to the controllers, at rest at the measured pose (A,)."""
+    def start(self, pose: Pose) -> None:
+        """Begin to accept chunks, from rest at the measured pose (A,)."""
         with self._lock:
-            self._look_at_clocks()  # whatever happened to them before is of no interest
+            self._detect_clock_jump()  # forget jumps from before
             self.pipeline.reset_counters()
-            self.pipeline.start(pose, self._now_ns())
-            self._outputs.begin(self.pipeline.plan)
+            self.pipeline.start(pose, self._clocks.now_ns())
+            self._controllers.start_grippers(self.pipeline.plan)
             self._epoch += 1
-            self._open = True
+            self._is_open = True
 
-    def end(self, reason: str, acknowledged_within: float) -> None:
-        """HOLD, close the way, and wait until the controllers have the hold [s at most]."""
+    def stop(self, reason: str, acknowledge_timeout: float) -> None:
+        """Hold, then publish nothing more.
+
+        Args:
+            reason: of the hold.
+            acknowledge_timeout: how long each controller may take to acknowledge the hold [s].
+        """
         with self._lock:
             if self._hold(reason, recoverable=False):
                 self._logger.info(f"the arms hold: {reason}")
-            self._open = False
-        for name in self._outputs.unacknowledged(acknowledged_within):
-            self._logger.error(f"{name} did not acknowledge the hold within {acknowledged_within} s")
+            self._is_open = False
+        for name in self._controllers.unacknowledged(acknowledge_timeout):
+            self._logger.error(f"{name} did not acknowledge the hold within {acknowledge_timeout} s")
 
-    def offer(self, chunk: Chunk, epoch: int) -> Plan | None:
-        """Send what a chunk makes of the plan; None where it was begun in another epoch or came late."""
+    def submit_chunk(self, chunk: Chunk, epoch: int) -> Plan | None:
+        """Make the next plan from a chunk and publish it.
+
+        Args:
+            chunk: the policy's chunk.
+            epoch: ``self.epoch`` from when its inference began.
+
+        Returns:
+            The published plan; None if the chunk is of an earlier epoch, too late, or was rejected.
+        """
         with self._lock:
             self.check_clock()
-            if not self._open or epoch != self._epoch:
+            if not self._is_open or epoch != self._epoch:
                 return None
-            return self._send(self.pipeline.add_chunk, chunk, self._now_ns())
+            return self._send(self.pipeline.add_chunk, chunk, self._clocks.now_ns())
 
-    def proceed(self) -> None:
-        """Do what is due with the plan in force: send its next stretch, and goals to grippers."""
+    def continue_plan(self) -> None:
+        """Publish what the current plan needs now: its next stretch (stop_and_go) and gripper goals."""
         with self._lock:
-            if self._open and self.state is MotionState.RUNNING:
-                now_ns = self._now_ns()
+            if self._is_open and self.state is MotionState.RUNNING:
+                now_ns = self._clocks.now_ns()
                 self._send(self.pipeline.extend, now_ns)
-                self._outputs.follow(self.pipeline.plan, now_ns)
+                self._controllers.command_grippers(self.pipeline.plan, now_ns)
 
-    def may_observe(self, since_ns: int) -> bool:
-        """Whether it is the policy's turn, given an observation that begins at ``since_ns``."""
+    def accepts_observation(self, since_ns: int) -> bool:
+        """Whether inference may use an observation whose history begins at ``since_ns`` (see Pacing)."""
         with self._lock:
             return self.pipeline.accepts_observation(since_ns)
 
-    def slow_down(self, scale: float) -> None:
-        """Keep velocities below so much (0 to 1) of their limits."""
+    def set_velocity_scale(self, scale: float) -> None:
+        """Limit velocities to this fraction (0 to 1) of their limits, from the next plan on."""
         with self._lock:
             self.pipeline.set_velocity_scale(scale)
 
     def hold(self, reason: str, recoverable: bool = False) -> None:
-        """Brake both arms and latch; a cause that needs an operator makes a recoverable hold need one."""
-        if self._hold(reason, recoverable):
-            way_out = "resumes by itself" if recoverable else "call ~/resume when the cause is gone"
-            self._logger.error(f"HOLD: {reason} ({way_out})")
+        """Brake both arms and stay in HOLD.
 
-    def still_holding(self, trouble: str) -> None:
-        """Have the status name what is missing now: a dead stream may show itself as starvation first."""
+        Args:
+            reason: for the operator.
+            recoverable: whether motion may resume by itself. Once one fault of a HOLD is not recoverable,
+                the HOLD is not.
+        """
+        if self._hold(reason, recoverable):
+            self._log_hold(reason, recoverable)
+
+    def update_hold_reason(self, fault: str) -> None:
+        """Add the present fault to the reason of the HOLD: a dead stream may first show as starvation."""
         with self._lock:
-            self._uncommanded |= self._outputs.missing().keys()
+            self._missed_hold |= self._controllers.unreachable().keys()
             if self.recoverable and self.state is MotionState.HOLD:
-                same = trouble.partition(":")[0] == self._first_reason.partition(":")[0]
-                self.pipeline.hold_reason = trouble if same else f"{self._first_reason}; now {trouble}"
+                same = fault.partition(":")[0] == self._first_reason.partition(":")[0]
+                self.pipeline.hold_reason = fault if same else f"{self._first_reason}; now {fault}"
 
     def check_clock(self) -> float:
-        """Hold if the clock was set since this was last called; for how long it has stood still [s]."""
+        """Hold if the node's clock was set since the last call; return how long it has stood still [s]."""
         with self._lock:
-            jump = self._look_at_clocks()
+            jump = self._detect_clock_jump()
             if jump is not None:
-                # Set back, the controllers stay at the point of the plan that they had come to; set ahead,
-                # they went on to where it is by now.
+                # Clock set back: the controllers stopped at the point of the plan that they had reached.
+                # Clock set ahead: they jumped to where the plan is now.
                 stopped_ns = jump.expected_ns if jump.by_ns < 0 else None
                 if self._hold(str(jump), recoverable=True, stopped_ns=stopped_ns):
-                    self._logger.error(f"HOLD: {jump} (resumes by itself)")
-                else:  # a hold in force was stamped by the former time
-                    self._uncommanded |= {controller.name for controller in self._contract.controllers}
-            return self._clocks.stopped_for(self._steady_ns())
+                    self._log_hold(str(jump), recoverable=True)
+                else:  # the stamps of an earlier hold are wrong now
+                    self._missed_hold |= {controller.name for controller in self._contract.controllers}
+            return self._clock_jumps.stopped_for(self._clocks.steady_ns())
 
     def resume(self) -> bool:
         """Leave HOLD; False while the arms still brake."""
         with self._lock:
-            uncommanded = np.zeros(self._contract.action_dim, dtype=bool)  # (A,)
-            for name in self._uncommanded:
-                uncommanded[self._contract.indices(name)] = True
-            resumed = self.pipeline.resume(self._now_ns(), self._measured(), uncommanded)
+            missed_hold = np.zeros(self._contract.action_dim, dtype=bool)  # (A,)
+            for name in self._missed_hold:
+                missed_hold[self._contract.indices(name)] = True
+            resumed = self.pipeline.resume(self._clocks.now_ns(), self._measured_pose(), missed_hold)
             if resumed:
-                self._uncommanded.clear()
+                self._missed_hold.clear()
                 self._epoch += 1
             return resumed
 
     def change_task(self) -> None:
-        """Forget what was predicted for the former task; what is under way for it comes to nothing."""
+        """Drop the chunks of the previous task, and those under way."""
         with self._lock:
             self._epoch += 1
             self.pipeline.change_task()
 
     def _send(self, make_plan: Callable[..., Plan | None], *arguments: Any) -> Plan | None:
-        """Publish what becomes the plan; what must not be published becomes a hold."""
+        """Make a plan, check its messages and publish them; hold if the plan is rejected."""
         try:
             plan = make_plan(*arguments)
             if plan is not None:
-                self._outputs.send(self._outputs.checked_messages(plan, self._now_ns()))
+                self._controllers.send(self._controllers.checked_messages(plan, self._clocks.now_ns()))
         except PlanRejected as error:
             self.hold(f"plan rejected: {error}")
             return None
         return plan
 
-    def _look_at_clocks(self) -> Jump | None:
-        for _ in range(10):  # until nothing came between the two readings
-            before_ns, now_ns, after_ns = self._steady_ns(), self._now_ns(), self._steady_ns()
+    def _detect_clock_jump(self) -> Jump | None:
+        for _ in range(10):  # until both clocks are read without an interruption in between
+            before_ns, now_ns = self._clocks.steady_ns(), self._clocks.now_ns()
+            after_ns = self._clocks.steady_ns()
             if after_ns - before_ns < 10_000_000:
                 break
-        return self._clocks.update(now_ns, after_ns)
+        return self._clock_jumps.update(now_ns, after_ns)
 
     def _hold(self, reason: str, recoverable: bool, stopped_ns: int | None = None) -> bool:
-        """Publish the braking plan; False where the way is closed or a hold is already in force."""
+        """Publish the braking plan.
+
+        Args:
+            reason: for the operator.
+            recoverable: whether motion may resume by itself.
+            stopped_ns: time of the plan at which the controllers have stopped [ns]; None if they have not.
+
+        Returns:
+            Whether there is something to log; not if the gate is closed or already holds.
+        """
         with self._lock:
-            if not self._open:
+            if not self._is_open:
                 return False
             self._epoch += 1
-            now_ns = self._now_ns()
-            plan = self.pipeline.hold(reason, now_ns, self._measured(), stopped_ns)
+            now_ns = self._clocks.now_ns()
+            plan = self.pipeline.hold(reason, now_ns, self._measured_pose(), stopped_ns)
             if plan is None:
                 if self.recoverable and not recoverable:
                     self.recoverable, self.pipeline.hold_reason = False, reason
                     return True
                 return False
             self.recoverable, self._first_reason = recoverable, reason
-            self._uncommanded = set(self._outputs.missing())
+            self._missed_hold = set(self._controllers.unreachable())
             try:
                 check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)
-                messages = self._outputs.checked_messages(plan, now_ns)
-            except PlanRejected as error:  # braking imperfectly beats not braking
-                self._logger.error(f"the braking plan is not perfect: {error}")
-                messages = self._outputs.messages(plan)
-            self._outputs.send(messages)
+                messages = self._controllers.checked_messages(plan, now_ns)
+            except PlanRejected as error:  # an imperfect braking plan is better than none
+                self._logger.error(f"the braking plan breaks a rule, and is sent all the same: {error}")
+                messages = self._controllers.messages(plan)
+            self._controllers.send(messages)
             return True
+
+    def _log_hold(self, reason: str, recoverable: bool) -> None:
+        way_out = "resumes by itself" if recoverable else "remove the cause, then call ~/resume"
+        self._logger.error(f"HOLD: {reason} ({way_out})")

@@ -1,79 +1,192 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of the policy node, and what they mean for the parts that it is built from."""
+"""The table of the policy node's parameters. `_settings` says what they mean for the node's parts."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from dit_policy_ros.core.contract import Contract
-from dit_policy_ros.core.errors import ParameterError
-from dit_policy_ros.core.motion import EnsembleMode, EnsembleSettings, MotionSettings, Pacing
-from dit_policy_ros.core.problems import Problems
+from dit_policy_ros.core.motion import EnsembleMode, Pacing
+from dit_policy_ros.core.policy_interface import BACKENDS, DTYPES
 from dit_policy_ros.ros.common import Parameter
-from dit_policy_ros.ros.policy._inference_parameters import INFERENCE_PARAMETERS
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
-
-
-_COUPLINGS = ("all", "controller", "none")
 _PACINGS = tuple(pacing.value for pacing in Pacing)
+_COUPLINGS = ("all", "controller", "none")
 
 
 def _parameter(name: str, kind: type, default: Any, description: str, **more: Any) -> Parameter:
-    """What a replayed incident depends on stays as it was when the node was configured."""
-    return Parameter(name, kind, default, description, **({"read_only": True} | more))
+    """A parameter that is read-only unless said otherwise, so that an incident replays as it happened."""
+    options: dict[str, Any] = {"read_only": True, **more}
+    return Parameter(name, kind, default, description, **options)
 
 
-POLICY_PARAMETERS = (
-    _parameter("checkpoint", str, "", "folder of the checkpoint (LeRobot's multi_task_dit format)"),
-    *INFERENCE_PARAMETERS,
-    _parameter("task", str, "", "instruction at the start; ~/set_task changes it"),
+_INFERENCE = (  # docs/inference.md explains them
+    _parameter("device", str, "auto", "where inference runs: auto, cpu, cuda or cuda:<n>"),
     _parameter(
-        "control_rate", float, 50.0, "how often freshness is watched", unit="Hz", low=5.0, high=1000.0
+        "num_threads",
+        int,
+        1,
+        "CPU threads of inference; leave a core for the control timer and the sensor streams",
+        unit="threads",
+        low=1,
+        high=256,
     ),
     _parameter(
-        "replan_interval",
+        "backend",
+        str,
+        "auto",
+        "how the networks run; auto: the fastest that needs no compiler",
+        choices=BACKENDS,
+    ),
+    _parameter(
+        "dtype",
+        str,
+        "float32",
+        "number format of the networks; bfloat16 and float16 need hardware support",
+        choices=DTYPES,
+    ),
+    _parameter(
+        "num_inference_steps",
+        int,
+        0,
+        "denoising or integration steps per chunk; 0: as many as the checkpoint says",
+        low=0,
+        high=1000,
+        former_name="inference_steps",
+    ),
+    _parameter(
+        "max_latency",
         float,
-        0.1,
-        "time between what two inferences see, to half a period",
+        0.0,
+        "at configure, reduce the steps until a chunk takes at most this long (p95, measured); 0: do not",
         unit="s",
         low=0.0,
         high=10.0,
     ),
     _parameter(
-        "pacing", str, Pacing.CONTINUOUS.value, "stop_and_go: observe at rest, infer, move", choices=_PACINGS
+        "guidance_scale",
+        float,
+        1.0,
+        "weight of the instruction (classifier-free guidance); 1: no guidance, no cost",
+        low=0.0,
+        high=20.0,
+    ),
+    _parameter(
+        "warm_start",
+        int,
+        0,
+        "start sampling from the previous chunk and take only this many steps; 0: start from noise",
+        low=0,
+        high=1000,
+    ),
+    _parameter(
+        "real_time_chunking",
+        bool,
+        False,
+        "sample each chunk so that it continues the motion being executed",
+        former_name="chunk_continuity",
+    ),
+    _parameter(
+        "block_cache",
+        bool,
+        False,
+        "compute some blocks of the network less often, as measured by `dit_policy block_cache`",
+    ),
+    _parameter(
+        "encode_on_arrival",
+        bool,
+        False,
+        "encode each frame when it arrives, not when a chunk is due; for a GPU or a long replan_interval",
+    ),
+    _parameter(
+        "warm_up_chunks",
+        int,
+        12,
+        "inferences at configure, from which the latency is measured",
+        unit="chunks",
+        low=3,
+        high=1000,
+    ),
+)
+
+POLICY_PARAMETERS = (
+    _parameter("checkpoint", str, "", "folder of the checkpoint (LeRobot's multi_task_dit format)"),
+    *_INFERENCE,
+    _parameter("task", str, "", "the first instruction; ~/set_task changes it"),
+    _parameter(
+        "control_rate",
+        float,
+        50.0,
+        "rate at which streams, controllers and plans are checked",
+        unit="Hz",
+        low=5.0,
+        high=1000.0,
+    ),
+    _parameter(
+        "replan_interval",
+        float,
+        0.1,
+        "time between the observations of two inferences, to the nearest period of the policy",
+        unit="s",
+        low=0.0,
+        high=10.0,
+    ),
+    _parameter(
+        "pacing",
+        str,
+        Pacing.CONTINUOUS.value,
+        "continuous: infer while moving; stop_and_go: observe at rest, infer, move, stop",
+        choices=_PACINGS,
     ),
     _parameter(
         "velocity_scale",
         float,
         1.0,
-        "share of the velocity limits that is used; for first trials",
+        "fraction of the velocity limits that is used; below 1 for first trials",
         low=0.01,
         high=1.0,
         read_only=False,
     ),
     _parameter(
-        "plan_horizon", float, 0.5, "how long arms move after this node died", unit="s", low=0.1, high=5.0
+        "plan_horizon",
+        float,
+        0.5,
+        "length of a plan, and so how long the arms can still move after this node has died",
+        unit="s",
+        low=0.1,
+        high=5.0,
+        former_name="max_blind_time",
     ),
     _parameter(
-        "soft_start", float, 1.0, "the first motion is blended in over this", unit="s", low=0.0, high=10.0
+        "soft_start",
+        float,
+        1.0,
+        "time over which the first motion after standing is blended in",
+        unit="s",
+        low=0.0,
+        high=10.0,
     ),
     _parameter(
         "task_fade",
         float,
         0.0,
-        "a change of the task is blended in over this; 0: the former task is dropped at once",
+        "time over which the motion of a new task is blended in; 0: drop the previous task at once",
         unit="s",
         low=0.0,
         high=5.0,
     ),
-    _parameter("fade_knots", int, 5, "knots over which a chunk is faded in", unit="knots", low=0, high=100),
+    _parameter(
+        "fade_knots",
+        int,
+        5,
+        "knots of a plan over which a new chunk is blended in",
+        unit="knots",
+        low=0,
+        high=100,
+    ),
     _parameter(
         "max_tracking_error",
         float,
         0.5,
-        "HOLD starts from where an arm joint is if that is further off than this",
+        "HOLD if an arm joint is further than this from its command; it then holds where it is",
         unit="rad",
         low=0.01,
         high=10.0,
@@ -82,7 +195,7 @@ POLICY_PARAMETERS = (
         "stream_timeout",
         float,
         5.0,
-        "how long activation waits for streams",
+        "how long activation waits for streams and controllers",
         unit="s",
         low=0.0,
         high=600.0,
@@ -92,7 +205,7 @@ POLICY_PARAMETERS = (
         "recovery_time",
         float,
         0.5,
-        "all is well this long before motion resumes",
+        "how long all faults must be gone before motion resumes by itself",
         unit="s",
         low=0.0,
         high=60.0,
@@ -102,25 +215,32 @@ POLICY_PARAMETERS = (
         "frozen_after",
         float,
         2.0,
-        "a picture that stays the same so long while all arms move is frozen; 0: never",
+        "HOLD if a camera's image stays the same for this long while all arms move; 0: never",
         unit="s",
         low=0.0,
         high=60.0,
     ),
-    _parameter("ensemble.mode", str, "act", "how live chunks become one motion", choices=_MODES),
+    _parameter(
+        "ensemble.mode",
+        str,
+        "act",
+        "how overlapping chunks are combined; act: weighted average as in ACT",
+        choices=_MODES,
+    ),
     _parameter(
         "ensemble.temporal_ensemble_coeff",
         float,
         0.01,
-        "act: decay of the weights, oldest first; 0: equal",
+        "act: weights are exp(-coeff * rank), rank 0 is the oldest chunk; 0: equal weights",
         low=0.0,
         high=100.0,
+        former_name="ensemble.m",
     ),
     _parameter(
         "ensemble.disagreement",
         float,
         0.3,
-        "act: arm joints spread further are not averaged",
+        "act: if chunks differ by more than this at an arm joint, only the newest counts",
         unit="rad",
         low=0.001,
         high=100.0,
@@ -129,46 +249,58 @@ POLICY_PARAMETERS = (
         "ensemble.coupling",
         str,
         "all",
-        "act: joints that stop being averaged together where one of them disagrees",
+        "act: which joints stop being averaged when one of them disagrees: all, those of its controller, or "
+        "none of the others",
         choices=_COUPLINGS,
     ),
     _parameter(
         "ensemble.never_averaged",
         tuple,
         ("grippers",),
-        "act: joints that are never averaged: their names, 'grippers' for all of those, or 'none'",
+        "act: joints that follow the newest chunk only: names of joints, 'grippers' for all grippers, or "
+        "'none'",
+        former_name="ensemble.newest_wins",
     ),
     _parameter(
         "ensemble.taper",
         float,
         0.2,
-        "act: over this, before its end, a chunk loses its weight",
+        "act: time before its end over which a chunk's weight falls to zero",
         unit="s",
         low=0.0,
         high=10.0,
     ),
     _parameter(
-        "dry_run", bool, False, "shadow mode: plans go to ~/shadow/<controller>/..., the robot is not moved"
+        "dry_run",
+        bool,
+        False,
+        "shadow mode: plans are published on ~/shadow/<controller>/..., and the robot is not moved",
     ),
     _parameter(
         "idle_time",
         float,
         5.0,
-        "no commanded motion for this long is reported",
+        "report the policy as idle after this long without commanded motion",
         unit="s",
         low=0.5,
         high=600.0,
         read_only=False,
     ),
     _parameter(
-        "idle_motion", float, 0.02, "an arm joint must go this far to move", unit="rad", low=1e-4, high=1.0
+        "idle_motion",
+        float,
+        0.02,
+        "how far an arm joint must be commanded to move for it to count as motion",
+        unit="rad",
+        low=1e-4,
+        high=1.0,
     ),
     _parameter(
         "incident_seconds",
         float,
         10.0,
-        "observations, chunks and commands of the last seconds are kept in memory and written on HOLD, "
-        "e-stop and ~/save_incident; 3 cameras at 320x240 take 14 MB per second; 0: off",
+        "how many seconds of observations, chunks and commands are kept in memory, to be written to disk on "
+        "HOLD, e-stop and ~/save_incident; 3 cameras at 320x240 take 14 MB per second; 0: off",
         unit="s",
         low=0.0,
         high=600.0,
@@ -180,65 +312,3 @@ POLICY_PARAMETERS = (
         "folder for incidents; empty: dit_policy_incidents in $ROS_HOME (~/.ros)",
     ),
 )
-
-_GRIPPER_MOTION = 0.1  # of a gripper's range
-
-
-def idle_motion(settings: Mapping[str, Any], contract: Contract) -> np.ndarray:
-    """How far each joint must be commanded to go for it to count as motion, (A,) [rad or m]."""
-    limits = contract.limits
-    gripper = _GRIPPER_MOTION * (limits.position_max - limits.position_min)  # (A,)
-    return np.where(contract.gripper_mask, gripper, settings["idle_motion"])
-
-
-def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSettings:
-    """How chunks become motion, from the parameters. Grippers are exempt from the disagreement gate.
-
-    Raises:
-        ParameterError: ensemble.never_averaged names a joint that the contract does not have.
-    """
-    gripper = contract.gripper_mask  # (A,)
-    # In shadow mode the arms follow somebody else.
-    tracking = np.inf if settings["dry_run"] else settings["max_tracking_error"]
-    return MotionSettings(
-        ensemble=EnsembleSettings(
-            mode=EnsembleMode(settings["ensemble.mode"]),
-            temporal_ensemble_coeff=settings["ensemble.temporal_ensemble_coeff"],
-            never_averaged=_never_averaged(settings["ensemble.never_averaged"], contract),
-            max_disagreement=np.where(gripper, np.inf, settings["ensemble.disagreement"]),  # (A,)
-            coupling=_groups(settings["ensemble.coupling"], contract),
-            taper_ns=round(settings["ensemble.taper"] * 1e9),
-            continuous=contract.limits.continuous,
-        ),
-        plan_horizon=settings["plan_horizon"],
-        fade_knots=settings["fade_knots"],
-        soft_start=settings["soft_start"],
-        pacing=Pacing(settings["pacing"]),
-        task_fade=settings["task_fade"],
-        # A gripper that squeezes an object never arrives where it was told to go: that is its grip.
-        max_tracking_error=np.where(gripper, np.inf, tracking),  # (A,)
-    )
-
-
-def _never_averaged(names: Sequence[str], contract: Contract) -> np.ndarray:
-    """The joints that are never averaged, (A,) bool."""
-    problems = Problems("the parameters")
-    mask = np.zeros(contract.action_dim, dtype=bool)  # (A,)
-    for name in names:
-        if name == "grippers":
-            mask |= contract.gripper_mask
-        elif name in contract.joints:
-            mask[contract.joints.index(name)] = True
-        elif name != "none":
-            problems.add_unknown("ensemble.never_averaged", name, ("grippers", "none", *contract.joints))
-    problems.raise_if_any(ParameterError, "The parameters are not valid")
-    return mask
-
-
-def _groups(coupling: str, contract: Contract) -> np.ndarray:
-    """One number per group of joints that disagree together, (A,) int."""
-    groups = np.arange(contract.action_dim) if coupling == "none" else np.zeros(contract.action_dim, np.int64)
-    if coupling == "controller":
-        for number, controller in enumerate(contract.controllers):
-            groups[contract.indices(controller)] = number
-    return groups.astype(np.int64)

@@ -1,100 +1,138 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must be true of the robot before the first command, found all at once."""
+"""Checks before any motion: the policy's latency at configure, and the robot at activation."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
 from dit_policy_ros.core.contract import Contract, controller_findings
+from dit_policy_ros.core.motion import Pacing, check_pacing
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.ros.controllers import ControllerInterface
 
 _POLL = 0.02  # [s]
-# How far outside its limits a joint may stand: sag and calibration, not a wrong contract [rad or m].
+# A joint may be this far outside its limits, from sag and calibration [rad or m]. More is a wrong contract.
 _POSE_TOLERANCE = 0.02
-_ANSWER_WITHIN = 2.0  # [s] that controllers have to tell their parameters
-# What the quickest of many samples may take from its stamp to its arrival, if both clocks agree [s].
-_LEAST_DELAY = (-0.05, 0.1)
+_ANSWER_TIMEOUT = 2.0  # [s] for the controllers' parameters
+# Range for the shortest delay from stamp to arrival among many joint states, if both clocks agree [s].
+_SHORTEST_DELAY = (-0.05, 0.1)
+
+
+def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> None:
+    """Run some inferences and check their latency. With max_latency, choose the number of steps first.
+
+    Raises:
+        DitPolicyError: inference is too slow for max_latency, or for ``pacing: continuous``.
+    """
+    if settings["max_latency"]:
+        budget = policy.fit_steps(settings["max_latency"], settings["warm_up_chunks"])
+        logger.info(
+            f"{budget.steps} steps fit into max_latency {settings['max_latency']:g} s: "
+            f"{budget.latency_p95:.3f} s (p95)"
+        )
+    latencies = policy.warm_up(settings["warm_up_chunks"])  # (n,) [s]
+    # The first third is slower, because memory is allocated.
+    p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # [s]
+    rows = policy.horizon - policy.n_obs_steps + 1
+    if settings["pacing"] == Pacing.CONTINUOUS:
+        check_pacing(
+            latency_p95=p95,
+            chunk_duration=(rows - 1) * contract.dt,
+            dt=contract.dt,
+            fade_knots=settings["fade_knots"],
+            replan_interval=settings["replan_interval"],
+            plan_horizon=settings["plan_horizon"],
+        )
+    logger.info(
+        f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: {policy.backend})"
+    )
 
 
 def activation_problems(
     node: Node,
-    streams: ObservationBuilder,
+    observations: ObservationBuilder,
     contract: Contract,
-    outputs: ControllerInterface,
-    now_ns: Callable[[], int],
+    controllers: ControllerInterface,
     timeout: float,
-    give_up: threading.Event,
+    cancelled: threading.Event,
 ) -> list[str]:
-    """What keeps the robot from being moved; waits up to ``timeout`` [s] for what is missing to appear.
-
-    What merely makes its motion worse is logged.
+    """Check streams, controllers, clocks and pose. Settings that only worsen the motion are logged.
 
     Args:
-        give_up: ends the wait early, for a process that is asked to end.
+        node: the policy node.
+        observations: the sensor streams.
+        contract: of the robot.
+        controllers: of the robot.
+        timeout: how long to wait for streams and controllers to appear [s].
+        cancelled: ends the wait early when it is set.
 
     Returns:
-        One line per problem with its remedy; empty where activation is safe.
+        One line per problem, with its remedy; empty if activation is safe.
     """
 
-    def transient() -> list[str]:
-        return _missing(streams, outputs, now_ns) + _clock_problems(node, streams)
+    def may_pass() -> list[str]:
+        return _missing(node, observations, controllers) + _clock_problems(node, observations)
 
     for _ in range(round(timeout / _POLL)):
-        if not transient() or give_up.wait(_POLL):
+        if not may_pass() or cancelled.wait(_POLL):
             break
     return [
-        *transient(),
-        *_pose_problems(streams, contract),
-        *_other_commanders(node, outputs),
-        *_controller_problems(node, contract, outputs),
+        *may_pass(),
+        *_pose_problems(observations, contract),
+        *_other_commanders(node, controllers),
+        *_controller_problems(node, contract, controllers),
     ]
 
 
-def _missing(
-    streams: ObservationBuilder, outputs: ControllerInterface, now_ns: Callable[[], int]
-) -> list[str]:
+def _missing(node: Node, observations: ObservationBuilder, controllers: ControllerInterface) -> list[str]:
     return [
-        *streams.stale(now_ns()).values(),
+        *observations.stale(node.get_clock().now().nanoseconds).values(),
         *(
-            f"nobody listens at {address}: is {name} loaded and active (ros2 control list_controllers), and "
-            "are its name in 'controllers.names' and its type right?"
-            for name, address in outputs.missing().items()
+            f"{name} does not listen on {address}: check that it is loaded and active (ros2 control "
+            "list_controllers), and that its name in 'controllers.names' and its type are right"
+            for name, address in controllers.unreachable().items()
         ),
     ]
 
 
-def _clock_problems(node: Node, streams: ObservationBuilder) -> list[str]:
+def _clock_problems(node: Node, observations: ObservationBuilder) -> list[str]:
     if node.get_parameter("use_sim_time").value and not node.get_clock().now().nanoseconds:
-        return ["use_sim_time is true, but nothing comes on /clock: start the simulation, or set it to false"]
-    delay, (low, high) = streams.joints.min_delay(), _LEAST_DELAY
+        return [
+            "use_sim_time is true, but no messages arrive on /clock: start the simulation, or set "
+            "use_sim_time to false"
+        ]
+    delay, (low, high) = observations.joints.min_delay(), _SHORTEST_DELAY
     if delay is None or low <= delay <= high:
         return []
     return [
-        f"joint states come {delay:+.3f} s from their stamp at best, expected {low:+.2f} to {high:+.2f} s: "
-        "the robot's clock and this computer's differ. Synchronise them (chrony), or find what holds them up"
+        f"joint states arrive {delay:+.3f} s after their stamp at best; expected {low:+.2f} to {high:+.2f} "
+        "s: the clocks of the robot and of this computer differ, or the messages are delayed. Synchronise "
+        "the clocks (chrony), or find the delay"
     ]
 
 
-def _pose_problems(streams: ObservationBuilder, contract: Contract) -> list[str]:
-    sample = streams.joints.newest()
+def _pose_problems(observations: ObservationBuilder, contract: Contract) -> list[str]:
+    sample = observations.joints.newest()
     if sample is None:
-        return []  # already listed as a stream that nothing came on
+        return []  # listed as a missing stream already
     pose, limits = np.asarray(sample.value), contract.limits  # (A,)
     outside = (pose < limits.position_min - _POSE_TOLERANCE) | (pose > limits.position_max + _POSE_TOLERANCE)
     return [
-        f"{contract.joints[i]} stands at {pose[i]:.4g}, outside its limits "
+        f"{contract.joints[i]} is at {pose[i]:.4g}, outside its limits "
         f"[{limits.position_min[i]:g}, {limits.position_max[i]:g}] (limits.{contract.joints[i]}): "
         f"move it back by hand, or correct the contract"
         for i in np.flatnonzero(outside)
     ]
 
 
-def _other_commanders(node: Node, outputs: ControllerInterface) -> list[str]:
+def _other_commanders(node: Node, controllers: ControllerInterface) -> list[str]:
     problems = []
-    for name, topic in outputs.topics().items():
+    for name, topic in controllers.topics().items():
         others = [
             f"{info.node_namespace.rstrip('/')}/{info.node_name}"
             for info in node.get_publishers_info_by_topic(topic)
@@ -102,21 +140,23 @@ def _other_commanders(node: Node, outputs: ControllerInterface) -> list[str]:
         ]
         if others:
             problems.append(
-                f"{', '.join(sorted(others))} also commands {name} ({topic}): the arm would follow both in "
-                "turns. Stop it first"
+                f"{', '.join(sorted(others))} also commands {name} ({topic}), which would follow both nodes "
+                "in turns: stop the other node first"
             )
     return problems
 
 
-def _controller_problems(node: Node, contract: Contract, outputs: ControllerInterface) -> list[str]:
-    read = outputs.parameters.read(_ANSWER_WITHIN)
-    simulated = node.get_parameter("use_sim_time").value
+def _controller_problems(node: Node, contract: Contract, controllers: ControllerInterface) -> list[str]:
+    parameters = controllers.parameters.read(_ANSWER_TIMEOUT)
+    use_sim_time = node.get_parameter("use_sim_time").value
     problems: list[str] = []
     for controller in contract.controllers:
-        if controller.name not in read:
-            node.get_logger().info(f"{controller.name} does not tell its parameters; they are not checked")
+        if controller.name not in parameters:
+            node.get_logger().info(
+                f"{controller.name} does not answer parameter requests: its settings are not checked"
+            )
             continue
-        findings = controller_findings(controller, read[controller.name], contract, simulated)
+        findings = controller_findings(controller, parameters[controller.name], contract, use_sim_time)
         problems += findings.problems
         for advice in findings.advice:
             node.get_logger().warning(advice)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shadow mode: the policy watches an operator, and what it would have done is compared with what was done."""
+"""Shadow mode: the policy plans while an operator moves the robot, and the two are compared."""
 
 import math
 from dataclasses import replace
@@ -16,37 +16,39 @@ from dit_policy_ros.ros.common import SensorStreams, listen_to_commands, qos, to
 from dit_policy_ros.ros.controllers import ControllerInterface
 
 _HISTORY = 5.0  # [s] of the operator's commands
-_RECENT = 500  # comparisons that the RMS is over
+_RECENT = 500  # comparisons in the RMS
 
 
 class ShadowControllerInterface(ControllerInterface):
-    """Takes plans as the controllers would, whatever their type, and publishes them where none listens."""
+    """Publishes all plans, also those for grippers, on ~/shadow/... instead of the controllers' topics."""
 
     def __init__(self, node: LifecycleNode, contract: Contract) -> None:
         """Create the publishers ~/shadow/<controller>/joint_trajectory."""
-        kind = ControllerType.JOINT_TRAJECTORY
-        controllers = tuple(replace(controller, type=kind) for controller in contract.controllers)
-        plain = replace(contract, controllers=controllers)
-        super().__init__(node, plain, on_rejected=lambda _: None, address=lambda topic: f"~/shadow/{topic}")
+        trajectory = ControllerType.JOINT_TRAJECTORY
+        controllers = tuple(replace(controller, type=trajectory) for controller in contract.controllers)
+        shadowed = replace(contract, controllers=controllers)
+        super().__init__(
+            node, shadowed, on_rejected=lambda _: None, topic_name=lambda topic: f"~/shadow/{topic}"
+        )
 
-    def missing(self) -> dict[str, str]:
-        """None: nobody has to listen."""
+    def unreachable(self) -> dict[str, str]:
+        """Always empty: shadow mode needs no controller."""
         return {}
 
 
-class Shadow:
+class ShadowError:
     """Publishes ~/shadow/error: planned minus operated positions [rad or m], joint by joint.
 
-    What the operator does is what the controllers were told, as in a recording; as long as nothing commands
-    them (arms moved by hand, say), or where commands are actions that cannot be heard, it is the measured
-    pose. ``header.frame_id`` says which: "commanded" or "measured".
+    The operated positions are the operator's commands to the controllers, as in a recording. If there are
+    none (the arms are moved by hand, say) or a controller takes actions, which nobody else can receive, they
+    are the measured pose. ``header.frame_id`` says which: "commanded" or "measured".
     """
 
     def __init__(self, node: Node, sensors: SensorStreams, contract: Contract) -> None:
         self._node, self._sensors, self._contract = node, sensors, contract
         self._arms = ~contract.gripper_mask  # (A,)
-        audible = all(each.type is ControllerType.JOINT_TRAJECTORY for each in contract.controllers)
-        self._commanded = CommandedActions(contract, _HISTORY) if audible else None
+        topics_only = all(each.type is ControllerType.JOINT_TRAJECTORY for each in contract.controllers)
+        self._commanded = CommandedActions(contract, _HISTORY) if topics_only else None
         self._squares = RecentValues(_RECENT)  # [rad^2]
         self._publisher = node.create_publisher(JointState, "~/shadow/error", qos.STATUS)
         if self._commanded is not None:
@@ -54,11 +56,11 @@ class Shadow:
 
     @property
     def rms(self) -> float:
-        """Over the arm joints and the recent comparisons [rad]; NaN before the first."""
+        """RMS over the arm joints and the recent comparisons [rad]; NaN before the first."""
         return math.sqrt(self._squares.mean())
 
     def compare(self, planned: np.ndarray, now_ns: int) -> None:
-        """Hold the plan's positions (A,) at this moment [ns] against what the operator does."""
+        """Compare the planned positions (A,) for ``now_ns`` with the operator's, and publish the error."""
         operated, source = self._commanded.at(now_ns) if self._commanded else None, "commanded"
         if operated is None:
             operated, source = self._sensors.measured(), "measured"
@@ -71,5 +73,5 @@ class Shadow:
         self._publisher.publish(message)
 
     def close(self) -> None:
-        """Ends publishing; the subscriptions end with the sensors'."""
+        """Destroy the publisher. The subscriptions are closed with ``sensors``."""
         self._node.destroy_publisher(self._publisher)

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The status message of the policy node."""
+"""Describes the node's state: the status message, and the facts that an incident stores."""
 
 import math
+import platform
+from typing import Any
+
+import numpy as np
 
 from dit_policy_ros.core.motion import MotionState
-from dit_policy_ros.core.policy_interface import Policy
+from dit_policy_ros.core.share import package_version
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import to_stamp
-from dit_policy_ros.ros.policy._control_watch import ControlWatch
 from dit_policy_ros.ros.policy._inference_worker import InferenceFigures
 from dit_policy_ros.ros.policy._motion_gate import MotionGate
+from dit_policy_ros.ros.policy._node_state import Configured, NodeState
 
 _ACTIVE = {
     MotionState.WAITING: PolicyStatus.WAITING,
@@ -25,48 +29,87 @@ _NAMES = {
 }
 
 
-def policy_status(
-    now_ns: int,
-    steady_ns: int,
-    task: str,
-    e_stop: bool,
-    policy: Policy | None,
-    motion: MotionGate | None,
-    figures: InferenceFigures | None,
-    watch: ControlWatch | None,
-) -> PolicyStatus:
-    """What to publish on ~/status.
+def policy_status(state: NodeState, now_ns: int, steady_ns: int) -> PolicyStatus:
+    """The message for ~/status, without the fields that the reporter adds (idle, shadow_error, incidents).
 
     Args:
-        policy: None while unconfigured.
-        motion, figures, watch: None while inactive.
+        state: of the node.
+        now_ns: present time of the node's clock [ns].
+        steady_ns: present time of the steady clock [ns].
     """
-    message = PolicyStatus(stamp=to_stamp(now_ns), task=task, e_stop=e_stop)
-    message.state = PolicyStatus.UNCONFIGURED if policy is None else PolicyStatus.INACTIVE
-    if policy is not None:
-        message.device, message.backend = policy.device, policy.backend
+    configured, active = state.configured, state.active
+    message = PolicyStatus(stamp=to_stamp(now_ns), task=state.task, e_stop=state.e_stop)
     message.chunk_age = message.shadow_error = math.nan
-    if motion is not None and figures is not None and watch is not None:
-        pipeline = motion.pipeline
-        message.state = _ACTIVE[pipeline.state]
-        message.hold_reason = pipeline.hold_reason
-        message.hold_recoverable = pipeline.state is MotionState.HOLD and motion.recoverable
-        message.live_chunks = pipeline.live_chunks
-        message.plans, message.holds = pipeline.plans, pipeline.holds
-        message.expired_chunks, message.disagreements = pipeline.expired_chunks, pipeline.disagreements
-        message.limited_knots = pipeline.limited_knots
-        message.chunks, message.missed_latencies = figures.chunks, figures.missed_latencies
-        message.inference_latency_p50 = figures.inference.percentile(50)
-        message.inference_latency_p95 = figures.inference.percentile(95)
-        message.pipeline_latency_p50 = figures.pipeline.percentile(50)
-        message.pipeline_latency_p95 = figures.pipeline.percentile(95)
-        message.observation_age = figures.observation_age.newest
-        message.chunk_rate = figures.chunk_rate.rate(now_ns)
-        if figures.newest_stamp_ns is not None:
-            message.chunk_age = (now_ns - figures.newest_stamp_ns) * 1e-9
-        message.control_rate = watch.rate.rate(steady_ns)
-        message.control_interval_p50 = watch.intervals.percentile(50)
-        message.control_interval_p99 = watch.intervals.percentile(99)
-        message.missed_ticks = watch.missed_ticks
+    message.state = PolicyStatus.UNCONFIGURED if configured is None else PolicyStatus.INACTIVE
+    if configured is not None:
+        known_tasks = configured.policy.known_tasks
+        message.device, message.backend = configured.policy.device, configured.policy.backend
+        message.known_task = not known_tasks or message.task in known_tasks
+        message.dry_run = configured.settings["dry_run"]
+    if configured is not None and active is not None:
+        _add_motion(message, configured.motion)
+        _add_inference(message, active.worker.figures, now_ns)
+        message.control_rate = active.watch.rate.rate(steady_ns)
+        message.control_interval_p50 = active.watch.intervals.percentile(50)
+        message.control_interval_p99 = active.watch.intervals.percentile(99)
+        message.missed_ticks = active.watch.missed_ticks
     message.state_name = _NAMES[message.state]
     return message
+
+
+def incident_facts(
+    configured: Configured | None, status: PolicyStatus, now_ns: int, events: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The content of incident.json about the node: versions, robot, parameters, policy, status, events.
+
+    Args:
+        configured: of the node; None while unconfigured.
+        status: present status.
+        now_ns: present time of the node's clock [ns].
+        events: recent events, oldest first.
+    """
+    fields = {name: getattr(status, name) for name in status.get_fields_and_field_types()}
+    fields["stamp"] = now_ns
+    contract = None if configured is None else configured.contract
+    return {
+        "version": package_version(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "robot_type": "" if contract is None else contract.robot_type,
+        "joints": [] if contract is None else list(contract.joints),
+        "controllers": {} if contract is None else {c.name: list(c.joints) for c in contract.controllers},
+        "parameters": {} if configured is None else dict(configured.settings),
+        "policy": "" if configured is None else configured.policy.description,
+        "device": "" if configured is None else configured.policy.device,
+        "steps": 0 if configured is None else configured.policy.steps,
+        # JSON has no NaN: a figure without a measurement is null.
+        "status": {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in fields.items()
+        },
+        "events": events,
+    }
+
+
+def _add_motion(message: PolicyStatus, motion: MotionGate) -> None:
+    pipeline = motion.pipeline
+    message.state = _ACTIVE[pipeline.state]
+    message.hold_reason = pipeline.hold_reason
+    message.hold_recoverable = pipeline.state is MotionState.HOLD and motion.recoverable
+    message.live_chunks = pipeline.live_chunks
+    message.plans, message.holds = pipeline.plans, pipeline.holds
+    message.expired_chunks, message.disagreements = pipeline.expired_chunks, pipeline.disagreements
+    message.limited_knots = pipeline.limited_knots
+
+
+def _add_inference(message: PolicyStatus, figures: InferenceFigures, now_ns: int) -> None:
+    message.chunks, message.missed_latencies = figures.chunks, figures.missed_latencies
+    message.inference_latency_p50 = figures.inference.percentile(50)
+    message.inference_latency_p95 = figures.inference.percentile(95)
+    message.pipeline_latency_p50 = figures.pipeline.percentile(50)
+    message.pipeline_latency_p95 = figures.pipeline.percentile(95)
+    message.observation_age = figures.observation_age.newest
+    message.chunk_rate = figures.chunk_rate.rate(now_ns)
+    if figures.newest_stamp_ns is not None:
+        message.chunk_age = (now_ns - figures.newest_stamp_ns) * 1e-9

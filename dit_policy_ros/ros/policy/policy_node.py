@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node: cameras and joint states in, checked trajectories out, a task by service."""
+"""The policy node: takes cameras, joint states and an instruction; publishes checked trajectories."""
 
 import functools
 import gc
 import math
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.lifecycle import LifecyclePublisher
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.incidents import IncidentRing, RecordedPipeline
-from dit_policy_ros.core.motion import Chunk, MotionState, Pacing, check_pacing
+from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.core.policy_interface import Policy, check_policy, check_task
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros.common import (
@@ -27,95 +23,261 @@ from dit_policy_ros.ros.common import (
     SensorStreams,
     declare_parameters,
     print_help_if_asked,
-    qos,
     read_parameters,
     run_node,
     set_gil_switch_interval,
     steady_timer,
 )
-from dit_policy_ros.ros.controllers import ControllerInterface, chunk_message
-from dit_policy_ros.ros.policy._control_watch import ControlWatch
-from dit_policy_ros.ros.policy._inference_parameters import policy_options
-from dit_policy_ros.ros.policy._inference_worker import InferenceWorker
+from dit_policy_ros.ros.controllers import ControllerInterface
+from dit_policy_ros.ros.policy._clocks import clocks_of
+from dit_policy_ros.ros.policy._control_watch import ControlSettings, ControlWatch
+from dit_policy_ros.ros.policy._inference_worker import InferenceHooks, InferenceWorker, ReplanSettings
 from dit_policy_ros.ros.policy._motion_gate import MotionGate
-from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS, motion_settings
-from dit_policy_ros.ros.policy._preflight import activation_problems
+from dit_policy_ros.ros.policy._node_state import Active, Configured, NodeState
+from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
+from dit_policy_ros.ros.policy._preflight import activation_problems, warm_up
 from dit_policy_ros.ros.policy._reporter import PolicyReporter
+from dit_policy_ros.ros.policy._settings import motion_settings, policy_options
 from dit_policy_ros.ros.policy._shadow import ShadowControllerInterface
 from dit_policy_ros.srv import SetTask
 
 _PURPOSE = (
     "Runs a Multitask DiT policy on a two-armed robot: subscribes to cameras and joint states, publishes "
-    "checked trajectories to the ros2_control controllers of the contract, takes its instruction by "
-    "~/set_task. A lifecycle node: configure loads and warms up the checkpoint, activate begins to move. Its "
-    "stops are not safety-rated."
+    "checked trajectories to the ros2_control controllers of the contract, and takes its instruction from "
+    "~/set_task. It is a lifecycle node: configure loads and warms up the checkpoint, activate starts the "
+    "motion. Its stops are not safety-rated."
 )
-ACKNOWLEDGED_WITHIN = 0.5  # [s] that a controller has for acknowledging the last hold
-
-
-@dataclass(slots=True)
-class Configured:
-    """What exists between configure and cleanup."""
-
-    contract: Contract
-    settings: dict[str, Any]
-    policy: Policy
-    sensors: SensorStreams
-    motion: MotionGate
-    outputs: ControllerInterface
-    chunk_publisher: LifecyclePublisher
-    control_timer: Any  # cancelled while inactive: destroying one that is due makes rclpy complain
-    ring: IncidentRing
-
-
-@dataclass(slots=True)
-class Active:
-    """What exists between activation and deactivation."""
-
-    worker: InferenceWorker
-    watch: ControlWatch
+ACKNOWLEDGE_TIMEOUT = 0.5  # [s] for each controller to acknowledge the last hold
+JOIN_TIMEOUT = 10.0  # [s] for the inference thread to end
 
 
 class PolicyNode(GuardedLifecycleNode):
-    """Lifecycle node ``policy``; its interfaces are listed in the README."""
+    """Lifecycle node ``policy``; the README lists its interfaces."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("policy", automatically_declare_parameters_from_overrides=True, **kwargs)
-        self._task = ""
-        self._e_stop = False
-        self._configured: Configured | None = None
-        self._active: Active | None = None
+        self.state = NodeState()
         declare_parameters(self, POLICY_PARAMETERS)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._control_group = MutuallyExclusiveCallbackGroup()
-        self._service_group = MutuallyExclusiveCallbackGroup()
-        serve = functools.partial(self.create_service, callback_group=self._service_group)
+        service_group = MutuallyExclusiveCallbackGroup()
+        serve = functools.partial(self.create_service, callback_group=service_group)
         serve(SetTask, "~/set_task", self._on_set_task)
         serve(SetBool, "~/e_stop", self._on_e_stop)
         serve(Trigger, "~/resume", self._on_resume)
-        self._reporter = PolicyReporter(self, self._service_group, lambda: self._task, lambda: self._e_stop)
+        self._reporter = PolicyReporter(self, service_group, self.state)
 
     # --- lifecycle -----------------------------------------------------------------------------------------
 
     def configure(self) -> None:
-        """Load and check everything; nothing is published to the controllers yet."""
+        """Load and check everything. Nothing is published to the controllers yet."""
         contract, settings = read_parameters(self, POLICY_PARAMETERS)
-        ring = IncidentRing(settings["incident_seconds"], time.monotonic_ns)
+        ring, clocks = IncidentRing(settings["incident_seconds"], time.monotonic_ns), clocks_of(self)
         pipeline = RecordedPipeline(
             contract.joints, contract.limits, contract.dt_ns, motion_settings(settings, contract), ring
         )
         policy = load_policy(settings["checkpoint"], **policy_options(settings))
         check_policy(policy, contract)
-        self._check_pace(policy, contract, settings)
+        warm_up(policy, contract, settings, self.get_logger())
         if settings["task"]:
             check_task(settings["task"], policy.known_tasks)
-            self._task = settings["task"]
-        outputs = (
+            self.state.task = settings["task"]
+        controllers = (
             ShadowControllerInterface(self, contract)
             if settings["dry_run"]
             else ControllerInterface(self, contract, self._on_goal_rejected)
         )
-        sensors = SensorStreams(
+        sensors = self._make_sensors(contract, settings, policy)
+        motion = MotionGate(pipeline, contract, controllers, clocks, sensors.measured, self.get_logger())
+        control_timer = steady_timer(
+            self, settings["control_rate"], self._on_control_tick, self._control_group
+        )
+        control_timer.cancel()
+        self.state.configured = Configured(
+            contract=contract,
+            settings=settings,
+            clocks=clocks,
+            policy=policy,
+            sensors=sensors,
+            controllers=controllers,
+            motion=motion,
+            incident_ring=ring,
+            control_timer=control_timer,
+        )
+        self._reporter.open(self.state.configured)
+        # The libraries' objects live until the process ends. Each scan of them would stop this process for
+        # 0.1 s (measured with 390,000 objects), so the garbage collector must skip them.
+        gc.collect()
+        gc.freeze()
+        self.get_logger().info(f"configured: {policy.description}")
+
+    def preflight(self) -> None:
+        """Refuse to activate, with everything that is wrong."""
+        configured = self._require_configured()
+        if not self.state.task:
+            raise TaskError(
+                "no task: set the parameter 'task' or call ~/set_task first"
+                + _known_hint(configured.policy.known_tasks)
+            )
+        problems = activation_problems(
+            self,
+            configured.sensors.observations,
+            configured.contract,
+            configured.controllers,
+            timeout=configured.settings["stream_timeout"],
+            cancelled=self.leaving,
+        )
+        if self.state.e_stop:
+            problems.append("the e-stop is latched: call ~/e_stop with data: false first")
+        if problems:
+            raise DitPolicyError("not safe to start:\n  - " + "\n  - ".join(problems))
+
+    def start(self) -> None:
+        """Start to infer. The first plan follows the first chunk."""
+        configured = self._require_configured()
+        settings, sensors, motion = configured.settings, configured.sensors, configured.motion
+        pose = sensors.measured()  # (A,)
+        if pose is None:
+            raise DitPolicyError("the joint states became stale between preflight and start: activate again")
+        motion.set_velocity_scale(self.get_parameter("velocity_scale").value)
+        motion.start(pose)
+        watch = ControlWatch(
+            motion,
+            sensors.observations,
+            sensors.trouble,
+            configured.controllers,
+            configured.clocks,
+            ControlSettings(
+                period=1.0 / settings["control_rate"], recovery_time=lambda: settings["recovery_time"]
+            ),
+        )
+        worker = InferenceWorker(
+            configured.policy,
+            sensors.observations,
+            motion,
+            configured.incident_ring,
+            ReplanSettings(
+                period_ns=configured.contract.dt_ns,
+                replan_interval=settings["replan_interval"],
+                max_latency=settings["max_latency"] or math.inf,
+                encode_on_arrival=settings["encode_on_arrival"],
+            ),
+            InferenceHooks(
+                task=lambda: self.state.task,
+                now_ns=configured.clocks.now_ns,
+                on_chunk=self._publish_chunk,
+                logger=self.get_logger(),
+            ),
+        )
+        self.state.active = Active(worker, watch)
+        self._reporter.activate()
+        configured.control_timer.reset()
+        worker.start()
+        self.get_logger().info(f"active: {self.state.task!r}")
+
+    def stop(self) -> None:
+        """HOLD at once, without waiting for the present inference; then wait for the worker."""
+        configured, active = self._require_configured(), self.state.active
+        configured.control_timer.cancel()
+        self.state.active = None  # first, so that the last hold is not reported as an incident
+        if active is not None:
+            active.worker.request_stop()
+        configured.motion.stop("deactivated", ACKNOWLEDGE_TIMEOUT)
+        if active is not None and not active.worker.join(JOIN_TIMEOUT):
+            self.get_logger().error(f"the inference thread has not ended within {JOIN_TIMEOUT:g} s")
+
+    def teardown(self) -> None:
+        """Release the policy and everything else that configure created."""
+        self._reporter.close()
+        if (configured := self.state.configured) is not None:
+            configured.sensors.close()
+            self.destroy_timer(configured.control_timer)
+            configured.controllers.close()
+        self.state.configured = None
+        gc.unfreeze()
+
+    # --- services and callbacks ----------------------------------------------------------------------------
+
+    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        if (configured := self.state.configured) is None:
+            response.message = "the policy node is not configured: no checkpoint is loaded yet"
+            return response
+        known = configured.policy.known_tasks
+        response.known_tasks = list(known)
+        try:
+            check_task(request.task, known)
+        except TaskError as error:
+            response.message = f"{error}; the task is still {self.state.task!r}"
+            return response
+        if request.task == self.state.task:  # keep the chunks: a user interface may repeat its request
+            response.success, response.message = True, f"the task is {request.task!r} already"
+            return response
+        self.state.task = request.task
+        configured.motion.change_task()
+        response.success, response.message = True, f"the task is now {request.task!r}"
+        is_known = not known or request.task in known
+        if not is_known:
+            response.message += " (the checkpoint was not trained on it" + _known_hint(known) + ")"
+        self._reporter.on_task_changed(response.message, is_known)
+        return response
+
+    def _on_e_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self.state.e_stop = request.data
+        response.success = True
+        if request.data:
+            if (configured := self.state.configured) is not None:
+                configured.motion.hold("e-stop")
+            response.message = "e-stop latched: clear it with data: false, then call ~/resume"
+        else:
+            response.message = "e-stop cleared: call ~/resume to move again"
+        return response
+
+    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        configured, active = self.state.configured, self.state.active
+        if configured is None or active is None:
+            response.message = "the policy node is not active"
+        elif configured.motion.state is not MotionState.HOLD:
+            response.success, response.message = True, "not holding"
+        elif self.state.e_stop:
+            response.message = "the e-stop is latched: call ~/e_stop with data: false first"
+        elif fault := active.watch.fault():
+            response.message = f"cannot resume yet: {fault}"
+        elif not configured.motion.resume():
+            response.message = "the arms are still braking: try again"
+        else:
+            response.success, response.message = True, "resumed, with a soft start"
+        return response
+
+    def _on_parameters(self, changes: list[Parameter]) -> None:
+        if (configured := self.state.configured) is None:
+            return  # configure reads them
+        for change in changes:
+            if change.name in configured.settings:
+                configured.settings[change.name] = change.value
+                self.get_logger().info(f"{change.name}: {change.value}")
+            if change.name == "velocity_scale":
+                configured.motion.set_velocity_scale(change.value)
+
+    def _on_goal_rejected(self, reason: str) -> None:
+        if (configured := self.state.configured) is not None:
+            configured.motion.hold(reason)
+
+    def _on_image(self) -> None:
+        if (active := self.state.active) is not None:
+            active.worker.wake()
+
+    def _on_control_tick(self) -> None:
+        if (active := self.state.active) is not None:
+            active.watch.tick(self.state.e_stop)
+            self._reporter.on_control_tick()
+
+    def _publish_chunk(self, chunk: Chunk, task: str) -> None:
+        self._reporter.on_chunk(chunk, task)
+
+    # --- helpers -------------------------------------------------------------------------------------------
+
+    def _make_sensors(self, contract: Contract, settings: dict[str, Any], policy: Policy) -> SensorStreams:
+        return SensorStreams(
             self,
             contract,
             policy.n_obs_steps,
@@ -125,232 +287,15 @@ class PolicyNode(GuardedLifecycleNode):
             events=self._reporter.events,
             joints_when_read=True,
         )
-        motion = MotionGate(
-            pipeline,
-            contract,
-            outputs,
-            self._now_ns,
-            time.monotonic_ns,
-            self.get_parameter("use_sim_time").value,
-            sensors.measured,
-            self.get_logger(),
-        )
-        chunk_publisher = self.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS)
-        control_timer = steady_timer(
-            self, settings["control_rate"], self._on_control_tick, self._control_group
-        )
-        control_timer.cancel()
-        self._configured = Configured(
-            contract, settings, policy, sensors, motion, outputs, chunk_publisher, control_timer, ring
-        )
-        self._reporter.open(contract, settings, policy, sensors, motion, ring)
-        # The libraries' objects stay for good. Walking over them costs the garbage collector 0.1 s at a time,
-        # during which nothing else in this process runs (measured with 390,000 objects).
-        gc.collect()
-        gc.freeze()
-        self.get_logger().info(f"configured: {policy.description}")
-
-    def preflight(self) -> None:
-        """Refuse with everything that is wrong at once."""
-        configured = self._require_configured()
-        if not self._task:
-            raise TaskError(
-                "no task: set the parameter 'task' or call ~/set_task first"
-                + self._known_hint(configured.policy.known_tasks)
-            )
-        problems = activation_problems(
-            self,
-            configured.sensors.observations,
-            configured.contract,
-            configured.outputs,
-            self._now_ns,
-            configured.settings["stream_timeout"],
-            self.leaving,
-        )
-        if self._e_stop:
-            problems.append("the e-stop is latched: call ~/e_stop with data: false first")
-        if problems:
-            raise DitPolicyError("not safe to start:\n  - " + "\n  - ".join(problems))
-
-    def start(self) -> None:
-        """Begin to infer; the first plan follows the first chunk."""
-        configured = self._require_configured()
-        settings, sensors, motion = configured.settings, configured.sensors, configured.motion
-        pose = sensors.measured()
-        if pose is None:
-            raise DitPolicyError("the joint states became stale between preflight and start; activate again")
-        motion.slow_down(self.get_parameter("velocity_scale").value)
-        motion.begin(pose)
-        watch = ControlWatch(
-            motion,
-            sensors.observations,
-            sensors.trouble,
-            configured.outputs,
-            self._now_ns,
-            time.monotonic_ns,
-            1.0 / settings["control_rate"],
-            lambda: settings["recovery_time"],
-        )
-        worker = InferenceWorker(
-            configured.policy,
-            sensors.observations,
-            motion,
-            lambda: self._task,
-            self._now_ns,
-            configured.contract.dt_ns,
-            settings["replan_interval"],
-            settings["max_latency"] or math.inf,
-            settings["encode_on_arrival"],
-            self._publish_chunk,
-            configured.ring,
-            self.get_logger(),
-        )
-        self._active = Active(worker, watch)
-        self._reporter.activate(worker.figures, watch)
-        configured.control_timer.reset()
-        worker.start()
-        self.get_logger().info(f"active: {self._task!r}")
-
-    def stop(self) -> None:
-        """HOLD first, so that no inference under way delays it; then wait for the worker."""
-        configured, active = self._require_configured(), self._active
-        configured.control_timer.cancel()
-        self._reporter.deactivate()
-        if active is not None:
-            active.worker.end()
-        configured.motion.end("deactivated", ACKNOWLEDGED_WITHIN)
-        self._active = None
-        if active is not None and not active.worker.join(timeout=10.0):
-            self.get_logger().error("the inference is still running 10 s after its end was asked for")
-
-    def teardown(self) -> None:
-        """Release the policy and every subscription and publisher of configure."""
-        self._reporter.close()
-        if self._configured is not None:
-            self._configured.sensors.close()
-            self.destroy_timer(self._configured.control_timer)
-            self.destroy_lifecycle_publisher(self._configured.chunk_publisher)
-            self._configured.outputs.close()
-        self._configured = None
-        gc.unfreeze()
-
-    # --- services and timers -------------------------------------------------------------------------------
-
-    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
-        if (configured := self._configured) is None:
-            response.message = "the policy node is not configured: no checkpoint is loaded yet"
-            return response
-        known = configured.policy.known_tasks
-        response.known_tasks = list(known)
-        try:
-            check_task(request.task, known)
-        except TaskError as error:
-            response.message = f"{error}; the task stays {self._task!r}"
-            return response
-        if request.task == self._task:  # nothing to forget: a panel may repeat itself at any rate
-            response.success, response.message = True, f"the task was {request.task!r} already"
-            return response
-        self._task = request.task
-        configured.motion.change_task()
-        response.success, response.message = True, f"the task is now {request.task!r}"
-        familiar = not known or request.task in known
-        if not familiar:
-            response.message += " (the checkpoint was not trained on it" + self._known_hint(known) + ")"
-        self._reporter.task_changed(response.message, familiar)
-        return response
-
-    def _on_e_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._e_stop = request.data
-        response.success = True
-        if request.data:
-            if (configured := self._configured) is not None:
-                configured.motion.hold("e-stop")
-            response.message = "e-stop latched; clear it with data: false, then call ~/resume"
-        else:
-            response.message = "e-stop cleared; motion needs ~/resume"
-        return response
-
-    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        configured, active = self._configured, self._active
-        if configured is None or active is None:
-            response.message = "the policy node is not active"
-        elif configured.motion.state is not MotionState.HOLD:
-            response.success, response.message = True, "not holding"
-        elif self._e_stop:
-            response.message = "the e-stop is latched: call ~/e_stop with data: false first"
-        elif trouble := active.watch.trouble():
-            response.message = f"still in trouble: {trouble}"
-        elif not configured.motion.resume():
-            response.message = "the arms are still braking; try again"
-        else:
-            response.success, response.message = True, "resumed, softly, from the commanded pose"
-        return response
-
-    def _on_parameters(self, changes: list[Parameter]) -> None:
-        if (configured := self._configured) is None:
-            return  # configure reads them
-        for change in changes:
-            if change.name in configured.settings:  # shared with whoever reads them
-                configured.settings[change.name] = change.value
-                self.get_logger().info(f"{change.name}: {change.value}")
-            if change.name == "velocity_scale":
-                configured.motion.slow_down(change.value)
-
-    def _on_goal_rejected(self, reason: str) -> None:
-        if (configured := self._configured) is not None:
-            configured.motion.hold(reason)
-
-    def _on_image(self) -> None:
-        if (active := self._active) is not None:
-            active.worker.wake()
-
-    def _on_control_tick(self) -> None:
-        if (active := self._active) is not None:
-            active.watch.tick(self._e_stop)
-            self._reporter.tick()
-
-    def _publish_chunk(self, chunk: Chunk, task: str) -> None:
-        self._reporter.chunk(chunk, task)
-        if (configured := self._configured) is not None and self._active is not None:
-            configured.chunk_publisher.publish(chunk_message(chunk, configured.contract.joints))
-
-    # --- small things --------------------------------------------------------------------------------------
-
-    def _check_pace(self, policy: Policy, contract: Contract, settings: dict[str, Any]) -> None:
-        if settings["max_latency"]:
-            budget = policy.fit_steps(settings["max_latency"], settings["warm_up_chunks"])
-            self.get_logger().info(
-                f"{budget.steps} steps fit into max_latency {settings['max_latency']:g} s: "
-                f"{budget.latency_p95:.3f} s (p95)"
-            )
-        latencies = policy.warm_up(settings["warm_up_chunks"])  # (n,) [s]
-        p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # the first ones pay for allocation
-        rows = policy.horizon - policy.n_obs_steps + 1
-        if settings["pacing"] == Pacing.CONTINUOUS:
-            check_pacing(
-                p95,
-                (rows - 1) * contract.dt,
-                contract.dt,
-                settings["fade_knots"],
-                settings["replan_interval"],
-                settings["plan_horizon"],
-            )
-        self.get_logger().info(
-            f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: "
-            f"{policy.backend})"
-        )
 
     def _require_configured(self) -> Configured:
-        if self._configured is None:
+        if self.state.configured is None:
             raise ValueError("the node is not configured")
-        return self._configured
+        return self.state.configured
 
-    def _now_ns(self) -> int:
-        return self.get_clock().now().nanoseconds
 
-    @staticmethod
-    def _known_hint(known: tuple[str, ...]) -> str:
-        return f"; it knows: {', '.join(map(repr, known))}" if known else ""
+def _known_hint(known_tasks: tuple[str, ...]) -> str:
+    return f"; it knows: {', '.join(map(repr, known_tasks))}" if known_tasks else ""
 
 
 def main(args: list[str] | None = None) -> int:

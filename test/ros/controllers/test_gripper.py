@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grippers under parallel_gripper_controller, commanded by real action goals over DDS."""
+"""Grippers with a parallel_gripper_controller, commanded by action goals over DDS."""
 
 import contextlib
 
@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
-from ros_testing import call
-from small_robot import SmallRobot, parameters, spinning_together, tiny_checkpoint
+from ros_testing import call, now_ns
+from small_robot import SmallRobot, parameters, spinning_together
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
@@ -23,42 +23,37 @@ TYPES = {f"controllers__{name}__type": "parallel_gripper_controller" for name in
 CONTROL_PERIOD_NS = 10_000_000
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
-class RobotWithHands(SmallRobot):
-    """Its grippers take goals; those that were accepted are kept."""
+class RobotWithGripperActions(SmallRobot):
+    """The small robot with grippers that take action goals; keeps every goal."""
 
     def __init__(self):
         self.goals = {name: [] for name in GRIPPERS}
-        self.hands, self.servers = {}, {}
+        self.gripper_controllers, self.servers = {}, {}
         super().__init__()
         for name in GRIPPERS:
             self.disconnect(name)
-            self.hands[name] = ParallelGripperController(
+            self.gripper_controllers[name] = ParallelGripperController(
                 name, (name.removesuffix("_controller"),), period_ns=CONTROL_PERIOD_NS
             )
-            self.hands[name].reset(np.array([0.02]))
+            self.gripper_controllers[name].reset(np.array([0.02]))
             self.serve(name)
         self.create_timer(CONTROL_PERIOD_NS * 1e-9, self._step)
 
     def serve(self, name):
-        hand = self.hands[name]
-        accept = hand.accept
+        gripper = self.gripper_controllers[name]
+        accept = gripper.accept
 
-        def keep(positions):
+        def keep_goal(positions):
             self.goals[name].append(positions)
             return accept(positions)
 
-        hand.accept = keep
-        self.servers[name] = GripperServer(self, hand)
+        gripper.accept = keep_goal
+        self.servers[name] = GripperServer(self, gripper)
 
     def _step(self):
-        for hand in self.hands.values():
-            joint = hand.joints[0]
-            commanded = hand.update(
+        for gripper in self.gripper_controllers.values():
+            joint = gripper.joints[0]
+            commanded = gripper.update(
                 self.get_clock().now().nanoseconds, np.array([self.positions[joint]]), np.zeros(1)
             )
             self.positions[joint] = float(commanded[0])
@@ -66,70 +61,70 @@ class RobotWithHands(SmallRobot):
 
 @contextlib.contextmanager
 def running(checkpoint, activate=True):
-    robot = RobotWithHands()
+    robot = RobotWithGripperActions()
     node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **TYPES))
     with spinning_together(robot, node):
         node.trigger_configure()
         if activate:
-            wait_for(lambda: node.trigger_activate() and node._active is not None, 15.0, "activation")
+            wait_for(lambda: node.trigger_activate() and node.state.active is not None, 15.0, "activation")
             for name in GRIPPERS:
                 wait_for(lambda n=name: robot.goals[n], 15.0, f"a goal for {name}")
         yield robot, node
 
 
-def test_the_fingers_follow_the_plan_by_goals_within_their_limits(ros_domain, checkpoint):
+def test_grippers_follow_the_plan_by_goals_within_their_limits(ros_domain, checkpoint):
     with running(checkpoint) as (robot, node):
-        motion = node._configured.motion
+        motion = node.state.configured.motion
         wait_for(lambda: motion.pipeline.plans >= 20, 15.0, "twenty plans")
         for name, column in (("left_gripper_controller", 1), ("right_gripper_controller", 3)):
             goals = np.array([positions[0] for positions in robot.goals[name]])
             assert np.isfinite(goals).all() and (goals >= 0.0).all() and (goals <= 0.04).all()
-            assert np.ptp(goals) > 1e-3, "the policy must move the fingers"
+            assert np.ptp(goals) > 1e-3, "the policy must move the gripper"
             wait_for(
                 lambda n=name, c=column: (
-                    abs(robot.goals[n][-1][0] - motion.pipeline.plan.sample_at(node._now_ns())[0][c]) < 0.002
+                    abs(robot.goals[n][-1][0] - motion.pipeline.plan.sample_at(now_ns(node))[0][c]) < 0.002
                 ),
                 10.0,
-                f"{name} is where the plan has it",
+                f"{name} is where the plan says",
             )
-            assert not robot.of(name), "no trajectory goes to a controller that takes goals"
+            assert not robot.of(name), "a controller that takes goals gets no trajectory"
         assert robot.of("left_arm_controller")
 
 
-def test_a_hold_leaves_the_grippers_their_last_goal(ros_domain, checkpoint):
+def test_grippers_keep_their_last_goal_in_a_hold(ros_domain, checkpoint):
     with running(checkpoint) as (robot, node):
         assert call(robot, SetBool, "/policy/e_stop", SetBool.Request(data=True)).success
-        assert node._configured.motion.state is MotionState.HOLD
+        assert node.state.configured.motion.state is MotionState.HOLD
         arms = len(robot.of("left_arm_controller"))
         goals = {name: list(robot.goals[name]) for name in GRIPPERS}
-        # The hold reached the arm: whatever else was sent to a gripper before it must have arrived as well.
+        # Once the hold has reached the arm, any goal sent before it has reached the gripper.
         wait_for(lambda: not robot.of("left_arm_controller")[-1].points[-1].velocities[0], 5.0, "the hold")
         assert arms <= len(robot.of("left_arm_controller"))
         assert call(robot, Trigger, "/policy/resume", Trigger.Request()).success is False
         for name in GRIPPERS:
             assert robot.goals[name] == goals[name]
-            assert not robot.hands[name]._release, "a cancelled goal would drop what the gripper holds"
+            assert not robot.gripper_controllers[name]._release, (
+                "a cancelled goal would make the gripper drop its object"
+            )
 
 
-def test_a_gripper_that_rejects_a_goal_holds_both_arms_until_resumed(ros_domain, checkpoint):
+def test_a_rejected_goal_holds_until_an_operator_resumes(ros_domain, checkpoint):
     with running(checkpoint) as (robot, node):
-        robot.hands["right_gripper_controller"].accept = lambda positions: "broken"
-        motion = node._configured.motion
-        reason = "right_gripper_controller rejects the goal"
+        robot.gripper_controllers["right_gripper_controller"].accept = lambda positions: "broken"
+        motion = node.state.configured.motion
+        reason = "right_gripper_controller rejected the goal"
         wait_for(lambda: reason in motion.pipeline.hold_reason, 15.0, f"a hold: {reason}")
         assert not motion.recoverable
 
 
-def test_activation_is_refused_without_the_grippers_and_says_where_they_were_looked_for(
-    ros_domain, checkpoint, capfd
-):
+def test_activation_without_the_grippers_is_refused_and_names_their_actions(ros_domain, checkpoint, capfd):
     robot = SmallRobot()
     overrides = parameters(checkpoint=str(checkpoint), stream_timeout=0.5, **TYPES)
     node = PolicyNode(parameter_overrides=overrides)
     with spinning_together(robot, node):
         node.trigger_configure()
         node.trigger_activate()
-        assert node._active is None
+        assert node.state.active is None
     text = capfd.readouterr().err
     for name in GRIPPERS:
         assert f"{name}/gripper_cmd" in text

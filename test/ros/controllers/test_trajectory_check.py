@@ -23,7 +23,7 @@ def good_message():
     return plan_messages(plan, SMALL_CONTRACT)["arm"]
 
 
-def test_what_rounding_takes_beyond_a_limit_is_sent_as_the_limit_and_nothing_else_changes():
+def test_only_rounding_errors_beyond_a_limit_are_removed():
     limits = SMALL_CONTRACT.limits
     positions = np.stack(
         [limits.position_min - 1e-12, limits.position_max + 1e-12, limits.position_min - 0.01]
@@ -35,7 +35,7 @@ def test_what_rounding_takes_beyond_a_limit_is_sent_as_the_limit_and_nothing_els
         assert [list(point.positions) for point in message.points] == expected.tolist()
 
 
-def bend(what, message):
+def break_rule(what, message):
     points = message.points
     match what:
         case "no names":
@@ -76,8 +76,8 @@ RULES = {
     "fewer joints": "the controller owns shoulder, elbow",
     "a joint twice": "names the joints shoulder, shoulder",
     "no points": "no points",
-    "a field of another length": "'positions': 1",
-    "no velocities": "'velocities': 0",
+    "a field of another length": "1 positions for 2 joints at point 1",
+    "no velocities": "0 velocities for 2 joints at point 1",
     "some accelerations": "accelerations for some joints only",
     "effort": "effort, at point 1",
     "nan": "not finite at point 2",
@@ -89,25 +89,25 @@ RULES = {
 }
 
 
-def test_a_message_that_the_node_makes_passes():
+def test_a_message_made_from_a_plan_passes():
     check_trajectory(good_message(), ARM, NOW_NS)
 
 
 @pytest.mark.parametrize("what", RULES)
-def test_every_rule_of_the_controller_is_checked_first(what):
+def test_every_rule_of_the_controller_is_checked(what):
     message = good_message()
-    bend(what, message)
+    break_rule(what, message)
     with pytest.raises(PlanRejected, match=RULES[what]) as caught:
         check_trajectory(message, ARM, NOW_NS)
     assert "arm" in str(caught.value)
 
 
 @pytest.mark.parametrize("what", RULES)
-def test_whatever_the_simulated_controller_rejects_is_refused_here(what):
+def test_every_message_that_the_simulated_controller_rejects_is_refused(what):
     from dit_policy_ros.ros.sim._messages import trajectory_from
 
     message = good_message()
-    bend(what, message)
+    break_rule(what, message)
     if reject_reason(trajectory_from(message), ARM.joints, NOW_NS) is not None:
         with pytest.raises(PlanRejected):
             check_trajectory(message, ARM, NOW_NS)

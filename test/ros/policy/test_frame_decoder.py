@@ -23,7 +23,7 @@ def observation(*stamps):
     return Observation(max(stamps), {"top": messages}, {"top": stamps}, np.zeros((len(stamps), 1)))
 
 
-def test_each_frame_is_decoded_once_however_many_observations_show_it(monkeypatch):
+def test_each_frame_is_decoded_once_while_observations_use_it(monkeypatch):
     decoded = []
 
     def count(message, height, width):
@@ -36,4 +36,4 @@ def test_each_frame_is_decoded_once_however_many_observations_show_it(monkeypatc
     for stamps in ((1, 1), (1, 2), (2, 3), (5, 6), (1, 6)):
         images = decode(observation(*stamps))["top"]  # (2, H, W, 3)
         assert images[:, 0, 0, 0].tolist() == list(stamps)
-    assert decoded == [1, 2, 3, 5, 6, 1], "a frame is forgotten once an observation does without it"
+    assert decoded == [1, 2, 3, 5, 6, 1], "a frame is forgotten after an observation without it"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hold on a robot becomes a folder, and the folder becomes the same commands again, offline."""
+"""A HOLD is written to a folder, and replaying the folder offline gives the same commands."""
 
 import json
 from pathlib import Path
@@ -20,11 +20,6 @@ from dit_policy_ros.data.incident_folder import read_incident
 from dit_policy_ros.ros.common import stamp_ns
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 def automatic(folder: Path) -> list[Path]:
     return sorted(folder.glob("incident_*"))
 
@@ -35,9 +30,7 @@ def columns(message) -> tuple[int, np.ndarray, np.ndarray]:
     return stamp_ns(message.header.stamp), positions, np.array([p.velocities[0] for p in message.points])
 
 
-def test_an_e_stop_is_written_and_its_commands_are_reproduced_bit_for_bit(
-    ros_domain, checkpoint, tmp_path, capsys
-):
+def test_an_e_stop_is_written_and_replayed_bit_for_bit(ros_domain, checkpoint, tmp_path, capsys):
     folder = tmp_path / "incidents"
     with running(checkpoint, incident_directory=str(folder)) as watch:
         wait_for(lambda: watch.status.plans >= 10, 10.0, "ten plans")
@@ -64,10 +57,10 @@ def test_an_e_stop_is_written_and_its_commands_are_reproduced_bit_for_bit(
     for index, messages in enumerate(published):
         for message in messages:
             stamp, positions, velocities = columns(message)
-            if stamp in plans:  # plans before a restart of a warm-up hold have left the ring
+            if stamp in plans:  # older plans have left the ring
                 same = np.array_equal(plans[stamp].positions[:, index], positions)
                 compared += same and np.array_equal(plans[stamp].velocities[:, index], velocities)
-    assert compared >= 4 * 12, "what was repeated is what was published"
+    assert compared >= 4 * 12, "the replayed plans are those published"
 
     table = tmp_path / "motion.csv"
     assert replay.main([str(stored.folder), "--csv", str(table)]) == 0
@@ -79,7 +72,7 @@ def test_an_e_stop_is_written_and_its_commands_are_reproduced_bit_for_bit(
     assert header.split(",")[1] == f"{JOINTS[0]}/position" and len(rows) > 100
 
 
-def test_a_replay_that_differs_says_so(ros_domain, checkpoint, tmp_path, capsys):
+def test_replay_reports_a_difference(ros_domain, checkpoint, tmp_path, capsys):
     with running(checkpoint, incident_directory=str(tmp_path)) as watch:
         answer = call(watch.robot, Trigger, "/policy/save_incident", Trigger.Request())
         assert answer.success
@@ -98,7 +91,7 @@ def test_a_replay_that_differs_says_so(ros_domain, checkpoint, tmp_path, capsys)
     assert "--checkpoint" in capsys.readouterr().out
 
 
-def test_holds_in_a_row_make_one_incident_and_deactivation_none(ros_domain, checkpoint, tmp_path):
+def test_repeated_holds_write_one_incident_and_deactivation_none(ros_domain, checkpoint, tmp_path):
     with running(checkpoint, incident_directory=str(tmp_path)) as watch:
         for _ in range(2):
             holds = watch.status.holds
@@ -108,18 +101,16 @@ def test_holds_in_a_row_make_one_incident_and_deactivation_none(ros_domain, chec
             wait_for(
                 lambda holds=holds: watch.status.holds > holds and watch.status.state == 3, 10.0, "resumes"
             )
-        wait_for(lambda: watch.status.incidents >= 1, 10.0, "the first is written")
+        wait_for(lambda: watch.status.incidents >= 1, 10.0, "the first incident is written")
         watch.node.trigger_deactivate()
     assert len(automatic(tmp_path)) == 1
     facts = read_incident(automatic(tmp_path)[0]).facts
     assert facts["reason"] and facts["status"]["state_name"] == "hold"
 
 
-def test_a_chunk_that_is_not_finite_is_in_the_incident_it_caused(
-    ros_domain, checkpoint, tmp_path, monkeypatch
-):
+def test_an_incident_contains_the_chunk_that_caused_it(ros_domain, checkpoint, tmp_path, monkeypatch):
     with running(checkpoint, incident_directory=str(tmp_path)) as watch:
-        policy = watch.node._configured.policy
+        policy = watch.node.state.configured.policy
         predict = policy.predict
         monkeypatch.setattr(policy, "predict", lambda *a, **k: predict(*a, **k) * np.nan)
         watch.wait_hold("not finite")
@@ -131,7 +122,7 @@ def test_a_chunk_that_is_not_finite_is_in_the_incident_it_caused(
     assert "not finite" in repeated[-2].error and repeated[-1].call.method == "hold"
 
 
-def test_a_folder_that_cannot_be_written_is_reported_and_stops_nothing(
+def test_an_incident_that_cannot_be_written_is_reported_and_motion_goes_on(
     ros_domain, checkpoint, tmp_path, capfd
 ):
     (tmp_path / "file").write_text("")
@@ -139,15 +130,15 @@ def test_a_folder_that_cannot_be_written_is_reported_and_stops_nothing(
         assert call(watch.robot, Trigger, "/policy/save_incident", Trigger.Request()).success
         plans = watch.status.plans
         wait_for(lambda: watch.status.plans > plans + 3, 10.0, "plans go on")
-    assert "an incident could not be kept" in capfd.readouterr().err
+    assert "cannot write an incident" in capfd.readouterr().err
 
 
-def test_nothing_is_kept_where_it_is_switched_off(ros_domain, checkpoint):
+def test_no_incident_can_be_saved_with_incident_seconds_0(ros_domain, checkpoint):
     with running(checkpoint, incident_seconds=0.0) as watch:
         answer = call(watch.robot, Trigger, "/policy/save_incident", Trigger.Request())
         assert not answer.success and "incident_seconds is 0" in answer.message
 
 
-def test_bad_folders_are_refused_with_the_reason(tmp_path, capsys):
+def test_replay_refuses_a_folder_that_is_no_incident(tmp_path, capsys):
     assert replay.main([str(tmp_path)]) == 2
     assert "incident.json" in capsys.readouterr().err

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many incidents are written, which are kept, and what happens where none can be."""
+"""How many incidents are written and kept, and what happens if one cannot be written."""
 
 import shutil
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from waiting import wait_for
 from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import IncidentRing, Inference
 from dit_policy_ros.ros.policy import _incident_writer as incident_writer
-from dit_policy_ros.ros.policy._incident_writer import IncidentWriter
+from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentWriter
 
 SECOND = 1_000_000_000
 
@@ -38,9 +38,8 @@ def make(tmp_path):
         ring = IncidentRing(seconds, lambda: clock.ns)
         images = {"top": np.zeros((1, 4, 4, 3), np.uint8)}
         ring.add_inference(Inference(0, 0, "task", 1, images, {"top": (0,)}, np.zeros((1, 2), np.float32)))
-        writer = IncidentWriter(
-            ring, directory or tmp_path / "new", seconds, lambda: {"version": "1"}, lambda: clock.ns, Logger()
-        )
+        settings = IncidentSettings(directory or tmp_path / "new", pause=seconds)
+        writer = IncidentWriter(ring, settings, lambda: {"version": "1"}, lambda: clock.ns, Logger())
         writers.append(writer)
         return writer, clock
 
@@ -53,7 +52,7 @@ def names(folder, kind):
     return sorted(path.name for path in folder.glob(f"{kind}_*"))
 
 
-def test_one_incident_by_itself_within_the_time_that_it_covers(make, tmp_path):
+def test_automatic_incidents_are_at_least_the_recorded_time_apart(make, tmp_path):
     writer, clock = make()
     first = writer.capture("stale observation: stream 'top' (top/image_raw)")
     assert first is not None and first.name.endswith("stale-observation-stream-top-top-image-r")
@@ -65,31 +64,31 @@ def test_one_incident_by_itself_within_the_time_that_it_covers(make, tmp_path):
     assert writer.newest.is_dir() and len(names(tmp_path / "new", "incident")) == 2
 
 
-def test_the_newest_are_kept_and_so_is_whatever_was_asked_for(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(incident_writer, "KEPT", 3)
+def test_the_newest_automatic_incidents_and_all_requested_ones_are_kept(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(incident_writer, "MAX_AUTOMATIC", 3)
     writer, clock = make()
-    asked = writer.save()
+    requested = writer.save()
     kept = []
     for i in range(5):
         clock.ns = i * 10 * SECOND
         kept.append(writer.capture(f"number {i}"))
         wait_for(lambda count=i + 2: writer.written == count, 10.0, "it is written")
     assert names(tmp_path / "new", "incident") == [folder.name for folder in kept[-3:]]
-    assert asked.is_dir()
+    assert requested.is_dir()
 
 
-def test_a_full_disk_is_reported_and_written_to_no_more(make, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_not_written_to(make, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=999_000_000))
     writer, _ = make()
     writer.capture("a hold")
-    wait_for(lambda: writer._logger.errors, 10.0, "the complaint")
+    wait_for(lambda: writer._logger.errors, 10.0, "the error")
     assert "999 MB left" in writer._logger.errors[0] and "incident_directory" in writer._logger.errors[0]
     assert writer.written == 0 and list((tmp_path / "new").iterdir()) == []
 
 
-def test_what_waits_is_bounded(make, monkeypatch):
+def test_the_queue_of_incidents_is_bounded(make, monkeypatch):
     writer, _ = make()
-    writer.close()  # nothing is taken from the queue any more
+    writer.close()  # nothing takes incidents from the queue any more
     for _ in range(4):
         writer.save()
     with pytest.raises(IncidentError, match="still being written"):
@@ -99,7 +98,7 @@ def test_what_waits_is_bounded(make, monkeypatch):
     writer._thread = SimpleNamespace(join=lambda: None)
 
 
-def test_without_a_ring_there_is_nothing_to_save(make):
+def test_without_recording_there_is_nothing_to_save(make):
     writer, _ = make(seconds=0.0)
     assert writer.capture("a hold") is None
     with pytest.raises(IncidentError, match="incident_seconds is 0"):

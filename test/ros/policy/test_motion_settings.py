@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parameters of the policy node mean for the motion path."""
+"""How the policy node's parameters become settings of the motion path."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def settings(**changes):
     )
 
 
-def test_by_default_grippers_take_the_newest_and_both_arms_are_coupled():
+def test_by_default_grippers_are_never_averaged_and_both_arms_are_coupled():
     ensemble = settings().ensemble
     assert ensemble.never_averaged.tolist() == CONTRACT.gripper_mask.tolist()
     assert len(np.unique(ensemble.coupling)) == 1
@@ -26,7 +26,7 @@ def test_by_default_grippers_take_the_newest_and_both_arms_are_coupled():
 
 
 @pytest.mark.parametrize(("coupling", "groups"), [("all", 1), ("controller", 4), ("none", 14)])
-def test_coupling(coupling, groups):
+def test_coupling_groups_joints(coupling, groups):
     group = settings(ensemble__coupling=coupling).ensemble.coupling
     assert len(np.unique(group)) == groups
     if coupling == "controller":
@@ -38,7 +38,7 @@ def test_coupling(coupling, groups):
     ("names", "exempt"),
     [(["none"], []), (["left_joint_6"], [5]), (["grippers", "left_joint_6"], [5, 6, 13])],
 )
-def test_joints_can_be_exempted_one_by_one(names, exempt):
+def test_single_joints_can_be_excluded_from_averaging(names, exempt):
     mask = settings(ensemble__never_averaged=names).ensemble.never_averaged
     assert np.flatnonzero(mask).tolist() == exempt
 

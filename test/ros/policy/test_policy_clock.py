@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node under simulated time that pauses, leaps and goes back."""
+"""The policy node with simulated time that pauses, jumps ahead and jumps back."""
 
 import contextlib
 import threading
@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from ros_testing import now_ns
 from rosgraph_msgs.msg import Clock
-from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.motion import MotionState
@@ -23,7 +24,7 @@ START_NS = 1_000_000_000_000
 
 
 class TimeSource(Node):
-    """Publishes /clock at 200 Hz, in real time but for what a test does to it."""
+    """Publishes /clock at 200 Hz, in real time unless a test pauses it or makes it jump."""
 
     def __init__(self):
         super().__init__("time_source")
@@ -43,7 +44,7 @@ class TimeSource(Node):
         with self._lock:
             self._stopped_ns = self._offset_ns + time.monotonic_ns()
 
-    def go_on(self):
+    def unpause(self):
         with self._lock:
             self._offset_ns, self._stopped_ns = self._stopped_ns - time.monotonic_ns(), None
 
@@ -58,28 +59,23 @@ class TimeSource(Node):
         self._thread.join()
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 @contextlib.contextmanager
 def running(checkpoint):
     robot = SmallRobot(parameter_overrides=[Parameter("use_sim_time", value=True)])
     node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), use_sim_time=True))
     source = TimeSource()
     with spinning_together(robot, node, source):
-        wait_for(lambda: node._now_ns() > START_NS, 10.0, "simulated time")
+        wait_for(lambda: now_ns(node) > START_NS, 10.0, "simulated time")
         node.trigger_configure()
-        wait_for(lambda: node.trigger_activate() and node._active is not None, 15.0, "activation")
-        motion = node._configured.motion
+        wait_for(lambda: node.trigger_activate() and node.state.active is not None, 15.0, "activation")
+        motion = node.state.configured.motion
         wait_for(lambda: motion.pipeline.plans >= 5, 10.0, "plans")
         yield robot, node, source
 
 
 def held(robot, node, reason):
-    """Waits for the hold and returns its message to the left arm."""
-    motion = node._configured.motion
+    """Wait for the hold; return its message to the left arm."""
+    motion = node.state.configured.motion
     wait_for(
         lambda: reason in motion.pipeline.hold_reason and motion.state is MotionState.HOLD,
         10.0,
@@ -103,33 +99,31 @@ def held(robot, node, reason):
 
 
 @pytest.mark.parametrize("by", [5.0, -5.0])
-def test_a_jump_of_the_clock_holds_where_the_controllers_are_and_resumes_afterwards(
-    ros_domain, checkpoint, by
-):
+def test_a_clock_jump_holds_where_the_controllers_are_and_resumes_by_itself(ros_domain, checkpoint, by):
     with running(checkpoint) as (robot, node, source):
-        motion = node._configured.motion
-        in_force = motion.pipeline.plan
+        motion = node.state.configured.motion
+        plan = motion.pipeline.plan
         source.jump(round(by * 1e9))
         hold = held(robot, node, "the clock was set")
-        # Where the arm was commanded to be in the old timeline when the clock was set, within what it can
-        # move from one look at the clock to the next.
+        # The position commanded in the old time when the clock was set, plus what the arm can move until the
+        # next check of the clock.
         start = hold.points[0].positions[0]
-        low, high = in_force.positions[:, 0].min(), in_force.positions[:, 0].max()
+        low, high = plan.positions[:, 0].min(), plan.positions[:, 0].max()
         assert low - 0.3 <= start <= high + 0.3
         if by < 0:
-            assert not any(hold.points[0].velocities), "the controller has stopped short already"
+            assert not any(hold.points[0].velocities), "the controller has stopped already"
         plans = motion.pipeline.plans
         wait_for(lambda: motion.pipeline.plans > plans + 2, 10.0, "motion goes on in the new time")
         newest = stamp_ns(robot.of("left_arm_controller")[-1].header.stamp)
-        assert abs(newest - node._now_ns()) < 2_000_000_000
+        assert abs(newest - now_ns(node)) < 2_000_000_000
 
 
-def test_a_pause_is_a_hold_that_ends_with_it(ros_domain, checkpoint):
+def test_a_pause_of_the_clock_holds_until_it_ends(ros_domain, checkpoint):
     with running(checkpoint) as (robot, node, source):
         source.pause()
-        held(robot, node, "the clock has stood still")
-        source.go_on()
-        motion = node._configured.motion
+        held(robot, node, "the clock stands still")
+        source.unpause()
+        motion = node.state.configured.motion
         plans = motion.pipeline.plans
         wait_for(lambda: motion.pipeline.plans > plans + 2, 10.0, "motion goes on")
         assert np.isfinite(motion.pipeline.plan.positions).all()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node over real DDS, against a small robot's topics, with a real (tiny, random) checkpoint."""
+"""The policy node over DDS, with the topics of a small robot and a real checkpoint (tiny, random weights)."""
 
 import itertools
 import os
@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from motion_helpers import PERIOD_NS, assert_executable
 from policy_watch import LIMITS, Watch, running, state
-from ros_testing import call
+from ros_testing import call, now_ns
 from small_robot import JOINTS, TASKS, SmallRobot, parameters, spinning_together, tiny_checkpoint
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
@@ -21,12 +21,7 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
-def test_publishes_plans_that_obey_every_limit_and_whose_arms_share_the_stamp(ros_domain, checkpoint):
+def test_plans_obey_every_limit_and_both_arms_have_the_same_stamp(ros_domain, checkpoint):
     with running(checkpoint) as watch:
         wait_for(lambda: watch.status.plans >= 10, 10.0, "ten plans")
         plans = list(watch.plans())
@@ -39,11 +34,11 @@ def test_publishes_plans_that_obey_every_limit_and_whose_arms_share_the_stamp(ro
         assert watch.status.inference_latency_p50 > 0.0 and watch.status.control_rate > 10.0
 
 
-def test_consecutive_plans_agree_on_what_is_being_executed(ros_domain, checkpoint):
+def test_consecutive_plans_agree_during_the_frozen_knots(ros_domain, checkpoint):
     with running(checkpoint) as watch:
         wait_for(lambda: watch.status.plans >= 10, 10.0, "ten plans")
         plans = list(watch.plans())
-    # A hold, should a loaded machine cause one, starts off the grid and may change what is executed.
+    # A busy machine may cause a hold. That is not on the grid of knots, and may change the frozen ones.
     pairs = [
         (old, new)
         for old, new in itertools.pairwise(plans)
@@ -51,7 +46,7 @@ def test_consecutive_plans_agree_on_what_is_being_executed(ros_domain, checkpoin
     ]
     assert len(pairs) >= 5
     for old, new in pairs:
-        # Offsets first: a float of an epoch's size is off by up to 128 ns, and may lie before the first knot.
+        # Integers: as a float, a time since 1970 is off by up to 128 ns and may be before the first knot.
         times_ns = new.times_ns[0] + np.linspace(0, 66_000_000, 20).astype(np.int64)
         np.testing.assert_allclose(new.sample(times_ns)[0], old.sample(times_ns)[0], atol=1e-7)
 
@@ -64,7 +59,7 @@ def test_nothing_is_published_before_activation_and_deactivation_ends_in_a_hold(
         wait_for(lambda: watch.status.plans >= 3, 10.0, "plans")
         watch.node.trigger_deactivate()
         assert state(watch.node) == "inactive"
-        hold = watch.node._configured.motion.pipeline.plan
+        hold = watch.node.state.configured.motion.pipeline.plan
         wait_for(lambda: list(watch.plans())[-1].times_ns[0] == hold.times_ns[0], 5.0, "the hold arrives")
         np.testing.assert_allclose(list(watch.plans())[-1].positions, hold.positions)
         count = len(watch.robot.received)
@@ -73,7 +68,7 @@ def test_nothing_is_published_before_activation_and_deactivation_ends_in_a_hold(
 
 
 @pytest.mark.parametrize("stream", ["camera_on", "joints_on"])
-def test_a_dead_stream_holds_with_its_name_and_resumes_when_it_is_back(ros_domain, checkpoint, stream):
+def test_a_dead_stream_holds_with_its_name_and_motion_resumes_when_it_is_back(ros_domain, checkpoint, stream):
     with running(checkpoint) as watch:
         setattr(watch.robot, stream, False)
         watch.wait_hold("top" if stream == "camera_on" else "joint_states")
@@ -90,17 +85,17 @@ def test_a_lost_controller_holds_both_arms(ros_domain, checkpoint):
         wait_for(lambda: not watch.robot.of("right_arm_controller")[-1].points[-1].velocities[0], 5.0, "rest")
 
 
-def test_an_arm_that_does_not_follow_is_held_until_an_operator_resumes(ros_domain, checkpoint):
+def test_a_tracking_error_holds_until_an_operator_resumes(ros_domain, checkpoint):
     with running(checkpoint, activate=False, max_tracking_error=0.05) as watch:
         watch.node.trigger_activate()  # the small robot never moves
-        watch.wait_hold("does not follow")
+        watch.wait_hold("tracking error")
         assert "left_joint_1" in watch.status.hold_reason or "right_joint_1" in watch.status.hold_reason
-        assert not watch.node._configured.motion.recoverable
+        assert not watch.node.state.configured.motion.recoverable
 
 
 def test_a_chunk_that_is_not_finite_holds_until_an_operator_resumes(ros_domain, checkpoint, monkeypatch):
     with running(checkpoint) as watch:
-        policy = watch.node._configured.policy
+        policy = watch.node.state.configured.policy
         predict = policy.predict
         monkeypatch.setattr(policy, "predict", lambda *a, **k: predict(*a, **k) * np.nan)
         watch.wait_hold("not finite")
@@ -122,16 +117,14 @@ def test_an_exception_in_inference_holds_and_is_named(ros_domain, checkpoint, mo
         raise RuntimeError("out of memory")
 
     with running(checkpoint) as watch:
-        monkeypatch.setattr(watch.node._configured.policy, "predict", broken)
+        monkeypatch.setattr(watch.node.state.configured.policy, "predict", broken)
         watch.wait_hold("RuntimeError: out of memory")
 
 
-def test_a_policy_that_stalls_is_starvation(ros_domain, checkpoint, monkeypatch):
-    import threading
-
+def test_a_policy_that_stalls_holds_as_starved(ros_domain, checkpoint, monkeypatch):
     release = threading.Event()
     with running(checkpoint) as watch:
-        policy = watch.node._configured.policy
+        policy = watch.node.state.configured.policy
         predict = policy.predict
         monkeypatch.setattr(policy, "predict", lambda *a, **k: (release.wait(20.0), predict(*a, **k))[1])
         watch.wait_hold("starved")
@@ -149,12 +142,12 @@ def test_e_stop_is_latched_until_cleared_and_resumed(ros_domain, checkpoint):
         assert not refused.success and "latched" in refused.message
         assert call(robot, SetBool, "/policy/e_stop", SetBool.Request(data=False)).success
         wait_for(lambda: not watch.status.e_stop, 5.0, "the latch is cleared")
-        assert watch.status.state == PolicyStatus.HOLD, "clearing the latch must not move anything"
+        assert watch.status.state == PolicyStatus.HOLD, "clearing the latch must not start motion"
         wait_for(lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 5.0, "resume")
         watch.wait_state(PolicyStatus.RUNNING)
 
 
-def test_the_task_changes_while_running_and_bad_ones_leave_it(ros_domain, checkpoint):
+def test_the_task_changes_while_running_and_invalid_tasks_do_not_change_it(ros_domain, checkpoint):
     with running(checkpoint) as watch:
         assert list(watch.task(TASKS[1]).known_tasks) == list(TASKS)
         wait_for(lambda: watch.status.task == TASKS[1], 5.0, "the new task in the status")
@@ -170,7 +163,7 @@ def test_the_task_changes_while_running_and_bad_ones_leave_it(ros_domain, checkp
 
 
 def configure_error(capfd, checkpoint, **changes):
-    """What the node says when it refuses to configure; it must stay unconfigured."""
+    """What the node logs when it refuses to configure. It must stay unconfigured."""
     node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **changes))
     try:
         node.trigger_configure()
@@ -195,7 +188,7 @@ def configure_error(capfd, checkpoint, **changes):
         ({"fps": 25.0}, ["fps", "30 Hz in the checkpoint"]),
     ],
 )
-def test_bad_parameters_leave_the_node_unconfigured_with_one_clear_error(
+def test_invalid_parameters_leave_the_node_unconfigured_with_one_clear_error(
     ros_domain, checkpoint, capfd, changes, parts
 ):
     values = {"checkpoint": checkpoint} | changes
@@ -219,19 +212,19 @@ def test_a_checkpoint_of_another_robot_is_refused(ros_domain, tmp_path, capfd, c
         assert part in text, text
 
 
-def test_activation_lists_everything_that_is_missing_at_once(ros_domain, checkpoint, capfd):
+def test_activation_lists_everything_that_is_wrong(ros_domain, checkpoint, capfd):
     with running(checkpoint, activate=False, stream_timeout=0.3) as watch:
         watch.robot.camera_on = False
         watch.robot.positions["right_joint_1"] = 2.5
         watch.robot.disconnect("right_gripper_controller")
         wait_for(
-            lambda: watch.node._configured.sensors.observations.joints.newest_stamp_ns,
+            lambda: watch.node.state.configured.sensors.observations.joints.newest_stamp_ns,
             5.0,
             "joint states arrive",
         )
-        wait_for(lambda: watch.node._configured.sensors.measured()[2] == 2.5, 5.0, "the pose arrives")
+        wait_for(lambda: watch.node.state.configured.sensors.measured()[2] == 2.5, 5.0, "the pose arrives")
         wait_for(
-            lambda: watch.node._configured.sensors.observations.stale(watch.node._now_ns()),
+            lambda: watch.node.state.configured.sensors.observations.stale(now_ns(watch.node)),
             5.0,
             "the camera is stale",
         )
@@ -239,11 +232,11 @@ def test_activation_lists_everything_that_is_missing_at_once(ros_domain, checkpo
         assert state(watch.node) == "inactive"
         assert not watch.robot.received
     text = capfd.readouterr().err
-    for part in ("top", "right_joint_1 stands at 2.5", "right_gripper_controller/joint_trajectory"):
+    for part in ("top", "right_joint_1 is at 2.5", "right_gripper_controller/joint_trajectory"):
         assert part in text, text
 
 
-def test_a_compressed_camera_with_latency_serves_as_well(ros_domain, checkpoint):
+def test_a_compressed_camera_with_latency_works(ros_domain, checkpoint):
     robot = SmallRobot(compressed=True)
     camera = {"cameras__top__topic": "top/image_raw/compressed", "cameras__top__compressed": True}
     overrides = parameters(checkpoint=str(checkpoint), cameras__top__latency=0.05, **camera)
@@ -256,12 +249,12 @@ def test_a_compressed_camera_with_latency_serves_as_well(ros_domain, checkpoint)
         assert watch.status.observation_age >= 0.05
 
 
-def test_the_number_of_steps_can_be_chosen(ros_domain, checkpoint):
+def test_num_inference_steps_sets_the_steps(ros_domain, checkpoint):
     with running(checkpoint, activate=False, num_inference_steps=3) as watch:
-        assert "3 steps" in watch.node._configured.policy.description
+        assert "3 steps" in watch.node.state.configured.policy.description
 
 
-def test_an_empty_task_refuses_activation(ros_domain, checkpoint, capfd):
+def test_activation_without_a_task_is_refused(ros_domain, checkpoint, capfd):
     with running(checkpoint, activate=False, task=None) as watch:
         watch.node.trigger_activate()
         assert state(watch.node) == "inactive"
@@ -276,39 +269,39 @@ def test_services_answer_in_every_state(ros_domain, checkpoint):
         assert call(watch.robot, SetBool, "/policy/e_stop", SetBool.Request(data=True)).success
         watch.node.trigger_configure()
         watch.node.trigger_activate()
-        assert state(watch.node) == "inactive", "the latch refuses activation"
+        assert state(watch.node) == "inactive", "activation is refused while the e-stop is latched"
 
 
-def possessions(node):
-    """What a process must not pile up: threads, open files, and the node's entities."""
+def resources(node):
+    """What must not leak: threads, open files, and the node's entities."""
     entities = (node.publishers, node.subscriptions, node.timers, node.services, node.clients, node.waitables)
     threads = [each.name for each in threading.enumerate() if not each.name.startswith("ThreadPoolExecutor")]
     return threads, len(os.listdir("/proc/self/fd")), [len(list(each)) for each in entities]
 
 
 def resident():
-    """Memory of this process [MB]."""
+    """Resident memory of this process [MB]."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize() / 1e6
 
 
 @pytest.mark.parametrize("cycles", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_a_whole_life_again_and_again_leaves_nothing_behind(ros_domain, checkpoint, cycles):
+def test_repeated_lifecycles_leak_nothing(ros_domain, checkpoint, cycles):
     with running(checkpoint, activate=False) as watch:
         node, settled = watch.node, None
         for cycle in range(cycles):
             wait_for(lambda: node.trigger_activate() and state(node) == "active", 10.0, "activation")
-            plans = node._configured.motion.pipeline
+            plans = node.state.configured.motion.pipeline
             wait_for(lambda p=plans: p.plans >= 1, 10.0, "a plan")
             node.trigger_deactivate()
             node.trigger_cleanup()
             assert state(node) == "unconfigured"
             if cycle == 2:
-                settled = possessions(node)
+                settled = resources(node)
             if cycle == cycles // 2:
                 memory = resident()
             node.trigger_configure()
             assert state(node) == "inactive"
         node.trigger_cleanup()
-        wait_for(lambda: possessions(node) == settled, 10.0, f"{settled}, not {possessions(node)}")
+        wait_for(lambda: resources(node) == settled, 10.0, f"{settled}, not {resources(node)}")
         assert resident() - memory < 0.1 * cycles + 10.0, "memory must not grow by more than 0.2 MB a cycle"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the policy node moves: in turns with a slow policy, and with a share of the speed."""
+"""Pace of the policy node: stop_and_go for a slow policy, and velocity_scale."""
 
 import contextlib
 import threading
@@ -11,8 +11,8 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from ros_testing import call
-from small_robot import SmallRobot, parameters, spinning_together, tiny_checkpoint
+from ros_testing import call, now_ns
+from small_robot import SmallRobot, parameters, spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.motion import MotionState
@@ -24,13 +24,8 @@ from dit_policy_ros.ros.policy.policy_node import PolicyNode
 LATENCY = 2.0  # [s]
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 class SlowPolicy:
-    """A real policy on a machine that takes two seconds for it."""
+    """A real policy whose inference takes two seconds."""
 
     def __init__(self, policy):
         self._policy = policy
@@ -60,38 +55,40 @@ def configured(checkpoint, **changes):
         yield robot, node
 
 
-def test_a_policy_of_two_seconds_is_refused_unless_it_is_to_move_in_turns(
-    ros_domain, checkpoint, slow, capfd
-):
+def test_a_slow_policy_is_refused_unless_pacing_is_stop_and_go(ros_domain, checkpoint, slow, capfd):
     with configured(checkpoint) as (_, node):
-        assert node._configured is None
+        assert node.state.configured is None
     assert "set pacing to stop_and_go" in capfd.readouterr().err
 
 
-def test_a_policy_of_two_seconds_moves_in_turns(ros_domain, checkpoint, slow):
+def test_a_slow_policy_moves_with_stop_and_go(ros_domain, checkpoint, slow):
     with configured(checkpoint, pacing="stop_and_go") as (robot, node):
-        wait_for(lambda: node.trigger_activate() and node._active is not None, 10.0, "activation")
-        motion, figures = node._configured.motion, node._active.worker.figures
+        wait_for(lambda: node.trigger_activate() and node.state.active is not None, 10.0, "activation")
+        motion, figures = node.state.configured.motion, node.state.active.worker.figures
         began, rest = [], [motion.pipeline.plan.end_ns]
         for turn in (1, 2):
             wait_for(lambda n=turn: figures.chunks == n, 15.0, f"chunk {turn}")
             began.append(figures.newest_stamp_ns)
-            assert began[-1] >= rest[-1], "the policy observes arms at rest"
-            wait_for(lambda: motion.may_observe(node._now_ns()), 10.0, "the chunk is carried out")
+            assert began[-1] >= rest[-1], "the policy observes at rest"
+            wait_for(
+                lambda: motion.accepts_observation(now_ns(node)),
+                10.0,
+                "the chunk is executed",
+            )
             rest.append(motion.pipeline.plan.end_ns)
         assert motion.pipeline.holds == 0 and motion.state is MotionState.RUNNING
         sent = robot.of("left_arm_controller")
-        assert len(sent) > 4, "a chunk is carried out in several plans, none longer than the blind time"
+        assert len(sent) > 4, "a chunk is executed in several plans, none longer than plan_horizon"
         for message in sent:
             end = message.points[-1].time_from_start
             assert end.sec + end.nanosec * 1e-9 <= 0.6 + 1 / 30
         moved = [rest[1] - began[0], rest[2] - began[1]]
-        assert min(moved) > (LATENCY + 0.9) * 1e9, "all of a chunk is carried out after it was inferred"
+        assert min(moved) > (LATENCY + 0.9) * 1e9, "the whole chunk is executed after its inference"
         assert stamp_ns(sent[0].header.stamp) >= began[0] + LATENCY * 1e9 - 1e9 / 30
 
 
 def speeds(robot, since):
-    """The greatest speed that each message to an arm asks for, after the first so many, (N,) [rad/s]."""
+    """The highest speed in each message to an arm, from message number `since` on, (N,) [rad/s]."""
     messages = [m for name, m in robot.received[since:] if "arm" in name]
     return np.array([max(abs(p.velocities[0]) for p in m.points) for m in messages])
 
@@ -108,22 +105,22 @@ def set_scale(robot, value):
     return set_number(robot, "velocity_scale", value)
 
 
-def test_the_speed_is_scaled_from_the_first_plan_on_and_while_running(ros_domain, checkpoint):
+def test_velocity_scale_applies_from_the_first_plan_and_while_running(ros_domain, checkpoint):
     with configured(checkpoint, velocity_scale=0.02) as (robot, node):
-        wait_for(lambda: node.trigger_activate() and node._active is not None, 10.0, "activation")
+        wait_for(lambda: node.trigger_activate() and node.state.active is not None, 10.0, "activation")
         wait_for(lambda: len(robot.of("left_arm_controller")) >= 10, 10.0, "plans")
         slow = speeds(robot, 0)
         assert 0.0 < slow.max() <= 0.02 * 2.0 + 1e-9
         assert set_scale(robot, 1.0).successful
         wait_for(lambda: speeds(robot, 0).max() > 0.1, 10.0, "faster motion")
         assert set_scale(robot, 0.02).successful
-        slowed = len(robot.received) + 40  # plans that were under way, and the frozen knots of the next
+        slowed = len(robot.received) + 40  # skip plans made before the change, and the frozen knots after it
         wait_for(lambda: len(robot.received) > slowed + 40, 10.0, "plans go on")
         assert speeds(robot, slowed).max() <= 0.02 * 2.0 + 1e-9
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5, float("nan")])
-def test_a_scale_that_is_none_is_refused_with_the_range(ros_domain, checkpoint, value):
+def test_an_invalid_velocity_scale_is_refused_with_the_range(ros_domain, checkpoint, value):
     with configured(checkpoint) as (robot, _):
         answer = set_scale(robot, value)
         assert not answer.successful
@@ -133,19 +130,19 @@ def test_a_scale_that_is_none_is_refused_with_the_range(ros_domain, checkpoint, 
 @pytest.mark.parametrize(
     ("name", "value"), [("recovery_time", 1.5), ("idle_time", 2.0), ("stream_timeout", 9.0)]
 )
-def test_what_is_safe_to_change_is_in_force_at_once(ros_domain, checkpoint, name, value):
+def test_parameters_that_may_change_at_run_time_take_effect_at_once(ros_domain, checkpoint, name, value):
     with configured(checkpoint) as (robot, node):
         assert set_number(robot, name, value).successful
-        assert node._configured.settings[name] == value
+        assert node.state.configured.settings[name] == value
         refused = set_number(robot, name, -1.0)
         assert not refused.successful and name in refused.reason
-        assert node._configured.settings[name] == value
+        assert node.state.configured.settings[name] == value
 
 
 @pytest.mark.parametrize(
     "name", ["plan_horizon", "soft_start", "ensemble.temporal_ensemble_coeff", "limits.left_joint_1.velocity"]
 )
-def test_what_plans_and_replays_depend_on_stays_as_it_was_configured(ros_domain, checkpoint, name):
+def test_parameters_that_plans_and_replays_depend_on_are_read_only(ros_domain, checkpoint, name):
     with configured(checkpoint) as (robot, node):
         before = node.get_parameter(name).value
         answer = set_number(robot, name, 0.7)

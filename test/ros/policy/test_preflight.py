@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activation asks the controllers, the clocks and the graph, and lists everything that is wrong at once."""
+"""Activation checks the controllers, the clocks and the ROS graph, and lists everything that is wrong."""
 
 import contextlib
 
@@ -7,20 +7,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from rclpy.node import Node
-from small_robot import SmallRobot, parameters, spinning_together, tiny_checkpoint
+from small_robot import SmallRobot, parameters, spinning_together
 from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
 
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 class Controller(Node):
-    """The part of a joint_trajectory_controller that tells its parameters."""
+    """The parameter services of a joint_trajectory_controller."""
 
     def __init__(self, name, **settings):
         super().__init__(name)
@@ -40,45 +35,43 @@ def configured(checkpoint, *others, robot_class=SmallRobot, **changes):
 
 def refusal(node, capfd):
     node.trigger_activate()
-    assert node._active is None
+    assert node.state.active is None
     return capfd.readouterr().err
 
 
-def test_controllers_that_are_set_up_well_are_no_obstacle(ros_domain, checkpoint):
+def test_controllers_with_good_settings_pass(ros_domain, checkpoint):
     controller = Controller("left_arm_controller")
     with configured(checkpoint, controller) as node:
-        reading = node._configured.outputs.parameters
-        wait_for(lambda: "left_arm_controller" in reading.read(1.0), 10.0, "the controller tells")
-        wait_for(lambda: node.trigger_activate() and node._active is not None, 10.0, "activation")
+        reader = node.state.configured.controllers.parameters
+        wait_for(lambda: "left_arm_controller" in reader.read(1.0), 10.0, "the controller answers")
+        wait_for(lambda: node.trigger_activate() and node.state.active is not None, 10.0, "activation")
 
 
-def test_every_wrong_setting_of_every_controller_is_listed_with_the_line_that_mends_it(
-    ros_domain, checkpoint, capfd
-):
+def test_every_wrong_setting_of_every_controller_is_listed_with_its_remedy(ros_domain, checkpoint, capfd):
     left = Controller("left_arm_controller", interpolation_method="none", constraints__goal_time=0.5)
     right = Controller("right_arm_controller", interpolation_method="none")
     with configured(checkpoint, left, right) as node:
-        reading = node._configured.outputs.parameters
-        wait_for(lambda: len(reading.read(1.0)) == 2, 10.0, "both controllers tell")
+        reader = node.state.configured.controllers.parameters
+        wait_for(lambda: len(reader.read(1.0)) == 2, 10.0, "both controllers answer")
         text = refusal(node, capfd)
     for name in ("left_arm_controller", "right_arm_controller"):
         assert f"under {name}: ros__parameters, set interpolation_method: splines" in text
     assert "set constraints.goal_time: 0.0" in text
-    assert "right_gripper_controller does not tell its parameters" in text
+    assert "right_gripper_controller does not answer parameter requests" in text
 
 
 def test_another_node_that_commands_an_arm_is_named(ros_domain, checkpoint, capfd):
     teleop = Node("teleop", namespace="/operator")
     teleop.create_publisher(JointTrajectory, "/left_arm_controller/joint_trajectory", 1)
     with configured(checkpoint, teleop) as node:
-        topic = node._configured.outputs.topics()["left_arm_controller"]
+        topic = node.state.configured.controllers.topics()["left_arm_controller"]
         wait_for(lambda: len(node.get_publishers_info_by_topic(topic)) == 2, 10.0, "both are discovered")
         text = refusal(node, capfd)
     assert "/operator/teleop also commands left_arm_controller" in text
 
 
 class LateRobot(SmallRobot):
-    """Its clock is behind ours, by less than makes its stream stale."""
+    """Its clock is behind ours, but not by enough to make its streams stale."""
 
     def get_clock(self):
         return _Behind(super().get_clock())
@@ -94,15 +87,15 @@ class _Behind:
         return self._clock.now() - Duration(seconds=0.3)
 
 
-def test_clocks_that_differ_are_measured_and_named(ros_domain, checkpoint, capfd):
+def test_clocks_that_differ_are_reported_with_the_difference(ros_domain, checkpoint, capfd):
     with configured(checkpoint, robot_class=LateRobot, stream_timeout=0.5) as node:
-        joints = node._configured.sensors.observations.joints
+        joints = node.state.configured.sensors.observations.joints
         wait_for(lambda: joints.counters.accepted > 10, 10.0, "joint states")
         text = refusal(node, capfd)
-    assert "joint states come +0.3" in text and "chrony" in text
+    assert "joint states arrive +0.3" in text and "chrony" in text
 
 
-def test_simulated_time_without_a_clock_is_named(ros_domain, checkpoint, capfd):
+def test_simulated_time_without_clock_messages_is_reported(ros_domain, checkpoint, capfd):
     with configured(checkpoint, use_sim_time=True, stream_timeout=0.1) as node:
         text = refusal(node, capfd)
-    assert "nothing comes on /clock" in text
+    assert "no messages arrive on /clock" in text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people and broken drivers send to the policy node, in every state and at any rate."""
+"""Requests and malformed messages to the policy node, in every state and at high rates."""
 
 import threading
 
@@ -11,7 +11,7 @@ from motion_helpers import assert_executable
 from policy_watch import LIMITS, running, state
 from ros_testing import call
 from sensor_msgs.msg import Image, JointState
-from small_robot import HEIGHT, JOINTS, TASKS, WIDTH, tiny_checkpoint
+from small_robot import HEIGHT, JOINTS, TASKS, WIDTH
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
@@ -20,18 +20,13 @@ from dit_policy_ros.ros.common import qos, to_stamp
 from dit_policy_ros.srv import SetTask
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
-def test_a_storm_of_tasks_is_answered_and_what_is_sent_keeps_every_limit(ros_domain, checkpoint, capfd):
+def test_200_task_changes_per_second_are_answered_and_plans_obey_every_limit(ros_domain, checkpoint, capfd):
     with running(checkpoint) as watch:
         client = watch.robot.create_client(SetTask, "/policy/set_task")
         wait_for(client.service_is_ready, 5.0, "the service")
         pause, futures = threading.Event(), []
         for i in range(400):
-            # A service keeps ten requests; more at a time would be lost on a machine that is busy.
+            # A service queues ten requests; a busy machine would lose more.
             wait_for(lambda: sum(not future.done() for future in futures[-8:]) < 8, 20.0, "answers", 0.001)
             futures.append(client.call_async(SetTask.Request(task=TASKS[i % 2])))
             pause.wait(0.005)  # 200 per second
@@ -43,7 +38,7 @@ def test_a_storm_of_tasks_is_answered_and_what_is_sent_keeps_every_limit(ros_dom
         wait_for(
             lambda: watch.status.state == PolicyStatus.RUNNING and watch.status.plans > plans + 3,
             15.0,
-            "motion goes on when the storm is over",
+            "motion goes on afterwards",
         )
         assert watch.status.task == TASKS[1]
         sent = list(watch.plans())
@@ -52,7 +47,7 @@ def test_a_storm_of_tasks_is_answered_and_what_is_sent_keeps_every_limit(ros_dom
     assert capfd.readouterr().err.count("task: ") < 20, "the log is not flooded"
 
 
-def test_the_same_task_at_any_rate_disturbs_nothing(ros_domain, checkpoint):
+def test_repeating_the_task_changes_nothing(ros_domain, checkpoint):
     with running(checkpoint) as watch:
         before = watch.status
         for _ in range(100):
@@ -62,8 +57,8 @@ def test_the_same_task_at_any_rate_disturbs_nothing(ros_domain, checkpoint):
         assert watch.status.expired_chunks == before.expired_chunks
 
 
-def ask_everything(watch) -> dict[str, bool]:
-    """Every service once, the e-stop last; none may fail to answer."""
+def call_every_service(watch) -> dict[str, bool]:
+    """Call every service once, the e-stop last. Each must answer."""
     robot = watch.robot
     return {
         "set_task": watch.task(TASKS[1]).success,
@@ -78,23 +73,23 @@ def test_every_service_answers_in_every_lifecycle_state(ros_domain, checkpoint, 
     always = {"e_stop": True, "clear": True}
     with running(checkpoint, activate=False, incident_directory=str(tmp_path)) as watch:
         inactive = {"set_task": True, "resume": False, "save_incident": True}
-        assert ask_everything(watch) == inactive | always
+        assert call_every_service(watch) == inactive | always
         watch.node.trigger_activate()
         assert state(watch.node) == "active"
-        assert ask_everything(watch) == {"set_task": True, "resume": True, "save_incident": True} | always
+        assert call_every_service(watch) == {"set_task": True, "resume": True, "save_incident": True} | always
         watch.wait_hold("e-stop")
         watch.node.trigger_deactivate()
-        assert ask_everything(watch) == inactive | always
+        assert call_every_service(watch) == inactive | always
         watch.node.trigger_cleanup()
         unconfigured = {"set_task": False, "resume": False, "save_incident": False}
-        assert ask_everything(watch) == unconfigured | always
+        assert call_every_service(watch) == unconfigured | always
         watch.node.trigger_shutdown()
         assert state(watch.node) == "finalized"
-        assert ask_everything(watch) == unconfigured | always
+        assert call_every_service(watch) == unconfigured | always
 
 
 def malformed_joints(i: int, now_ns: int) -> JointState:
-    """One of several kinds of nonsense, each with numbers of its own."""
+    """One of several kinds of malformed joint states, each with different numbers."""
     kinds = [
         JointState(name=list(JOINTS), position=[np.nan, 0.0, float(i), 0.0]),
         JointState(name=list(JOINTS[:3]), position=[0.0, 0.0, 0.0]),
@@ -107,7 +102,7 @@ def malformed_joints(i: int, now_ns: int) -> JointState:
     return message
 
 
-def test_a_thousand_malformed_messages_beside_good_ones_stop_nothing_and_flood_nothing(
+def test_1000_malformed_messages_among_good_ones_do_not_stop_motion_or_flood_the_log(
     ros_domain, checkpoint, capfd
 ):
     with running(checkpoint) as watch:
@@ -133,7 +128,7 @@ def test_a_thousand_malformed_messages_beside_good_ones_stop_nothing_and_flood_n
     ],
     ids=["size", "encoding", "data"],
 )
-def test_an_image_that_cannot_be_used_is_a_hold_with_the_reason(ros_domain, checkpoint, changes, reason):
+def test_an_unusable_image_holds_with_the_reason(ros_domain, checkpoint, changes, reason):
     with running(checkpoint) as watch:
         good = {"height": HEIGHT, "width": WIDTH, "encoding": "rgb8", "step": 3 * WIDTH}
         shape = good | changes

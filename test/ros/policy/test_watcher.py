@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The watcher of the fault tests finds what it is there for."""
+"""The watcher of the fault tests finds every kind of violation."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def watcher(ros_domain, tmp_path):
 
 
 def message(now_ns, shift=0.0, start=0):
-    """A plan for the left arm that begins now and glides by `shift` [rad] to rest within 0.33 s."""
+    """A plan for the left arm that starts now and moves every joint by `shift` [rad] to rest in 0.33 s."""
     u = np.linspace(0.0, 1.0, 11)[:, None]  # (K, 1)
     positions = HOME + shift * (3 * u**2 - 2 * u**3)
     velocities = np.ones(14) * shift * (6 * u - 6 * u**2) / (10 * DT_NS * 1e-9)
@@ -47,7 +47,7 @@ def test_a_good_message_passes(watcher):
     assert faults(watcher, message(now_ns, 0.02), now_ns=now_ns) == []
 
 
-def bent(now_ns, what):
+def faulty_message(now_ns, what):
     bad = message(now_ns, 0.02)
     match what:
         case "joints":
@@ -60,7 +60,7 @@ def bent(now_ns, what):
             bad.points[3].time_from_start = bad.points[2].time_from_start
         case "does not end at rest":
             bad.points[-1].velocities[0] = 0.1
-        case "goes to":
+        case "moves to":
             for point in bad.points:
                 point.positions[0] = 2.5
         case "moves at":
@@ -76,25 +76,25 @@ def bent(now_ns, what):
     "what",
     [
         *("joints", "shapes", "not finite", "do not increase", "does not end at rest"),
-        *("goes to", "moves at", "accelerates by", "from now"),
+        *("moves to", "moves at", "accelerates by", "from now"),
     ],
 )
 def test_every_fault_is_found(watcher, what):
     now_ns = watcher.get_clock().now().nanoseconds
-    found = faults(watcher, bent(now_ns, what), now_ns=now_ns)
-    assert any(what in complaint for complaint in found), found
+    found = faults(watcher, faulty_message(now_ns, what), now_ns=now_ns)
+    assert any(what in violation for violation in found), found
 
 
-def test_a_leap_from_one_plan_to_the_next_is_found(watcher):
+def test_a_jump_from_one_plan_to_the_next_is_found(watcher):
     now_ns = watcher.get_clock().now().nanoseconds
-    leaping = message(now_ns, start=DT_NS)
-    for point in leaping.points:
+    jumping = message(now_ns, start=DT_NS)
+    for point in jumping.points:
         point.positions[2] += 0.05
-    found = faults(watcher, message(now_ns), leaping, now_ns=now_ns + DT_NS)
-    assert any("joint 2 leaps" in complaint for complaint in found), found
+    found = faults(watcher, message(now_ns), jumping, now_ns=now_ns + DT_NS)
+    assert any("joint 2 jumps" in violation for violation in found), found
 
 
-def test_a_controller_that_is_left_out_of_a_plan_is_found(watcher):
+def test_a_controller_without_a_message_of_a_plan_is_found(watcher):
     now_ns = watcher.get_clock().now().nanoseconds
     for stamp_ns in (now_ns, now_ns + 5_000_000_000):
         watcher._on_message(ARM, list(CONTRACT.controller(ARM).joints), message(stamp_ns))

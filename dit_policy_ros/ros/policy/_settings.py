@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns parameters of the policy node into settings of the motion path and options of ``load_policy``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dit_policy_ros.core.contract import Contract
+from dit_policy_ros.core.errors import ParameterError
+from dit_policy_ros.core.motion import EnsembleMode, EnsembleSettings, MotionSettings, Pacing
+from dit_policy_ros.core.problems import Problems
+
+_GRIPPER_MOTION = 0.1  # fraction of a gripper's range that counts as motion
+_POLICY_OPTIONS = (
+    "device",
+    "num_threads",
+    "backend",
+    "dtype",
+    "guidance_scale",
+    "warm_start",
+    "real_time_chunking",
+    "block_cache",
+)
+
+
+def policy_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of ``load_policy``.
+
+    Raises:
+        ParameterError: an option that samples a chunk from the one being executed, with pacing stop_and_go.
+    """
+    if settings["pacing"] == Pacing.STOP_AND_GO:
+        for name in ("warm_start", "real_time_chunking"):
+            if settings[name]:
+                raise ParameterError(
+                    f"{name} is {settings[name]}, but with pacing {Pacing.STOP_AND_GO.value} nothing is "
+                    f"executed while a chunk is inferred: switch {name} off, or set pacing to "
+                    f"{Pacing.CONTINUOUS.value}"
+                )
+    options: dict[str, Any] = {name: settings[name] for name in _POLICY_OPTIONS}
+    if settings["num_inference_steps"]:
+        options["sampling_steps"] = settings["num_inference_steps"]
+    return options
+
+
+def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSettings:
+    """How chunks become motion. The disagreement gate ignores grippers.
+
+    Raises:
+        ParameterError: ensemble.never_averaged names a joint that the contract does not have.
+    """
+    gripper = contract.gripper_mask  # (A,)
+    # In shadow mode the arms follow the operator, so a tracking error means nothing.
+    max_tracking_error = np.inf if settings["dry_run"] else settings["max_tracking_error"]
+    return MotionSettings(
+        ensemble=EnsembleSettings(
+            mode=EnsembleMode(settings["ensemble.mode"]),
+            temporal_ensemble_coeff=settings["ensemble.temporal_ensemble_coeff"],
+            never_averaged=_never_averaged(settings["ensemble.never_averaged"], contract),
+            max_disagreement=np.where(gripper, np.inf, settings["ensemble.disagreement"]),  # (A,)
+            coupling=_coupled_groups(settings["ensemble.coupling"], contract),
+            taper_ns=round(settings["ensemble.taper"] * 1e9),
+            continuous=contract.limits.continuous,
+        ),
+        plan_horizon=settings["plan_horizon"],
+        fade_knots=settings["fade_knots"],
+        soft_start=settings["soft_start"],
+        pacing=Pacing(settings["pacing"]),
+        task_fade=settings["task_fade"],
+        # A gripper that squeezes an object never reaches its command: the difference is the grip.
+        max_tracking_error=np.where(gripper, np.inf, max_tracking_error),  # (A,)
+    )
+
+
+def idle_motion(settings: Mapping[str, Any], contract: Contract) -> np.ndarray:
+    """How far each joint must be commanded to move for it to count as motion, (A,) [rad or m]."""
+    limits = contract.limits
+    gripper = _GRIPPER_MOTION * (limits.position_max - limits.position_min)  # (A,)
+    return np.where(contract.gripper_mask, gripper, settings["idle_motion"])
+
+
+def _never_averaged(names: Sequence[str], contract: Contract) -> np.ndarray:
+    """The joints that are never averaged, (A,) bool."""
+    problems = Problems("the parameters")
+    mask = np.zeros(contract.action_dim, dtype=bool)  # (A,)
+    for name in names:
+        if name == "grippers":
+            mask |= contract.gripper_mask
+        elif name in contract.joints:
+            mask[contract.joints.index(name)] = True
+        elif name != "none":
+            problems.add_unknown("ensemble.never_averaged", name, ("grippers", "none", *contract.joints))
+    problems.raise_if_any(ParameterError, "The parameters are not valid")
+    return mask
+
+
+def _coupled_groups(coupling: str, contract: Contract) -> np.ndarray:
+    """One number per joint, (A,) int; joints with the same number stop being averaged together."""
+    groups = np.arange(contract.action_dim) if coupling == "none" else np.zeros(contract.action_dim, np.int64)
+    if coupling == "controller":
+        for number, controller in enumerate(contract.controllers):
+            groups[contract.indices(controller)] = number
+    return groups.astype(np.int64)
