@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_nothing_and_says_where(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        (lambda folder: (folder / "incident.json").unlink(), "no incident"),
+        (lambda folder: (folder / "incident.json").unlink(), "is not an incident"),
         (lambda folder: (folder / "incident.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "motion.pickle").unlink(), "damaged"),
         (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps([1])), "damaged"),

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.quiet import quiet
+from dit_policy_ros.data.dataset import DatasetSpec
+from dit_policy_ros.data.lerobot_calls import quiet_lerobot
 from dit_policy_ros.data.recording import DatasetWriter
 
 CAMERAS = (Camera("top", "/top", 48, 64, 0.2), Camera("wrist", "/wrist", 32, 48, 0.2))
 JOINTS = ("a", "b", "c")
 
 
-def make(root: Path, **changes) -> DatasetWriter:
-    settings = {"fps": 30.0, "cameras": CAMERAS, "joints": JOINTS, "robot_type": "toy"} | changes
-    return DatasetWriter(root, **settings)
+SPEC = DatasetSpec(fps=30.0, cameras=CAMERAS, joints=JOINTS, robot_type="toy")
+
+
+def make(root: Path, spec: DatasetSpec = SPEC, **options) -> DatasetWriter:
+    return DatasetWriter(root, spec, **options)
 
 
 def level(episode: int, frame: int) -> int:
@@ -50,7 +53,7 @@ def extend_by_lerobot(root: Path, episode: int, frames: int, task: str) -> None:
     """Have LeRobot itself go on with a dataset, by an episode of frames as `add` makes them."""
     from lerobot.datasets import LeRobotDataset
 
-    with quiet():
+    with quiet_lerobot():
         dataset = LeRobotDataset.resume("local/test", root=root, streaming_encoding=True)
         for index in range(frames):
             dataset.add_frame(lerobot_frame(episode, index, task))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.recording import EpisodeFrame, EpisodeSampler, Thresholds, Verdict, judge
-from dit_policy_ros.data.recording import CameraHealth, EpisodeLabel
+from dit_policy_ros.data.recording import CameraHealth, EpisodeOutcome
 from dit_policy_ros.msg import EpisodeReport
 
 
@@ -157,7 +157,7 @@ class Recording:
 
     def label(
         self, success: bool | None, verdict: Verdict, more: Mapping[str, Any] | None = None
-    ) -> EpisodeLabel:
+    ) -> EpisodeOutcome:
         """What goes into the dataset's side table, `more` figures included."""
         figures = asdict(verdict)
         for name in ("reasons", "warnings", "still_joints"):
@@ -165,7 +165,7 @@ class Recording:
         reasons = figures.pop("reasons")
         rate, p99 = self.sampler.reached()
         measured = {name: value for name, value in (("fps", rate), ("interval_p99", p99)) if value == value}
-        return EpisodeLabel(
+        return EpisodeOutcome(
             success, verdict.passed, tuple(reasons), figures=figures | measured | dict(more or {})
         )
 

@@ -12,8 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import RECORDS, EpisodeRecord, read_records, records_text, spans_of
-from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
+from dit_policy_ros.data.dataset import (
+    SIDE_TABLE,
+    EpisodeRecord,
+    failed_episodes,
+    flagged_frames,
+    format_records,
+    read_records,
+    to_spans,
+)
 
 
 def dataset(root: Path, lengths: list[int], records: list[EpisodeRecord]) -> Path:
@@ -23,7 +30,7 @@ def dataset(root: Path, lengths: list[int], records: list[EpisodeRecord]) -> Pat
     (root / "meta" / "info.json").write_text(json.dumps({"total_episodes": len(lengths)}))
     table = pa.table({"episode_index": list(range(len(lengths))), "length": lengths})
     pq.write_table(table, folder / "file-000.parquet")
-    (root / RECORDS).write_text(records_text(records))
+    (root / SIDE_TABLE).write_text(format_records(records))
     return root
 
 
@@ -68,7 +75,7 @@ def test_a_table_that_belongs_to_other_episodes_is_refused(tmp_path) -> None:
 
 def test_a_damaged_table_names_the_line(tmp_path) -> None:
     root = dataset(tmp_path, [5, 20], [RECORD])
-    with (root / RECORDS).open("a") as file:
+    with (root / SIDE_TABLE).open("a") as file:
         file.write('{"episode_index": 2')
     with pytest.raises(DatasetError, match=r"recorder.jsonl, line 2 is damaged"):
         flagged_frames(root)
@@ -79,6 +86,6 @@ def test_a_damaged_table_names_the_line(tmp_path) -> None:
     [([], ()), ([3], ((3, 3),)), ([0, 1, 2, 5, 7, 8], ((0, 2), (5, 5), (7, 8)))],
 )
 def test_spans(frames: list[int], spans: tuple) -> None:
-    assert spans_of(frames) == spans
+    assert to_spans(frames) == spans
     record = EpisodeRecord(0, 10, repeated={"top": spans})
     assert record.flagged().tolist() == frames

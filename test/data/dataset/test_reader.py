@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import Demonstrations, FrameStore, read_demonstrations
+from dit_policy_ros.data.dataset import DatasetSpec, Demonstrations, FrameStore, read_demonstrations
 from dit_policy_ros.data.dataset import _reader as reader
 from dit_policy_ros.data.recording import DatasetWriter
-from dit_policy_ros.data.video import VideoImages, reduce_images
+from dit_policy_ros.data.video import VideoImages, resize_images
 
 LENGTHS = (5, 9, 4)
 TASKS = ("push", "pull", "push")
@@ -29,8 +29,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lerobot", reason="lerobot is not installed: datasets can be neither written nor read"
     )
     folder = tmp_path_factory.mktemp("data") / "set"
-    cameras = [Camera(name, f"/{name}/image_raw", *SHAPE, max_age=0.5) for name in ("top", "wrist")]
-    writer = DatasetWriter(folder, 30.0, cameras, ("left_1", "left_2", "left_gripper"), "test")
+    cameras = tuple(Camera(name, f"/{name}/image_raw", *SHAPE, max_age=0.5) for name in ("top", "wrist"))
+    joints = ("left_1", "left_2", "left_gripper")
+    writer = DatasetWriter(folder, DatasetSpec(30.0, cameras, joints, "test"))
     for episode, (length, task) in enumerate(zip(LENGTHS, TASKS, strict=True)):
         for frame in range(length):
             state = np.array([episode, frame, episode + frame], np.float64)
@@ -85,7 +86,7 @@ def test_images_are_reduced_while_reading(root: Path, data: Demonstrations) -> N
     small = read_demonstrations(root, ("wrist",), (24, 32), lambda done, total: seen.append((done, total)))
     assert set(small.images) == {"wrist"} and small.images["wrist"].shape == (18, 24, 32, 3)
     assert small.image_shapes == {"wrist": SHAPE}
-    np.testing.assert_array_equal(small.images["wrist"], reduce_images(data.images["wrist"], (24, 32)))
+    np.testing.assert_array_equal(small.images["wrist"], resize_images(data.images["wrist"], (24, 32)))
     assert seen[-1] == (18, 18)
 
 
@@ -93,10 +94,10 @@ def test_reduced_images_are_what_the_policy_would_make_of_them() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), dtype=np.uint8)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32)
     exact = functional.interpolate(pixels, (36, 48), mode="bilinear", align_corners=False, antialias=True)
-    reduced = reduce_images(images, (36, 48))
+    reduced = resize_images(images, (36, 48))
     assert reduced.shape == (3, 36, 48, 3) and reduced.dtype == np.uint8
     assert np.abs(reduced - exact.permute(0, 2, 3, 1).numpy()).max() <= 1.0
-    assert reduce_images(images, (60, 80)) is images
+    assert resize_images(images, (60, 80)) is images
 
 
 def test_what_is_no_dataset_is_named(root: Path, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_a_frame_store_decodes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def never(*arguments: object) -> None:
         raise AssertionError("decoded a second time")
 
-    monkeypatch.setattr(VideoImages, "parts", never)
+    monkeypatch.setattr(VideoImages, "batches", never)
     second = read_demonstrations(root, size=(12, 16), store=kept)
     np.testing.assert_array_equal(first.images["cam0"], second.images["cam0"])
     with pytest.raises(AssertionError):
@@ -183,7 +184,7 @@ def test_images_that_are_not_kept_are_decoded_when_asked_for(tmp_path: Path) -> 
     wanted = np.zeros(len(video), bool)
     wanted[[0, 5, 69, 70, 139, 140, 200, 279]] = True
     for chosen, given in ((wanted, wanted), (np.ones(280, bool), None)):
-        rows, parts = zip(*video.parts(given), strict=True)
+        rows, parts = zip(*video.batches(given), strict=True)
         assert np.concatenate(rows).tolist() == np.flatnonzero(chosen).tolist()
         np.testing.assert_array_equal(np.concatenate(parts), images[chosen])
 
@@ -197,10 +198,10 @@ def test_a_video_that_ends_early_is_named(tmp_path: Path) -> None:
     )
     file.write_bytes(shorter.read_bytes())
     with pytest.raises(DatasetError, match=r"mp4 ends before row 8"):
-        list(video.parts())
+        list(video.batches())
     file.write_bytes(shorter.read_bytes()[:200])
     with pytest.raises(DatasetError, match=str(long)):
-        list(video.parts())
+        list(video.batches())
 
 
 def test_a_dataset_without_actions_or_whole_tables_is_named(tmp_path: Path) -> None:

@@ -20,9 +20,8 @@ from waiting import wait_for
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.dataset import read_records
-from dit_policy_ros.data.recording import EpisodeLabel, Recover
-from dit_policy_ros.data.recording._journal import LABEL
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.recording import EpisodeOutcome, Recover, pending_episodes
+from dit_policy_ros.data.recording._journal_format import LABEL_FILE
 from dit_policy_ros.data.video import VideoSettings
 
 TASK = "touch the cube"
@@ -61,8 +60,8 @@ def test_an_episode_is_on_the_disk_before_its_save_returns(tmp_path, monkeypatch
     assert set(events[:3]) == contents
     assert events[3:] == [
         ("sync", folder.name),
-        ("sync", f".{LABEL}.unfinished"),
-        ("name", LABEL),
+        ("sync", f".{LABEL_FILE}.unfinished-{os.getpid()}"),
+        ("name", LABEL_FILE),
         ("sync", folder.name),
         ("hand over", folder.name),
     ]
@@ -113,7 +112,7 @@ def check_kills(server: ForkServer, folder: Path, stride: int) -> None:
             break
         assert outcome.signal == signal.SIGKILL, outcome
         committed = load(root).num_episodes == 2  # LeRobot reads it at once, without us
-        saved = committed or any((path / LABEL).exists() for path in left_behind(root))
+        saved = committed or any((path / LABEL_FILE).exists() for path in pending_episodes(root))
         writer = make(root, recover=Recover.KEEP)
         assert writer.next_index == 2
         writer.finalize()
@@ -169,7 +168,7 @@ def test_a_commit_whose_dataset_was_changed_meanwhile_begins_again(tmp_path, mon
     writer.save_episode()
     monkeypatch.undo()
     assert "pulled out" in writer.commit_failure
-    plan = left_behind(root)[0] / "plan.json"
+    plan = pending_episodes(root)[0] / "plan.json"
     plan.write_text(plan.read_text().replace('"episode_index": 1', '"episode_index": 7'))
     writer.finalize()
     assert_holds(root, {0: (4, TASK), 1: (5, TASK)})
@@ -234,7 +233,7 @@ def test_an_interrupted_episode_is_asked_about(copy: Path) -> None:
     writer = make(copy)
     (episode,) = writer.interrupted
     assert (episode.task, episode.seconds) == ("pull", pytest.approx(episode.frames / 30))
-    with pytest.raises(DatasetError, match=r"wait to be kept or discarded: 'pull', \d+ frames"):
+    with pytest.raises(DatasetError, match=r"must be kept or discarded first: 'pull', \d+ frames"):
         writer.begin_episode()
     assert writer.resolve_interrupted(keep=True) == 1
     assert writer.interrupted == ()
@@ -342,7 +341,7 @@ def test_a_commit_that_fails_in_the_background_is_told_and_made_up_for(tmp_path,
         assert writer.next_index == 1
         wait_for(lambda: writer.commit_failure, 10.0, "the failure is told")
         assert "read-only" in writer.commit_failure and "safe there" in writer.commit_failure
-        assert writer.waiting == 1
+        assert writer.pending_commits == 1
     assert writer.save_episode() == 1
     writer.finalize()
     assert_holds(root, {0: (3, TASK), 1: (4, TASK)})
@@ -378,7 +377,7 @@ def test_labels_verdicts_and_repeated_samples_are_in_the_side_table(tmp_path) ->
     writer.add_frame(**FRAME, task=TASK, stamp_ns=12, repeated=("top", "action"))
     health = writer.end_episode()
     assert {name: one.frames for name, one in health.items()} == {"top": 4, "wrist": 4}
-    label = EpisodeLabel(success=True, passed=False, reasons=("too dark",), figures={"fps": 29.0})
+    label = EpisodeOutcome(success=True, passed=False, reasons=("too dark",), figures={"fps": 29.0})
     writer.save_episode(label)
     record = read_records(root)[0]
     assert (record.success, record.passed, record.reasons) == (True, False, ("too dark",))

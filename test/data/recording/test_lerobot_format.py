@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 import pyarrow.parquet as pq
-from episodes import CAMERAS, JOINTS, add, assert_holds, extend_by_lerobot, lerobot_frame, load, make
+from episodes import SPEC, add, assert_holds, extend_by_lerobot, lerobot_frame, load, make
 
-from dit_policy_ros.data.dataset import features_of
 from dit_policy_ros.data.video import VideoSettings
 
 TASKS = ("touch the cube", "touch the ball")
@@ -34,12 +33,16 @@ def theirs(tmp_path_factory) -> Path:
     """The same frames through LeRobot's own writer."""
     from lerobot.datasets import LeRobotDataset
 
-    from dit_policy_ros.data.quiet import quiet
+    from dit_policy_ros.data.lerobot_calls import quiet_lerobot
 
     root = tmp_path_factory.mktemp("theirs") / "dataset"
-    with quiet():
-        common = {"robot_type": "toy", "rgb_encoder": VideoSettings().config(), "streaming_encoding": True}
-        features = features_of(CAMERAS, JOINTS)
+    with quiet_lerobot():
+        common = {
+            "robot_type": "toy",
+            "rgb_encoder": VideoSettings().lerobot_config(),
+            "streaming_encoding": True,
+        }
+        features = SPEC.features()
         dataset = LeRobotDataset.create("local/test", fps=30, root=root, features=features, **common)
         for episode, (task, length) in enumerate(zip(TASKS, LENGTHS, strict=True)):
             for index in range(length):

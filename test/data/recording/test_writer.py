@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ import pytest
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 
-from episodes import CAMERAS, JOINTS, add, assert_holds, frame, load, make
+from episodes import CAMERAS, JOINTS, SPEC, add, assert_holds, frame, load, make
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import INFO
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.dataset import INFO_FILE
+from dit_policy_ros.data.recording import pending_episodes
 
 
 def test_episodes_read_back_whole(tmp_path) -> None:
@@ -80,7 +81,7 @@ def test_an_empty_folder_and_one_where_nothing_was_saved_yet_are_fine(tmp_path) 
 
 
 def test_an_encoder_slower_than_the_frames_loses_none(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("dit_policy_ros.data.video._camera_video.QUEUE", 1)
+    monkeypatch.setattr("dit_policy_ros.data.video._camera_encoder.QUEUE_SIZE", 1)
     writer = make(tmp_path / "dataset")
     add(writer, 0, 50)
     writer.save_episode()
@@ -125,22 +126,22 @@ def test_a_dataset_of_another_contract_is_refused_with_the_differences(
     recorded: Path, changes: dict, fragments: list[str]
 ) -> None:
     with pytest.raises(DatasetError) as caught:
-        make(recorded, **changes)
+        make(recorded, replace(SPEC, **changes))
     for fragment in [str(recorded), "another contract", *fragments]:
         assert fragment in str(caught.value)
 
 
 def edit_info(root: Path, **changes) -> None:
-    info = json.loads((root / INFO).read_text())
+    info = json.loads((root / INFO_FILE).read_text())
     info.update(changes)
-    (root / INFO).write_text(json.dumps(info))
+    (root / INFO_FILE).write_text(json.dumps(info))
 
 
 DAMAGES = {
-    "info.json is no JSON": (lambda root: (root / INFO).write_text("{"), "info.json is damaged"),
-    "info.json is no object": (lambda root: (root / INFO).write_text("[]"), "info.json is damaged"),
+    "info.json is no JSON": (lambda root: (root / INFO_FILE).write_text("{"), "info.json is damaged"),
+    "info.json is no object": (lambda root: (root / INFO_FILE).write_text("[]"), "info.json is damaged"),
     "info.json lacks fields": (
-        lambda root: (root / INFO).write_text('{"codebase_version": "v3.0"}'),
+        lambda root: (root / INFO_FILE).write_text('{"codebase_version": "v3.0"}'),
         "lacks features, fps, total_episodes, total_frames",
     ),
     "old version": (lambda root: edit_info(root, codebase_version="v2.1"), "version v2.1, expected v3"),
@@ -150,13 +151,13 @@ DAMAGES = {
     ),
     "missing table": (
         lambda root: next((root / "data").glob("*/*.parquet")).unlink(),
-        "info.json promises 3 rows, the tables hold 0",
+        "info.json says 3 rows, the tables have 0",
     ),
     "missing tasks": (
         lambda root: (root / "meta" / "tasks.parquet").unlink(),
         "tasks.parquet is damaged or missing",
     ),
-    "missing info.json": (lambda root: (root / INFO).unlink(), "not empty and no LeRobot dataset"),
+    "missing info.json": (lambda root: (root / INFO_FILE).unlink(), "not empty and not a LeRobot dataset"),
 }
 
 
@@ -188,7 +189,7 @@ def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch) -> None:
 
 def test_a_rate_that_lerobot_cannot_express_is_refused(tmp_path) -> None:
     with pytest.raises(DatasetError, match=r"whole number of frames per second, got 29.97 Hz"):
-        make(tmp_path / "dataset", fps=29.97)
+        replace(SPEC, fps=29.97)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_frames_that_would_spoil_the_dataset_are_refused(
     writer = make(tmp_path / "dataset")
     with pytest.raises(error, match=message):
         writer.add_frame(**({**frame(0, 0), "task": "touch"} | change))
-    assert not left_behind(tmp_path / "dataset")
+    assert not pending_episodes(tmp_path / "dataset")
 
 
 def test_an_episode_needs_frames(tmp_path) -> None:

@@ -11,11 +11,10 @@ import pytest
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 import av
 import cv2
-from episodes import CAMERAS, JOINTS, extend_by_lerobot, frame, load, make
+from episodes import CAMERAS, SPEC, extend_by_lerobot, frame, load, make
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.recording import Recover, remove_episodes
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.recording import Recover, pending_episodes, remove_episodes
 from dit_policy_ros.data.video import VideoSettings
 
 TOP = replace(CAMERAS[0], compressed=True)
@@ -40,7 +39,7 @@ def jpeg(image: np.ndarray, sampling: int = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
 
 
 def start(root: Path, **changes):
-    return make(root, cameras=MIXED, video=VideoSettings(keep_jpeg=True), **changes)
+    return make(root, replace(SPEC, cameras=MIXED), video=VideoSettings(keep_jpeg=True), **changes)
 
 
 def add(writer, images: list[bytes]) -> None:
@@ -124,7 +123,7 @@ def test_an_interrupted_episode_is_kept_with_the_same_bytes(tmp_path) -> None:
     writer = start(tmp_path / "dataset")
     add(writer, images)
     writer.finalize()  # as if the process had ended
-    assert len(left_behind(tmp_path / "dataset")) == 1
+    assert len(pending_episodes(tmp_path / "dataset")) == 1
     start(tmp_path / "dataset", recover=Recover.KEEP).finalize()
     assert stored(tmp_path / "dataset") == images
 
@@ -148,9 +147,9 @@ def test_lerobot_edits_and_extends_it(tmp_path) -> None:
 
 
 MISTAKES = {
-    "PNG": (cv2.imencode(".png", picture(9))[1].tobytes(), "is not a whole JPEG"),
-    "half a JPEG": (jpeg(picture(9))[:500], "is not a whole JPEG"),
-    "nothing": (b"", "is not a whole JPEG"),
+    "PNG": (cv2.imencode(".png", picture(9))[1].tobytes(), "is not a complete JPEG"),
+    "half a JPEG": (jpeg(picture(9))[:500], "is not a complete JPEG"),
+    "nothing": (b"", "is not a complete JPEG"),
     "another size": (jpeg(picture(9, 96, 128)), "image 3 is 128x96, expected 64x48 (width x height)"),
 }
 
@@ -173,7 +172,7 @@ def test_an_image_that_could_not_be_read_back_ends_the_episode(tmp_path, case: s
 @pytest.mark.parametrize("image", [picture(0), jpeg(picture(0))], ids=["array", "bytes"])
 def test_each_camera_takes_only_what_it_is_for(tmp_path, image) -> None:
     kept = isinstance(image, np.ndarray)
-    writer = make(tmp_path / "dataset", cameras=MIXED, joints=JOINTS, video=VideoSettings(keep_jpeg=kept))
+    writer = make(tmp_path / "dataset", replace(SPEC, cameras=MIXED), video=VideoSettings(keep_jpeg=kept))
     assert set(writer.jpeg_cameras) == ({"top"} if kept else set())
     with pytest.raises(ValueError, match="top: expected"):
         add(writer, [image])
