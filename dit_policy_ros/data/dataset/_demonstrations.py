@@ -48,9 +48,7 @@ class Demonstrations:
     # flagged_images: the frame repeats an old image. None if no flags are known.
     flagged: NDArray[np.bool_] | None = None
     flagged_images: NDArray[np.bool_] | None = None
-    videos: Mapping[str, "VideoImages"] = field(
-        default_factory=dict
-    )  # by camera; decoded on request, not kept
+    videos: Mapping[str, "VideoImages"] = field(default_factory=dict)  # by camera, decoded on request
 
     def __post_init__(self) -> None:
         frames = len(self.state)
@@ -77,8 +75,8 @@ class Demonstrations:
         if len(rows):
             raise DatasetError(
                 f"demonstrations: the instruction is empty at {self.describe(rows[0])} and in "
-                f'{len(rows) - 1} more frames; guidance uses the empty instruction for "no instruction". Set the '
-                f"episode's task with lerobot-edit-dataset, or remove the episode"
+                f"{len(rows) - 1} more frames; guidance uses the empty instruction for 'no instruction'. Set "
+                f"the episode's task with lerobot-edit-dataset, or remove the episode"
             )
 
     def locate(self, row: int) -> tuple[str, int, int]:

@@ -49,9 +49,8 @@ def remux_to_mp4(source: Path, target: Path, count: int, fps: int) -> None:
     with _open(source) as incoming, av.open(str(target), "w", format="mp4") as outgoing:
         stream = outgoing.add_stream_from_template(incoming.streams.video[0])
         if stream.codec_context.name == JPEG:
-            stream.codec_context.pix_fmt = (
-                JPEG_FORMAT  # PyAV opens an encoder, which does not support grey images
-            )
+            # PyAV opens an encoder, which does not support the format of grey images.
+            stream.codec_context.pix_fmt = JPEG_FORMAT
         time_base = Fraction(1, fps)
         stream.time_base = time_base
         number = 0
