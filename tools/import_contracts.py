@@ -31,5 +31,5 @@ class PrivateModules(Contract):
         for importer, imported in check.metadata["broken"]:
             package = imported.rpartition(".")[0]
             output.print_error(
-                f"{importer} imports {imported}: import it from {package}, which must export it in __init__.py."
+                f"{importer} imports {imported}: import it from {package} and export it there."
             )
