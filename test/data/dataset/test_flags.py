@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The side table reads back as written, gives the frames to leave out, and notices foreign edits."""
+"""The side table: written and read back, flagged frames, and edits by other programs."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ from dit_policy_ros.data.dataset import (
 
 
 def dataset(root: Path, lengths: list[int], records: list[EpisodeRecord]) -> Path:
-    """As much of a LeRobot dataset as flags are read from."""
+    """The parts of a LeRobot dataset that the flags need."""
     folder = root / "meta" / "episodes" / "chunk-000"
     folder.mkdir(parents=True)
     (root / "meta" / "info.json").write_text(json.dumps({"total_episodes": len(lengths)}))
@@ -46,7 +46,7 @@ RECORD = EpisodeRecord(
 )
 
 
-def test_a_record_survives_the_file(tmp_path) -> None:
+def test_records_are_read_back_as_written(tmp_path) -> None:
     root = dataset(tmp_path, [5, 20], [RECORD, EpisodeRecord(0, 5)])
     assert read_records(root) == {0: EpisodeRecord(0, 5), 1: RECORD}
 
@@ -67,13 +67,13 @@ def test_lines_of_episodes_that_were_not_committed_are_ignored(tmp_path) -> None
     assert flagged_frames(dataset(tmp_path, [5], [EpisodeRecord(0, 5), RECORD])) == {}
 
 
-def test_a_table_that_belongs_to_other_episodes_is_refused(tmp_path) -> None:
+def test_a_table_that_does_not_match_the_episodes_is_refused(tmp_path) -> None:
     root = dataset(tmp_path, [5, 19], [RECORD])
     with pytest.raises(DatasetError, match=r"episode 1 has 20 frames, the dataset says 19.*inspect --delete"):
         flagged_frames(root)
 
 
-def test_a_damaged_table_names_the_line(tmp_path) -> None:
+def test_the_error_for_a_damaged_table_names_the_line(tmp_path) -> None:
     root = dataset(tmp_path, [5, 20], [RECORD])
     with (root / SIDE_TABLE).open("a") as file:
         file.write('{"episode_index": 2')

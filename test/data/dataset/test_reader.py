@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the writer wrote, the reader reads; what is no dataset is named."""
+"""The reader reads what the writer wrote, and reports what is not a dataset."""
 
 import json
 from collections.abc import Collection
@@ -43,7 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def picture(episode: int, frame: int) -> np.ndarray:
-    """Dark on the left, bright on the right, the level says which frame it is."""
+    """Dark on the left, bright on the right; the brightness encodes episode and frame."""
     image = np.zeros((*SHAPE, 3), np.uint8)
     image[:, SHAPE[1] // 2 :] = 60 + 50 * episode + 8 * frame
     return image
@@ -54,7 +54,7 @@ def data(root: Path) -> Demonstrations:
     return read_demonstrations(root)
 
 
-def test_every_frame_is_where_it_belongs(data: Demonstrations) -> None:
+def test_frames_are_in_order_with_their_vectors_and_images(data: Demonstrations) -> None:
     episodes = np.repeat(np.arange(3), LENGTHS)
     frames = np.concatenate([np.arange(length) for length in LENGTHS])
     assert data.episode_index.tolist() == episodes.tolist()
@@ -69,7 +69,7 @@ def test_every_frame_is_where_it_belongs(data: Demonstrations) -> None:
     assert data.images["top"][:, 24, 10].max() < 20
 
 
-def test_what_the_dataset_says_about_itself(data: Demonstrations) -> None:
+def test_the_metadata_of_the_dataset(data: Demonstrations) -> None:
     assert data.fps == 30.0
     assert data.joint_names == ("left_1", "left_2", "left_gripper")
     assert data.image_shapes == {"top": SHAPE, "wrist": SHAPE}
@@ -81,7 +81,7 @@ def test_what_the_dataset_says_about_itself(data: Demonstrations) -> None:
     assert last.tolist() == [4] * 5 + [13] * 9 + [17] * 4
 
 
-def test_images_are_reduced_while_reading(root: Path, data: Demonstrations) -> None:
+def test_images_are_resized_while_reading(root: Path, data: Demonstrations) -> None:
     seen: list[tuple[int, int]] = []
     small = read_demonstrations(root, ("wrist",), (24, 32), lambda done, total: seen.append((done, total)))
     assert set(small.images) == {"wrist"} and small.images["wrist"].shape == (18, 24, 32, 3)
@@ -90,7 +90,7 @@ def test_images_are_reduced_while_reading(root: Path, data: Demonstrations) -> N
     assert seen[-1] == (18, 18)
 
 
-def test_reduced_images_are_what_the_policy_would_make_of_them() -> None:
+def test_images_are_resized_as_the_policy_does_it() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), dtype=np.uint8)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32)
     exact = functional.interpolate(pixels, (36, 48), mode="bilinear", align_corners=False, antialias=True)
@@ -100,7 +100,7 @@ def test_reduced_images_are_what_the_policy_would_make_of_them() -> None:
     assert resize_images(images, (60, 80)) is images
 
 
-def test_what_is_no_dataset_is_named(root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_dataset_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"looked for .*meta/info.json, which does not exist"):
         read_demonstrations(tmp_path)
     with pytest.raises(DatasetError, match="no videos of camera left, right; present: top, wrist"):
@@ -117,7 +117,7 @@ def test_several_datasets_are_read_as_one(tmp_path: Path) -> None:
     assert both.episode_index.tolist() == np.repeat(np.arange(5), [5, 5, 4, 4, 4]).tolist()
     np.testing.assert_array_equal(both.action, np.concatenate([data.action for data in apart]))
     np.testing.assert_array_equal(both.images["cam0"], np.concatenate([d.images["cam0"] for d in apart]))
-    assert both.tasks == (*apart[0].tasks, "fly"), "an instruction that both know is one"
+    assert both.tasks == (*apart[0].tasks, "fly"), "an instruction of both datasets is one task"
     expected = [data.tasks[i] for data in apart for i in data.task_index]
     assert [both.tasks[i] for i in both.task_index] == expected
     assert both.locate(12)[1:] == (0, 2) and "two" in both.locate(12)[0]
@@ -128,7 +128,7 @@ def test_several_datasets_are_read_as_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(both.stats["action"]["std"], both.action.std(0), atol=1e-5)
 
 
-def test_datasets_that_do_not_fit_together_are_told_apart(tmp_path: Path) -> None:
+def test_datasets_with_different_contracts_are_refused(tmp_path: Path) -> None:
     one = write_tiny_dataset(tmp_path / "one", episodes=1)
     other = write_tiny_dataset(tmp_path / "other", episodes=1, joints=("a", "c", "b"))
     expected = (
@@ -153,12 +153,14 @@ def test_a_frame_store_decodes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(first.images["cam0"], second.images["cam0"])
     with pytest.raises(AssertionError):
         read_demonstrations(root, size=(6, 8), store=kept)
-    (root / "meta" / "info.json").touch()  # something was recorded into it since
+    (root / "meta" / "info.json").touch()  # as if another episode had been recorded
     with pytest.raises(AssertionError):
         read_demonstrations(root, size=(12, 16), store=kept)
 
 
-def test_what_the_recorder_flagged_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_that_the_recorder_flagged_are_flagged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = write_tiny_dataset(tmp_path / "set", episodes=3, length=5)
 
     def repeated(root: Path, streams: Collection[str]) -> dict[int, np.ndarray]:
@@ -172,7 +174,7 @@ def test_what_the_recorder_flagged_is_marked(tmp_path: Path, monkeypatch: pytest
     assert np.flatnonzero(data.flagged_images).tolist() == [2]
 
 
-def test_images_that_are_not_kept_are_decoded_when_asked_for(tmp_path: Path) -> None:
+def test_images_that_are_not_kept_are_decoded_on_request(tmp_path: Path) -> None:
     roots = [
         write_tiny_dataset(tmp_path / name, episodes=2, length=70, seed=n) for n, name in enumerate("ab")
     ]
@@ -189,7 +191,7 @@ def test_images_that_are_not_kept_are_decoded_when_asked_for(tmp_path: Path) -> 
         np.testing.assert_array_equal(np.concatenate(parts), images[chosen])
 
 
-def test_a_video_that_ends_early_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_video_that_ends_early(tmp_path: Path) -> None:
     long, short = (write_tiny_dataset(tmp_path / str(n), episodes=1, length=n) for n in (9, 5))
     video, other = (read_demonstrations(root, keep_images=False).videos["cam0"] for root in (long, short))
     file, shorter = (
@@ -204,7 +206,7 @@ def test_a_video_that_ends_early_is_named(tmp_path: Path) -> None:
         list(video.batches())
 
 
-def test_a_dataset_without_actions_or_whole_tables_is_named(tmp_path: Path) -> None:
+def test_a_dataset_without_actions_or_statistics_is_refused(tmp_path: Path) -> None:
     root = write_tiny_dataset(tmp_path / "set", episodes=1, length=5)
     info = json.loads((root / "meta" / "info.json").read_text())
     del info["features"]["action"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written reads back through LeRobot's own loader; what is discarded never does."""
+"""LeRobot's loader reads what was saved, and never what was discarded."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from dit_policy_ros.data.dataset import INFO_FILE
 from dit_policy_ros.data.recording import pending_episodes
 
 
-def test_episodes_read_back_whole(tmp_path) -> None:
+def test_lerobot_reads_every_frame_of_saved_episodes(tmp_path) -> None:
     root = tmp_path / "new" / "dataset"
     writer = make(root)
     add(writer, 0, 6, "touch the red cube")
@@ -40,7 +40,7 @@ def test_episodes_read_back_whole(tmp_path) -> None:
     assert dataset.meta.stats["action"]["max"][1] == pytest.approx(5.25)
 
 
-def test_a_discarded_episode_leaks_nothing(tmp_path) -> None:
+def test_a_discarded_episode_leaves_nothing(tmp_path) -> None:
     root = tmp_path / "dataset"
     writer = make(root)
     add(writer, 3, 9, "never mind")
@@ -55,7 +55,7 @@ def test_a_discarded_episode_leaks_nothing(tmp_path) -> None:
     assert {path.name for path in root.iterdir()} == {"data", "meta", "videos"}
 
 
-def test_a_dataset_is_resumed(tmp_path) -> None:
+def test_a_dataset_can_be_extended(tmp_path) -> None:
     for episode in range(2):
         writer = make(tmp_path / "dataset")
         assert writer.next_index == episode
@@ -65,7 +65,7 @@ def test_a_dataset_is_resumed(tmp_path) -> None:
     assert_holds(tmp_path / "dataset", {0: (3, "touch the cube"), 1: (3, "touch the cube")})
 
 
-def test_an_empty_folder_and_one_where_nothing_was_saved_yet_are_fine(tmp_path) -> None:
+def test_an_empty_folder_and_a_dataset_without_episodes_are_accepted(tmp_path) -> None:
     root = tmp_path / "dataset"
     root.mkdir()
     writer = make(root)
@@ -80,7 +80,7 @@ def test_an_empty_folder_and_one_where_nothing_was_saved_yet_are_fine(tmp_path) 
     assert_holds(root, {0: (3, "touch the cube")})
 
 
-def test_an_encoder_slower_than_the_frames_loses_none(tmp_path, monkeypatch) -> None:
+def test_an_encoder_slower_than_the_camera_loses_no_frame(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("dit_policy_ros.data.video._camera_encoder.QUEUE_SIZE", 1)
     writer = make(tmp_path / "dataset")
     add(writer, 0, 50)
@@ -122,7 +122,7 @@ def copy(recorded: Path, tmp_path) -> Path:
         ),
     ],
 )
-def test_a_dataset_of_another_contract_is_refused_with_the_differences(
+def test_a_dataset_of_another_contract_is_refused_with_all_differences(
     recorded: Path, changes: dict, fragments: list[str]
 ) -> None:
     with pytest.raises(DatasetError) as caught:
@@ -138,8 +138,8 @@ def edit_info(root: Path, **changes) -> None:
 
 
 DAMAGES = {
-    "info.json is no JSON": (lambda root: (root / INFO_FILE).write_text("{"), "info.json is damaged"),
-    "info.json is no object": (lambda root: (root / INFO_FILE).write_text("[]"), "info.json is damaged"),
+    "info.json is not JSON": (lambda root: (root / INFO_FILE).write_text("{"), "info.json is damaged"),
+    "info.json is not an object": (lambda root: (root / INFO_FILE).write_text("[]"), "info.json is damaged"),
     "info.json lacks fields": (
         lambda root: (root / INFO_FILE).write_text('{"codebase_version": "v3.0"}'),
         "lacks features, fps, total_episodes, total_frames",
@@ -162,7 +162,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_dataset_is_refused_and_left_alone(copy: Path, damage: str) -> None:
+def test_a_damaged_dataset_is_refused_and_not_changed(copy: Path, damage: str) -> None:
     spoil, message = DAMAGES[damage]
     spoil(copy)
     before = sorted(path for path in copy.rglob("*"))
@@ -171,7 +171,7 @@ def test_a_damaged_dataset_is_refused_and_left_alone(copy: Path, damage: str) ->
     assert sorted(path for path in copy.rglob("*")) == before
 
 
-def test_a_file_is_no_folder(tmp_path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="is a file; give a folder"):
         make(tmp_path / "file")
@@ -180,14 +180,13 @@ def test_a_file_is_no_folder(tmp_path) -> None:
 
 
 def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: False
-    )  # the tests may run as root, who may do anything
+    # The tests may run as root, who can write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(DatasetError, match=f"no permission to write in {tmp_path}"):
         make(tmp_path / "dataset")
 
 
-def test_a_rate_that_lerobot_cannot_express_is_refused(tmp_path) -> None:
+def test_a_frame_rate_that_is_not_a_whole_number_is_refused() -> None:
     with pytest.raises(DatasetError, match=r"whole number of frames per second, got 29.97 Hz"):
         replace(SPEC, fps=29.97)
 
@@ -232,7 +231,7 @@ def test_an_episode_needs_frames(tmp_path) -> None:
     assert_holds(tmp_path / "dataset", {0: (2, "touch the cube")})
 
 
-def test_logging_of_the_caller_stays_as_it_is(tmp_path, capfd) -> None:
+def test_the_logging_of_the_caller_does_not_change(tmp_path, capfd) -> None:
     root = logging.getLogger()
     before = (root.level, list(root.handlers), logging.getLogger("lerobot").level)
     writer = make(tmp_path / "dataset")
