@@ -31,7 +31,8 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         if not float(self.fps).is_integer():
             raise DatasetError(
-                f"fps: LeRobot datasets have a whole number of frames per second, got {self.fps:g} Hz"
+                f"fps: LeRobot needs a whole number of frames per second, got {self.fps:g} Hz; change it in "
+                "the contract"
             )
 
     @classmethod

@@ -187,7 +187,7 @@ def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch) -> None:
 
 
 def test_a_frame_rate_that_is_not_a_whole_number_is_refused() -> None:
-    with pytest.raises(DatasetError, match=r"whole number of frames per second, got 29.97 Hz"):
+    with pytest.raises(DatasetError, match=r"whole number of frames per second, got 29.97 Hz; change it"):
         replace(SPEC, fps=29.97)
 
 
