@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset._files import check_readable
 from dit_policy_ros.data.dataset._overview import EpisodeRow
 from dit_policy_ros.data.dataset._side_table import EpisodeRecord
 from dit_policy_ros.data.lerobot_calls import preserve_root_logger, quiet_lerobot
 
-_COLUMNS = ["episode_index", "frame_index", "observation.state", "action"]
+_COLUMNS = ["episode_index", "frame_index", STATE_KEY, ACTION_KEY]
 
 
 def plot_episodes(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
@@ -35,7 +36,7 @@ def plot_episodes(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
 
     info = check_readable(root)
     cameras = sorted(key for key, feature in info["features"].items() if feature["dtype"] == "video")
-    names = info["features"]["observation.state"]["names"]
+    names = info["features"][STATE_KEY]["names"]
     figure, axes = plt.subplots(
         len(rows), 2 + 3 * len(cameras), figsize=(10 + 9.6 * len(cameras), 2.4 * len(rows)), squeeze=False,
         width_ratios=[2.2, 1.4] + [1.0] * (3 * len(cameras)), layout="constrained",
@@ -49,7 +50,7 @@ def plot_episodes(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
             axis.imshow(image)
             axis.axis("off")
     for number, camera in enumerate(cameras):
-        axes[0][2 + 3 * number].set_title(camera.removeprefix("observation.images."), fontsize=8)
+        axes[0][2 + 3 * number].set_title(camera.removeprefix(IMAGE_PREFIX), fontsize=8)
     axes[-1][0].set_xlabel("[s]; solid: joints, dotted: commands, red: repeated samples", fontsize=7)
     axes[-1][1].set_xlabel("[s]; interval between new samples of a stream [ms]", fontsize=7)
     axes[0][0].set_ylabel(f"{len(names)} joints", fontsize=7)
@@ -121,7 +122,7 @@ def _vectors(root: Path, episodes: set[int]) -> dict[int, tuple[NDArray, NDArray
     )
     episode = table["episode_index"].to_numpy()  # (M,)
     order = np.lexsort((table["frame_index"].to_numpy(), episode))
-    columns = [np.array(table[name].to_pylist())[order] for name in ("observation.state", "action")]
+    columns = [np.array(table[name].to_pylist())[order] for name in (STATE_KEY, ACTION_KEY)]
     return {
         index: (columns[0][episode[order] == index], columns[1][episode[order] == index])
         for index in episodes

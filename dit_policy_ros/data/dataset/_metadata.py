@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset._files import check_readable
 from dit_policy_ros.data.lerobot_calls import preserve_root_logger, reading_dataset
-
-STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
 
 
 def open_metadata(root: Path) -> Any:
@@ -22,15 +21,17 @@ def open_metadata(root: Path) -> Any:
         from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
     with reading_dataset(root):
         meta: Any = LeRobotDatasetMetadata(f"local/{root.name}", root=root)
-    missing = [key for key in (STATE, ACTION) if key not in meta.features]
+    missing = [key for key in (STATE_KEY, ACTION_KEY) if key not in meta.features]
     if missing:
-        raise DatasetError(f"dataset {root}: expected {STATE} and {ACTION}, missing: {', '.join(missing)}")
+        raise DatasetError(
+            f"dataset {root}: expected {STATE_KEY} and {ACTION_KEY}, missing: {', '.join(missing)}"
+        )
     return meta
 
 
 def camera_names(meta: Any) -> tuple[str, ...]:
     """The cameras of a dataset."""
-    return tuple(key.removeprefix(IMAGES) for key in meta.video_keys)
+    return tuple(key.removeprefix(IMAGE_PREFIX) for key in meta.video_keys)
 
 
 def check_cameras(meta: Any, cameras: Sequence[str]) -> None:

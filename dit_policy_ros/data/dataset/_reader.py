@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.core.problems import Problems
 from dit_policy_ros.data.dataset._demonstrations import STATISTICS, Demonstrations, Source
 from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
 from dit_policy_ros.data.dataset._frame_store import FrameStore
 from dit_policy_ros.data.dataset._metadata import (
-    ACTION,
-    IMAGES,
-    STATE,
     camera_names,
     check_cameras,
     open_metadata,
@@ -79,9 +77,9 @@ def read_demonstrations(
     ]
     shapes: dict[str, tuple[int, int]] = {}
     for name in chosen:
-        height, width = first.features[IMAGES + name]["shape"][:2]
+        height, width = first.features[IMAGE_PREFIX + name]["shape"][:2]
         shapes[name] = height, width
-    keys = (STATE, ACTION, *(IMAGES + name for name in chosen))
+    keys = (STATE_KEY, ACTION_KEY, *(IMAGE_PREFIX + name for name in chosen))
     total = int(rows[-1])
     videos = {
         name: VideoImages(tuple(metas), name, (total, *(size or recorded), 3))
@@ -90,13 +88,13 @@ def read_demonstrations(
     flagged = [_flagged(meta, table, chosen) for meta, table in zip(metas, tables, strict=True)]
     return Demonstrations(
         fps=float(first.fps),
-        joint_names=tuple(_names(first.features[STATE])),
+        joint_names=tuple(_names(first.features[STATE_KEY])),
         image_shapes=shapes,
         tasks=tasks,
         images=_decoded(videos, report, store or FrameStore()) if keep_images else {},
         videos={} if keep_images else videos,
-        state=np.concatenate([table[STATE].astype(np.float32) for table in tables]),
-        action=np.concatenate([table[ACTION].astype(np.float32) for table in tables]),
+        state=np.concatenate([table[STATE_KEY].astype(np.float32) for table in tables]),
+        action=np.concatenate([table[ACTION_KEY].astype(np.float32) for table in tables]),
         task_index=np.concatenate(task_index).astype(np.int64),
         episode_index=np.concatenate(
             [t["episode_index"] + start for t, start in zip(tables, episodes, strict=False)]
@@ -118,11 +116,11 @@ def _check_same_contract(metas: Sequence[Any], cameras: Sequence[str]) -> None:
         problems = Problems(str(meta.root))
         if meta.fps != first.fps:
             problems.add("fps", f"{first.fps} Hz", f"{meta.fps} Hz")
-        for key in (STATE, ACTION):
+        for key in (STATE_KEY, ACTION_KEY):
             expected, got = _names(first.features[key]), _names(meta.features[key])
             if expected != got:
                 problems.add(f"{key} names", f"{expected}", f"{got}")
-        for key in (IMAGES + name for name in cameras):
+        for key in (IMAGE_PREFIX + name for name in cameras):
             expected, got = list(first.features[key]["shape"]), list(meta.features[key]["shape"])
             if expected != got:
                 problems.add(f"{key} shape", f"{expected}", f"{got}")
@@ -195,7 +193,7 @@ def _names(feature: Mapping[str, Any]) -> list[str]:
 def _vectors(meta: Any) -> dict[str, NDArray]:
     import pyarrow.parquet as parquet
 
-    columns = [STATE, ACTION, "task_index", "episode_index", "index"]
+    columns = [STATE_KEY, ACTION_KEY, "task_index", "episode_index", "index"]
     files = sorted({meta.get_data_file_path(episode) for episode in range(meta.total_episodes)})
     tables = [parquet.read_table(meta.root / file, columns=columns) for file in files]
     parts = {

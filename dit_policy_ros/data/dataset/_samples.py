@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset._metadata import (
-    ACTION,
-    IMAGES,
-    STATE,
     check_cameras,
     open_metadata,
     task_names,
@@ -62,8 +60,8 @@ class SampleReader:
         self.fps = float(meta.fps)
         self.tasks = task_names(meta)
         past = [step / self.fps for step in range(1 - n_obs_steps, 1)]
-        deltas = dict.fromkeys((STATE, *(IMAGES + camera for camera in self.cameras)), past)
-        deltas[ACTION] = [step / self.fps for step in range(chunk)]
+        deltas = dict.fromkeys((STATE_KEY, *(IMAGE_PREFIX + camera for camera in self.cameras)), past)
+        deltas[ACTION_KEY] = [step / self.fps for step in range(chunk)]
         with preserve_root_logger():
             from lerobot.datasets import LeRobotDataset
         with reading_dataset(self.root):
@@ -72,9 +70,9 @@ class SampleReader:
             )
         self.task_index = self._column("task_index").astype(np.int64)  # (M,)
         self.episode_index = self._column("episode_index").astype(np.int64)  # (M,)
-        self.action = self._column(ACTION).astype(np.float32)  # (M, A)
-        self.state_dim, self.action_dim = (meta.features[key]["shape"][0] for key in (STATE, ACTION))
-        self.image_shapes = {c: tuple(meta.features[IMAGES + c]["shape"][:2]) for c in self.cameras}
+        self.action = self._column(ACTION_KEY).astype(np.float32)  # (M, A)
+        self.state_dim, self.action_dim = (meta.features[key]["shape"][0] for key in (STATE_KEY, ACTION_KEY))
+        self.image_shapes = {c: tuple(meta.features[IMAGE_PREFIX + c]["shape"][:2]) for c in self.cameras}
 
     def read(self, frame: int) -> Sample:
         """The sample at a frame of the dataset. Raises DatasetError if its video cannot be decoded."""
@@ -85,16 +83,16 @@ class SampleReader:
             raise DatasetError(f"dataset {self.root}: frame {frame} cannot be read: {error!r}") from error
         images = {}
         for camera in self.cameras:
-            pixels = item[IMAGES + camera]
+            pixels = item[IMAGE_PREFIX + camera]
             pixels = pixels.reshape(-1, *pixels.shape[-3:])  # LeRobot drops the axis of a single step
             pixels = pixels.permute(0, 2, 3, 1)  # (S, H, W, 3) in 0 to 1
             images[camera] = (pixels * 255).round().clamp(0, 255).numpy().astype(np.uint8)
         return Sample(
             frame=frame,
             images=images,
-            state=item[STATE].numpy().astype(np.float32),
-            action=item[ACTION].numpy().astype(np.float32),
-            valid=~item[f"{ACTION}_is_pad"].numpy(),
+            state=item[STATE_KEY].numpy().astype(np.float32),
+            action=item[ACTION_KEY].numpy().astype(np.float32),
+            valid=~item[f"{ACTION_KEY}_is_pad"].numpy(),
         )
 
     def _column(self, name: str) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dit_policy_ros.core.contract import Camera, Contract
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.core.problems import Problems
 from dit_policy_ros.data.dataset._files import INFO_FILE
 
@@ -43,14 +44,14 @@ class DatasetSpec:
     def features(self) -> dict[str, dict[str, Any]]:
         """The dataset's features, in LeRobot's format."""
         features: dict[str, dict[str, Any]] = {
-            f"observation.images.{camera.name}": {
+            IMAGE_PREFIX + camera.name: {
                 "dtype": "video",
                 "shape": (camera.height, camera.width, 3),
                 "names": ["height", "width", "channels"],
             }
             for camera in self.cameras
         }
-        for name in ("observation.state", "action"):
+        for name in (STATE_KEY, ACTION_KEY):
             features[name] = {"dtype": "float32", "shape": (len(self.joints),), "names": list(self.joints)}
         return features
 
@@ -72,7 +73,7 @@ def check_compatible(root: Path, info: Mapping[str, Any], spec: DatasetSpec) -> 
     recorded = {
         key: feature
         for key, feature in info["features"].items()
-        if key.startswith("observation.") or key == "action"
+        if key.startswith("observation.") or key == ACTION_KEY
     }
     for key in sorted(features.keys() | recorded.keys()):
         if key not in recorded or key not in features:

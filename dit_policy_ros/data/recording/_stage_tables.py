@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY, TASK_KEY
 from dit_policy_ros.data.dataset import SIDE_TABLE, EpisodeRecord, format_records, read_records, to_spans
 from dit_policy_ros.data.recording._journal_format import EpisodeOutcome
 from dit_policy_ros.data.recording._staged_episode import StagedEpisode
@@ -23,7 +24,7 @@ def stage_tasks(episode: StagedEpisode) -> dict[str, int]:
     known = load_tasks(episode.root)["task_index"].to_dict() if episode.info["total_tasks"] else {}
     for task in episode.content.tasks:
         known.setdefault(task, len(known))
-    index = pd.Index(list(known), name="task")
+    index = pd.Index(list(known), name=TASK_KEY)
     write_tasks(pd.DataFrame({"task_index": list(known.values())}, index=index), episode.stage)
     return {str(task): int(number) for task, number in known.items()}
 
@@ -36,8 +37,8 @@ def stage_frames(episode: StagedEpisode, tasks: Mapping[str, int]) -> dict[str, 
     content, info, row = episode.content, episode.info, episode.row
     numbers = np.arange(episode.frames)
     columns = {
-        "observation.state": content.state,  # (N, D)
-        "action": content.action,  # (N, D)
+        STATE_KEY: content.state,  # (N, D)
+        ACTION_KEY: content.action,  # (N, D)
         "timestamp": (numbers / info["fps"]).astype(np.float32),  # (N,) [s]
         "frame_index": numbers,
         "episode_index": np.full(episode.frames, row["episode_index"]),

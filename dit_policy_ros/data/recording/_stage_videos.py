@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
 from dit_policy_ros.data.lerobot_calls import silence_ffmpeg
 from dit_policy_ros.data.recording._journal_format import video_path
 from dit_policy_ros.data.recording._staged_episode import StagedEpisode
@@ -21,7 +22,7 @@ def stage_videos(episode: StagedEpisode) -> None:
     info, row = episode.info, episode.row
     video = episode.content.header.video
     for camera in episode.content.header.spec.cameras:
-        key = f"observation.images.{camera.name}"
+        key = IMAGE_PREFIX + camera.name
         path = episode.new_file(info["video_path"], f"videos/{key}", video_key=key)
         remux_to_mp4(video_path(episode.journal, camera.name), path, episode.frames, info["fps"])
         row[f"videos/{key}/from_timestamp"] = 0.0  # [s]
@@ -48,7 +49,7 @@ def episode_statistics(
         summary = episode.content.summaries.get(camera.name)
         if summary is None:
             summary = _summarize_video(video_path(episode.journal, camera.name), episode.frames)
-        stats[f"observation.images.{camera.name}"] = summary.statistics()
+        stats[IMAGE_PREFIX + camera.name] = summary.statistics()
     return stats
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from dit_policy_ros.core.atomic_files import make_folders
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.data.dataset import (
     JOURNAL_FOLDER,
@@ -172,8 +173,8 @@ class DatasetWriter:
             ValueError: wrong cameras, shapes or streams.
         """
         self._frame_check.check_images(images)
-        state = self._frame_check.to_vector("observation.state", state)
-        action = self._frame_check.to_vector("action", action)
+        state = self._frame_check.to_vector(STATE_KEY, state)
+        action = self._frame_check.to_vector(ACTION_KEY, action)
         if not task.strip():
             raise DatasetError("task: expected an instruction, got an empty text")
         if self._journal is None:

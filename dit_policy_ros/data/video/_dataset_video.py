@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
 from dit_policy_ros.data.lerobot_calls import reading_dataset
 
-IMAGES = "observation.images."
 _BATCH = 64  # frames that are resized together
 
 type ImageBatch = tuple[NDArray[np.int64], NDArray[np.uint8]]  # rows (B,) and their images (B, h, w, 3)
@@ -89,7 +89,7 @@ def _decode_dataset(
 
 def _spans(meta: Any, name: str) -> dict[Path, list[_EpisodeSpan]]:
     """The episodes in each video file."""
-    key = IMAGES + name
+    key = IMAGE_PREFIX + name
     spans: dict[Path, list[_EpisodeSpan]] = {}
     for index in range(meta.total_episodes):
         episode = meta.episodes[index]
