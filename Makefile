@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Every target first completes the environment in .venv (tools/setup_env.py); a second run does that in a moment.
+# Every target first brings .venv up to date (tools/setup_env.py); if nothing has changed, that takes a moment.
 
 SHELL := bash
 .DEFAULT_GOAL := help
@@ -9,25 +9,25 @@ PYTHON := .venv/bin/python
 # A process per core runs the tests, up to four; each claims ROS domains of its own. A file's tests stay together,
 # because they share fixtures.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
-# .venv activated, and its share/ in the ament index
+# Activates .venv and adds it to the ament index.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export AMENT_PREFIX_PATH := $(if $(AMENT_PREFIX_PATH),$(AMENT_PREFIX_PATH):)$(CURDIR)/.venv
 ifdef ROS_DISTRO
-# the wheels' Python arranges this by itself, an installed ROS expects it from a sourced workspace
+# With an installed ROS, the libraries of .venv must be on the library path. The ROS wheels do this themselves.
 export LD_LIBRARY_PATH := $(CURDIR)/.venv/lib:$(LD_LIBRARY_PATH)
 endif
 
 help:
-	@echo "make demo      simulated robot, policy and several instructions, end to end; results in out/demo/"
-	@echo "make dataset   scripted demonstrations, recorded through ROS; N=10 of each task, out/dataset_sim"
-	@echo "make evaluate  success by task of the shipped policy, by the real nodes; EPISODES=50 of each task"
-	@echo "make test      the tests (a few minutes)"
-	@echo "make test-all  the tests and the long ones"
-	@echo "make lint      ruff, import-linter, pyright"
-	@echo "make bench     the benchmarks; results in out/bench/*.json"
-	@echo "make colcon    a real colcon build of this checkout, copied and symlinked, and what it installs"
-	@echo "make setup     only make or update .venv"
-	@echo "make clean     remove what the other targets made, except .venv"
+	@echo "make demo      run simulated robot and policy with several instructions; results in out/demo/"
+	@echo "make dataset   record scripted demonstrations through ROS, N=10 of each task, into out/dataset_sim"
+	@echo "make evaluate  measure the shipped policy's success rate per task, on the nodes; EPISODES=10 of each"
+	@echo "make test      run the tests (a few minutes)"
+	@echo "make test-all  run all tests, including the slow ones"
+	@echo "make lint      run ruff, import-linter and pyright"
+	@echo "make bench     run the benchmarks; results in out/bench/*.json"
+	@echo "make colcon    build this checkout with colcon, copied and symlinked, and check the installation"
+	@echo "make setup     only create or update .venv"
+	@echo "make clean     remove everything that the other targets created, except .venv"
 
 setup:
 	@python=$$(tools/find_python.sh) && "$$python" tools/setup_env.py

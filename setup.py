@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pip door of this ROS package: it drives the same CMake build as colcon and packs its install tree.
+"""Installs this ROS package with pip: runs the same CMake build as colcon and packs its install tree.
 
-`pip install .` therefore needs what CMake needs (ament_cmake, rosidl) in the running interpreter's prefix or
-in AMENT_PREFIX_PATH; `make setup` arranges that.
+So `pip install .` needs ament_cmake and rosidl, in the prefix of the running Python or in AMENT_PREFIX_PATH.
+`make setup` installs them.
 """
 
 import os
@@ -21,14 +21,15 @@ NAME = MANIFEST.findtext("name", "")
 
 
 def manifest(tag: str) -> str:
+    """The text of an element of package.xml, on one line."""
     return " ".join(MANIFEST.findtext(tag, "").split())
 
 
 class ColconLikeBuild(build_py):
-    """build_py that takes the package from CMake's install tree: generated and written modules in one."""
+    """build_py that takes the package, with its generated modules, from CMake's install tree."""
 
     def run(self) -> None:
-        if self.editable_mode:  # the source tree is used in place, the interfaces come from elsewhere
+        if self.editable_mode:  # uses the source tree in place; the interfaces must be installed separately
             super().run()
             return
         stage = self._install_tree()
@@ -39,7 +40,7 @@ class ColconLikeBuild(build_py):
         self.distribution.data_files = self._data_files(stage, package.parent)
 
     def _install_tree(self) -> Path:
-        """Configures, builds and installs with CMake; the build tree stays, so that a second run is quick."""
+        """Configures, builds and installs with CMake. Keeps the build tree, so that a second run is fast."""
         build_tree = ROOT / "build" / "pip"
         stage = build_tree / "stage"
         shutil.rmtree(stage, ignore_errors=True)
@@ -48,7 +49,7 @@ class ColconLikeBuild(build_py):
             os.environ,
             AMENT_PREFIX_PATH=os.pathsep.join(prefixes),
             CMAKE_PREFIX_PATH=os.pathsep.join(prefixes),
-            # pip's build isolation hides the packages that the generators are written in
+            # pip's build isolation hides the Python packages that the interface generators import
             PYTHONPATH=os.pathsep.join(p for p in [*site_packages(), *sys.path] if p),
         )
         configure = ["cmake", "-S", str(ROOT), "-B", str(build_tree), "-DBUILD_TESTING=OFF"]
@@ -60,7 +61,7 @@ class ColconLikeBuild(build_py):
         return stage
 
     def _data_files(self, stage: Path, modules: Path) -> list[tuple[str, list[str]]]:
-        """Everything outside the Python modules, by its folder relative to the prefix."""
+        """All files outside the Python modules, grouped by folder relative to the prefix."""
         folders: dict[str, list[str]] = {}
         for file in sorted(p for p in stage.rglob("*") if p.is_file() and modules not in p.parents):
             folder = str(file.parent.relative_to(stage))
@@ -69,13 +70,13 @@ class ColconLikeBuild(build_py):
 
 
 def site_packages() -> list[str]:
-    """Module folders of the interpreter's own environment, which pip's isolation takes off sys.path."""
+    """The interpreter's own site-packages, which pip's build isolation removes from sys.path."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return [str(Path(sys.prefix) / "lib" / version / "site-packages")]
 
 
 class BinaryDistribution(Distribution):
-    """The generated type support is compiled, so the wheel belongs to one platform."""
+    """Makes the wheel platform-specific, because the generated type support is compiled."""
 
     def has_ext_modules(self) -> bool:
         return True

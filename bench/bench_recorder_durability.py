@@ -24,8 +24,8 @@ import numpy as np
 from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.recording import DatasetWriter, Recover
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.dataset import DatasetSpec
+from dit_policy_ros.data.recording import DatasetWriter, Recover, pending_episodes
 
 FPS, JOINTS = 30, tuple(f"joint_{number}" for number in range(14))
 CAMERAS = tuple(Camera(name, f"/{name}", 120, 160, 0.5) for name in ("top", "left", "right"))
@@ -33,7 +33,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
 def writer(root: Path, **options) -> DatasetWriter:
-    return DatasetWriter(root, FPS, CAMERAS, JOINTS, "bench", **options)
+    return DatasetWriter(root, DatasetSpec(FPS, tuple(CAMERAS), tuple(JOINTS), "bench"), **options)
 
 
 def image(episode: int, frame: int, camera: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def kills(instants: int, episodes: int, frames: int, folder: Path) -> dict:
         kind = SIGNALS[number % len(SIGNALS)]
         instant = dice.uniform(min(0.2, length / 2), length)
         in_child(lambda root=root, notes=notes: session(root, notes, episodes, frames), instant, kind)
-        left = left_behind(root)
+        left = pending_episodes(root)
         when = "while recording" if left else "between episodes or after the last"
         if any((path / "label.json").exists() for path in left):
             when = "while committing"
@@ -150,7 +150,7 @@ def saves(count: int, folder: Path) -> dict:
         begin = time.perf_counter()
         recorder.save_episode()
         times.append(time.perf_counter() - begin)
-        while recorder.waiting > 2:
+        while recorder.pending_commits > 2:
             time.sleep(0.01)  # as an operator gives it time between two episodes
         print(f"\rsaves: {episode + 1}/{count}", end="", flush=True)
     print()

@@ -65,12 +65,13 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
     if kind == "lerobot":
         from lerobot.datasets import LeRobotDataset
 
-        from dit_policy_ros.data.dataset import features_of
+        from dit_policy_ros.data.dataset import DatasetSpec
         from dit_policy_ros.data.video import VideoSettings
 
         dataset = LeRobotDataset.create(
-            "local/bench", fps=FPS, root=root, features=features_of(used, JOINTS), streaming_encoding=True,
-            rgb_encoder=VideoSettings().config(), encoder_threads=1, encoder_queue_maxsize=100_000,
+            "local/bench", fps=FPS, root=root, streaming_encoding=True,
+            features=DatasetSpec(FPS, tuple(used), tuple(JOINTS), "bench").features(),
+            rgb_encoder=VideoSettings().lerobot_config(), encoder_threads=1, encoder_queue_maxsize=100_000,
         )  # fmt: skip
 
         def add(number: int) -> None:
@@ -79,13 +80,15 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
 
         save = dataset.save_episode
     else:
+        from dit_policy_ros.data.dataset import DatasetSpec
         from dit_policy_ros.data.recording import DatasetWriter
         from dit_policy_ros.data.video import VideoSettings
         from dit_policy_ros.ros.recorder import recorded_images
 
         used = [replace(camera, compressed=kind != "ours") for camera in used]
         video = VideoSettings(keep_jpeg=kind == "jpeg_kept")
-        writer = DatasetWriter(root, FPS, used, JOINTS, "bench", video=video, background=True)
+        spec = DatasetSpec(FPS, tuple(used), tuple(JOINTS), "bench")
+        writer = DatasetWriter(root, spec, video=video, background=True)
         messages = [[message(picture, camera) for picture in pictures[i]] for i, camera in enumerate(used)]
 
         def add(number: int) -> None:

@@ -25,7 +25,7 @@ import torch
 from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.dataset import read_demonstrations
+from dit_policy_ros.data.dataset import DatasetSpec, read_demonstrations
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, relocate, write_checkpoint
 from dit_policy_ros.sim.operator._demonstrate import Settings, demonstrate
@@ -39,7 +39,7 @@ CAMERA, IMAGE = "top", (240, 320)  # height, width [pixel]
 def make_data(root: Path, episodes: int) -> None:
     """Record scripted demonstrations."""
     camera = Camera(CAMERA, f"/{CAMERA}/image_raw", *IMAGE, max_age=0.5)
-    writer = DatasetWriter(root, FPS, [camera], JOINTS, "bimanual_sim")
+    writer = DatasetWriter(root, DatasetSpec(FPS, (camera,), tuple(JOINTS), "bimanual_sim"))
     for episode in demonstrate(episodes, 1, Settings(cameras=(CAMERA,))):
         for frame in episode.frames:
             writer.add_frame(frame.images, frame.state, frame.action, episode.task.instruction)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds this checkout with colcon in a scratch workspace and checks what it installs.
+"""Builds this checkout with colcon in a temporary workspace and checks the installation.
 
     python tools/colcon_check.py [--mode copy|symlink] [--workspace build/colcon]
 
-Without --mode both ways are built. The workspace holds a copy of the files that git knows or would add, so
-that nothing that only lies around here can make the build pass.
+Without --mode it builds both ways. The workspace gets a copy of the files that git tracks or would add, so
+that other files in the checkout cannot make the build pass.
 """
 
 import argparse
@@ -21,10 +21,11 @@ OPTIONS = {"copy": [], "symlink": ["--symlink-install"]}
 
 
 def source_files() -> list[str]:
+    """The files that git tracks or would add."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True)
     if listed.returncode:
-        raise SystemExit(f"this needs a git checkout: {listed.stderr.strip()}")
+        raise SystemExit(f"colcon_check.py needs a git checkout: {listed.stderr.strip()}")
     return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
@@ -35,7 +36,7 @@ def copy_source(target: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """This shell's environment plus the prefix of the running Python, where the ROS wheels live."""
+    """This shell's environment, with the prefix of the running Python, where the ROS wheels are."""
     prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p and p != sys.prefix]
     return {
         **os.environ,
@@ -46,6 +47,7 @@ def environment() -> dict[str, str]:
 
 
 def run(command: list[str], folder: Path) -> str:
+    """Runs a command in a folder and returns its output; ends the program if the command fails."""
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     if done.returncode:
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
@@ -57,8 +59,8 @@ def build_and_check(mode: str, workspace: Path) -> None:
     shutil.rmtree(workspace, ignore_errors=True)
     copy_source(workspace / "src" / NAME)
     listed = run(["colcon", "list"], workspace)
-    if "(ros.ament_cmake)" not in listed:  # an invalid package.xml silently makes it a plain Python package
-        raise SystemExit(f"colcon does not see an ament_cmake package: {listed}")
+    if "(ros.ament_cmake)" not in listed:  # with an invalid package.xml, colcon sees a plain Python package
+        raise SystemExit(f"expected colcon to find an ament_cmake package, got: {listed}")
     start = time.monotonic()
     arguments = [f"-DPython3_EXECUTABLE={sys.executable}", "-DBUILD_TESTING=OFF"]
     run(["colcon", "build", *OPTIONS[mode], "--cmake-args", *arguments], workspace)
@@ -67,16 +69,19 @@ def build_and_check(mode: str, workspace: Path) -> None:
     checker = Path(__file__).with_name("check_install.py")
     run(["bash", "-c", f". '{install}/setup.bash' && python '{checker}' '{install}/{NAME}'"], workspace)
     executables = sorted(path.name for path in (install / NAME / "lib" / NAME).iterdir())
-    print(f"  interfaces, nodes, share and executables are there: {', '.join(executables)}")
+    print(f"  checked interfaces, nodes, share and executables: {', '.join(executables)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mode", choices=OPTIONS, help="copy the modules or link them; both by default")
+    parser.add_argument("--mode", choices=OPTIONS, help="copy the modules or link them (default: both ways)")
     parser.add_argument(
-        "--workspace", type=Path, default=ROOT / "build" / "colcon", help="replaced at each run"
+        "--workspace",
+        type=Path,
+        default=ROOT / "build" / "colcon",
+        help="folder of the workspace; its content is replaced (default: build/colcon)",
     )
     options = parser.parse_args()
     for mode in [options.mode] if options.mode else OPTIONS:

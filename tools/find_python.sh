@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Prints the path of a Python 3.12 that can make virtual environments. PYTHON=/path/to/python3.12 overrides.
+# Prints the path of a Python 3.12 that can make virtual environments. Set PYTHON=/path/to/python3.12 to choose one.
 set -u
 
-works() {  # a shim of an inactive pyenv version is on PATH too, so each candidate must run
+works() {  # PATH may contain the shim of an inactive pyenv version, so each candidate is run
   "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 12))' >/dev/null 2>&1
 }
 
-# With ROS 2 sourced, only the Python that its binaries were built for will do.
-speaks_ros() {
+# With ROS 2 sourced, it must be the Python that ROS was built for.
+fits_ros() {
   [ -z "${ROS_DISTRO:-}" ] || "$1" -c 'import rclpy' >/dev/null 2>&1
 }
 
@@ -22,7 +22,7 @@ candidates=(
   "${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}"/cpython-3.12*/bin/python3.12
 )
 for candidate in "${candidates[@]}"; do
-  if [ -n "$candidate" ] && works "$candidate" && speaks_ros "$candidate"; then
+  if [ -n "$candidate" ] && works "$candidate" && fits_ros "$candidate"; then
     echo "$candidate"
     exit 0
   fi
@@ -33,7 +33,7 @@ done
   for candidate in "${candidates[@]}"; do
     [ -n "$candidate" ] && echo "  $candidate ($("$candidate" --version 2>&1 | head -n 1))"
   done
-  echo "Any of these mends it; then run the same command again:"
+  echo "Install one in any of these ways, then run the same command again:"
   echo "  sudo apt install python3.12 python3.12-venv python3.12-dev     (Ubuntu 24.04)"
   echo "  pyenv install 3.12"
   echo "  uv python install 3.12"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A contract for import-linter: a module whose name begins with "_" belongs to its package alone."""
+"""A contract for import-linter: a module whose name begins with "_" is private to its package."""
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, output
@@ -8,13 +8,14 @@ from importlinter import Contract, ContractCheck, output
 class PrivateModules(Contract):
     """No module imports a private module of another package.
 
-    ``a.b._c`` is private to ``a.b``: ``a.b`` and everything below it may import it, nobody else. What others
-    need, ``a.b`` exports in its ``__init__.py``.
+    ``a.b._c`` is private to ``a.b``. Only ``a.b`` and the modules below it may import it. Anything that other
+    packages need, ``a.b`` exports in its ``__init__.py``.
     """
 
     type_name = "private_modules"
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
+        """Finds the forbidden imports, as (importer, imported)."""
         broken = []
         for imported in sorted(graph.modules):
             package, _, name = imported.rpartition(".")
@@ -26,6 +27,9 @@ class PrivateModules(Contract):
         return ContractCheck(kept=not broken, metadata={"broken": broken})
 
     def render_broken_contract(self, check: ContractCheck) -> None:
+        """Prints each forbidden import and the package to import from instead."""
         for importer, imported in check.metadata["broken"]:
             package = imported.rpartition(".")[0]
-            output.print_error(f"{importer} imports {imported}: import it from {package}, which exports it.")
+            output.print_error(
+                f"{importer} imports {imported}: import it from {package} and export it there."
+            )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes .venv: everything that `make demo` and `make test` need, inside the checkout.
+"""Creates .venv in the checkout, with everything that `make demo` and `make test` need.
 
-Run with Python 3.12, standard library only. Each step is done once and again only when what it depends on has
-changed (the hash of that is kept under .venv/.stamps), so a second run takes a moment. With ROS 2 sourced
-(ROS_DISTRO is set) .venv sees the system's packages and the ROS wheels are left out.
+Run it with Python 3.12; it needs the standard library only. A step runs again only if its inputs have changed
+(.venv/.stamps holds their hashes), so a second run takes a moment. With ROS 2 sourced (ROS_DISTRO is set),
+.venv sees the system's packages and the ROS wheels are not installed.
 
-The only thing ever installed outside the checkout is Debian's EGL renderer, when the simulator cannot render
-without it and apt-get may be used without a password.
+Outside the checkout it installs at most one thing: Debian's EGL renderer, if the simulator cannot render
+without it and this user can run apt-get without a password.
 """
 
 import fcntl
@@ -25,11 +25,12 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / ".stamps"
 LOG = VENV / "setup.log"
-ROS = os.environ.get("ROS_DISTRO", "")
+ROS_DISTRO = os.environ.get("ROS_DISTRO", "")  # set if an installed ROS 2 is sourced
 
 CONSTRAINTS = ROOT / "constraints" / "python3.12.txt"
 REQUIREMENTS = [
-    ROOT / "requirements" / f"{name}.txt" for name in ("robot", "train", "dev", *([] if ROS else ["ros"]))
+    ROOT / "requirements" / f"{name}.txt"
+    for name in ("robot", "train", "dev", *([] if ROS_DISTRO else ["ros"]))
 ]
 CONTROL_MSGS = ROOT / "tools" / "control_msgs"
 PACKAGE_INPUTS = ["CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py"]
@@ -37,35 +38,33 @@ PACKAGE_FOLDERS = [
     *("msg", "srv", "dit_policy_ros", "scripts"),
     *("launch", "config", "urdf", "mjcf", "checkpoints", "resource"),
 ]
-RENDERER_PACKAGES = [
-    "libegl1",
-    "libgl1-mesa-dri",
-]  # the second is EGL's software driver, for machines without a GPU
+# libgl1-mesa-dri is EGL's software driver, for machines without a GPU.
+RENDERER_PACKAGES = ["libegl1", "libgl1-mesa-dri"]
 
-# The ROS wheels' CMake files name the folders of the machine that built them.
+# The CMake files in the ROS wheels contain these folders of the machine that built them.
 BAKED_INCLUDE = "/opt/python/cp312-cp312/include/python3.12"
 BAKED_NUMPY = "/opt/python/cp312-cp312/lib/python3.12/site-packages/numpy/_core/include"
 
 RENDER_CHECK = (
-    "import mujoco; from dit_policy_ros.sim.robot._renderer import Renderer;"
+    "import mujoco; from dit_policy_ros.sim.robot import Renderer;"
     "Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 16, 16)"
 )
 
 
 class SetupError(Exception):
-    """What is missing and how to mend it."""
+    """Something is missing; the message says what, and how to install it."""
 
 
 class MissingRenderer(SetupError):
-    """Only what simulates cameras needs it, so the set-up warns and goes on."""
+    """The simulator cannot render. Only simulated cameras need that, so the set-up warns and goes on."""
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     print(f"[setup] {text}", flush=True)
 
 
 def digest(inputs: Iterable[Path | str]) -> str:
-    """Hash of texts and of files' paths, modes and contents."""
+    """Hash of texts, and of the paths, modes and contents of files."""
     total = hashlib.sha256()
     for each in inputs:
         if isinstance(each, Path):
@@ -78,21 +77,24 @@ def digest(inputs: Iterable[Path | str]) -> str:
 
 
 def step(name: str, inputs: Iterable[Path | str], action: Callable[[], None]) -> None:
-    """Runs `action` unless it already succeeded with the same inputs."""
-    stamp, wanted = STAMPS / name, digest(inputs)
-    if stamp.exists() and stamp.read_text() == wanted:
+    """Runs `action` unless it has already succeeded with the same inputs."""
+    stamp, current = STAMPS / name, digest(inputs)
+    if stamp.exists() and stamp.read_text() == current:
         return
-    say(f"{name} ...")
+    report(f"{name} ...")
     start = time.monotonic()
     stamp.unlink(missing_ok=True)
     action()
     STAMPS.mkdir(exist_ok=True)
-    stamp.write_text(wanted)
-    say(f"{name}: done in {time.monotonic() - start:.0f} s")
+    stamp.write_text(current)
+    report(f"{name}: done in {time.monotonic() - start:.0f} s")
 
 
 def run(*command: str | Path, progress: bool = False) -> None:
-    """Runs a command, its output going to the log; with `progress`, says now and then how far it is."""
+    """Runs a command with its output in the log file. progress: report its last line every 10 s.
+
+    Raises SetupError with the end of the output if the command fails.
+    """
     with LOG.open("ab", buffering=0) as log:
         log.write(f"\n$ {' '.join(map(str, command))}\n".encode())
         begin = log.tell()
@@ -110,13 +112,15 @@ def run(*command: str | Path, progress: bool = False) -> None:
                 time.sleep(0.1)
                 if progress and time.monotonic() - reported > 10:
                     reported = time.monotonic()
-                    say(f"  {reported - start:4.0f} s  {last_line(begin)}")
+                    report(f"  {reported - start:4.0f} s  {last_line(begin)}")
         finally:
-            process.kill()  # nothing goes on after Ctrl-C; of no effect when it has ended
+            process.kill()  # so that it does not go on after Ctrl-C; no effect if it has ended
             process.wait()
     if process.returncode:
         tail = "\n".join(LOG.read_bytes()[begin:].decode(errors="replace").splitlines()[-30:])
-        raise SetupError(f"this command failed (all of its output is in {LOG}):\n  {command[0]} ...\n{tail}")
+        raise SetupError(
+            f"this command failed (its complete output is in {LOG}):\n  {command[0]} ...\n{tail}"
+        )
 
 
 def last_line(begin: int) -> str:
@@ -125,8 +129,10 @@ def last_line(begin: int) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The environment of .venv activated, as CMake and pip shall see it."""
-    prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p] if ROS else []
+    """The environment variables for CMake and pip: .venv activated, and found by ament."""
+    prefixes = []
+    if ROS_DISTRO:
+        prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     return {
         **os.environ,
         "PATH": os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", os.defpath)]),
@@ -135,7 +141,7 @@ def environment() -> dict[str, str]:
         "CMAKE_PREFIX_PATH": os.pathsep.join([*prefixes, str(VENV)]),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
-        # nothing outside the checkout, unless the user keeps a cache on purpose
+        # pip writes no cache outside the checkout, unless the user has set a folder for it
         **({} if "PIP_CACHE_DIR" in os.environ else {"PIP_NO_CACHE_DIR": "1"}),
     }
 
@@ -143,46 +149,50 @@ def environment() -> dict[str, str]:
 def check_compiler() -> None:
     if not shutil.which("c++") and not shutil.which("g++"):
         raise SetupError(
-            "no C++ compiler: the ROS interfaces need one. Debian, Ubuntu: apt install build-essential"
+            "no C++ compiler found; the ROS interfaces need one. On Debian or Ubuntu: "
+            "apt install build-essential"
         )
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not header.exists():
         raise SetupError(
-            f"{header} is missing: the ROS interfaces need it. Debian, Ubuntu: apt install python3.12-dev"
+            f"{header} is missing; the ROS interfaces need it. On Debian or Ubuntu: "
+            "apt install python3.12-dev"
         )
 
 
 def make_venv() -> None:
-    options = ["--system-site-packages"] if ROS else []
+    options = ["--system-site-packages"] if ROS_DISTRO else []
     subprocess.run([sys.executable, "-m", "venv", *options, str(VENV)], check=True)
 
 
 def check_venv() -> None:
     """Refuses a .venv that cannot work here.
 
-    ROS wheels mixed with an installed ROS crash at import; a .venv that was moved calls programs elsewhere.
+    The ROS wheels together with an installed ROS crash at import. The programs of a .venv that was moved
+    still refer to its old folder.
     """
     settings = (VENV / "pyvenv.cfg").read_text()
     sees_system = "include-system-site-packages = true" in settings
-    if sees_system != bool(ROS):
+    if sees_system != bool(ROS_DISTRO):
         made, now = ("with", "is not") if sees_system else ("without", "is")
         raise SetupError(
-            f".venv was made {made} ROS 2 sourced, and ROS 2 {now} sourced in this shell. "
-            "Use the same kind of shell as before, or remove .venv and run this again."
+            f".venv was made {made} ROS 2 sourced, but ROS 2 {now} sourced in this shell. "
+            "Use a shell like the one before, or remove .venv and run this again."
         )
     command = next((line for line in settings.splitlines() if line.startswith("command = ")), str(VENV))
     if not command.endswith(str(VENV)):
         made_at = command.split()[-1]
-        raise SetupError(f".venv was made at {made_at}, not here; remove it and run this again.")
+        raise SetupError(f".venv was made at {made_at}, not at {VENV}. Remove it and run this again.")
 
 
 def install_requirements() -> None:
     files = [argument for path in REQUIREMENTS for argument in ("-r", str(path))]
-    say("  downloads up to 3 GB the first time; all output goes to .venv/setup.log")
+    report("  downloads up to 3 GB the first time; all output goes to .venv/setup.log")
     run(PYTHON, "-m", "pip", "install", "--progress-bar", "off", *files, "-c", CONSTRAINTS, progress=True)
 
 
 def repair_wheels() -> None:
+    """Corrects the include folders in the CMake files of the ROS wheels."""
     include = sysconfig.get_paths()["include"]
     numpy = subprocess.check_output(
         [PYTHON, "-c", "import numpy; print(numpy.get_include())"], text=True
@@ -195,9 +205,9 @@ def repair_wheels() -> None:
 
 
 def prefer_venv_packages() -> None:
-    """Lets .venv win over what ROS puts on PYTHONPATH, but not over workspaces sourced on top of ROS.
+    """Puts .venv before ROS in sys.path, but after workspaces that are sourced on top of ROS.
 
-    Ubuntu's cv_bridge is built against numpy 1 and fails beside the numpy 2 that LeRobot needs.
+    Ubuntu's cv_bridge is built for numpy 1 and fails with numpy 2, which LeRobot needs.
     """
     site = next((VENV / "lib").glob("python3.*/site-packages"))
     where = "import pathlib, rclpy; print(pathlib.Path(rclpy.__file__).parents[1])"
@@ -208,7 +218,7 @@ def prefer_venv_packages() -> None:
 
 
 def install_control_msgs() -> None:
-    """Builds the interface of parallel grippers into .venv; with ROS sourced its own control_msgs is used."""
+    """Builds the parallel gripper's action into .venv, for machines without ROS's own control_msgs."""
     build = VENV / "build" / CONTROL_MSGS.name
     shutil.rmtree(build, ignore_errors=True)
     run(
@@ -230,8 +240,8 @@ def install_package() -> None:
     run(PYTHON, "-m", "pip", "install", "--no-deps", "--no-build-isolation", ".", progress=True)
 
 
-def can_render() -> str:
-    """Empty when the simulator's cameras work, otherwise what went wrong."""
+def rendering_error() -> str:
+    """Why the simulator cannot render; empty if it can."""
     check = subprocess.run(
         [PYTHON, "-c", RENDER_CHECK], cwd=ROOT, env=environment(), capture_output=True, text=True
     )
@@ -239,29 +249,29 @@ def can_render() -> str:
 
 
 def install_renderer() -> None:
-    problem = can_render()
+    problem = rendering_error()
     if not problem:
         return
     names = " ".join(RENDERER_PACKAGES)
-    say(f"  the simulator cannot render here: {problem}")
+    report(f"  the simulator cannot render here: {problem}")
     prefix = apt_prefix()
     if prefix is None:
         raise MissingRenderer(
-            f"MuJoCo needs Debian's {names} to render without a display, and this user may not install\n"
-            f"them. Run: sudo apt-get install {names}\n"
-            "Until then whatever simulates cameras fails (make demo, some of make test); the rest works."
+            f"MuJoCo needs Debian's {names} to render without a display, but this user cannot\n"
+            f"install them. Run: sudo apt-get install {names}\n"
+            "Until then, everything with simulated cameras fails (make demo, some of make test)."
         )
-    say(f"  installing {names} with apt-get")
+    report(f"  installing {names} with apt-get")
     apt_get = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
     run(*apt_get, "update", progress=True)
     run(*apt_get, "install", "-y", "--no-install-recommends", *RENDERER_PACKAGES, progress=True)
-    problem = can_render()
+    problem = rendering_error()
     if problem:
-        raise MissingRenderer(f"{names} are installed, and the simulator still cannot render: {problem}")
+        raise MissingRenderer(f"{names} are installed, but the simulator still cannot render: {problem}")
 
 
 def apt_prefix() -> list[str] | None:
-    """How to run apt-get: [] as root, ["sudo", "-n"] if that asks for no password, None if neither works."""
+    """The prefix to run apt-get with: [] for root, ["sudo", "-n"] if sudo needs no password, else None."""
     if not shutil.which("apt-get"):
         return None
     if os.geteuid() == 0:
@@ -271,20 +281,21 @@ def apt_prefix() -> list[str] | None:
     return None
 
 
-def complete() -> None:
+def set_up() -> None:
+    """Runs all steps whose inputs have changed."""
     if not PYTHON.exists():
         check_compiler()
-        say(f"making .venv with {sys.executable}" + (f" for ROS {ROS}" if ROS else ""))
+        report(f"making .venv with {sys.executable}" + (f" for ROS {ROS_DISTRO}" if ROS_DISTRO else ""))
         make_venv()
     check_venv()
     version = sys.version.split()[0]
     step("python packages", [version, *REQUIREMENTS, CONSTRAINTS], install_requirements)
-    if ROS:
-        step("order of the packages", [ROS], prefer_venv_packages)
+    if ROS_DISTRO:
+        step("order of the packages", [ROS_DISTRO], prefer_venv_packages)
     else:
         step("ROS wheels' CMake files", [version, *REQUIREMENTS, CONSTRAINTS], repair_wheels)
         step("control_msgs", [version, *sorted(CONTROL_MSGS.rglob("*.*"))], install_control_msgs)
-    step("this package", [version, ROS, *package_inputs()], install_package)
+    step("this package", [version, ROS_DISTRO, *package_inputs()], install_package)
     step("renderer", [os.environ.get("MUJOCO_GL", "")], install_renderer)
 
 
@@ -293,17 +304,17 @@ def main() -> int:
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second make in another terminal waits here
         try:
-            complete()
+            set_up()
         except MissingRenderer as error:
             print(f"[setup] {error}", file=sys.stderr)
         except SetupError as error:
             print(f"[setup] {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
-            print("[setup] interrupted; the same command goes on where this stopped", file=sys.stderr)
+            print("[setup] interrupted; run the same command again to go on", file=sys.stderr)
             return 130
     if time.monotonic() - start > 2:
-        say(f"ready after {time.monotonic() - start:.0f} s")
+        report(f"ready after {time.monotonic() - start:.0f} s")
     return 0
 
 

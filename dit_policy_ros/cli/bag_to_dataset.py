@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def convert(options: argparse.Namespace, context: Any) -> int:
     """Converts what is not in the dataset yet; raises DitPolicyError."""
-    from dit_policy_ros.data.dataset import read_records
+    from dit_policy_ros.data.dataset import DatasetSpec, read_records
     from dit_policy_ros.data.recording import DatasetWriter, Recover
     from dit_policy_ros.ros.bags import Bag, BagConverter, absolute, source_of
     from dit_policy_ros.ros.recorder import action_settings, thresholds, video_settings
@@ -91,10 +91,7 @@ def convert(options: argparse.Namespace, context: Any) -> int:
         segments = find_segments(bag, options, settings["task"])
         writer = DatasetWriter(
             options.dataset,
-            contract.fps,
-            contract.cameras,
-            contract.joints,
-            contract.robot_type,
+            DatasetSpec.from_contract(contract),
             video=video_settings(settings),
             recover=Recover.DISCARD,  # what a run left half done is read from the bag again
         )

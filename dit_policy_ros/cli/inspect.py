@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Does what the options say; raises DitPolicyError."""
-    from dit_policy_ros.data.dataset import draw, episode_rows
+    from dit_policy_ros.data.dataset import episode_rows, plot_episodes
     from dit_policy_ros.data.recording import remove_episodes
 
     root: Path = options.dataset
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         options.json.write_text(json.dumps([as_json(row) for row in rows], indent=1))
     if options.picture:
         drawn = rows if options.episodes else rows[:_MOST_DRAWN]
-        draw(root, drawn, options.picture)
+        plot_episodes(root, drawn, options.picture)
         console.print(f"{options.picture}: {len(drawn)} of {len(rows)} episodes")
 
 
@@ -110,7 +110,7 @@ def numbers(text: str) -> list[int]:
 
 def show(rows: Sequence, console: Console) -> None:
     """The table of episodes and that of tasks."""
-    from dit_policy_ros.data.dataset import FEW, GOAL, task_counts
+    from dit_policy_ros.data.dataset import MIN_DEMONSTRATIONS, TARGET_DEMONSTRATIONS, task_counts
 
     table = Table("episode", "task", "frames", "s", "success", "check", "flagged", "why")
     for row in rows:
@@ -130,9 +130,11 @@ def show(rows: Sequence, console: Console) -> None:
             why,
         )
     console.print(table)
-    tasks = Table("task", "episodes that passed", f"of {GOAL}")
+    tasks = Table("task", "episodes that passed", f"of {TARGET_DEMONSTRATIONS}")
     for task, count in task_counts(rows).items():
-        note = f"[yellow]fewer than {FEW}: too few to learn from[/]" if count < FEW else f"{count / GOAL:.0%}"
+        note = f"{count / TARGET_DEMONSTRATIONS:.0%}"
+        if count < MIN_DEMONSTRATIONS:
+            note = f"[yellow]fewer than {MIN_DEMONSTRATIONS}: too few to learn from[/]"
         tasks.add_row(task, str(count), note)
     console.print(tasks)
 

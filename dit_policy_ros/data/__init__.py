@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only door to LeRobot datasets and to video."""
+"""LeRobot datasets and their videos, written and read, and incident folders.
+
+Only this package imports LeRobot.
+"""

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An incident on disk: a folder that a person can look through and `dit_policy replay` can repeat.
+"""Stores an incident in a folder that a person can browse and `dit_policy replay` can run again.
 
 ============================ ===========================================================================
 incident.json                why and when, versions, parameters, recent events, one entry per inference
-images/<camera>/<stamp>.png  what the policy saw, lossless, RGB
-inferences.npz               of inference i: state_<i> float32 (n_obs, D), actions_<i> float32 (T, A), and
-                             previous_<i> float64 (horizon, A) where it went on from a chunk
-motion.pickle                the calls of the motion pipeline; read by ``core.incidents.unpickle`` only
+images/<camera>/<stamp>.png  the policy's input images, lossless, RGB
+inferences.npz               for inference i: state_<i> float32 (n_obs, D), actions_<i> float32 (T, A), and
+                             previous_<i> float64 (horizon, A) if it continued a previous chunk
+motion.pickle                the calls of the motion pipeline; read it with ``core.incidents.loads`` only
 ============================ ===========================================================================
 """
 
 import json
-import os
 import pickle
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dit_policy_ros.core.atomic_files import sync_file, write_folder_atomically
 from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import Incident, Inference, MotionSegment, unpickle
 from dit_policy_ros.core.motion import Continuation
 
 FORMAT = 1
-_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # as small within a few percent, several times faster
+_FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # several times faster, files only a few percent larger
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredIncident:
-    """An incident as it was read, and what else was noted in ``incident.json``."""
+    """An incident read from a folder.
+
+    facts: the content of ``incident.json``, which includes what the caller of ``write_incident`` added.
+    """
 
     folder: Path
     facts: dict[str, Any]
@@ -40,40 +42,37 @@ class StoredIncident:
 
 
 def write_incident(folder: Path, incident: Incident, facts: dict[str, Any]) -> None:
-    """Write a folder that did not exist; it appears under its name only when it is complete.
+    """Writes an incident into a new folder, which gets its name only when it is complete.
 
     Args:
-        folder: to be made, with its parents.
-        facts: what else to note; values that JSON knows.
+        folder: to be created, with its parents; it must not exist.
+        incident: to be stored.
+        facts: stored in ``incident.json`` as well; JSON values.
 
     Raises:
-        IncidentError: the disk is full or not writable; nothing half-written is left.
+        IncidentError: the folder exists, or the disk is full or not writable. No partial folder remains.
     """
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
     try:
-        unfinished.mkdir(parents=True)
-        _write(unfinished, incident, facts)
-        unfinished.rename(folder)
+        write_folder_atomically(folder, lambda partial: _write(partial, incident, facts))
     except (OSError, cv2.error) as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         raise IncidentError(f"the incident cannot be written to {folder}: {error}") from error
 
 
 def read_incident(folder: Path) -> StoredIncident:
-    """Read a folder that ``write_incident`` has made.
+    """Reads a folder that ``write_incident`` has written.
 
     Raises:
-        IncidentError: it is none, is damaged, or is of another version of the format.
+        IncidentError: the folder is not an incident, is damaged, or has another format version.
     """
     facts_file = folder / "incident.json"
     if not facts_file.is_file():
-        raise IncidentError(f"{folder} is no incident: expected a folder with incident.json in it")
+        raise IncidentError(f"{folder} is not an incident: expected a folder that contains incident.json")
     try:
         facts = json.loads(facts_file.read_text())
         if facts["format"] != FORMAT:
             raise IncidentError(
-                f"{folder} has format {facts['format']}, this version reads {FORMAT}; it was written by "
-                f"version {facts.get('version', '?')} of this package"
+                f"{folder}: expected incident format {FORMAT}, got format {facts['format']}, which version "
+                f"{facts.get('version', '?')} of this package wrote; replay it with that version"
             )
         with np.load(folder / "inferences.npz", allow_pickle=False) as arrays:
             inferences = tuple(
@@ -92,7 +91,7 @@ def _write(folder: Path, incident: Incident, facts: dict[str, Any]) -> None:
     entries = []
     for i, inference in enumerate(incident.inferences):
         arrays[f"state_{i}"] = inference.state
-        actions = inference.actions  # set by the inference's thread while we write: read it once
+        actions = inference.actions  # the inference thread may set it while we write, so read it once
         if actions is not None:
             arrays[f"actions_{i}"] = actions
         if inference.previous is not None:
@@ -112,12 +111,9 @@ def _write(folder: Path, incident: Incident, facts: dict[str, Any]) -> None:
                 _write_image(_image_file(folder, name, stamp_ns), frame)
     np.savez(folder / "inferences.npz", allow_pickle=False, **arrays)
     (folder / "motion.pickle").write_bytes(pickle.dumps(incident.segments))
-    # Last, because it is what makes the folder an incident.
     document = {"format": FORMAT, **facts, "inferences": entries}
-    with (folder / "incident.json").open("w") as file:
-        json.dump(document, file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
+    (folder / "incident.json").write_text(json.dumps(document, indent=1, allow_nan=False))
+    sync_file(folder / "incident.json")
 
 
 def _inference(folder: Path, entry: dict[str, Any], i: int, arrays: Any) -> Inference:
@@ -145,10 +141,10 @@ def _image_file(folder: Path, camera: str, stamp_ns: int) -> Path:
 
 
 def _write_image(file: Path, frame: NDArray[np.uint8]) -> None:
-    if file.exists():  # of an earlier observation
+    if file.exists():  # an earlier inference used the same image
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(file), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), _FAST):
+    if not cv2.imwrite(str(file), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), _FAST_PNG):
         raise OSError(f"{file} could not be written")
 
 

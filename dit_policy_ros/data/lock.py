@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One writer per dataset: a file lock that ends with the process, however it ends."""
+"""Allows one writer per dataset: a file lock that the operating system releases when the process ends."""
 
 import fcntl
 import os
@@ -10,7 +10,12 @@ from dit_policy_ros.core.errors import DatasetError
 
 
 class DatasetLock:
-    """Held from construction to `release`. Raises DatasetError that names the holder, or OSError."""
+    """Acquired on construction and held until `release`.
+
+    Raises:
+        DatasetError: another process holds it; the message names that process.
+        OSError: the file cannot be created.
+    """
 
     def __init__(self, path: Path, dataset: Path) -> None:
         self._path = path
@@ -26,12 +31,12 @@ class DatasetLock:
                 ) from error
             if path.exists() and os.path.samestat(os.fstat(self._file), path.stat()):
                 break
-            os.close(self._file)  # whoever held it removed the file before we got it
-        os.ftruncate(self._file, 0)  # a process that was killed leaves its name
+            os.close(self._file)  # the previous holder removed the file after we opened it
+        os.ftruncate(self._file, 0)  # a killed process leaves its name in the file
         os.write(self._file, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
     def release(self) -> None:
-        """Lets others write and removes the file. May be called again."""
+        """Removes the file, so that others can write. May be called again."""
         if self._file >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._file)

@@ -9,6 +9,7 @@ from tiny_policy import ACTION_DIM, IMAGE, TASKS, save_tiny, tiny_config
 
 from dit_policy_ros.cli.block_cache import main
 from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.dataset import DatasetSpec
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.config import Feature, FeatureType
@@ -20,7 +21,8 @@ JOINTS = ("a", "b", "c", "d")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
     folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
-    writer = DatasetWriter(folder, 30.0, [Camera("cam0", "/cam0", *IMAGE, max_age=0.5)], JOINTS, "test")
+    cameras = (Camera("cam0", "/cam0", *IMAGE, max_age=0.5),)
+    writer = DatasetWriter(folder, DatasetSpec(30.0, cameras, JOINTS, "test"))
     for task in TASKS:
         for _ in range(6):
             picture = rng.integers(0, 256, (*IMAGE, 3), dtype=np.uint8)

@@ -10,8 +10,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from dit_policy_ros.cli.dataset import _table, main
 from dit_policy_ros.core.errors import SimulationError
-from dit_policy_ros.data.dataset import read_demonstrations
-from dit_policy_ros.data.dataset._flags import failed_episodes
+from dit_policy_ros.data.dataset import failed_episodes, read_demonstrations
 from dit_policy_ros.evaluation.demonstrations import Demonstration, until_kept
 from dit_policy_ros.sim.tasks import Lift, suite
 
@@ -37,7 +36,7 @@ def test_an_output_that_is_no_dataset_is_refused_by_the_recorder(
     arguments = ["--output", str(folder), "--cameras", "top", "--logs", str(tmp_path / "logs")]
     assert main(arguments) == 1
     shown = " ".join(capsys.readouterr().err.split())
-    assert "the node recorder could not be configured" in shown and "no LeRobot dataset" in shown
+    assert "the node recorder could not be configured" in shown and "not a LeRobot dataset" in shown
     assert (folder / "diary.txt").read_text() == "mine"
 
 

@@ -13,11 +13,8 @@ from episodes import add, frame, load, make
 
 from dit_policy_ros.cli.inspect import main, numbers
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import EpisodeRecord
-from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
-from dit_policy_ros.data.dataset._overview import intervals
-from dit_policy_ros.data.recording import EpisodeLabel
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.dataset import EpisodeRecord, failed_episodes, flagged_frames, sample_intervals
+from dit_policy_ros.data.recording import EpisodeOutcome, pending_episodes
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +26,7 @@ def recorded(tmp_path_factory) -> Path:
         add(writer, episode % 3, 4 + episode, "pull" if episode == 3 else "push")
         for _ in range(episode // 2):
             writer.add_frame(**frame(0, 1), task="push", repeated=("wrist",))
-        writer.save_episode(EpisodeLabel(True, episode != 1, ("it shook",) if episode == 1 else ()))
+        writer.save_episode(EpisodeOutcome(True, episode != 1, ("it shook",) if episode == 1 else ()))
     writer.finalize()
     return root
 
@@ -92,7 +89,7 @@ def test_the_picture_shows_every_episode(root: Path, tmp_path) -> None:
 
 def test_intervals_are_from_one_new_sample_to_the_next() -> None:
     record = EpisodeRecord(0, 8, repeated={"wrist": ((2, 3), (6, 6)), "top": ((7, 7),)})
-    found = intervals(record, 10.0)
+    found = sample_intervals(record, 10.0)
     times, gaps = found["wrist"]  # new are frames 0, 1, 4, 5, 7
     np.testing.assert_allclose(times, [0.1, 0.4, 0.5, 0.7])
     np.testing.assert_allclose(gaps, [0.1, 0.3, 0.1, 0.2])
@@ -104,9 +101,9 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
     writer = make(root)
     add(writer, 0, 6)
     writer.finalize()
-    assert len(left_behind(root)) == 1
+    assert len(pending_episodes(root)) == 1
     assert main([str(root), "--delete", "0"]) == 2
-    assert "episodes to be recovered first" in capsys.readouterr().err
+    assert "its journal contains episodes; recover them first" in capsys.readouterr().err
     assert main([str(root), "--recover", "keep"]) == 0
     assert "episodes recovered: 1" in capsys.readouterr().out
     assert load(root).num_episodes == 5
@@ -115,8 +112,8 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
 
 MISTAKES = {
     "no dataset": (["nowhere"], "which does not exist"),
-    "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes of 0 to 3, got 9"),
-    "all of them": (["ROOT", "--delete", "0-3"], "all 4 episodes would be removed"),
+    "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes from 0 to 3, got 9"),
+    "all of them": (["ROOT", "--delete", "0-3"], "this would remove all 4 episodes"),
     "no numbers": (["ROOT", "--delete", "one"], "expected numbers and ranges like 0-5,12, got 'one'"),
     "none chosen": (["ROOT", "--episodes", "8"], "no episode of --episodes 8 exists"),
     "no picture": (["ROOT", "--picture", "/nowhere/x.png"], "cannot be written"),

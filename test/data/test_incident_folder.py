@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""An incident folder is read back exactly, and a damaged one is refused."""
+
 import json
 import os
 import pickle
@@ -31,7 +33,7 @@ def incident() -> Incident:
     return Incident(ring.snapshot().inferences, (MotionSegment(0, pickle.dumps({"a": np.nan}), calls),))
 
 
-def test_what_is_written_is_read_back_exactly(tmp_path):
+def test_an_incident_is_read_back_exactly(tmp_path):
     wanted = incident()
     write_incident(tmp_path / "new" / "one", wanted, {"reason": "because", "version": "1"})
     stored = read_incident(tmp_path / "new" / "one")
@@ -56,27 +58,27 @@ def test_what_is_written_is_read_back_exactly(tmp_path):
     np.testing.assert_array_equal(call.plan.positions, expected_call.plan.positions)
 
 
-def test_a_person_can_look_at_the_images(tmp_path):
+def test_the_images_are_stored_as_png_files(tmp_path):
     write_incident(tmp_path / "one", incident(), {})
     assert {path.name for path in (tmp_path / "one" / "images" / "top").iterdir()} == {
         f"{stamp}.png" for stamp in range(4)
     }
 
 
-def test_a_failed_write_leaves_nothing_and_says_where(tmp_path):
-    (tmp_path / "file").write_text("in the way")
+def test_a_failed_write_leaves_nothing_and_names_the_path(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
     with pytest.raises(IncidentError, match="file"):
         write_incident(tmp_path / "file" / "one", incident(), {})
     write_incident(tmp_path / "one", incident(), {})
     with pytest.raises(IncidentError):
-        write_incident(tmp_path / "one", incident(), {})  # there already
+        write_incident(tmp_path / "one", incident(), {})  # it exists already
     assert sorted(os.listdir(tmp_path)) == ["file", "one"]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("damage", "message"),
     [
-        (lambda folder: (folder / "incident.json").unlink(), "no incident"),
+        (lambda folder: (folder / "incident.json").unlink(), "is not an incident"),
         (lambda folder: (folder / "incident.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "motion.pickle").unlink(), "damaged"),
         (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps([1])), "damaged"),
@@ -87,11 +89,11 @@ def test_a_failed_write_leaves_nothing_and_says_where(tmp_path):
         (lambda folder: rewrite(folder, inferences=[{}]), "damaged"),
     ],
 )
-def test_a_spoilt_folder_is_refused_with_the_reason(tmp_path, spoil, complaint):
+def test_a_damaged_folder_is_refused_with_the_reason(tmp_path, damage, message):
     folder = tmp_path / "one"
     write_incident(folder, incident(), {"version": "1"})
-    spoil(folder)
-    with pytest.raises(IncidentError, match=complaint):
+    damage(folder)
+    with pytest.raises(IncidentError, match=message):
         read_incident(folder)
 
 

@@ -25,7 +25,7 @@ from tiny_variants import DDIM, FLOW, VARIANTS, infer, save
 
 from dit_policy_ros.core.motion import Continuation
 from dit_policy_ros.data.dataset import read_demonstrations
-from dit_policy_ros.data.recording import EpisodeLabel
+from dit_policy_ros.data.recording import EpisodeOutcome
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import HOME, BimanualSim
@@ -124,7 +124,7 @@ def dataset() -> Arrays:
                 vectors = rng.uniform(-1.0, 1.0, (2, 3))
                 writer.add_frame(images, vectors[0], vectors[1], task, stamp_ns, repeated)
             reasons = ("a test",) * episode
-            writer.save_episode(EpisodeLabel(episode == 0, not reasons, reasons, figures={"rate": 29.5}))
+            writer.save_episode(EpisodeOutcome(episode == 0, not reasons, reasons, figures={"rate": 29.5}))
         writer.finalize()
         arrays = file_contents(root)
         read = read_demonstrations(root)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three ways to install the package, each for real: pip, colcon build, colcon build --symlink-install."""
+"""Installs the package in all three ways: pip, colcon build, colcon build --symlink-install."""
 
 import importlib.util
 import os
@@ -33,7 +33,7 @@ def succeed(*command: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-# The copying build differs from the linking one in its last step only, so one of them is in the quick suite.
+# The two modes differ only in the last step of the build, so the quick suite runs one of them.
 @pytest.mark.parametrize("mode", ["symlink", pytest.param("copy", marks=pytest.mark.slow)])
 def test_colcon_build(tmp_path, mode):
     if not Path(sys.executable).with_name("colcon").exists() and not shutil.which("colcon"):
@@ -42,11 +42,11 @@ def test_colcon_build(tmp_path, mode):
     assert "policy_node" in printed
 
 
-def test_what_pip_installed_here_is_whole():
-    """`make setup` made the environment that runs this by `pip install .`; the long tests build another."""
+def test_the_package_in_this_environment_is_complete():
+    """`make setup` ran `pip install .` in this environment; `test_pip_install` makes a new installation."""
     prefix = Path(sys.prefix)
     if not any(prefix.glob("lib/python3*/site-packages/dit_policy_ros-*.dist-info")):
-        pytest.skip("the package is not installed by pip in this environment")
+        pytest.skip("pip has not installed the package in this environment")
     succeed(sys.executable, TOOLS / "check_install.py", prefix, PYTHONPATH="")
     assert "policy_node" in succeed(prefix / "bin" / "dit_policy", "--help", PYTHONPATH="")
 
@@ -57,8 +57,9 @@ def test_pip_install(tmp_path):
     source, prefix = tmp_path / "source", tmp_path / "prefix"
     colcon_check.copy_source(source)
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
-    apart = ["--ignore-installed", "--prefix", prefix]  # without the first, pip removes the copy in .venv
-    succeed(*pip, *apart, source, **colcon_check.environment())
+    # Without --ignore-installed, pip removes the copy in .venv.
+    options = ["--ignore-installed", "--prefix", prefix]
+    succeed(*pip, *options, source, **colcon_check.environment())
     installed = {
         "PYTHONPATH": str(next(prefix.glob("lib/python3*/site-packages"))),
         "LD_LIBRARY_PATH": f"{prefix}/lib:{os.environ.get('LD_LIBRARY_PATH', '')}",
@@ -69,8 +70,8 @@ def test_pip_install(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_check_notices_what_is_missing(tmp_path):
-    """The tests above mean nothing unless the checker fails on an empty prefix."""
+def test_the_check_fails_for_an_empty_prefix(tmp_path):
+    """Shows that check_install.py, which the other tests rely on, can fail."""
     command = [sys.executable, TOOLS / "check_install.py", tmp_path]
     environment = {**load_tool("colcon_check").environment(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

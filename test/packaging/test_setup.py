@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The set-up's decisions; that it works as a whole is what running any make target shows."""
+"""The decisions of tools/setup_env.py and tools/find_python.sh; every make target runs the whole set-up."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def setup_env(tmp_path, monkeypatch):
-    """tools/setup_env.py as a module that works on a scratch checkout."""
+    """tools/setup_env.py as a module that works in a temporary folder instead of the checkout."""
     spec = importlib.util.spec_from_file_location("setup_env", ROOT / "tools" / "setup_env.py")
     assert spec is not None
     assert spec.loader is not None
@@ -23,7 +23,7 @@ def setup_env(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ROOT", tmp_path)
     for name, path in (("VENV", ".venv"), ("STAMPS", ".venv/.stamps"), ("LOG", ".venv/setup.log")):
         monkeypatch.setattr(module, name, tmp_path / path)
-    monkeypatch.setattr(module, "ROS", "")
+    monkeypatch.setattr(module, "ROS_DISTRO", "")
     module.VENV.mkdir()
     return module
 
@@ -33,7 +33,7 @@ def find_python(**environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
 
 
-def test_a_python_that_does_not_run_is_passed_over(tmp_path):
+def test_a_python_that_does_not_run_is_skipped(tmp_path):
     shim = tmp_path / "python3.12"
     shim.write_text("#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n")
     shim.chmod(0o755)
@@ -47,11 +47,11 @@ def test_a_python_that_does_not_run_is_passed_over(tmp_path):
     assert version.startswith("Python 3.12.")
 
 
-def test_without_any_python_the_remedies_are_listed(tmp_path):
+def test_without_a_python_the_message_lists_ways_to_install_one(tmp_path):
     empty = {"HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path), "UV_PYTHON_INSTALL_DIR": str(tmp_path)}
     found = find_python(PATH="/usr/bin:/bin", PYTHON="/nowhere/python3.12", ROS_DISTRO="", **empty)
     if found.returncode == 0:
-        pytest.skip(f"this machine has a Python 3.12 where every search ends: {found.stdout.strip()}")
+        pytest.skip(f"this machine has a Python 3.12 in a standard place: {found.stdout.strip()}")
     assert "/nowhere/python3.12" in found.stderr
     assert "apt install python3.12" in found.stderr
 
@@ -87,18 +87,18 @@ def test_a_step_that_failed_runs_again(setup_env):
         (
             "",
             "include-system-site-packages = false\ncommand = python -m venv /else/.venv",
-            "made at /else/.venv",
+            "made at /else/.venv, not at ",
         ),
     ],
 )
 def test_a_venv_that_cannot_work_is_refused(setup_env, monkeypatch, ros, config, complaint):
-    monkeypatch.setattr(setup_env, "ROS", ros)
+    monkeypatch.setattr(setup_env, "ROS_DISTRO", ros)
     (setup_env.VENV / "pyvenv.cfg").write_text(config)
     with pytest.raises(setup_env.SetupError, match=complaint):
         setup_env.check_venv()
 
 
-def test_the_wheels_learn_where_this_machine_has_its_headers(setup_env, monkeypatch):
+def test_the_include_folders_in_the_wheels_are_corrected(setup_env, monkeypatch):
     file = setup_env.VENV / "share" / "std_msgs" / "cmake" / "export.cmake"
     file.parent.mkdir(parents=True)
     file.write_text(f'set(include "{setup_env.BAKED_INCLUDE};{setup_env.BAKED_NUMPY};/kept")')
@@ -115,16 +115,16 @@ def test_a_command_that_fails_shows_the_end_of_its_output(setup_env):
     assert "setup.log" in str(failure.value)
 
 
-def test_without_a_renderer_and_without_rights_the_command_to_run_is_named(setup_env, monkeypatch):
-    monkeypatch.setattr(setup_env, "can_render", lambda: "no EGL")
+def test_without_a_renderer_and_without_rights_the_message_has_the_command(setup_env, monkeypatch):
+    monkeypatch.setattr(setup_env, "rendering_error", lambda: "no EGL")
     monkeypatch.setattr(setup_env, "apt_prefix", lambda: None)
     with pytest.raises(setup_env.MissingRenderer, match="sudo apt-get install libegl1 libgl1-mesa-dri"):
         setup_env.install_renderer()
 
 
-def test_the_renderer_is_installed_where_the_user_may(setup_env, monkeypatch):
+def test_the_renderer_is_installed_if_the_user_has_the_rights(setup_env, monkeypatch):
     problems, commands = ["no EGL", ""], []
-    monkeypatch.setattr(setup_env, "can_render", lambda: problems.pop(0))
+    monkeypatch.setattr(setup_env, "rendering_error", lambda: problems.pop(0))
     monkeypatch.setattr(setup_env, "apt_prefix", lambda: ["sudo", "-n"])
     monkeypatch.setattr(setup_env, "run", lambda *command, **_: commands.append(" ".join(command)))
     setup_env.install_renderer()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dit_policy_ros.data.dataset._samples import Sample
+from dit_policy_ros.data.dataset import Sample
 
 TASKS = ("go left", "go right", "go up")
 GOALS = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small episodes whose every frame can be told, written by DatasetWriter and read back by LeRobot."""
+"""Small episodes with a different content in each frame, written by DatasetWriter and read by LeRobot."""
 
 from pathlib import Path
 
@@ -7,20 +7,23 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.quiet import quiet
+from dit_policy_ros.data.dataset import DatasetSpec
+from dit_policy_ros.data.lerobot_calls import quiet_lerobot
 from dit_policy_ros.data.recording import DatasetWriter
 
 CAMERAS = (Camera("top", "/top", 48, 64, 0.2), Camera("wrist", "/wrist", 32, 48, 0.2))
 JOINTS = ("a", "b", "c")
 
 
-def make(root: Path, **changes) -> DatasetWriter:
-    settings = {"fps": 30.0, "cameras": CAMERAS, "joints": JOINTS, "robot_type": "toy"} | changes
-    return DatasetWriter(root, **settings)
+SPEC = DatasetSpec(fps=30.0, cameras=CAMERAS, joints=JOINTS, robot_type="toy")
+
+
+def make(root: Path, spec: DatasetSpec = SPEC, **options) -> DatasetWriter:
+    return DatasetWriter(root, spec, **options)
 
 
 def level(episode: int, frame: int) -> int:
-    """Brightness that tells which frame of which episode an image is."""
+    """Brightness of an image; it encodes episode and frame."""
     return 20 + 60 * episode + 4 * frame
 
 
@@ -39,7 +42,7 @@ def add(writer: DatasetWriter, episode: int, frames: int, task: str = "touch the
 
 
 def lerobot_frame(episode: int, index: int, task: str) -> dict:
-    """The frame that `add` makes, as LeRobot's own writer takes it."""
+    """The frame that `add` makes, in the format of LeRobot's own writer."""
     one = frame(episode, index)
     images = {f"observation.images.{name}": image for name, image in one["images"].items()}
     vectors = {"observation.state": one["state"], "action": one["action"]}
@@ -47,10 +50,10 @@ def lerobot_frame(episode: int, index: int, task: str) -> dict:
 
 
 def extend_by_lerobot(root: Path, episode: int, frames: int, task: str) -> None:
-    """Have LeRobot itself go on with a dataset, by an episode of frames as `add` makes them."""
+    """Appends an episode with LeRobot's own writer; its frames are those that `add` makes."""
     from lerobot.datasets import LeRobotDataset
 
-    with quiet():
+    with quiet_lerobot():
         dataset = LeRobotDataset.resume("local/test", root=root, streaming_encoding=True)
         for index in range(frames):
             dataset.add_frame(lerobot_frame(episode, index, task))
@@ -65,7 +68,7 @@ def load(root: Path):
 
 
 def assert_holds(root: Path, episodes: dict[int, tuple[int, str]]) -> None:
-    """`episodes`: per index in the dataset, the number of frames and the task; frames as made by `add`."""
+    """Checks all frames of a dataset, which `add` made. episodes: number of frames and task, by index."""
     dataset = load(root)
     assert dataset.num_episodes == len(episodes)
     assert dataset.num_frames == sum(frames for frames, _ in episodes.values())

@@ -7,6 +7,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import ACTION_DIM, IMAGE, TASKS, save_tiny, tiny_config
 
 from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.dataset import DatasetSpec
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 
@@ -25,7 +26,7 @@ def write_tiny_dataset(
     """Record ``tiny_demonstrations`` as a LeRobotDataset v3; its state has an entry per joint."""
     data = tiny_demonstrations(episodes, length, seed)
     camera = Camera("cam0", "/cam0", *IMAGE, max_age=0.5)
-    writer = DatasetWriter(folder, FPS, [camera], joints, "test")
+    writer = DatasetWriter(folder, DatasetSpec(FPS, (camera,), joints, "test"))
     for episode in range(episodes):
         for row in range(episode * length, (episode + 1) * length):
             action = data.action[row, : len(joints)]

@@ -4,8 +4,7 @@
 import numpy as np
 from tiny_policy import ACTION_DIM, IMAGE, STATE_DIM, TASKS
 
-from dit_policy_ros.data.dataset import Demonstrations, image_stats
-from dit_policy_ros.data.dataset._demonstrations import vector_stats
+from dit_policy_ros.data.dataset import Demonstrations, image_stats, vector_stats
 
 
 def tiny_demonstrations(

@@ -1,60 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading LeRobotDatasets v3 and the recorder's side table.
+"""Reads LeRobotDatasets v3 and the recorder's side table.
 
-Everything is checked before anything is decoded.
+A dataset's files are checked before anything is decoded.
 """
 
-from dit_policy_ros.data.dataset._demonstrations import Demonstrations, image_stats
-from dit_policy_ros.data.dataset._episode_records import (
-    RECORDS,
-    STREAMS,
-    EpisodeRecord,
-    read_records,
-    records_text,
-    spans_of,
-)
+from dit_policy_ros.data.dataset._demonstrations import Demonstrations, Source, image_stats, vector_stats
+from dit_policy_ros.data.dataset._episode_plot import plot_episodes, sample_intervals
 from dit_policy_ros.data.dataset._files import (
-    INFO,
-    JOURNAL,
-    check_place,
+    INFO_FILE,
+    JOURNAL_FOLDER,
     check_readable,
-    check_same,
-    features_of,
+    check_writable,
     folder_size,
     inspect_folder,
     nearest_existing,
     read_info,
 )
+from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
 from dit_policy_ros.data.dataset._frame_store import FrameStore
-from dit_policy_ros.data.dataset._overview import FEW, GOAL, draw, episode_rows, task_counts
+from dit_policy_ros.data.dataset._overview import (
+    MIN_DEMONSTRATIONS,
+    TARGET_DEMONSTRATIONS,
+    episode_rows,
+    task_counts,
+)
 from dit_policy_ros.data.dataset._reader import read_demonstrations
-from dit_policy_ros.data.dataset._samples import SampleReader
+from dit_policy_ros.data.dataset._samples import Sample, SampleReader
+from dit_policy_ros.data.dataset._side_table import (
+    SIDE_TABLE,
+    VECTOR_STREAMS,
+    EpisodeRecord,
+    format_records,
+    read_records,
+    to_spans,
+)
+from dit_policy_ros.data.dataset._spec import DatasetSpec, check_compatible
 
 __all__ = [
-    "FEW",
-    "GOAL",
-    "INFO",
-    "JOURNAL",
-    "RECORDS",
-    "STREAMS",
+    "INFO_FILE",
+    "JOURNAL_FOLDER",
+    "MIN_DEMONSTRATIONS",
+    "SIDE_TABLE",
+    "TARGET_DEMONSTRATIONS",
+    "VECTOR_STREAMS",
+    "DatasetSpec",
     "Demonstrations",
     "EpisodeRecord",
     "FrameStore",
+    "Sample",
     "SampleReader",
-    "check_place",
+    "Source",
+    "check_compatible",
     "check_readable",
-    "check_same",
-    "draw",
+    "check_writable",
     "episode_rows",
-    "features_of",
+    "failed_episodes",
+    "flagged_frames",
     "folder_size",
+    "format_records",
     "image_stats",
     "inspect_folder",
     "nearest_existing",
+    "plot_episodes",
     "read_demonstrations",
     "read_info",
     "read_records",
-    "records_text",
-    "spans_of",
+    "sample_intervals",
     "task_counts",
+    "to_spans",
+    "vector_stats",
 ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Demonstrations in memory, whatever they were read from.
+"""Demonstrations in memory: all frames of one or several datasets.
 
-Shapes: M frames of all episodes in order, D state and A action entries.
+Shapes: M frames of all episodes in order, D state entries, A action entries.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
 
-if TYPE_CHECKING:  # it needs torch
+if TYPE_CHECKING:  # data.video imports torch
     from dit_policy_ros.data.video import VideoImages
 
 STATISTICS = ("min", "max", "mean", "std", "q01", "q10", "q90", "q99")
@@ -21,22 +21,22 @@ STATISTICS = ("min", "max", "mean", "std", "q01", "q10", "q90", "q99")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One of the datasets that demonstrations were read from, and where its rows begin among theirs."""
+    """One of the datasets that demonstrations were read from, and where its rows begin."""
 
     name: str
-    first_frame: int = 0
-    first_episode: int = 0
+    first_frame: int = 0  # row in the demonstrations
+    first_episode: int = 0  # episode in the demonstrations
 
 
 @dataclass(frozen=True, slots=True)
 class Demonstrations:
-    """Every frame of one or several datasets, its images already at the resolution that training uses."""
+    """All frames of one or several datasets, images resized to the resolution that training uses."""
 
     fps: float  # [Hz]
     joint_names: tuple[str, ...]
     image_shapes: Mapping[str, tuple[int, int]]  # (height, width) as recorded, by camera
     tasks: tuple[str, ...]
-    # (M, h, w, 3) RGB, by camera; none where ``videos`` stand for them
+    # (M, h, w, 3) RGB, by camera; empty if ``videos`` replace them
     images: Mapping[str, NDArray[np.uint8]]
     state: NDArray[np.float32]  # (M, D) [rad or m]
     action: NDArray[np.float32]  # (M, A) [rad or m]
@@ -44,11 +44,11 @@ class Demonstrations:
     episode_index: NDArray[np.int64]  # (M,), non-decreasing
     stats: Mapping[str, Mapping[str, NDArray[np.float32]]]  # by feature and statistic
     sources: tuple[Source, ...] = (Source("dataset"),)  # in the order of their rows
-    # bool (M,): frames that repeat an old state or action and episodes whose verdict failed, and frames that
-    # repeat an old picture; None where nobody judged
+    # bool (M,). flagged: the frame repeats an old state or action, or its episode failed the check.
+    # flagged_images: the frame repeats an old image. None if no flags are known.
     flagged: NDArray[np.bool_] | None = None
     flagged_images: NDArray[np.bool_] | None = None
-    videos: Mapping[str, "VideoImages"] = field(default_factory=dict)  # images that are not kept
+    videos: Mapping[str, "VideoImages"] = field(default_factory=dict)  # by camera, decoded on request
 
     def __post_init__(self) -> None:
         frames = len(self.state)
@@ -67,20 +67,20 @@ class Demonstrations:
             if len(bad):
                 row, entry = bad[0]
                 raise DatasetError(
-                    f"demonstrations: {name} is {values[row, entry]} at {self.place(row)}, entry {entry}; "
+                    f"demonstrations: {name} is {values[row, entry]} at {self.describe(row)}, entry {entry}; "
                     f"remove or repair that episode"
                 )
         empty = [index for index, task in enumerate(self.tasks) if not task.strip()]
         rows = np.flatnonzero(np.isin(self.task_index, empty))
         if len(rows):
             raise DatasetError(
-                f"demonstrations: the instruction is empty at {self.place(rows[0])} and at {len(rows) - 1} "
-                f'more frames; the empty instruction stands for guidance\'s "no instruction". Give the '
-                f"episode its task with lerobot-edit-dataset, or remove it"
+                f"demonstrations: the instruction is empty at {self.describe(rows[0])} and in "
+                f"{len(rows) - 1} more frames; guidance uses the empty instruction for 'no instruction'. Set "
+                f"the episode's task with lerobot-edit-dataset, or remove the episode"
             )
 
     def locate(self, row: int) -> tuple[str, int, int]:
-        """Where a frame came from: the dataset's name, the episode and the frame, as the dataset counts."""
+        """Dataset, episode and frame of a row. Episode and frame numbers count within that dataset."""
         source = next(each for each in reversed(self.sources) if each.first_frame <= row)
         return (
             source.name,
@@ -88,8 +88,8 @@ class Demonstrations:
             int(row) - source.first_frame,
         )
 
-    def place(self, row: int) -> str:
-        """``locate`` in words."""
+    def describe(self, row: int) -> str:
+        """``locate`` as text for messages."""
         name, episode, frame = self.locate(row)
         return f"frame {frame} of the {name}, episode {episode}"
 
@@ -102,15 +102,15 @@ class Demonstrations:
 
 
 def vector_stats(values: NDArray[np.floating]) -> dict[str, NDArray[np.float32]]:
-    """All statistics of a (M, D) array, each (D,)."""
-    exact = values.astype(np.float64)  # a float32 sum over millions of pixels is off by a hundredth
+    """All ``STATISTICS`` of a (M, D) array, each (D,)."""
+    exact = values.astype(np.float64)  # a float32 sum over millions of pixels is 1% off
     q01, q10, q90, q99 = np.quantile(exact, (0.01, 0.1, 0.9, 0.99), axis=0)
     parts = (exact.min(0), exact.max(0), exact.mean(0), exact.std(0), q01, q10, q90, q99)
     return {name: part.astype(np.float32) for name, part in zip(STATISTICS, parts, strict=True)}
 
 
 def image_stats(images: NDArray[np.uint8], samples: int = 500) -> dict[str, NDArray[np.float32]]:
-    """Statistics per channel of ``samples`` evenly spaced images (M, h, w, 3), each (3, 1, 1), in 0 to 1."""
+    """Statistics per channel (3, 1, 1), in 0 to 1, from ``samples`` evenly spaced images of (M, h, w, 3)."""
     chosen = images[np.unique(np.linspace(0, len(images) - 1, samples).astype(int))]
     stats = vector_stats(chosen.reshape(-1, 3) / np.float32(255.0))
     return {name: value.reshape(3, 1, 1) for name, value in stats.items()}

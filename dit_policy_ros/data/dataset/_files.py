@@ -1,43 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at a dataset folder before LeRobot does: can episodes be added to it, can it be read?
+"""Checks a dataset folder before LeRobot opens it: can we write to it, can we read it?
 
-LeRobot answers a missing or damaged file by asking the model hub for it; the user deserves the reason.
+LeRobot reacts to a missing or damaged file by asking the model hub for it. These checks name the real reason.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
-from dit_policy_ros.core.problems import Problems
 
-INFO = Path("meta") / "info.json"
-JOURNAL = "journal"  # folder of the episodes that are not in the dataset yet
+INFO_FILE = Path("meta") / "info.json"
+JOURNAL_FOLDER = "journal"  # in the dataset's folder; holds the episodes that are not in the dataset yet
 _VERSION = "v3."
 
 
-def features_of(cameras: Sequence[Camera], joints: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The dataset's features under the names that LeRobot expects."""
-    features: dict[str, dict[str, Any]] = {
-        IMAGE_PREFIX + camera.name: {
-            "dtype": "video",
-            "shape": (camera.height, camera.width, 3),
-            "names": ["height", "width", "channels"],
-        }
-        for camera in cameras
-    }
-    for name in (STATE_KEY, ACTION_KEY):
-        features[name] = {"dtype": "float32", "shape": (len(joints),), "names": list(joints)}
-    return features
-
-
-def check_place(root: Path) -> None:
-    """Raises DatasetError if a path is a file, or nothing can be written there."""
+def check_writable(root: Path) -> None:
+    """Raises DatasetError if a path is a file, or we may not write there."""
     if root.exists() and not root.is_dir():
         raise DatasetError(
             f"dataset path {root} is a file; give a folder, which is created if it does not exist"
@@ -50,15 +32,16 @@ def check_place(root: Path) -> None:
 
 
 def inspect_folder(root: Path) -> dict[str, Any] | None:
-    """The content of a dataset's info.json, or None where a new dataset can be created.
+    """The content of a dataset's info.json; None if the folder is missing or empty.
 
     Raises DatasetError if the folder holds something else, or the dataset is damaged.
     """
-    if not root.exists() or not any(path.name != JOURNAL for path in root.iterdir()):
+    if not root.exists() or not any(path.name != JOURNAL_FOLDER for path in root.iterdir()):
         return None
-    if not (root / INFO).exists():
+    if not (root / INFO_FILE).exists():
         raise DatasetError(
-            f"{root} is not empty and no LeRobot dataset ({INFO} is missing); give another folder or empty it"
+            f"{root} is not empty and not a LeRobot dataset ({INFO_FILE} is missing); give another folder or "
+            f"empty it"
         )
     info = read_info(root)
     _check_tables(root, info)
@@ -66,26 +49,26 @@ def inspect_folder(root: Path) -> dict[str, Any] | None:
 
 
 def check_readable(root: Path) -> dict[str, Any]:
-    """The content of a dataset's info.json, for reading it.
+    """The content of a dataset's info.json, after checks that all of the dataset can be read.
 
-    Raises DatasetError if there is no dataset, it is damaged, or no episode has been saved in it.
+    Raises DatasetError if there is no dataset, it is damaged, or it has no episodes.
     """
-    if not (root / INFO).is_file():
-        raise DatasetError(f"dataset {root}: looked for {root / INFO}, which does not exist")
+    if not (root / INFO_FILE).is_file():
+        raise DatasetError(f"dataset {root}: looked for {root / INFO_FILE}, which does not exist")
     info = read_info(root)
     _check_tables(root, info)
     if info["total_episodes"] == 0:
-        raise DatasetError(f"dataset {root}: expected episodes, but none has been saved in it yet")
+        raise DatasetError(f"dataset {root}: expected at least one episode, got none; record some first")
     return info
 
 
 def nearest_existing(path: Path) -> Path:
-    """The path itself or the nearest folder above it that exists."""
+    """The path itself, or its nearest parent that exists."""
     return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
 def folder_size(root: Path) -> int:
-    """Bytes of all files in a folder, which may be moved meanwhile."""
+    """Size of the files in a folder [byte]; files may disappear meanwhile."""
     total = 0
     for path in root.glob("*"):
         with contextlib.suppress(FileNotFoundError):
@@ -93,68 +76,37 @@ def folder_size(root: Path) -> int:
     return total
 
 
-def check_same(
-    root: Path, info: Mapping[str, Any], fps: int, robot_type: str, features: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Raises DatasetError that lists every way in which a dataset differs from what would be recorded."""
-    problems = Problems(str(root / INFO))
-    if info.get("fps") != fps:
-        problems.add("fps", f"{fps} Hz as in the contract", f"{info.get('fps')} Hz")
-    if info.get("robot_type") != robot_type:
-        problems.add("robot_type", f"'{robot_type}' as in the contract", f"'{info.get('robot_type')}'")
-    recorded = {
-        key: feature
-        for key, feature in info["features"].items()
-        if key.startswith("observation.") or key == ACTION_KEY
-    }
-    for key in sorted(features.keys() | recorded.keys()):
-        if key not in recorded or key not in features:
-            has, lacks = ("contract", "dataset") if key in features else ("dataset", "contract")
-            problems.add_line(f"{key}: the {has} has it, the {lacks} does not")
-            continue
-        for aspect in ("dtype", "shape", "names"):
-            expected, got = _plain(features[key][aspect]), _plain(recorded[key].get(aspect))
-            if expected != got:
-                problems.add(f"{key} {aspect}", f"{expected} as in the contract", f"{got}")
-    problems.raise_if_any(
-        DatasetError,
-        "The dataset was recorded with another contract. Record into a new folder, or use that contract",
-    )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple | list) else value
-
-
 def read_info(root: Path) -> dict[str, Any]:
-    """The content of a dataset's info.json. Raises DatasetError if it is damaged or of another version."""
+    """The content of a dataset's info.json. Raises DatasetError if it is damaged or has another version."""
     try:
-        info = json.loads((root / INFO).read_text())
+        info = json.loads((root / INFO_FILE).read_text())
         version, complete = info["codebase_version"], {"fps", "features", "total_episodes", "total_frames"}
         missing = sorted(complete - info.keys())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{root / INFO} is damaged ({error!r}); the dataset cannot be used") from error
+        raise DatasetError(
+            f"{root / INFO_FILE} is damaged ({error!r}); the dataset cannot be used"
+        ) from error
     if not str(version).startswith(_VERSION):
         raise DatasetError(
             f"{root} is a LeRobot dataset of version {version}, expected {_VERSION}x; convert it with LeRobot"
         )
     if missing:
-        raise DatasetError(f"{root / INFO} is damaged: it lacks {', '.join(missing)}")
+        raise DatasetError(f"{root / INFO_FILE} is damaged: it lacks {', '.join(missing)}")
     return info
 
 
 def _check_tables(root: Path, info: Mapping[str, Any]) -> None:
-    """The tables must be whole and hold the rows that info.json promises."""
+    """Checks that the tables can be read and have as many rows as info.json says."""
     if info["total_episodes"] == 0:
-        return  # created, but nothing saved yet
+        return  # created, but without episodes
     counts = {"meta/episodes": info["total_episodes"], "data": info["total_frames"]}
     for folder, expected in counts.items():
         rows = sum(_rows(path) for path in sorted((root / folder).glob("*/*.parquet")))
-        # An episode whose commit was interrupted may be there already; nobody looks at it.
-        interrupted = rows > expected and any((root / JOURNAL).glob("*/plan.json"))
+        # An interrupted commit may have added its table already. LeRobot ignores rows beyond info.json.
+        interrupted = rows > expected and any((root / JOURNAL_FOLDER).glob("*/plan.json"))
         if rows != expected and not interrupted:
             raise DatasetError(
-                f"{root / folder} is damaged: {INFO} promises {expected} rows, the tables hold {rows}"
+                f"{root / folder} is damaged: {INFO_FILE} says {expected} rows, the tables have {rows}"
             )
     _rows(root / "meta" / "tasks.parquet")
 

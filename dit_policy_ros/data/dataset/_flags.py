@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which frames and episodes of a dataset should not be learned from; needs neither LeRobot nor torch."""
+"""Which frames and episodes of a dataset training should leave out. Needs neither LeRobot nor torch."""
 
 import json
 from collections.abc import Collection
@@ -9,28 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset._episode_records import RECORDS, EpisodeRecord, read_records
+from dit_policy_ros.data.dataset._side_table import SIDE_TABLE, EpisodeRecord, read_records
 
 
 def flagged_frames(root: Path | str, streams: Collection[str] | None = None) -> dict[int, NDArray[np.int64]]:
-    """Frames that repeat an old sample, of one of ``streams`` or of any for None, by episode.
+    """Frames that repeat an old sample, by episode. Episodes without such frames are left out.
 
-    Frames are counted from the episode's first, as in LeRobot's `frame_index`, and increase. Episodes without
-    such frames are left out, so a dataset of another program gives an empty result.
+    Args:
+        root: the dataset's folder.
+        streams: consider only these streams; None considers all.
 
-    Raises DatasetError if the side table is damaged or does not belong to the episodes beside it.
+    Returns:
+        Increasing frame numbers by episode index, counted as in LeRobot's `frame_index`. Empty for a dataset
+        that another program recorded.
+
+    Raises:
+        DatasetError: the side table is damaged or does not match the episodes.
     """
     flagged = {index: record.flagged(streams) for index, record in _records(Path(root)).items()}
     return {index: frames for index, frames in flagged.items() if len(frames)}
 
 
 def failed_episodes(root: Path | str) -> dict[int, tuple[str, ...]]:
-    """Episodes whose verdict failed, with the reasons. Raises DatasetError like `flagged_frames`."""
+    """Episodes that failed their check, with the reasons. Raises DatasetError like `flagged_frames`."""
     return {index: record.reasons for index, record in _records(Path(root)).items() if not record.passed}
 
 
 def episode_lengths(root: Path) -> list[int]:
-    """Frames of each episode of a dataset, from LeRobot's own metadata. Raises DatasetError."""
+    """Number of frames of each episode, from LeRobot's metadata. Raises DatasetError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -46,7 +52,7 @@ def episode_lengths(root: Path) -> list[int]:
 
 
 def _records(root: Path) -> dict[int, EpisodeRecord]:
-    """The records of the episodes that exist, checked against their lengths."""
+    """The records of the existing episodes, after a check of their lengths."""
     records = read_records(root)
     if not records:
         return {}
@@ -55,8 +61,8 @@ def _records(root: Path) -> dict[int, EpisodeRecord]:
     for index, record in kept.items():
         if record.frames != lengths[index]:
             raise DatasetError(
-                f"{root / RECORDS} says that episode {index} has {record.frames} frames, the dataset says "
-                f"{lengths[index]}. Episodes were removed by a program that does not know this table; "
-                "`dit_policy inspect --delete` does. Remove the table to go on without flags"
+                f"{root / SIDE_TABLE} says that episode {index} has {record.frames} frames, the dataset says "
+                f"{lengths[index]}. Another program has removed episodes without updating this table; use "
+                "`dit_policy inspect --delete` next time. Remove the table to train without flags"
             )
     return kept

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads local LeRobotDatasets v3 whole: vectors from Parquet, images from video, decoded once.
+"""Reads complete local LeRobotDatasets v3: vectors from Parquet, images from video.
 
-Training looks at every frame many times and in random order; decoding a video for each look would cost more
-than the network. So the frames are decoded in order, resized once, and kept (``frame_store``); who looks at
-each only once, as with a frozen vision encoder, lets them be.
+Training reads every frame many times and in random order. Decoding the video each time would cost more than
+the network, so frames are decoded in order, resized once, and stored (``FrameStore``). With a frozen vision
+encoder each frame is needed only once; then images stay in the videos and are decoded on request.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,19 @@ from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.core.problems import Problems
 from dit_policy_ros.data.dataset._demonstrations import STATISTICS, Demonstrations, Source
-from dit_policy_ros.data.dataset._episode_records import STREAMS
-from dit_policy_ros.data.dataset._files import check_readable
 from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
 from dit_policy_ros.data.dataset._frame_store import FrameStore
-from dit_policy_ros.data.quiet import readable, same_root_logger
+from dit_policy_ros.data.dataset._metadata import (
+    camera_names,
+    check_cameras,
+    open_metadata,
+    task_names,
+)
+from dit_policy_ros.data.dataset._side_table import VECTOR_STREAMS
+from dit_policy_ros.data.lerobot_calls import preserve_root_logger, reading_dataset
 from dit_policy_ros.data.video import VideoImages
 
-Report = Callable[[int, int], None]
+Report = Callable[[int, int], None]  # images done, images in total
 
 
 def read_demonstrations(
@@ -35,33 +40,36 @@ def read_demonstrations(
     store: FrameStore | None = None,
     keep_images: bool = True,
 ) -> Demonstrations:
-    """Read every episode of one dataset, or of several as if they were one.
+    """Read all episodes of one dataset, or of several as if they were one.
 
     Args:
-        roots: the folder of a dataset (it holds ``meta/info.json``), or several.
-        cameras: names to read; None reads all.
-        size: (height, width) to which images are reduced, as the policy would; None keeps them.
-        report: called with the images decoded so far and their number.
-        store: where the images are kept; None keeps them in memory.
-        keep_images: decode them now; without, they are ``videos``, decoded when they are looked at.
+        roots: the folder of a dataset (it contains ``meta/info.json``), or several.
+        cameras: names of the cameras to read; None reads all.
+        size: (height, width) to which images are resized, as the policy does it; None keeps their size.
+        report: called with the number of images decoded so far and in total.
+        store: where to store decoded images; None stores them in memory.
+        keep_images: decode and store the images now. Otherwise the result has ``videos`` instead, which
+            decode on request.
 
     Raises:
-        DatasetError: a folder is no dataset, is damaged, or lacks a camera, a state or an action; or the
-            datasets do not fit together.
+        DatasetError: a folder is not a dataset, is damaged, or lacks a camera, the state or the action; or
+            the datasets do not fit together.
     """
     folders = [roots] if isinstance(roots, Path | str) else list(roots)
     if not folders:
         raise DatasetError("datasets: expected at least one folder, got none")
-    metas = [_open(Path(folder).expanduser().resolve()) for folder in folders]
-    chosen = _choose_cameras(metas, cameras)
-    _check_alike(metas, chosen)
+    metas = [open_metadata(Path(folder).expanduser().resolve()) for folder in folders]
+    chosen = cameras or camera_names(metas[0])
+    for meta in metas:
+        check_cameras(meta, chosen)
+    _check_same_contract(metas, chosen)
     first, tables = metas[0], []
     for meta in metas:
-        with readable(meta.root):
+        with reading_dataset(meta.root):
             tables.append(_vectors(meta))
     rows = np.cumsum([0, *(len(table["index"]) for table in tables)])
     episodes = np.cumsum([0, *(meta.total_episodes for meta in metas)])
-    names = [_tasks(meta) for meta in metas]
+    names = [task_names(meta) for meta in metas]
     tasks = tuple(dict.fromkeys(task for group in names for task in group))
     task_index = [
         np.array([tasks.index(task) for task in group])[table["task_index"]]
@@ -101,34 +109,8 @@ def read_demonstrations(
     )
 
 
-def _open(root: Path) -> Any:
-    check_readable(root)
-    with same_root_logger():
-        from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
-    with readable(root):
-        meta: Any = LeRobotDatasetMetadata(f"local/{root.name}", root=root)
-    missing = [key for key in (STATE_KEY, ACTION_KEY) if key not in meta.features]
-    if missing:
-        raise DatasetError(
-            f"dataset {root}: expected {STATE_KEY} and {ACTION_KEY}, missing: {', '.join(missing)}"
-        )
-    return meta
-
-
-def _choose_cameras(metas: Sequence[Any], cameras: tuple[str, ...] | None) -> tuple[str, ...]:
-    chosen = cameras or tuple(key.removeprefix(IMAGE_PREFIX) for key in metas[0].video_keys)
-    for meta in metas:
-        present = [key.removeprefix(IMAGE_PREFIX) for key in meta.video_keys]
-        absent = sorted(set(chosen) - set(present))
-        if absent:
-            raise DatasetError(
-                f"dataset {meta.root}: no videos of camera {', '.join(absent)}; present: {', '.join(present)}"
-            )
-    return chosen
-
-
-def _check_alike(metas: Sequence[Any], cameras: Sequence[str]) -> None:
-    """Datasets that are read as one record the same things in the same order at the same rate."""
+def _check_same_contract(metas: Sequence[Any], cameras: Sequence[str]) -> None:
+    """Checks that all datasets have the fps, the joints and the image sizes of the first one."""
     first, *others = metas
     for meta in others:
         problems = Problems(str(meta.root))
@@ -143,38 +125,35 @@ def _check_alike(metas: Sequence[Any], cameras: Sequence[str]) -> None:
             if expected != got:
                 problems.add(f"{key} shape", f"{expected}", f"{got}")
         problems.raise_if_any(
-            DatasetError, f"The dataset does not fit {first.root}, with which it is read; read them apart"
+            DatasetError,
+            f"The dataset does not fit {first.root}. Datasets read together need the same contract",
         )
 
 
 def _flagged(
     meta: Any, table: Mapping[str, NDArray], cameras: Sequence[str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Frames (M,) that the recorder marked as not to be learned from: by what is no image, by an image."""
+    """Frames (M,) that training should leave out: for a vector or a failed check, and for an image."""
     episode = table["episode_index"]
     by_vectors, by_images = np.isin(episode, list(failed_episodes(meta.root))), np.zeros(len(episode), bool)
-    for marks, streams in ((by_vectors, STREAMS), (by_images, cameras)):
+    for marks, streams in ((by_vectors, VECTOR_STREAMS), (by_images, cameras)):
         for index, frames in flagged_frames(meta.root, streams).items():
             marks[np.searchsorted(episode, index) + frames] = True
     return by_vectors, by_images
 
 
-def _tasks(meta: Any) -> list[str]:
-    return [str(task) for task in meta.tasks.sort_values("task_index").index]
-
-
 def _decoded(
     videos: Mapping[str, VideoImages], report: Report, store: FrameStore
 ) -> dict[str, NDArray[np.uint8]]:
-    """All images, by camera."""
-    everything, images, done = sum(len(each) for each in videos.values()), {}, 0
+    """All images (M, h, w, 3), by camera."""
+    total, images, done = sum(len(each) for each in videos.values()), {}, 0
     for name, video in videos.items():
 
         def fill(array: NDArray[np.uint8], video: VideoImages = video, done: int = done) -> None:
-            for rows, part in video.parts():
-                array[rows] = part
+            for rows, batch in video.batches():
+                array[rows] = batch
                 done += len(rows)
-                report(done, everything)
+                report(done, total)
 
         identity = [[str(meta.root), _fingerprint(meta.root)] for meta in video.metas]
         images[name] = store.images([name, identity], video.shape, fill)
@@ -183,13 +162,13 @@ def _decoded(
 
 
 def _fingerprint(root: Path) -> list[list[object]]:
-    """What tells one state of a dataset's files from another, without reading them."""
+    """Sizes and times of a dataset's files: they change whenever the dataset does."""
     files = [root / "meta" / "info.json", *sorted(root.glob("videos/**/*.mp4"))]
     return [[str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
 
 
 def _stats(metas: Sequence[Any], keys: Sequence[str]) -> dict[str, dict[str, NDArray[np.float32]]]:
-    with same_root_logger():
+    with preserve_root_logger():
         from lerobot.datasets.compute_stats import aggregate_stats
     for meta in metas:
         absent = [key for key in keys if key not in (meta.stats or {})]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single observations of a LeRobotDataset v3 and what was demonstrated after them, at full resolution.
+"""Reads single observations of a LeRobotDataset v3 and the demonstrated chunks after them, full resolution.
 
-For a few hundred frames of a large dataset; ``reader`` reads whole datasets for training.
-Shapes: M frames of all episodes, S observation steps, T steps of a chunk, D state and A action entries.
+Meant for a few hundred frames of a large dataset; ``read_demonstrations`` reads complete datasets.
+Shapes: M frames of all episodes, S observation steps, T steps of a chunk, D state entries, A action entries.
 """
 
 from collections.abc import Sequence
@@ -15,57 +15,59 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
-from dit_policy_ros.data.dataset._files import check_readable
-from dit_policy_ros.data.quiet import quiet, same_root_logger
+from dit_policy_ros.data.dataset._metadata import (
+    check_cameras,
+    open_metadata,
+    task_names,
+)
+from dit_policy_ros.data.lerobot_calls import preserve_root_logger, quiet_lerobot, reading_dataset
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One observation as a policy takes it, and the demonstrated actions from its newest frame on."""
+    """One observation as a policy takes it, and the demonstrated actions from its newest frame onwards.
+
+    frame: row of that newest frame in the dataset.
+    """
 
     frame: int
     images: dict[str, NDArray[np.uint8]]  # (S, H, W, 3) RGB, by camera
     state: NDArray[np.float32]  # (S, D) [rad or m]
-    action: NDArray[np.float32]  # (T, A) [rad or m]; the episode's last action is repeated after its end
-    valid: NDArray[np.bool_]  # (T,) false after the episode's end
+    action: NDArray[np.float32]  # (T, A) [rad or m]; after the end of the episode, its last action
+    valid: NDArray[np.bool_]  # (T,) false after the end of the episode
 
 
 class SampleReader:
-    """Random access to a dataset's frames with their past and future."""
+    """Random access to a dataset's frames, with the observation history and the chunk of each."""
 
     def __init__(self, root: Path | str, cameras: Sequence[str], n_obs_steps: int, chunk: int) -> None:
         """Open a dataset.
 
         Args:
-            root: the dataset's folder (it holds ``meta/info.json``).
+            root: the dataset's folder (it contains ``meta/info.json``).
             cameras: names of the cameras to read.
-            n_obs_steps: length of the observation history S.
-            chunk: length of the demonstrated chunk T.
+            n_obs_steps: length S of the observation history [steps].
+            chunk: length T of the demonstrated chunk [steps].
 
         Raises:
-            DatasetError: the folder is no dataset, is damaged or empty, or lacks a camera, state or action.
+            DatasetError: the folder is not a dataset, is damaged or empty, or lacks a camera, the state or
+                the action.
         """
         self.root = Path(root).expanduser().resolve()
         self.cameras = tuple(cameras)
-        check_readable(self.root)
-        with same_root_logger():
+        meta = open_metadata(self.root)
+        check_cameras(meta, self.cameras)
+        self.fps = float(meta.fps)
+        self.tasks = task_names(meta)
+        past = [step / self.fps for step in range(1 - n_obs_steps, 1)]
+        deltas = dict.fromkeys((STATE_KEY, *(IMAGE_PREFIX + camera for camera in self.cameras)), past)
+        deltas[ACTION_KEY] = [step / self.fps for step in range(chunk)]
+        with preserve_root_logger():
             from lerobot.datasets import LeRobotDataset
-            from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
-        try:
-            with quiet():
-                name = f"local/{self.root.name}"
-                meta: Any = LeRobotDatasetMetadata(name, root=self.root)
-                self.fps = float(meta.fps)
-                self._check(meta)
-                past = [step / self.fps for step in range(1 - n_obs_steps, 1)]
-                deltas = dict.fromkeys((STATE_KEY, *(IMAGE_PREFIX + camera for camera in self.cameras)), past)
-                deltas[ACTION_KEY] = [step / self.fps for step in range(chunk)]
-                self._dataset = LeRobotDataset(
-                    name, root=self.root, delta_timestamps=deltas, video_backend="pyav"
-                )
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            raise DatasetError(f"dataset {self.root} cannot be read: {error!r}") from error
-        self.tasks = tuple(str(task) for task in meta.tasks.sort_values("task_index").index)
+        with reading_dataset(self.root):
+            self._dataset = LeRobotDataset(
+                f"local/{self.root.name}", root=self.root, delta_timestamps=deltas, video_backend="pyav"
+            )
         self.task_index = self._column("task_index").astype(np.int64)  # (M,)
         self.episode_index = self._column("episode_index").astype(np.int64)  # (M,)
         self.action = self._column(ACTION_KEY).astype(np.float32)  # (M, A)
@@ -73,9 +75,9 @@ class SampleReader:
         self.image_shapes = {c: tuple(meta.features[IMAGE_PREFIX + c]["shape"][:2]) for c in self.cameras}
 
     def read(self, frame: int) -> Sample:
-        """The observation at a frame of the dataset; DatasetError where its video cannot be decoded."""
+        """The sample at a frame of the dataset. Raises DatasetError if its video cannot be decoded."""
         try:
-            with quiet():
+            with quiet_lerobot():
                 item: Any = self._dataset[frame]
         except (OSError, ValueError, RuntimeError, IndexError) as error:
             raise DatasetError(f"dataset {self.root}: frame {frame} cannot be read: {error!r}") from error
@@ -92,19 +94,6 @@ class SampleReader:
             action=item[ACTION_KEY].numpy().astype(np.float32),
             valid=~item[f"{ACTION_KEY}_is_pad"].numpy(),
         )
-
-    def _check(self, meta: Any) -> None:
-        missing = [key for key in (STATE_KEY, ACTION_KEY) if key not in meta.features]
-        if missing:
-            raise DatasetError(
-                f"dataset {self.root}: expected {STATE_KEY} and {ACTION_KEY}, missing: {', '.join(missing)}"
-            )
-        present = [key.removeprefix(IMAGE_PREFIX) for key in meta.video_keys]
-        absent = sorted(set(self.cameras) - set(present))
-        if absent:
-            raise DatasetError(
-                f"dataset {self.root}: no videos of camera {', '.join(absent)}; present: {', '.join(present)}"
-            )
 
     def _column(self, name: str) -> NDArray[Any]:
         return np.array(self._dataset.hf_dataset.data.column(name).to_pylist())

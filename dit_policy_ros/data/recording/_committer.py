@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adds saved episodes to a dataset one after the other, in a thread of its own where nobody should wait."""
+"""Commits saved episodes to a dataset one after the other, in a background thread if wanted."""
 
 import threading
 import traceback
@@ -8,26 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.quiet import quiet
+from dit_policy_ros.data.lerobot_calls import quiet_lerobot
 from dit_policy_ros.data.recording._commit import commit_episode
 
 
 class Committer:
-    """Keeps the order: an episode that cannot be added holds up those after it until they are tried again.
+    """Commits in order: after a failure, the later episodes wait until `add` or `close` tries again.
 
-    `failure` says why the oldest could not be added, if so; its journal stays where it is.
+    `failure` says why the oldest pending episode could not be committed, or is None. Its journal stays.
 
     Args:
         root: the dataset.
-        committed: episodes in it.
-        saved: folders of saved episodes that are not in it yet, in order.
-        background: whether to use a thread; otherwise `add` waits for the commit.
+        committed: number of episodes in it.
+        saved: journals of saved episodes that are not in it yet, in order.
+        background: use a thread; otherwise `add` waits for the commit.
     """
 
     def __init__(self, root: Path, committed: int, saved: Sequence[Path], background: bool) -> None:
         self._root = root
         self._committed = committed
-        self._waiting = deque(saved)
+        self._pending = deque(saved)
         self._changed = threading.Condition()
         self._ending = False
         self.failure: str | None = None
@@ -40,26 +40,26 @@ class Committer:
 
     @property
     def next_index(self) -> int:
-        """Index of the next episode to be added."""
+        """Index of the next episode that `add` takes."""
         with self._changed:
-            return self._committed + len(self._waiting)
+            return self._committed + len(self._pending)
 
     @property
-    def waiting(self) -> int:
-        """Saved episodes that are not in the dataset yet."""
-        return len(self._waiting)
+    def pending(self) -> int:
+        """Number of saved episodes that are not in the dataset yet."""
+        return len(self._pending)
 
-    def add(self, folder: Path) -> None:
-        """Takes the next saved episode; tries those again that failed. Raises nothing: see `failure`."""
+    def add(self, journal: Path) -> None:
+        """Takes the next saved episode, and tries failed ones again. Never raises: see `failure`."""
         with self._changed:
-            self._waiting.append(folder)
+            self._pending.append(journal)
             self.failure = None
             self._changed.notify_all()
         if self._thread is None:
             self._commit_all()
 
     def close(self) -> None:
-        """Waits for all commits; raises DatasetError if one failed. May be called again."""
+        """Waits for all commits. Raises DatasetError if one failed. May be called again."""
         with self._changed:
             self.failure = None
             self._ending = True
@@ -74,27 +74,27 @@ class Committer:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._ending or (self._waiting and self.failure is None))
-                if self._ending and (not self._waiting or self.failure is not None):
+                self._changed.wait_for(lambda: self._ending or (self._pending and self.failure is None))
+                if self._ending and (not self._pending or self.failure is not None):
                     return
             self._commit_all()
 
     def _commit_all(self) -> None:
-        while self._waiting and self.failure is None:
+        while self._pending and self.failure is None:
             try:
-                with quiet():
-                    commit_episode(self._root, self._waiting[0])
+                with quiet_lerobot():
+                    commit_episode(self._root, self._pending[0])
             except (DatasetError, OSError) as error:
                 self._fail(f"{error!s}. Is the disk full or read-only?")
-            except Exception:  # noqa: BLE001 - the thread must live on, and the episode is safe in its journal
+            except Exception:  # noqa: BLE001 - the thread must go on, and the episode is safe in its journal
                 self._fail(f"unexpected error:\n{traceback.format_exc()}")
             else:
                 with self._changed:
-                    self._waiting.popleft()
+                    self._pending.popleft()
                     self._committed += 1
 
     def _fail(self, reason: str) -> None:
         self.failure = (
-            f"the saved episode in {self._waiting[0]} could not be added to the dataset yet: {reason} It "
-            "is safe there, and is added when the next one is saved or the recorder starts again"
+            f"the saved episode in {self._pending[0]} could not be added to the dataset yet: {reason} It "
+            "is safe there. The recorder tries again when it saves the next episode and when it starts"
         )

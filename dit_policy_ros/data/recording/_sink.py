@@ -1,54 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the recorder needs of whatever keeps its episodes."""
+"""The interface through which the recorder stores episodes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from dit_policy_ros.data.recording._journal import CameraHealth, EpisodeLabel
+from dit_policy_ros.data.recording._journal_format import CameraHealth, EpisodeOutcome
 from dit_policy_ros.data.video import CameraImage
 
 
 class EpisodeSink(Protocol):
-    """Takes the frames of one episode at a time and keeps or forgets them as a whole.
+    """Takes the frames of one episode at a time, then saves or discards the episode.
 
-    All methods are called from one thread. All may raise DatasetError; what was added before then is not
-    lost.
+    Call all methods from one thread. All may raise DatasetError; frames added before that are not lost.
     """
 
     @property
     def episode_bytes(self) -> int:
-        """Size of the running episode on the disk so far [byte]."""
+        """Current size of the running episode on the disk [byte]."""
         ...
 
     @property
     def jpeg_cameras(self) -> Collection[str]:
-        """Cameras whose JPEG images are wanted as they came."""
+        """Cameras whose images `add_frame` takes as the bytes of a JPEG."""
         ...
 
     @property
-    def waiting(self) -> int:
-        """Saved episodes that are safe, but not where others can read them yet."""
+    def pending_commits(self) -> int:
+        """Number of saved episodes that are safe, but not in the dataset's files yet."""
         ...
 
     @property
     def commit_failure(self) -> str | None:
-        """Why that is so, if something went wrong."""
+        """Why a saved episode could not be committed, or None; it is tried again."""
         ...
 
     @property
     def interrupted(self) -> Sequence[object]:
-        """Episodes that a crash interrupted and that wait for a decision; their text describes them."""
+        """Episodes that a crash interrupted and that wait for a decision; `str` describes each."""
         ...
 
     @property
     def next_index(self) -> int:
-        """Index that the running episode, or the next one, will have."""
+        """Index of the running episode, or else of the next one."""
         ...
 
     def begin_episode(self) -> None:
-        """Opens whatever an episode needs, so that the first frame does not wait."""
+        """Opens the episode's files, so that the first frame need not wait."""
         ...
 
     def add_frame(
@@ -63,32 +62,32 @@ class EpisodeSink(Protocol):
         """Appends a frame.
 
         Args:
-            images: by camera name, uint8 (h, w, 3) RGB; of `jpeg_cameras` the bytes of a JPEG.
+            images: by camera name, uint8 (h, w, 3) RGB; for `jpeg_cameras` the bytes of a JPEG.
             state: joint positions (D,) [rad or m].
             action: commanded joint positions (D,) [rad or m].
-            task: the instruction in force.
+            task: the current instruction.
             stamp_ns: time of the frame [ns].
-            repeated: streams of which no sample was there, so that the one before is repeated: cameras,
-                `joint_states`, `action`.
+            repeated: streams without a new sample, which repeat the previous one: cameras, `joint_states`,
+                `action`.
         """
         ...
 
     def end_episode(self) -> dict[str, CameraHealth]:
-        """No more frames come; waits until all are written. May be called again."""
+        """Waits until all frames are written; add no more. By camera name. May be called again."""
         ...
 
-    def save_episode(self, label: EpisodeLabel = ...) -> int:
-        """Keeps the episode; when this returns its index, the episode survives a loss of power."""
+    def save_episode(self, outcome: EpisodeOutcome = ...) -> int:
+        """Saves the episode and returns its index. From then on it survives a loss of power."""
         ...
 
     def resolve_interrupted(self, keep: bool) -> int:
-        """Keeps or removes the episodes that a crash interrupted; returns how many there were."""
+        """Saves or removes the episodes that a crash interrupted; returns how many there were."""
         ...
 
     def discard_episode(self) -> None:
-        """Forgets the episode: nothing of it is seen again."""
+        """Removes the running episode."""
         ...
 
     def finalize(self) -> None:
-        """Finishes everything; an episode without a decision is treated as if the process had ended."""
+        """Commits everything and closes the files. A running episode counts as interrupted."""
         ...

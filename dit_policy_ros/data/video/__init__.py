@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One camera's images as a video, written and read.
+"""Videos of one camera: encoder settings, encoding while recording, image statistics, and decoding."""
 
-Encoder settings, tracks, and image statistics.
-"""
-
-from dit_policy_ros.data.video._camera_video import SYNC_INTERVAL, CameraEncoder, count_frames, decode, remux
-from dit_policy_ros.data.video._frames import Part, VideoImages, reduce_images
+from dit_policy_ros.data.video._camera_encoder import SYNC_INTERVAL, CameraEncoder
+from dit_policy_ros.data.video._dataset_video import ImageBatch, VideoImages, resize_images
 from dit_policy_ros.data.video._image_summary import ImageSummary
+from dit_policy_ros.data.video._recorded_video import count_frames, decode_frames, remux_to_mp4
 from dit_policy_ros.data.video._settings import VideoSettings
 from dit_policy_ros.data.video._track import CameraImage
 
@@ -14,12 +12,12 @@ __all__ = [
     "SYNC_INTERVAL",
     "CameraEncoder",
     "CameraImage",
+    "ImageBatch",
     "ImageSummary",
-    "Part",
     "VideoImages",
     "VideoSettings",
     "count_frames",
-    "decode",
-    "reduce_images",
-    "remux",
+    "decode_frames",
+    "remux_to_mp4",
+    "resize_images",
 ]

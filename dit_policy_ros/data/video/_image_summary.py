@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the images of one camera look like in sum: statistics for training, and signs of a sick camera.
+"""Summarises the images of one camera: statistics for training, and signs of a faulty camera.
 
-8-bit images have 256 levels, so counting the levels gives every statistic exactly, in 6 KB whatever the
-length of the episode. Large images are thinned out first, as LeRobot does for its own statistics.
+8-bit images have 256 levels, so a histogram gives every statistic exactly, in 6 KB for any episode length.
+Large images are subsampled first, as LeRobot does for its own statistics.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_THINNED = 150  # [pixel] longer side, roughly, of what is looked at
-_LARGE = 300  # [pixel] smaller images are taken whole
-_DARK, _BRIGHT = 5, 250  # levels up to and from which a value carries no picture
-_CLIPPED = 0.98  # share of an image's values beyond one of these
+_SUBSAMPLED_SIDE = 150  # [pixel] approximate longer side after subsampling
+_LARGE_SIDE = 300  # [pixel] images with a shorter longer side are not subsampled
+_DARK, _BRIGHT = 5, 250  # levels up to _DARK count as black, from _BRIGHT as white
+_CLIPPED = 0.98  # an image with this share of black or of white values counts as clipped
 _QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 _LEVELS = np.arange(256)
 
@@ -24,8 +24,8 @@ _LEVELS = np.arange(256)
 class ImageSummary:
     """Counts over the images added so far.
 
-    frames: images. frozen: new images that equal the one before in every pixel looked at. clipped: all black
-    or all white. levels: how often each level occurs per channel, (3, 256).
+    frames: images. frozen: new images that equal the previous one in all subsampled pixels. clipped: images
+    that are all black or all white. levels: histogram per channel (3, 256).
     """
 
     frames: int = 0
@@ -35,8 +35,8 @@ class ImageSummary:
     _last: NDArray[np.uint8] | None = None
 
     def add(self, image: NDArray[np.uint8], fresh: bool) -> None:
-        """Counts an image (h, w, 3) RGB; one that is not fresh is known to repeat the one before."""
-        factor = _factor(*image.shape[:2])
+        """Counts an image (h, w, 3) RGB. fresh: false if the image is known to repeat the previous one."""
+        factor = _subsampling_factor(*image.shape[:2])
         small = np.ascontiguousarray(image[::factor, ::factor])  # (h', w', 3)
         counts = np.stack([np.bincount(small[..., c].ravel(), minlength=256) for c in range(3)])  # (3, 256)
         self.levels += counts
@@ -49,11 +49,11 @@ class ImageSummary:
         self._last = small
 
     def statistics(self) -> dict[str, NDArray[np.float64]]:
-        """As in LeRobot's datasets: each (3, 1, 1) in 0 to 1, and `count` (1,), the pixels looked at."""
+        """In LeRobot's format: each (3, 1, 1) in 0 to 1, and `count` (1,), the number of pixels."""
         return level_statistics(self.levels)
 
     def to_json(self) -> dict[str, Any]:
-        """What can be stored; `statistics` of it are the same."""
+        """All counts as JSON values."""
         return {
             "frames": self.frames,
             "frozen": self.frozen,
@@ -63,13 +63,13 @@ class ImageSummary:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "ImageSummary":
-        """Reads what `to_json` gave."""
+        """Reads what `to_json` returned."""
         levels = np.array(stored["levels"], dtype=np.int64)  # (3, 256)
         return cls(stored["frames"], stored["frozen"], stored["clipped"], levels)
 
 
 def level_statistics(levels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Statistics of values given by how often each level occurs, (3, 256); see `ImageSummary.statistics`."""
+    """Statistics from a histogram per channel (3, 256); see `ImageSummary.statistics`."""
     count = levels.sum(axis=1)  # (3,)
     mean = levels @ _LEVELS / count  # (3,)
     variance = np.einsum("cl,cl->c", levels, (_LEVELS - mean[:, None]) ** 2) / count
@@ -87,7 +87,7 @@ def level_statistics(levels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]
     return statistics | {"count": count[:1]}
 
 
-def _factor(height: int, width: int) -> int:
-    """By how much LeRobot thins out an image of that size."""
+def _subsampling_factor(height: int, width: int) -> int:
+    """LeRobot uses every n-th row and column of an image of this size for its statistics; returns n."""
     longer = max(height, width)
-    return 1 if longer < _LARGE else longer // _THINNED
+    return 1 if longer < _LARGE_SIDE else longer // _SUBSAMPLED_SIDE

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two ways from a camera's images to the packets of a video: encoding them, or keeping the camera's own JPEG.
+"""Turns a camera's images into the packets of a video: encodes arrays, or keeps the camera's own JPEG.
 
-A camera's JPEG images become a Motion JPEG stream byte for byte: nothing is encoded, and no second loss is
-added to the camera's. Each one is decoded once, by the decoder that will read the dataset, so that none gets
-in that could not be read back, and so that statistics and verdict are of what training will see.
+A camera's JPEG images become a Motion JPEG stream byte for byte: nothing is encoded again, so no more quality
+is lost. Each image is decoded once, by the decoder that will read the dataset. So no image is stored that
+cannot be read back, and statistics and check use the pixels that training will see.
 """
 
 from fractions import Fraction
@@ -17,25 +17,25 @@ from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.video._settings import VideoSettings
 
 JPEG = "mjpeg"  # FFmpeg's name of the codec
-JPEG_FORMAT = "yuvj420p"  # what FFmpeg is told; each image says itself how its colours are stored
+JPEG_FORMAT = "yuvj420p"  # what we declare to FFmpeg; the header of each image has the real pixel format
 
-type CameraImage = NDArray[np.uint8] | bytes  # (h, w, 3) RGB, or a JPEG as the camera sent it
+type CameraImage = NDArray[np.uint8] | bytes  # (h, w, 3) RGB, or the bytes of a JPEG
 
 
 class VideoTrack(Protocol):
-    """The images of one camera in a container."""
+    """The video stream of one camera in a container."""
 
     def add(self, image: Any) -> NDArray[np.uint8]:
         """Writes an image; returns it as (h, w, 3) RGB. Raises DatasetError if it cannot be used."""
         ...
 
     def flush(self) -> None:
-        """Writes what is held back; no image comes after it."""
+        """Writes the images that the encoder still holds; call it after the last image."""
         ...
 
 
 def open_track(container: Any, camera: Camera, fps: int, settings: VideoSettings) -> VideoTrack:
-    """The track that a camera's images need, in a container that is open for writing."""
+    """Adds a track for a camera's images to a container that is open for writing."""
     if settings.keeps_jpeg(camera):
         return JpegTrack(container, camera, fps)
     return EncodedTrack(container, camera, fps, settings)
@@ -46,9 +46,9 @@ class EncodedTrack:
 
     def __init__(self, container: Any, camera: Camera, fps: int, settings: VideoSettings) -> None:
         self._container = container
-        self._period = Fraction(1, fps)  # [s]; the container changes its own time base later
+        self._period = Fraction(1, fps)  # [s]; the container changes its stream's time base later
         self._number = 0
-        self._stream = container.add_stream(settings.codec, fps, options=settings.options())
+        self._stream = container.add_stream(settings.codec, fps, options=settings.ffmpeg_options())
         self._stream.pix_fmt = "yuv420p"
         self._stream.height, self._stream.width = camera.height, camera.width
         self._stream.time_base = self._period
@@ -71,7 +71,7 @@ class EncodedTrack:
 
 
 class JpegTrack:
-    """Keeps JPEG images as they are."""
+    """Stores JPEG images byte for byte."""
 
     def __init__(self, container: Any, camera: Camera, fps: int) -> None:
         import av
@@ -84,13 +84,13 @@ class JpegTrack:
         self._stream.height, self._stream.width = camera.height, camera.width
         self._stream.time_base = self._period
         self._decoder: Any = av.CodecContext.create(JPEG, "r")
-        self._decoder.thread_count = 1  # with more, an image would come out after the next one went in
+        self._decoder.thread_count = 1  # more threads return an image only after the next one went in
 
     def add(self, image: bytes) -> NDArray[np.uint8]:
         """See VideoTrack."""
         import av
 
-        pixels = self._decoded(image)  # (h, w, 3)
+        pixels = self._decode(image)  # (h, w, 3)
         packet = av.Packet(image)
         packet.stream = self._stream
         packet.pts = packet.dts = self._number
@@ -100,28 +100,28 @@ class JpegTrack:
         return pixels
 
     def flush(self) -> None:
-        """See VideoTrack: nothing is held back."""
+        """See VideoTrack. Nothing to do: `add` writes each image at once."""
 
-    def _decoded(self, image: bytes) -> NDArray[np.uint8]:
+    def _decode(self, image: bytes) -> NDArray[np.uint8]:
         import av
         import av.error
 
         camera = self._camera
-        remedy = "or switch video.keep_jpeg off"
+        remedy = "or set video.keep_jpeg to false"
         try:
             frames = self._decoder.decode(av.Packet(image))
         except av.error.FFmpegError:
             frames = []
         if len(frames) != 1:
             raise DatasetError(
-                f"image {self._number} ({len(image)} bytes) is not a whole JPEG, and video.keep_jpeg "
-                f"keeps nothing else; have the camera send JPEG, {remedy}"
+                f"image {self._number} ({len(image)} bytes) is not a complete JPEG, and "
+                f"video.keep_jpeg accepts nothing else; make the camera send JPEG, {remedy}"
             )
         (frame,) = frames
         if (frame.height, frame.width) != (camera.height, camera.width):
             raise DatasetError(
                 f"image {self._number} is {frame.width}x{frame.height}, expected "
-                f"{camera.width}x{camera.height} (width x height): video.keep_jpeg keeps images as they are. "
-                f"Set height and width in the contract to what the camera sends, {remedy}"
+                f"{camera.width}x{camera.height} (width x height): video.keep_jpeg does not resize. Set "
+                f"height and width in the contract to the size that the camera sends, {remedy}"
             )
         return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)

@@ -14,6 +14,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from dit_policy_ros.core.atomic_files import write_atomically
 from dit_policy_ros.core.child_processes import Child
 from dit_policy_ros.evaluation.demo._view import DemoView, Trial
 from dit_policy_ros.msg import PolicyStatus
@@ -77,9 +78,7 @@ def _rounded(value: Any) -> Any:
 
 def write(summary: dict[str, Any], path: Path) -> None:
     """Written beside and moved into place, so that a reader never sees half of it."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    beside.replace(path)
+    write_atomically(path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
 def tables(summary: dict[str, Any]) -> Sequence[Table]:

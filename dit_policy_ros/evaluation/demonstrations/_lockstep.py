@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.recording import DatasetWriter, EpisodeLabel
+from dit_policy_ros.data.dataset import DatasetSpec
+from dit_policy_ros.data.recording import DatasetWriter, EpisodeOutcome
 from dit_policy_ros.evaluation.demonstrations._options import LINGER, Demonstration, until_kept
 from dit_policy_ros.sim.operator import Disturbance, Operator, StartPoses
 from dit_policy_ros.sim.robot import FPS, JOINTS, BimanualSim, Variation
@@ -23,7 +24,8 @@ def lockstep_demonstrations(options: argparse.Namespace, order: Sequence[Task]) 
     """Record one demonstration per entry of ``order``; SimulationError where the operator keeps failing."""
     cameras = [Camera(name, f"{name}/image_raw", HEIGHT, WIDTH, max_age=0.5) for name in options.cameras]
     rng = np.random.default_rng(options.seed)
-    writer = DatasetWriter(options.output, FPS, cameras, JOINTS, _ROBOT_TYPE)
+    spec = DatasetSpec(FPS, tuple(cameras), tuple(JOINTS), _ROBOT_TYPE)
+    writer = DatasetWriter(options.output, spec)
     with contextlib.ExitStack() as stack:
         stack.callback(writer.finalize)
         looks = Variation(options.camera_jitter, options.lighting)
@@ -77,5 +79,5 @@ def _record(
     if not judge.done:
         writer.discard_episode()
         return 0
-    writer.save_episode(EpisodeLabel(success=True))
+    writer.save_episode(EpisodeOutcome(success=True))
     return frames

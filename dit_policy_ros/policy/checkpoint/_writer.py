@@ -4,12 +4,11 @@
 import dataclasses
 import json
 import logging
-import os
-import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
 
+from dit_policy_ros.core.atomic_files import write_atomically, write_folder_atomically
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.checkpoint._encoder_files import CLIP_FOLDER, CLIP_TEXT_FOLDER, write_encoder_files
 from dit_policy_ros.policy.checkpoint._reader import (
@@ -42,18 +41,18 @@ def write_checkpoint(
         The absolute path of the folder.
     """
     target = Path(folder).expanduser().resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / CLIP_FOLDER).mkdir(parents=True)
     config = policy.config
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()}
-    save_file(tensors, partial / WEIGHTS_FILE, metadata={"format": "pt"})
-    _write_json(partial / CONFIG_FILE, config.to_mapping())
-    write_processors(partial, config, stats)
-    write_encoder_files(partial / CLIP_FOLDER, policy, tokenizer)
-    _write_json(partial / FACTS_FILE, dataclasses.asdict(facts))
-    _replace_folder(partial, target)
+
+    def write(partial: Path) -> None:
+        (partial / CLIP_FOLDER).mkdir()
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()}
+        save_file(tensors, partial / WEIGHTS_FILE, metadata={"format": "pt"})
+        _write_json(partial / CONFIG_FILE, config.to_mapping())
+        write_processors(partial, config, stats)
+        write_encoder_files(partial / CLIP_FOLDER, policy, tokenizer)
+        _write_json(partial / FACTS_FILE, dataclasses.asdict(facts))
+
+    write_folder_atomically(target, write, replace=True, durable=True)
     if config.extensions:
         logger.warning("%s: %s", target, lerobot_refusal(config))
     return target
@@ -99,29 +98,10 @@ def relocate(path: str | Path) -> Path:
     for step in pipeline["steps"]:
         if step["registry_name"] == "tokenizer_processor":
             step["config"]["tokenizer_name"] = config["text_encoder_name"]
-    _replace_json(folder / CONFIG_FILE, config)
-    _replace_json(folder / f"{PREPROCESSOR}.json", pipeline)
+    _write_json(folder / CONFIG_FILE, config)
+    _write_json(folder / f"{PREPROCESSOR}.json", pipeline)
     return folder
 
 
 def _write_json(path: Path, value: dict[str, object]) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-def _replace_json(path: Path, value: dict[str, object]) -> None:
-    """As ``_write_json``, but atomically; a symbolic link is replaced, not followed."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    _write_json(partial, value)
-    partial.replace(path)
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    for file in new.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    write_atomically(path, json.dumps(value, indent=2) + "\n")

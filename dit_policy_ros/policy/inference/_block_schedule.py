@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dit_policy_ros.core.atomic_files import write_atomically
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.checkpoint import WEIGHTS_FILE
 from dit_policy_ros.policy.config import PolicyConfig, decode_dataclass, read_json
@@ -98,9 +99,9 @@ def bubble_up(updates: Sequence[Sequence[int]], errors: Sequence[float]) -> tupl
 
 def write_schedule(folder: Path, schedule: BlockSchedule) -> Path:
     """Put a schedule beside a checkpoint, whole or not at all; returns its path."""
-    path, partial = folder / SCHEDULE_FILE, folder / f".{SCHEDULE_FILE}.partial"
-    partial.write_text(json.dumps(dataclasses.asdict(schedule)) + "\n", encoding="utf-8")
-    return partial.replace(path)
+    path = folder / SCHEDULE_FILE
+    write_atomically(path, json.dumps(dataclasses.asdict(schedule)) + "\n")
+    return path
 
 
 def read_schedule(folder: Path, config: PolicyConfig) -> BlockSchedule:

@@ -16,7 +16,7 @@ from dit_policy_ros.core.recording import (
     EpisodeSampler,
     check_episode,
 )
-from dit_policy_ros.data.recording import CameraHealth, EpisodeLabel
+from dit_policy_ros.data.recording import CameraHealth, EpisodeOutcome
 from dit_policy_ros.msg import EpisodeReport
 
 
@@ -165,7 +165,7 @@ class Recording:
 
     def label(
         self, success: bool | None, verdict: EpisodeCheck, more: Mapping[str, Any] | None = None
-    ) -> EpisodeLabel:
+    ) -> EpisodeOutcome:
         """What goes into the dataset's side table, `more` figures included."""
         figures = asdict(verdict)
         for name in ("reasons", "warnings", "still_joints"):
@@ -173,7 +173,7 @@ class Recording:
         reasons = figures.pop("reasons")
         rate, p99 = self.sampler.slowest_camera()
         measured = {name: value for name, value in (("fps", rate), ("interval_p99", p99)) if value == value}
-        return EpisodeLabel(
+        return EpisodeOutcome(
             success, verdict.passed, tuple(reasons), figures=figures | measured | dict(more or {})
         )
 

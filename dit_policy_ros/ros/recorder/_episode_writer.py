@@ -15,7 +15,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.recording import EpisodeFrame
-from dit_policy_ros.data.recording import CameraHealth, EpisodeLabel, EpisodeSink
+from dit_policy_ros.data.recording import CameraHealth, EpisodeOutcome, EpisodeSink
 from dit_policy_ros.data.video import CameraImage
 from dit_policy_ros.ros.common import image_to_rgb
 
@@ -69,7 +69,7 @@ class EpisodeWriter:
         """
         return self._do(self._sink.end_episode)
 
-    def save(self, label: EpisodeLabel) -> int:
+    def save(self, label: EpisodeOutcome) -> int:
         """Keeps the episode and returns its index; when it returns, the episode survives a loss of power.
 
         Raises DatasetError if that failed; the episode is still there and can be saved again, or discarded.

@@ -87,7 +87,7 @@ class StatusReporter:
             status.cameras = list(configured.contract.camera_names)
             status.camera_rates = [self._rate(configured, name) for name in status.cameras]
             status.disk_minutes_left = self._minutes_left(configured, recording)
-            status.waiting = sink.waiting
+            status.waiting = sink.pending_commits
             status.interrupted = list(map(str, sink.interrupted))
             status.problem = (
                 (recording.stopped if recording is not None else None) or sink.commit_failure or ""

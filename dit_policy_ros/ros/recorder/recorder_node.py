@@ -17,7 +17,7 @@ from dit_policy_ros.core.errors import DatasetError, DitPolicyError, ParameterEr
 from dit_policy_ros.core.policy_interface import check_task
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording import EpisodeSampler
-from dit_policy_ros.data.dataset import nearest_existing
+from dit_policy_ros.data.dataset import DatasetSpec, nearest_existing
 from dit_policy_ros.data.recording import DatasetWriter, EpisodeSink, Recover
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.common import (
@@ -122,10 +122,7 @@ class RecorderNode(GuardedLifecycleNode):
         """Where episodes go."""
         return DatasetWriter(
             settings["dataset"],
-            contract.fps,
-            contract.cameras,
-            contract.joints,
-            contract.robot_type,
+            DatasetSpec.from_contract(contract),
             video=video_settings(settings),
             background=True,
             recover=Recover(settings["recover"]),

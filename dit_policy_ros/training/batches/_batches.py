@@ -15,7 +15,7 @@ from torch import Tensor
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.data.dataset import Demonstrations
-from dit_policy_ros.data.video import Part
+from dit_policy_ros.data.video import ImageBatch
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.processing import (
@@ -266,11 +266,11 @@ class BatchMaker:
         stacked = torch.stack(cameras, dim=1)  # (M, N, P, F)
         return stacked if encoder.tokens is not None else stacked.flatten(1)
 
-    def _parts(self, key: str, wanted: NDArray[np.bool_]) -> Iterator[Part]:
+    def _parts(self, key: str, wanted: NDArray[np.bool_]) -> Iterator[ImageBatch]:
         """Rows (B,) and their images of a camera, a few at a time: more fit less well into the caches."""
         name = key.removeprefix(IMAGE_PREFIX)
         if name in self.data.videos:
-            for rows, part in self.data.videos[name].parts(wanted):
+            for rows, part in self.data.videos[name].batches(wanted):
                 for first in range(0, len(rows), _ENCODED):
                     yield rows[first : first + _ENCODED], part[first : first + _ENCODED]
             return

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from dit_policy_ros.data.video import reduce_images
+from dit_policy_ros.data.video import resize_images
 from dit_policy_ros.sim.robot import CAMERAS, BimanualSim
 from dit_policy_ros.sim.stills import VIEW, Stills, random_stills
 from dit_policy_ros.sim.tasks import suite
@@ -67,7 +67,7 @@ def _make_stills(part: tuple[Path, np.ndarray, int]) -> int:
         for i, still in zip(rows, random_stills(sim, len(rows), seed), strict=True):
             scene = still.scene
             seen = np.stack([scene.images[camera] for camera in CAMERAS])  # (N, H, W, 3)
-            stored.images[i] = reduce_images(seen, RESIZED)[:, :, left : left + IMAGE_SIDE]
+            stored.images[i] = resize_images(seen, RESIZED)[:, :, left : left + IMAGE_SIDE]
             stored.cubes[i], stored.state[i], stored.tcps[i] = scene.cubes, scene.state, scene.tcps
             stored.task[i], stored.way[i], stored.views[i] = tasks.index(still.task), still.way, still.views
     return len(rows)

@@ -10,13 +10,13 @@ checkpoints/best -> 001000                   the one with the least action error
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
+from dit_policy_ros.core.atomic_files import sync_tree, write_atomically
 from dit_policy_ros.training.config import TrainConfig, config_from_mapping
 from dit_policy_ros.training.errors import TrainingError
 
@@ -51,9 +51,7 @@ class RunFolder:
 
     def write_config(self, config: TrainConfig) -> None:
         """Keep the run's options."""
-        partial = self.path / f".{CONFIG_FILE}.partial-{os.getpid()}"
-        partial.write_text(yaml.safe_dump(config.to_mapping(), sort_keys=False))
-        partial.replace(self.path / CONFIG_FILE)
+        write_atomically(self.path / CONFIG_FILE, yaml.safe_dump(config.to_mapping(), sort_keys=False))
 
     def read_config(self) -> TrainConfig:
         """The options of the run; TrainingError where there is none."""
@@ -94,7 +92,7 @@ class RunFolder:
         write_model(partial / MODEL_FOLDER)
         if score is not None:
             (partial / _SCORE_FILE).write_text(json.dumps({"action_error": score}))
-        _sync(partial)
+        sync_tree(partial)
         shutil.rmtree(target, ignore_errors=True)  # of a run that was resumed before this step
         partial.rename(target)
         _point(self.checkpoints / "last", target)
@@ -130,15 +128,4 @@ def _score_of(checkpoint: Path) -> float | None:
 
 def _point(link: Path, target: Path) -> None:
     """Make ``link`` name its neighbour ``target``; it names the old or the new one at any moment."""
-    partial = link.with_name(f".{link.name}.partial-{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    partial.symlink_to(target.name)
-    partial.replace(link)
-
-
-def _sync(folder: Path) -> None:
-    """The content of all files is on the disk before their folder gets its name."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+    write_atomically(link, lambda partial: partial.symlink_to(target.name))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from dit_policy_ros.core.atomic_files import write_atomically
 from dit_policy_ros.training.trainer._trainer import Progress
 from dit_policy_ros.training.trainer._validation import Scores
 
@@ -23,9 +24,7 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / LOG_FILE
         lines = path.read_text().splitlines() if step and path.is_file() else []
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= step))
-        partial.replace(path)
+        write_atomically(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
         self._file = path.open("a", buffering=1)
         self._board = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=step + 1 if step else None)
 

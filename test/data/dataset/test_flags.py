@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The side table reads back as written, gives the frames to leave out, and notices foreign edits."""
+"""The side table: written and read back, flagged frames, and edits by other programs."""
 
 import json
 from pathlib import Path
@@ -12,18 +12,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import RECORDS, EpisodeRecord, read_records, records_text, spans_of
-from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
+from dit_policy_ros.data.dataset import (
+    SIDE_TABLE,
+    EpisodeRecord,
+    failed_episodes,
+    flagged_frames,
+    format_records,
+    read_records,
+    to_spans,
+)
 
 
 def dataset(root: Path, lengths: list[int], records: list[EpisodeRecord]) -> Path:
-    """As much of a LeRobot dataset as flags are read from."""
+    """The parts of a LeRobot dataset that the flags need."""
     folder = root / "meta" / "episodes" / "chunk-000"
     folder.mkdir(parents=True)
     (root / "meta" / "info.json").write_text(json.dumps({"total_episodes": len(lengths)}))
     table = pa.table({"episode_index": list(range(len(lengths))), "length": lengths})
     pq.write_table(table, folder / "file-000.parquet")
-    (root / RECORDS).write_text(records_text(records))
+    (root / SIDE_TABLE).write_text(format_records(records))
     return root
 
 
@@ -39,7 +46,7 @@ RECORD = EpisodeRecord(
 )
 
 
-def test_a_record_survives_the_file(tmp_path) -> None:
+def test_records_are_read_back_as_written(tmp_path) -> None:
     root = dataset(tmp_path, [5, 20], [RECORD, EpisodeRecord(0, 5)])
     assert read_records(root) == {0: EpisodeRecord(0, 5), 1: RECORD}
 
@@ -60,15 +67,15 @@ def test_lines_of_episodes_that_were_not_committed_are_ignored(tmp_path) -> None
     assert flagged_frames(dataset(tmp_path, [5], [EpisodeRecord(0, 5), RECORD])) == {}
 
 
-def test_a_table_that_belongs_to_other_episodes_is_refused(tmp_path) -> None:
+def test_a_table_that_does_not_match_the_episodes_is_refused(tmp_path) -> None:
     root = dataset(tmp_path, [5, 19], [RECORD])
     with pytest.raises(DatasetError, match=r"episode 1 has 20 frames, the dataset says 19.*inspect --delete"):
         flagged_frames(root)
 
 
-def test_a_damaged_table_names_the_line(tmp_path) -> None:
+def test_the_error_for_a_damaged_table_names_the_line(tmp_path) -> None:
     root = dataset(tmp_path, [5, 20], [RECORD])
-    with (root / RECORDS).open("a") as file:
+    with (root / SIDE_TABLE).open("a") as file:
         file.write('{"episode_index": 2')
     with pytest.raises(DatasetError, match=r"recorder.jsonl, line 2 is damaged"):
         flagged_frames(root)
@@ -79,6 +86,6 @@ def test_a_damaged_table_names_the_line(tmp_path) -> None:
     [([], ()), ([3], ((3, 3),)), ([0, 1, 2, 5, 7, 8], ((0, 2), (5, 5), (7, 8)))],
 )
 def test_spans(frames: list[int], spans: tuple) -> None:
-    assert spans_of(frames) == spans
+    assert to_spans(frames) == spans
     record = EpisodeRecord(0, 10, repeated={"top": spans})
     assert record.flagged().tolist() == frames

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the writer wrote, the reader reads; what is no dataset is named."""
+"""The reader reads what the writer wrote, and reports what is not a dataset."""
 
 import json
 from collections.abc import Collection
@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import Demonstrations, FrameStore, read_demonstrations
+from dit_policy_ros.data.dataset import DatasetSpec, Demonstrations, FrameStore, read_demonstrations
 from dit_policy_ros.data.dataset import _reader as reader
 from dit_policy_ros.data.recording import DatasetWriter
-from dit_policy_ros.data.video import VideoImages, reduce_images
+from dit_policy_ros.data.video import VideoImages, resize_images
 
 LENGTHS = (5, 9, 4)
 TASKS = ("push", "pull", "push")
@@ -29,8 +29,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lerobot", reason="lerobot is not installed: datasets can be neither written nor read"
     )
     folder = tmp_path_factory.mktemp("data") / "set"
-    cameras = [Camera(name, f"/{name}/image_raw", *SHAPE, max_age=0.5) for name in ("top", "wrist")]
-    writer = DatasetWriter(folder, 30.0, cameras, ("left_1", "left_2", "left_gripper"), "test")
+    cameras = tuple(Camera(name, f"/{name}/image_raw", *SHAPE, max_age=0.5) for name in ("top", "wrist"))
+    joints = ("left_1", "left_2", "left_gripper")
+    writer = DatasetWriter(folder, DatasetSpec(30.0, cameras, joints, "test"))
     for episode, (length, task) in enumerate(zip(LENGTHS, TASKS, strict=True)):
         for frame in range(length):
             state = np.array([episode, frame, episode + frame], np.float64)
@@ -42,7 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def picture(episode: int, frame: int) -> np.ndarray:
-    """Dark on the left, bright on the right, the level says which frame it is."""
+    """Dark on the left, bright on the right; the brightness encodes episode and frame."""
     image = np.zeros((*SHAPE, 3), np.uint8)
     image[:, SHAPE[1] // 2 :] = 60 + 50 * episode + 8 * frame
     return image
@@ -53,7 +54,7 @@ def data(root: Path) -> Demonstrations:
     return read_demonstrations(root)
 
 
-def test_every_frame_is_where_it_belongs(data: Demonstrations) -> None:
+def test_frames_are_in_order_with_their_vectors_and_images(data: Demonstrations) -> None:
     episodes = np.repeat(np.arange(3), LENGTHS)
     frames = np.concatenate([np.arange(length) for length in LENGTHS])
     assert data.episode_index.tolist() == episodes.tolist()
@@ -68,7 +69,7 @@ def test_every_frame_is_where_it_belongs(data: Demonstrations) -> None:
     assert data.images["top"][:, 24, 10].max() < 20
 
 
-def test_what_the_dataset_says_about_itself(data: Demonstrations) -> None:
+def test_the_metadata_of_the_dataset(data: Demonstrations) -> None:
     assert data.fps == 30.0
     assert data.joint_names == ("left_1", "left_2", "left_gripper")
     assert data.image_shapes == {"top": SHAPE, "wrist": SHAPE}
@@ -80,26 +81,26 @@ def test_what_the_dataset_says_about_itself(data: Demonstrations) -> None:
     assert last.tolist() == [4] * 5 + [13] * 9 + [17] * 4
 
 
-def test_images_are_reduced_while_reading(root: Path, data: Demonstrations) -> None:
+def test_images_are_resized_while_reading(root: Path, data: Demonstrations) -> None:
     seen: list[tuple[int, int]] = []
     small = read_demonstrations(root, ("wrist",), (24, 32), lambda done, total: seen.append((done, total)))
     assert set(small.images) == {"wrist"} and small.images["wrist"].shape == (18, 24, 32, 3)
     assert small.image_shapes == {"wrist": SHAPE}
-    np.testing.assert_array_equal(small.images["wrist"], reduce_images(data.images["wrist"], (24, 32)))
+    np.testing.assert_array_equal(small.images["wrist"], resize_images(data.images["wrist"], (24, 32)))
     assert seen[-1] == (18, 18)
 
 
-def test_reduced_images_are_what_the_policy_would_make_of_them() -> None:
+def test_images_are_resized_as_the_policy_does_it() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), dtype=np.uint8)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32)
     exact = functional.interpolate(pixels, (36, 48), mode="bilinear", align_corners=False, antialias=True)
-    reduced = reduce_images(images, (36, 48))
+    reduced = resize_images(images, (36, 48))
     assert reduced.shape == (3, 36, 48, 3) and reduced.dtype == np.uint8
     assert np.abs(reduced - exact.permute(0, 2, 3, 1).numpy()).max() <= 1.0
-    assert reduce_images(images, (60, 80)) is images
+    assert resize_images(images, (60, 80)) is images
 
 
-def test_what_is_no_dataset_is_named(root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_dataset_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"looked for .*meta/info.json, which does not exist"):
         read_demonstrations(tmp_path)
     with pytest.raises(DatasetError, match="no videos of camera left, right; present: top, wrist"):
@@ -116,7 +117,7 @@ def test_several_datasets_are_read_as_one(tmp_path: Path) -> None:
     assert both.episode_index.tolist() == np.repeat(np.arange(5), [5, 5, 4, 4, 4]).tolist()
     np.testing.assert_array_equal(both.action, np.concatenate([data.action for data in apart]))
     np.testing.assert_array_equal(both.images["cam0"], np.concatenate([d.images["cam0"] for d in apart]))
-    assert both.tasks == (*apart[0].tasks, "fly"), "an instruction that both know is one"
+    assert both.tasks == (*apart[0].tasks, "fly"), "an instruction of both datasets is one task"
     expected = [data.tasks[i] for data in apart for i in data.task_index]
     assert [both.tasks[i] for i in both.task_index] == expected
     assert both.locate(12)[1:] == (0, 2) and "two" in both.locate(12)[0]
@@ -127,7 +128,7 @@ def test_several_datasets_are_read_as_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(both.stats["action"]["std"], both.action.std(0), atol=1e-5)
 
 
-def test_datasets_that_do_not_fit_together_are_told_apart(tmp_path: Path) -> None:
+def test_datasets_with_different_contracts_are_refused(tmp_path: Path) -> None:
     one = write_tiny_dataset(tmp_path / "one", episodes=1)
     other = write_tiny_dataset(tmp_path / "other", episodes=1, joints=("a", "c", "b"))
     expected = (
@@ -147,17 +148,19 @@ def test_a_frame_store_decodes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def never(*arguments: object) -> None:
         raise AssertionError("decoded a second time")
 
-    monkeypatch.setattr(VideoImages, "parts", never)
+    monkeypatch.setattr(VideoImages, "batches", never)
     second = read_demonstrations(root, size=(12, 16), store=kept)
     np.testing.assert_array_equal(first.images["cam0"], second.images["cam0"])
     with pytest.raises(AssertionError):
         read_demonstrations(root, size=(6, 8), store=kept)
-    (root / "meta" / "info.json").touch()  # something was recorded into it since
+    (root / "meta" / "info.json").touch()  # as if another episode had been recorded
     with pytest.raises(AssertionError):
         read_demonstrations(root, size=(12, 16), store=kept)
 
 
-def test_what_the_recorder_flagged_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_that_the_recorder_flagged_are_flagged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = write_tiny_dataset(tmp_path / "set", episodes=3, length=5)
 
     def repeated(root: Path, streams: Collection[str]) -> dict[int, np.ndarray]:
@@ -171,7 +174,7 @@ def test_what_the_recorder_flagged_is_marked(tmp_path: Path, monkeypatch: pytest
     assert np.flatnonzero(data.flagged_images).tolist() == [2]
 
 
-def test_images_that_are_not_kept_are_decoded_when_asked_for(tmp_path: Path) -> None:
+def test_images_that_are_not_kept_are_decoded_on_request(tmp_path: Path) -> None:
     roots = [
         write_tiny_dataset(tmp_path / name, episodes=2, length=70, seed=n) for n, name in enumerate("ab")
     ]
@@ -183,12 +186,12 @@ def test_images_that_are_not_kept_are_decoded_when_asked_for(tmp_path: Path) -> 
     wanted = np.zeros(len(video), bool)
     wanted[[0, 5, 69, 70, 139, 140, 200, 279]] = True
     for chosen, given in ((wanted, wanted), (np.ones(280, bool), None)):
-        rows, parts = zip(*video.parts(given), strict=True)
+        rows, parts = zip(*video.batches(given), strict=True)
         assert np.concatenate(rows).tolist() == np.flatnonzero(chosen).tolist()
         np.testing.assert_array_equal(np.concatenate(parts), images[chosen])
 
 
-def test_a_video_that_ends_early_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_video_that_ends_early(tmp_path: Path) -> None:
     long, short = (write_tiny_dataset(tmp_path / str(n), episodes=1, length=n) for n in (9, 5))
     video, other = (read_demonstrations(root, keep_images=False).videos["cam0"] for root in (long, short))
     file, shorter = (
@@ -197,13 +200,13 @@ def test_a_video_that_ends_early_is_named(tmp_path: Path) -> None:
     )
     file.write_bytes(shorter.read_bytes())
     with pytest.raises(DatasetError, match=r"mp4 ends before row 8"):
-        list(video.parts())
+        list(video.batches())
     file.write_bytes(shorter.read_bytes()[:200])
     with pytest.raises(DatasetError, match=str(long)):
-        list(video.parts())
+        list(video.batches())
 
 
-def test_a_dataset_without_actions_or_whole_tables_is_named(tmp_path: Path) -> None:
+def test_a_dataset_without_actions_or_statistics_is_refused(tmp_path: Path) -> None:
     root = write_tiny_dataset(tmp_path / "set", episodes=1, length=5)
     info = json.loads((root / "meta" / "info.json").read_text())
     del info["features"]["action"]

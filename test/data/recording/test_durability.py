@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever ends the process, and wherever: what was saved is in the dataset, and what was not can be had."""
+"""No crash loses a saved episode, wherever the process ends; an interrupted episode can be recovered."""
 
 import errno
 import os
@@ -20,9 +20,8 @@ from waiting import wait_for
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.dataset import read_records
-from dit_policy_ros.data.recording import EpisodeLabel, Recover
-from dit_policy_ros.data.recording._journal import LABEL
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.recording import EpisodeOutcome, Recover, pending_episodes
+from dit_policy_ros.data.recording._journal_format import LABEL_FILE
 from dit_policy_ros.data.video import VideoSettings
 
 TASK = "touch the cube"
@@ -35,7 +34,7 @@ def server() -> Iterator[ForkServer]:
 
 
 def test_an_episode_is_on_the_disk_before_its_save_returns(tmp_path, monkeypatch) -> None:
-    """Contents, then names, then the label that makes it count, then its name; only then the answer."""
+    """Syncs the contents, then the names, then label.json and its name; only then hands it to the commit."""
     writer = make(tmp_path / "dataset", background=True)
     add(writer, 0, 3)
     writer.end_episode()
@@ -51,8 +50,8 @@ def test_an_episode_is_on_the_disk_before_its_save_returns(tmp_path, monkeypatch
         events.append(("name", Path(target).name))
         real["replace"](source, target)
 
-    # The commit, which is none of the answer's business, would be in the list too.
-    monkeypatch.setattr(writer._committer, "add", lambda folder: events.append(("hand over", folder.name)))
+    # Replaces the commit, whose syncs would be in the list too.
+    monkeypatch.setattr(writer._committer, "add", lambda folder: events.append(("commit", folder.name)))
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
     writer.save_episode()
@@ -61,10 +60,10 @@ def test_an_episode_is_on_the_disk_before_its_save_returns(tmp_path, monkeypatch
     assert set(events[:3]) == contents
     assert events[3:] == [
         ("sync", folder.name),
-        ("sync", f".{LABEL}.unfinished"),
-        ("name", LABEL),
+        ("sync", f".{LABEL_FILE}.unfinished-{os.getpid()}"),
+        ("name", LABEL_FILE),
         ("sync", folder.name),
-        ("hand over", folder.name),
+        ("commit", folder.name),
     ]
     writer.finalize()
 
@@ -112,8 +111,8 @@ def check_kills(server: ForkServer, folder: Path, stride: int) -> None:
         if outcome.code == 0:
             break
         assert outcome.signal == signal.SIGKILL, outcome
-        committed = load(root).num_episodes == 2  # LeRobot reads it at once, without us
-        saved = committed or any((path / LABEL).exists() for path in left_behind(root))
+        committed = load(root).num_episodes == 2  # LeRobot can read the dataset before recovery
+        saved = committed or any((path / LABEL_FILE).exists() for path in pending_episodes(root))
         writer = make(root, recover=Recover.KEEP)
         assert writer.next_index == 2
         writer.finalize()
@@ -126,7 +125,7 @@ def check_kills(server: ForkServer, folder: Path, stride: int) -> None:
 
 
 def test_a_commit_that_was_interrupted_twice_is_completed(tmp_path, monkeypatch) -> None:
-    """As by a kill during recovery: the moves that were made are not made again, the others are."""
+    """As if recovery were killed too: it repeats no move that was made, and makes the others."""
     root = tmp_path / "dataset"
     writer = make(root, background=True)
     add(writer, 0, 4)
@@ -152,7 +151,7 @@ def test_a_commit_that_was_interrupted_twice_is_completed(tmp_path, monkeypatch)
     assert {path.name for path in root.iterdir()} == {"data", "meta", "videos"}
 
 
-def test_a_commit_whose_dataset_was_changed_meanwhile_begins_again(tmp_path, monkeypatch) -> None:
+def test_a_commit_starts_again_if_the_dataset_was_changed_meanwhile(tmp_path, monkeypatch) -> None:
     root = tmp_path / "dataset"
     writer = make(root)
     add(writer, 0, 4)
@@ -169,7 +168,7 @@ def test_a_commit_whose_dataset_was_changed_meanwhile_begins_again(tmp_path, mon
     writer.save_episode()
     monkeypatch.undo()
     assert "pulled out" in writer.commit_failure
-    plan = left_behind(root)[0] / "plan.json"
+    plan = pending_episodes(root)[0] / "plan.json"
     plan.write_text(plan.read_text().replace('"episode_index": 1', '"episode_index": 7'))
     writer.finalize()
     assert_holds(root, {0: (4, TASK), 1: (5, TASK)})
@@ -186,14 +185,14 @@ writer.save_episode()
 for index in range(60):
     task, repeated = "push" if index < 50 else "pull", ("wrist",) if index == 7 else ()
     writer.add_frame(**frame(1, index % 30), task=task, stamp_ns=index * 33_333_333, repeated=repeated)
-    time.sleep(1 / 60)  # the pace of a camera, not a wait: it decides how much a kill can cost
+    time.sleep(1 / 60)  # the rate of a camera; it decides how many frames a kill can lose
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.fixture(scope="module")
 def interrupted(server, tmp_path_factory) -> Path:
-    """A dataset with an episode, and another one that was killed at its 60th frame."""
+    """A dataset with one saved episode, and one that was interrupted by a kill at its 60th frame."""
     folder = tmp_path_factory.mktemp("killed")
     outcome = server.run(INTERRUPTED, folder / "output", str(folder / "dataset"))
     assert outcome.signal == signal.SIGKILL, outcome
@@ -230,11 +229,11 @@ def test_an_interrupted_episode_can_be_discarded(copy: Path) -> None:
     assert {path.name for path in copy.iterdir()} == {"data", "meta", "videos"}
 
 
-def test_an_interrupted_episode_is_asked_about(copy: Path) -> None:
+def test_an_interrupted_episode_waits_for_a_decision(copy: Path) -> None:
     writer = make(copy)
     (episode,) = writer.interrupted
     assert (episode.task, episode.seconds) == ("pull", pytest.approx(episode.frames / 30))
-    with pytest.raises(DatasetError, match=r"wait to be kept or discarded: 'pull', \d+ frames"):
+    with pytest.raises(DatasetError, match=r"must be kept or discarded first: 'pull', \d+ frames"):
         writer.begin_episode()
     assert writer.resolve_interrupted(keep=True) == 1
     assert writer.interrupted == ()
@@ -244,7 +243,7 @@ def test_an_interrupted_episode_is_asked_about(copy: Path) -> None:
     assert load(copy).num_episodes == 3
 
 
-def test_an_interrupted_episode_waits_until_it_is_asked_about(copy: Path) -> None:
+def test_an_interrupted_episode_without_a_decision_is_still_there_at_the_next_start(copy: Path) -> None:
     make(copy).finalize()
     writer = make(copy)
     assert len(writer.interrupted) == 1
@@ -276,8 +275,8 @@ writer.finalize()
 """
 
 
-def test_an_episode_that_the_disk_cuts_short_is_kept_as_far_as_it_got(server, tmp_path) -> None:
-    """A real limit of the system on the size of files fails the encoders as a full disk does."""
+def test_the_frames_before_the_disk_is_full_are_kept(server, tmp_path) -> None:
+    """A limit on the size of files makes the encoders fail like a full disk does."""
     root = tmp_path / "dataset"
     outcome = server.run(FILLING, tmp_path / "output", str(root))
     assert outcome.code == 0, outcome
@@ -306,7 +305,7 @@ def test_a_full_disk_while_saving_loses_nothing(tmp_path, monkeypatch) -> None:
         with pytest.raises(DatasetError, match=r"could not be extended: .*No space left.*MB free"):
             writer.save_episode()
     assert_holds(root, {0: (3, TASK)})
-    assert writer.save_episode() == 1  # there is room again
+    assert writer.save_episode() == 1  # there is space again
     assert_holds(root, {0: (3, TASK), 1: (4, TASK)})
 
 
@@ -329,7 +328,7 @@ def test_frames_after_a_failed_write_are_refused(tmp_path, monkeypatch) -> None:
     assert_holds(tmp_path / "dataset", {0: (4, TASK)})
 
 
-def test_a_commit_that_fails_in_the_background_is_told_and_made_up_for(tmp_path, monkeypatch) -> None:
+def test_a_commit_that_fails_in_the_background_is_reported_and_tried_again(tmp_path, monkeypatch) -> None:
     root = tmp_path / "dataset"
     writer = make(root, background=True)
     add(writer, 0, 3)
@@ -340,9 +339,9 @@ def test_a_commit_that_fails_in_the_background_is_told_and_made_up_for(tmp_path,
         assert writer.save_episode() == 0
         add(writer, 1, 4)
         assert writer.next_index == 1
-        wait_for(lambda: writer.commit_failure, 10.0, "the failure is told")
+        wait_for(lambda: writer.commit_failure, 10.0, "the failure is reported")
         assert "read-only" in writer.commit_failure and "safe there" in writer.commit_failure
-        assert writer.waiting == 1
+        assert writer.pending_commits == 1
     assert writer.save_episode() == 1
     writer.finalize()
     assert_holds(root, {0: (3, TASK), 1: (4, TASK)})
@@ -355,7 +354,7 @@ def raising(error: Exception):
     return fail
 
 
-def test_an_encoder_that_cannot_encode_is_refused_at_once(tmp_path) -> None:
+def test_an_encoder_that_does_not_work_is_refused_at_the_start(tmp_path) -> None:
     with pytest.raises(DatasetError, match=r"video.codec: expected one of: auto, h264.*got 'mpeg7'"):
         make(tmp_path / "dataset", video=VideoSettings(codec="mpeg7"))
     with pytest.raises(DatasetError, match=r"video.codec 'h264' does not work here"):
@@ -371,15 +370,15 @@ def test_two_writers_of_one_dataset_are_an_error(tmp_path) -> None:
     make(tmp_path / "dataset").finalize()
 
 
-def test_labels_verdicts_and_repeated_samples_are_in_the_side_table(tmp_path) -> None:
+def test_label_check_and_repeated_samples_are_in_the_side_table(tmp_path) -> None:
     root = tmp_path / "dataset"
     writer = make(root)
     add(writer, 0, 3)
     writer.add_frame(**FRAME, task=TASK, stamp_ns=12, repeated=("top", "action"))
     health = writer.end_episode()
     assert {name: one.frames for name, one in health.items()} == {"top": 4, "wrist": 4}
-    label = EpisodeLabel(success=True, passed=False, reasons=("too dark",), figures={"fps": 29.0})
-    writer.save_episode(label)
+    outcome = EpisodeOutcome(success=True, passed=False, reasons=("too dark",), figures={"fps": 29.0})
+    writer.save_episode(outcome)
     record = read_records(root)[0]
     assert (record.success, record.passed, record.reasons) == (True, False, ("too dark",))
     assert record.repeated == {"top": ((3, 3),), "action": ((3, 3),)}
@@ -395,7 +394,7 @@ FRAME = {
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_small_disk_that_is_really_full(tmp_path) -> None:
+def test_a_small_disk_that_is_full(tmp_path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our commits have the format of LeRobot's own writer, and LeRobot's programs go on with them."""
+"""Our commits have the format of LeRobot's own writer, and LeRobot's programs can extend them."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 import pyarrow.parquet as pq
-from episodes import CAMERAS, JOINTS, add, assert_holds, extend_by_lerobot, lerobot_frame, load, make
+from episodes import SPEC, add, assert_holds, extend_by_lerobot, lerobot_frame, load, make
 
-from dit_policy_ros.data.dataset import features_of
 from dit_policy_ros.data.video import VideoSettings
 
 TASKS = ("touch the cube", "touch the ball")
@@ -31,15 +30,19 @@ def ours(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory) -> Path:
-    """The same frames through LeRobot's own writer."""
+    """The same frames, written by LeRobot."""
     from lerobot.datasets import LeRobotDataset
 
-    from dit_policy_ros.data.quiet import quiet
+    from dit_policy_ros.data.lerobot_calls import quiet_lerobot
 
     root = tmp_path_factory.mktemp("theirs") / "dataset"
-    with quiet():
-        common = {"robot_type": "toy", "rgb_encoder": VideoSettings().config(), "streaming_encoding": True}
-        features = features_of(CAMERAS, JOINTS)
+    with quiet_lerobot():
+        common = {
+            "robot_type": "toy",
+            "rgb_encoder": VideoSettings().lerobot_config(),
+            "streaming_encoding": True,
+        }
+        features = SPEC.features()
         dataset = LeRobotDataset.create("local/test", fps=30, root=root, features=features, **common)
         for episode, (task, length) in enumerate(zip(TASKS, LENGTHS, strict=True)):
             for index in range(length):
@@ -61,7 +64,7 @@ def test_the_rows_of_frames_are_the_same(ours: Path, theirs: Path) -> None:
     assert mine.to_pylist() == other.to_pylist()
 
 
-def test_the_rows_of_episodes_are_the_same_but_for_where_files_are(ours: Path, theirs: Path) -> None:
+def test_the_rows_of_episodes_are_the_same_except_for_the_file_numbers(ours: Path, theirs: Path) -> None:
     mine, other = table(ours, "meta/episodes"), table(theirs, "meta/episodes")
     assert set(mine.schema.names) == set(other.schema.names)
     for name in mine.schema.names:
@@ -84,7 +87,7 @@ def test_the_description_and_the_statistics_are_the_same(ours: Path, theirs: Pat
             np.testing.assert_allclose(mine[feature][name], other[feature][name], rtol=1e-5, atol=0.02)
 
 
-def test_lerobot_goes_on_with_ours_and_we_with_theirs(theirs: Path, tmp_path) -> None:
+def test_lerobot_extends_our_datasets_and_we_extend_theirs(theirs: Path, tmp_path) -> None:
     import shutil
 
     root = Path(shutil.copytree(theirs, tmp_path / "dataset"))

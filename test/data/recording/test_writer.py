@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written reads back through LeRobot's own loader; what is discarded never does."""
+"""LeRobot's loader reads what was saved, and never what was discarded."""
 
 import json
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,15 @@ import pytest
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 
-from episodes import CAMERAS, JOINTS, add, assert_holds, frame, load, make
+from episodes import CAMERAS, JOINTS, SPEC, add, assert_holds, frame, load, make
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import INFO
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.dataset import INFO_FILE
+from dit_policy_ros.data.recording import pending_episodes
 
 
-def test_episodes_read_back_whole(tmp_path) -> None:
+def test_lerobot_reads_every_frame_of_saved_episodes(tmp_path) -> None:
     root = tmp_path / "new" / "dataset"
     writer = make(root)
     add(writer, 0, 6, "touch the red cube")
@@ -39,7 +40,7 @@ def test_episodes_read_back_whole(tmp_path) -> None:
     assert dataset.meta.stats["action"]["max"][1] == pytest.approx(5.25)
 
 
-def test_a_discarded_episode_leaks_nothing(tmp_path) -> None:
+def test_a_discarded_episode_leaves_nothing(tmp_path) -> None:
     root = tmp_path / "dataset"
     writer = make(root)
     add(writer, 3, 9, "never mind")
@@ -54,7 +55,7 @@ def test_a_discarded_episode_leaks_nothing(tmp_path) -> None:
     assert {path.name for path in root.iterdir()} == {"data", "meta", "videos"}
 
 
-def test_a_dataset_is_resumed(tmp_path) -> None:
+def test_a_dataset_can_be_extended(tmp_path) -> None:
     for episode in range(2):
         writer = make(tmp_path / "dataset")
         assert writer.next_index == episode
@@ -64,7 +65,7 @@ def test_a_dataset_is_resumed(tmp_path) -> None:
     assert_holds(tmp_path / "dataset", {0: (3, "touch the cube"), 1: (3, "touch the cube")})
 
 
-def test_an_empty_folder_and_one_where_nothing_was_saved_yet_are_fine(tmp_path) -> None:
+def test_an_empty_folder_and_a_dataset_without_episodes_are_accepted(tmp_path) -> None:
     root = tmp_path / "dataset"
     root.mkdir()
     writer = make(root)
@@ -79,8 +80,8 @@ def test_an_empty_folder_and_one_where_nothing_was_saved_yet_are_fine(tmp_path) 
     assert_holds(root, {0: (3, "touch the cube")})
 
 
-def test_an_encoder_slower_than_the_frames_loses_none(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("dit_policy_ros.data.video._camera_video.QUEUE", 1)
+def test_an_encoder_slower_than_the_camera_loses_no_frame(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("dit_policy_ros.data.video._camera_encoder.QUEUE_SIZE", 1)
     writer = make(tmp_path / "dataset")
     add(writer, 0, 50)
     writer.save_episode()
@@ -121,26 +122,26 @@ def copy(recorded: Path, tmp_path) -> Path:
         ),
     ],
 )
-def test_a_dataset_of_another_contract_is_refused_with_the_differences(
+def test_a_dataset_of_another_contract_is_refused_with_all_differences(
     recorded: Path, changes: dict, fragments: list[str]
 ) -> None:
     with pytest.raises(DatasetError) as caught:
-        make(recorded, **changes)
+        make(recorded, replace(SPEC, **changes))
     for fragment in [str(recorded), "another contract", *fragments]:
         assert fragment in str(caught.value)
 
 
 def edit_info(root: Path, **changes) -> None:
-    info = json.loads((root / INFO).read_text())
+    info = json.loads((root / INFO_FILE).read_text())
     info.update(changes)
-    (root / INFO).write_text(json.dumps(info))
+    (root / INFO_FILE).write_text(json.dumps(info))
 
 
 DAMAGES = {
-    "info.json is no JSON": (lambda root: (root / INFO).write_text("{"), "info.json is damaged"),
-    "info.json is no object": (lambda root: (root / INFO).write_text("[]"), "info.json is damaged"),
+    "info.json is not JSON": (lambda root: (root / INFO_FILE).write_text("{"), "info.json is damaged"),
+    "info.json is not an object": (lambda root: (root / INFO_FILE).write_text("[]"), "info.json is damaged"),
     "info.json lacks fields": (
-        lambda root: (root / INFO).write_text('{"codebase_version": "v3.0"}'),
+        lambda root: (root / INFO_FILE).write_text('{"codebase_version": "v3.0"}'),
         "lacks features, fps, total_episodes, total_frames",
     ),
     "old version": (lambda root: edit_info(root, codebase_version="v2.1"), "version v2.1, expected v3"),
@@ -150,18 +151,18 @@ DAMAGES = {
     ),
     "missing table": (
         lambda root: next((root / "data").glob("*/*.parquet")).unlink(),
-        "info.json promises 3 rows, the tables hold 0",
+        "info.json says 3 rows, the tables have 0",
     ),
     "missing tasks": (
         lambda root: (root / "meta" / "tasks.parquet").unlink(),
         "tasks.parquet is damaged or missing",
     ),
-    "missing info.json": (lambda root: (root / INFO).unlink(), "not empty and no LeRobot dataset"),
+    "missing info.json": (lambda root: (root / INFO_FILE).unlink(), "not empty and not a LeRobot dataset"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_dataset_is_refused_and_left_alone(copy: Path, damage: str) -> None:
+def test_a_damaged_dataset_is_refused_and_not_changed(copy: Path, damage: str) -> None:
     spoil, message = DAMAGES[damage]
     spoil(copy)
     before = sorted(path for path in copy.rglob("*"))
@@ -170,7 +171,7 @@ def test_a_damaged_dataset_is_refused_and_left_alone(copy: Path, damage: str) ->
     assert sorted(path for path in copy.rglob("*")) == before
 
 
-def test_a_file_is_no_folder(tmp_path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="is a file; give a folder"):
         make(tmp_path / "file")
@@ -179,16 +180,15 @@ def test_a_file_is_no_folder(tmp_path) -> None:
 
 
 def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: False
-    )  # the tests may run as root, who may do anything
+    # The tests may run as root, who can write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(DatasetError, match=f"no permission to write in {tmp_path}"):
         make(tmp_path / "dataset")
 
 
-def test_a_rate_that_lerobot_cannot_express_is_refused(tmp_path) -> None:
-    with pytest.raises(DatasetError, match=r"whole number of frames per second, got 29.97 Hz"):
-        make(tmp_path / "dataset", fps=29.97)
+def test_a_frame_rate_that_is_not_a_whole_number_is_refused() -> None:
+    with pytest.raises(DatasetError, match=r"whole number of frames per second, got 29.97 Hz; change it"):
+        replace(SPEC, fps=29.97)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_frames_that_would_spoil_the_dataset_are_refused(
     writer = make(tmp_path / "dataset")
     with pytest.raises(error, match=message):
         writer.add_frame(**({**frame(0, 0), "task": "touch"} | change))
-    assert not left_behind(tmp_path / "dataset")
+    assert not pending_episodes(tmp_path / "dataset")
 
 
 def test_an_episode_needs_frames(tmp_path) -> None:
@@ -231,7 +231,7 @@ def test_an_episode_needs_frames(tmp_path) -> None:
     assert_holds(tmp_path / "dataset", {0: (2, "touch the cube")})
 
 
-def test_logging_of_the_caller_stays_as_it_is(tmp_path, capfd) -> None:
+def test_the_logging_of_the_caller_does_not_change(tmp_path, capfd) -> None:
     root = logging.getLogger()
     before = (root.level, list(root.handlers), logging.getLogger("lerobot").level)
     writer = make(tmp_path / "dataset")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counting levels gives LeRobot's statistics exactly, and finds frozen and clipped images."""
+"""The histogram gives LeRobot's statistics exactly, and finds frozen and clipped images."""
 
 import json
 
@@ -9,7 +9,7 @@ import pytest
 from dit_policy_ros.data.video import ImageSummary
 
 
-def test_statistics_equal_those_of_all_pixels() -> None:
+def test_the_statistics_are_those_of_all_pixels() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(20, 200, (7, 40, 60, 3), dtype=np.uint8)
     images[..., 1] //= 2
@@ -28,7 +28,7 @@ def test_statistics_equal_those_of_all_pixels() -> None:
     assert stats["count"].tolist() == [7 * 40 * 60]
 
 
-def test_statistics_have_the_names_and_the_thinning_of_lerobot() -> None:
+def test_the_statistics_have_the_names_and_the_subsampling_of_lerobot() -> None:
     pytest.importorskip("lerobot", reason="lerobot is not installed")
     from lerobot.datasets.compute_stats import RunningQuantileStats, auto_downsample_height_width
 
@@ -36,18 +36,18 @@ def test_statistics_have_the_names_and_the_thinning_of_lerobot() -> None:
     summary = ImageSummary()
     summary.add(image, fresh=True)
     theirs = RunningQuantileStats()
-    thinned = auto_downsample_height_width(image.transpose(2, 0, 1))
-    theirs.update(thinned.transpose(1, 2, 0).reshape(-1, 3))
+    subsampled = auto_downsample_height_width(image.transpose(2, 0, 1))
+    theirs.update(subsampled.transpose(1, 2, 0).reshape(-1, 3))
     expected = theirs.get_statistics()
     stats = summary.statistics()
     assert stats.keys() == expected.keys()
     assert stats["count"] == expected["count"]
     for name in ("min", "max", "mean", "std"):
-        # Theirs is summed in float32.
+        # LeRobot sums in float32.
         np.testing.assert_allclose(stats[name].ravel() * 255, expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_frozen_images_are_new_ones_that_equal_the_last() -> None:
+def test_frozen_images_are_new_images_that_equal_the_previous_one() -> None:
     summary, image = ImageSummary(), np.full((20, 30, 3), 90, np.uint8)
     for fresh in (True, True, False, True):
         summary.add(image, fresh)
@@ -58,13 +58,13 @@ def test_frozen_images_are_new_ones_that_equal_the_last() -> None:
 @pytest.mark.parametrize(
     ("level", "clipped"), [(0, 1), (5, 1), (6, 0), (128, 0), (249, 0), (250, 1), (255, 1)]
 )
-def test_images_without_a_picture(level: int, clipped: int) -> None:
+def test_images_that_are_black_or_white_are_clipped(level: int, clipped: int) -> None:
     summary = ImageSummary()
     summary.add(np.full((20, 30, 3), level, np.uint8), True)
     assert summary.clipped == clipped
 
 
-def test_a_bright_spot_is_a_picture() -> None:
+def test_a_black_image_with_a_bright_spot_is_not_clipped() -> None:
     image = np.zeros((20, 30, 3), np.uint8)
     image[:5, :5] = 200
     summary = ImageSummary()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera's JPEG images are in the dataset byte for byte, and LeRobot reads, edits and extends it."""
+"""With keep_jpeg, a camera's JPEG images are stored byte for byte; LeRobot reads, edits and extends them."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,10 @@ import pytest
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 import av
 import cv2
-from episodes import CAMERAS, JOINTS, extend_by_lerobot, frame, load, make
+from episodes import CAMERAS, SPEC, extend_by_lerobot, frame, load, make
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.recording import Recover, remove_episodes
-from dit_policy_ros.data.recording._recovery import left_behind
+from dit_policy_ros.data.recording import Recover, pending_episodes, remove_episodes
 from dit_policy_ros.data.video import VideoSettings
 
 TOP = replace(CAMERAS[0], compressed=True)
@@ -29,7 +28,7 @@ SAMPLINGS = {
 
 
 def picture(seed: int, height: int = TOP.height, width: int = TOP.width) -> np.ndarray:
-    """Something with edges and colours, (h, w, 3) RGB."""
+    """An image with edges and colours, (h, w, 3) RGB."""
     rough = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     return cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -40,7 +39,7 @@ def jpeg(image: np.ndarray, sampling: int = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
 
 
 def start(root: Path, **changes):
-    return make(root, cameras=MIXED, video=VideoSettings(keep_jpeg=True), **changes)
+    return make(root, replace(SPEC, cameras=MIXED), video=VideoSettings(keep_jpeg=True), **changes)
 
 
 def add(writer, images: list[bytes]) -> None:
@@ -58,14 +57,14 @@ def record(root: Path, images: list[bytes]) -> None:
 
 
 def stored(root: Path, episode: int = 0) -> list[bytes]:
-    """What is in the video file of an episode."""
+    """The JPEG images in the video file of an episode."""
     with av.open(str(root / load(root).meta.get_video_file_path(episode, KEY))) as container:
         assert container.streams.video[0].codec.name == "mjpeg"
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
 def read(dataset, row: int) -> np.ndarray:
-    """LeRobot's image, (h, w, 3) uint8."""
+    """The image that LeRobot reads, (h, w, 3) uint8."""
     return (dataset[row][KEY].permute(1, 2, 0).numpy() * 255.0).round().astype(np.uint8)
 
 
@@ -87,7 +86,7 @@ def test_images_are_kept_byte_for_byte_and_read_by_lerobot(tmp_path, sampling: s
         np.testing.assert_allclose(wrist, frame(0, row)["images"]["wrist"][0, 0, 0], atol=3.0)
 
 
-def test_what_the_policy_node_would_see_is_what_was_recorded(tmp_path) -> None:
+def test_the_policy_node_sees_the_pixels_that_were_recorded(tmp_path) -> None:
     pytest.importorskip("rclpy", reason="rclpy is not installed")
     from sensor_msgs.msg import CompressedImage
 
@@ -101,7 +100,7 @@ def test_what_the_policy_node_would_see_is_what_was_recorded(tmp_path) -> None:
         assert np.abs(read(dataset, row).astype(int) - seen).max() <= 3  # two decoders' rounding
 
 
-def test_statistics_are_of_the_images_as_they_are_read(tmp_path) -> None:
+def test_the_statistics_are_those_of_the_decoded_images(tmp_path) -> None:
     images = [jpeg(picture(seed)) for seed in range(5)]
     record(tmp_path / "dataset", images)
     dataset = load(tmp_path / "dataset")
@@ -111,7 +110,7 @@ def test_statistics_are_of_the_images_as_they_are_read(tmp_path) -> None:
     np.testing.assert_allclose(np.ravel(stats["std"]), seen.std(axis=(0, 1, 2)), rtol=1e-6)
 
 
-def test_grey_images_can_be_kept_too(tmp_path) -> None:
+def test_grey_images_are_stored_too(tmp_path) -> None:
     grey = picture(0)[..., :1]
     record(tmp_path / "dataset", [cv2.imencode(".jpg", grey)[1].tobytes()] * 3)
     image = read(load(tmp_path / "dataset"), 1).astype(int)
@@ -119,17 +118,17 @@ def test_grey_images_can_be_kept_too(tmp_path) -> None:
     assert np.ptp(image, axis=2).max() == 0
 
 
-def test_an_interrupted_episode_is_kept_with_the_same_bytes(tmp_path) -> None:
+def test_an_interrupted_episode_is_recovered_with_the_same_bytes(tmp_path) -> None:
     images = [jpeg(picture(seed)) for seed in range(8)]
     writer = start(tmp_path / "dataset")
     add(writer, images)
     writer.finalize()  # as if the process had ended
-    assert len(left_behind(tmp_path / "dataset")) == 1
+    assert len(pending_episodes(tmp_path / "dataset")) == 1
     start(tmp_path / "dataset", recover=Recover.KEEP).finalize()
     assert stored(tmp_path / "dataset") == images
 
 
-def test_lerobot_edits_and_extends_it(tmp_path) -> None:
+def test_lerobot_edits_and_extends_the_dataset(tmp_path) -> None:
     root = tmp_path / "dataset"
     episodes = [[jpeg(picture(10 * episode + index)) for index in range(4)] for episode in range(3)]
     for images in episodes:
@@ -148,15 +147,15 @@ def test_lerobot_edits_and_extends_it(tmp_path) -> None:
 
 
 MISTAKES = {
-    "PNG": (cv2.imencode(".png", picture(9))[1].tobytes(), "is not a whole JPEG"),
-    "half a JPEG": (jpeg(picture(9))[:500], "is not a whole JPEG"),
-    "nothing": (b"", "is not a whole JPEG"),
+    "PNG": (cv2.imencode(".png", picture(9))[1].tobytes(), "is not a complete JPEG"),
+    "half a JPEG": (jpeg(picture(9))[:500], "is not a complete JPEG"),
+    "nothing": (b"", "is not a complete JPEG"),
     "another size": (jpeg(picture(9, 96, 128)), "image 3 is 128x96, expected 64x48 (width x height)"),
 }
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_an_image_that_could_not_be_read_back_ends_the_episode(tmp_path, case: str) -> None:
+def test_an_image_that_cannot_be_decoded_ends_the_episode(tmp_path, case: str) -> None:
     bad, message = MISTAKES[case]
     images = [jpeg(picture(seed)) for seed in range(3)]
     writer = start(tmp_path / "dataset")
@@ -171,9 +170,9 @@ def test_an_image_that_could_not_be_read_back_ends_the_episode(tmp_path, case: s
 
 
 @pytest.mark.parametrize("image", [picture(0), jpeg(picture(0))], ids=["array", "bytes"])
-def test_each_camera_takes_only_what_it_is_for(tmp_path, image) -> None:
+def test_each_camera_takes_only_arrays_or_only_jpeg(tmp_path, image) -> None:
     kept = isinstance(image, np.ndarray)
-    writer = make(tmp_path / "dataset", cameras=MIXED, joints=JOINTS, video=VideoSettings(keep_jpeg=kept))
+    writer = make(tmp_path / "dataset", replace(SPEC, cameras=MIXED), video=VideoSettings(keep_jpeg=kept))
     assert set(writer.jpeg_cameras) == ({"top"} if kept else set())
     with pytest.raises(ValueError, match="top: expected"):
         add(writer, [image])

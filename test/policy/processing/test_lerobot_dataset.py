@@ -12,7 +12,7 @@ from lerobot_parity import compare_gradients, load_theirs
 from tiny_policy import IMAGE, TASKS, random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.dataset import read_demonstrations
+from dit_policy_ros.data.dataset import DatasetSpec, read_demonstrations
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, write_checkpoint
 from dit_policy_ros.policy.config import Feature, FeatureType, NormalizationMode, PolicyConfig
@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
     folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
     cameras = [Camera(name, f"/{name}", *IMAGE, max_age=0.5) for name in CAMERAS]
-    writer = DatasetWriter(folder, float(FPS), cameras, JOINTS, "test")
+    writer = DatasetWriter(folder, DatasetSpec(float(FPS), tuple(cameras), JOINTS, "test"))
     for length, task in zip(LENGTHS, TASKS, strict=True):
         for _ in range(length):
             images = {name: rng.integers(0, 256, (*IMAGE, 3), dtype=np.uint8) for name in CAMERAS}

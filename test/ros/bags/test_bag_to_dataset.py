@@ -25,7 +25,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.cli.bag_to_dataset import main
 from dit_policy_ros.core.recording import EpisodeSampler
-from dit_policy_ros.data.dataset import read_records
+from dit_policy_ros.data.dataset import DatasetSpec, read_records
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.ros.bags._playback import Playback
 from dit_policy_ros.ros.common import image_to_rgb, to_stamp
@@ -125,7 +125,7 @@ def record_live(root: Path, begin_ns: int, end_ns: int) -> None:
     streams = RecorderStreams(playback, SMALL_CONTRACT, ActionSettings(COMMANDED, "", False, mapping))
     callbacks = {f"/{one.topic}": one.callback for one in playback.inputs}
     contract = SMALL_CONTRACT
-    writer = DatasetWriter(root, contract.fps, contract.cameras, contract.joints, contract.robot_type)
+    writer = DatasetWriter(root, DatasetSpec.from_contract(contract))
     sampler, frames, tick = None, 0, begin_ns
     wanted = None
     for received, topic, message in messages():

@@ -19,7 +19,7 @@ from small_robot import spinning_together
 from teleoperated import LEAD, TeleoperatedRobot, brightness, state
 from waiting import wait_for
 
-from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
+from dit_policy_ros.data.dataset import failed_episodes, flagged_frames
 from dit_policy_ros.msg import RecorderStatus
 
 

@@ -17,7 +17,7 @@ from dit_policy_ros.core.errors import DatasetError, StreamError
 from dit_policy_ros.core.recording import CheckThresholds, EpisodeCheck, EpisodeFrame
 from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
 from dit_policy_ros.core.sensing import StreamCounters
-from dit_policy_ros.data.recording import CameraHealth, EpisodeLabel
+from dit_policy_ros.data.recording import CameraHealth, EpisodeOutcome
 from dit_policy_ros.ros.recorder import Recording
 from dit_policy_ros.ros.recorder._episode_writer import EpisodeWriter
 
@@ -32,7 +32,7 @@ class Sink:
         self.jpeg_cameras: set[str] = set()
         self.frames: list[tuple] = []
         self.calls: list[str] = []
-        self.labels: list[EpisodeLabel] = []
+        self.labels: list[EpisodeOutcome] = []
         self.failures: dict[str, Exception] = {}
         self.go = threading.Event()
         self.go.set()
@@ -54,7 +54,7 @@ class Sink:
         self._called("end")
         return {"top": CameraHealth(len(self.frames), 0, 0, 2)}
 
-    def save_episode(self, label: EpisodeLabel) -> int:
+    def save_episode(self, label: EpisodeOutcome) -> int:
         self._called("save")
         self.labels.append(label)
         self.next_index += 1
@@ -127,7 +127,7 @@ def test_frames_arrive_decoded_and_in_order(sink: Sink, writer: EpisodeWriter) -
     writer.begin()
     assert not recording.tick(0)
     recording.end(0)
-    assert writer.save(EpisodeLabel()) == 0
+    assert writer.save(EpisodeOutcome()) == 0
     assert [float(state[0]) for _, state, *_ in sink.frames] == [1.0, 2.0, 3.0]
     images, _, action, task, _ = sink.frames[0]
     assert (images["top"].shape, images["wrist"].shape) == ((48, 64, 3), (32, 48, 3))
@@ -176,7 +176,7 @@ def test_a_disk_too_slow_ends_the_episode_but_keeps_it(sink: Sink, writer: Episo
     assert not recording.tick(0)  # said once
     sink.go.set()
     recording.end(0)
-    assert writer.save(EpisodeLabel()) == 0
+    assert writer.save(EpisodeOutcome()) == 0
     numbers = [float(state[0]) for _, state, *_ in sink.frames]
     assert numbers == list(range(1, len(numbers) + 1))
     assert 4 <= len(numbers) <= 5
@@ -192,7 +192,7 @@ def test_an_image_that_cannot_be_used_ends_the_episode_but_keeps_it(
         assert writer.put(frame(number, height), TASK)
     wait_for(lambda: recording.tick(0), 30.0, "the recording notices")
     assert "image is 64x64, expected 64x48" in recording.stopped
-    assert writer.save(EpisodeLabel()) == 0
+    assert writer.save(EpisodeOutcome()) == 0
     assert len(sink.frames) == 1
 
 
@@ -205,7 +205,7 @@ def test_a_sink_that_fails_keeps_what_it_has(sink: Sink, writer: EpisodeWriter) 
     assert writer.put(frame(2), TASK)
     wait_for(lambda: recording.tick(0), 30.0, "the recording notices")
     assert writer.put(frame(3), TASK)
-    assert writer.save(EpisodeLabel()) == 0
+    assert writer.save(EpisodeOutcome()) == 0
     assert len(sink.frames) == 1
     assert "at frame 1: disk full" in recording.judge(CheckThresholds()).reasons[0]
 
@@ -215,10 +215,10 @@ def test_an_episode_that_cannot_be_saved_can_be_saved_later(sink: Sink, writer: 
     writer.begin()
     writer.put(frame(1), TASK)
     with pytest.raises(DatasetError, match="disk full"):
-        writer.save(EpisodeLabel())
-    assert writer.save(EpisodeLabel(success=True)) == 0
+        writer.save(EpisodeOutcome())
+    assert writer.save(EpisodeOutcome(success=True)) == 0
     assert sink.calls == ["begin", "add", "save", "save"]
-    assert sink.labels == [EpisodeLabel(success=True)]
+    assert sink.labels == [EpisodeOutcome(success=True)]
 
 
 def test_a_bug_in_the_sink_does_not_end_the_thread(sink: Sink, writer: EpisodeWriter) -> None:

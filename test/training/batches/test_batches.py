@@ -10,8 +10,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import Demonstrations, image_stats
-from dit_policy_ros.data.dataset._demonstrations import Source
+from dit_policy_ros.data.dataset import Demonstrations, Source, image_stats
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.batches._augmentation import Augmentation
 from dit_policy_ros.training.config import TrainConfig

@@ -12,8 +12,7 @@ from tiny_policy import TASKS, random_observation, random_policy, save_tiny, tin
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.motion import Continuation
-from dit_policy_ros.data.dataset import Demonstrations
-from dit_policy_ros.data.dataset._demonstrations import vector_stats
+from dit_policy_ros.data.dataset import Demonstrations, vector_stats
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.config import NormalizationMode

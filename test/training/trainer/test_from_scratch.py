@@ -10,7 +10,7 @@ from devices import DEVICES
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import SIDE, TASKS, tiny_tokenizer
 
-from dit_policy_ros.data.video import reduce_images
+from dit_policy_ros.data.video import resize_images
 from dit_policy_ros.policy.encoders import VisionEncoder
 from dit_policy_ros.training.new_policy import build_demo_policy, demo_config
 from dit_policy_ros.training.new_policy._tiny_clip import (
@@ -46,7 +46,7 @@ def taught(steps: int, device: str = "cpu", **options: Any) -> tuple[np.ndarray,
     """Errors (3, 2) of two places on held-out images, and the losses."""
     data = tiny_demonstrations(episodes=60, length=1)
     images = (
-        torch.from_numpy(reduce_images(data.images["cam0"], (SIDE, SIDE))).permute(0, 3, 1, 2).float() / 128
+        torch.from_numpy(resize_images(data.images["cam0"], (SIDE, SIDE))).permute(0, 3, 1, 2).float() / 128
         - 1
     )
     sign = np.where(data.task_index == 0, 1.0, -1.0)[:, None]

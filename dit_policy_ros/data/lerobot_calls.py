@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps LeRobot's chatter and its changes of global logging away from the caller."""
+"""Context managers around calls into LeRobot: no log output, no changed logging, one kind of error."""
 
 import contextlib
 import logging
@@ -12,19 +12,19 @@ _NOISY = ("lerobot", "libav", "datasets", "huggingface_hub", "torchcodec")
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Only errors of LeRobot and its libraries are heard inside, and no progress bars are drawn."""
+def quiet_lerobot() -> Iterator[None]:
+    """Inside, LeRobot and its libraries log errors only and show no progress bars."""
     levels = {name: logging.getLogger(name).level for name in _NOISY}
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     from datasets.utils import logging as bars
 
-    shown = bars.is_progress_bar_enabled()
+    had_bars = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if had_bars:
             bars.enable_progress_bar()
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
@@ -32,9 +32,9 @@ def quiet() -> Iterator[None]:
 
 
 def silence_ffmpeg() -> None:
-    """Turns off FFmpeg's printing to stderr, which several of LeRobot's functions turn on.
+    """Stops FFmpeg from printing to stderr; several of LeRobot's functions turn that on.
 
-    Where they turn it on in another thread, no more than errors are printed.
+    If another thread turns it on, FFmpeg still prints no more than errors.
     """
     import av.logging
 
@@ -43,18 +43,18 @@ def silence_ffmpeg() -> None:
 
 
 @contextlib.contextmanager
-def readable(root: Path) -> Iterator[None]:
-    """Quiet, and one DatasetError that names the dataset for whatever damage makes of the libraries."""
+def reading_dataset(root: Path) -> Iterator[None]:
+    """Inside, LeRobot is quiet, and any error from reading a damaged dataset becomes a DatasetError."""
     try:
-        with quiet():
+        with quiet_lerobot():
             yield
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise DatasetError(f"dataset {root} cannot be read: {error!r}") from error
 
 
 @contextlib.contextmanager
-def same_root_logger() -> Iterator[None]:
-    """The root logger has the same level and handlers afterwards; for imports that give it handlers."""
+def preserve_root_logger() -> Iterator[None]:
+    """Restores the root logger's level and handlers; importing LeRobot changes them."""
     root = logging.getLogger()
     level, handlers, disabled = root.level, list(root.handlers), root.manager.disable
     try:

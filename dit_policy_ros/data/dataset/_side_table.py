@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder's side table: what LeRobot has no place for, one line of JSON per episode.
+"""The recorder's side table: what LeRobot's format cannot store, one line of JSON per episode.
 
-It lies beside LeRobot's own metadata, in `meta/recorder.jsonl`, and travels with the dataset. Frames are
-counted from the episode's first. Episodes without a line (recorded by other programs) have nothing flagged.
+It is `meta/recorder.jsonl`, next to LeRobot's own metadata. Frame numbers count from the episode's first
+frame. Episodes without a line (recorded by other programs) have no flagged frames.
 """
 
 import dataclasses
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
 
-RECORDS = Path("meta") / "recorder.jsonl"
-STREAMS = ("joint_states", "action")  # beside the cameras
+SIDE_TABLE = Path("meta") / "recorder.jsonl"
+VECTOR_STREAMS = ("joint_states", "action")  # the streams that are not cameras
 
 Spans = tuple[tuple[int, int], ...]
-"""Runs of frames, (first, last) of each, both included."""
+"""Runs of frames, (first, last) of each, both inclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeRecord:
-    """What the recorder knows of one episode.
+    """What the recorder knows about one episode.
 
-    success: the operator's label; None if nobody gave one. passed, reasons: the verdict and why it failed.
-    repeated: by stream, the frames for which no sample was there and the one before was repeated.
-    recovered: found half-recorded after a crash. recorded_ns: stamp of the first frame [ns], 0 if not known.
-    figures: whatever else was measured, by name.
+    success: the operator's label; None if nobody gave one. passed, reasons: the result of the check, and why
+    it failed. repeated: by stream, the frames without a new sample, which repeat the previous one. recovered:
+    the recording was interrupted by a crash. recorded_ns: stamp of the first frame [ns], 0 if unknown.
+    figures: other measured values, by name.
     """
 
     episode_index: int
@@ -45,7 +45,7 @@ class EpisodeRecord:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
     def flagged(self, streams: Collection[str] | None = None) -> NDArray[np.int64]:
-        """The frames in which any of these streams, or of all for None, repeats an old sample, increasing."""
+        """Frames in which any of these streams repeats an old sample, in order; None means all streams."""
         flagged = np.zeros(self.frames, dtype=bool)  # (frames,)
         for name, spans in self.repeated.items():
             for first, last in spans if streams is None or name in streams else ():
@@ -53,12 +53,12 @@ class EpisodeRecord:
         return np.flatnonzero(flagged)
 
     def to_json(self) -> str:
-        """One line, without its end."""
+        """One line of the table, without the newline."""
         return json.dumps(dataclasses.asdict(self), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> "EpisodeRecord":
-        """Reads what `to_json` wrote; ValueError, TypeError or KeyError for anything else."""
+        """Reads what `to_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
         values = json.loads(line)
         repeated = {
             name: tuple((int(a), int(b)) for a, b in runs) for name, runs in values["repeated"].items()
@@ -66,8 +66,8 @@ class EpisodeRecord:
         return cls(**{**values, "reasons": tuple(values["reasons"]), "repeated": repeated})
 
 
-def spans_of(frames: Sequence[int] | NDArray[np.integer]) -> Spans:
-    """Increasing frame numbers as runs."""
+def to_spans(frames: Sequence[int] | NDArray[np.integer]) -> Spans:
+    """Groups increasing frame numbers into runs."""
     numbers = np.asarray(frames, dtype=np.int64)  # (M,)
     if not len(numbers):
         return ()
@@ -78,8 +78,8 @@ def spans_of(frames: Sequence[int] | NDArray[np.integer]) -> Spans:
 
 
 def read_records(root: Path | str) -> dict[int, EpisodeRecord]:
-    """All records of a dataset by episode index; none if it has no side table. Raises DatasetError."""
-    path = Path(root) / RECORDS
+    """All records of a dataset by episode index, empty without a side table. Raises DatasetError."""
+    path = Path(root) / SIDE_TABLE
     if not path.is_file():
         return {}
     records = {}
@@ -92,7 +92,7 @@ def read_records(root: Path | str) -> dict[int, EpisodeRecord]:
     return records
 
 
-def records_text(records: Iterable[EpisodeRecord]) -> str:
-    """The side table's content."""
+def format_records(records: Iterable[EpisodeRecord]) -> str:
+    """The content of a side table with these records."""
     ordered = sorted(records, key=lambda record: record.episode_index)
     return "".join(record.to_json() + "\n" for record in ordered)
