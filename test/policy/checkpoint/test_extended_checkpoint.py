@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_policy import TASKS, random_observation, random_stats, tiny_config, tiny_tokenizer
+from tiny_policy import TASKS, random_observation, tiny_config
 from tiny_variants import TOKEN_CONDITIONINGS, shaken_policy, variant_config
+from tiny_variants import save as save_variant
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, relocate, write_checkpoint
+from dit_policy_ros.policy.checkpoint import read_checkpoint, relocate
 from dit_policy_ros.policy.config import EXTENDED_TYPE, EXTENSIONS, POLICY_TYPE, PolicyConfig
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -36,9 +37,7 @@ def hub_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def save(folder: Path, **options: Any) -> Path:
-    config = variant_config(num_inference_steps=3, num_integration_steps=3, **options)
-    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
-    return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
+    return save_variant(folder, num_inference_steps=3, num_integration_steps=3, **options)
 
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_policy import TASKS, random_observation, random_stats, tiny_tokenizer
+from tiny_policy import TASKS, random_observation
 from tiny_variants import PATCHES, WIDTH, new_policy, shaken_policy, tiny_architecture, variant_config
+from tiny_variants import save as save_variant
 from transformers import CLIPVisionConfig, SiglipConfig, SiglipVisionConfig
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.dit_policy import Batch
 from dit_policy_ros.policy.encoders import FAMILIES, VisionEncoder, image_size_error, read_architecture
 
@@ -28,9 +28,7 @@ def hub_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def save(folder: Path, **options: Any) -> Path:
-    config = variant_config(num_inference_steps=3, **options)
-    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
-    return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
+    return save_variant(folder, num_inference_steps=3, **options)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_policy import TASKS, random_observation, random_stats, tiny_tokenizer
 from tiny_variants import CONDITIONINGS, shaken_policy, variant_config
+from tiny_variants import save as save_variant
 from torch import Tensor, nn
 
 from dit_policy_ros.core.errors import CheckpointError, TaskError
@@ -22,9 +23,7 @@ STEPS = 4
 
 
 def save(folder: Path, **options: Any) -> Path:
-    config = variant_config(num_inference_steps=STEPS, num_integration_steps=STEPS, **options)
-    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS, instruction_dropout=0.1)
-    return write_checkpoint(folder, shaken_policy(config), random_stats(config), facts, tiny_tokenizer())
+    return save_variant(folder, num_inference_steps=STEPS, num_integration_steps=STEPS, **options)
 
 
 @pytest.fixture(scope="module")
