@@ -29,7 +29,7 @@ from dit_policy_ros.evaluation.episodes._lockstep_node import NodeActor, node_se
 from dit_policy_ros.evaluation.report._results import wilson
 from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.inference._block_schedule import weights_sha256
+from dit_policy_ros.policy.inference import weights_sha256
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.tasks import Lift, Task, Touch, carry_out, suite
 

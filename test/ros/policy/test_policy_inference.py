@@ -130,7 +130,7 @@ def test_otherwise_each_chunk_reads_the_frames_that_are_new(ros_domain, checkpoi
         ({"warm_start": 1000}, "warm_start: expected 0 (off) to the number of steps"),
         ({"max_latency": 1e-6}, "max_latency: one denoising step takes"),
         ({"block_cache": True}, "block_cache.json does not exist; make one with `dit_policy block_cache`"),
-        ({"device": "cuda:77"}, "'cuda:77' was asked for"),
+        ({"device": "cuda:77"}, "got 'cuda:77', but torch"),
     ],
 )
 def test_what_cannot_be_had_is_refused_before_the_first_inference(
