@@ -168,7 +168,8 @@ def load_model(name: str) -> DiTPolicy:
     if name == "shipped":
         policy = load_policy(default_checkpoint(), backend="plain").module
     else:
-        text = CLIPTextConfig(vocab_size=600, num_hidden_layers=1)  # takes no part in the measurements
+        # The text encoder takes no part in the measurements.
+        text = CLIPTextConfig(vocab_size=600, num_hidden_layers=1, bos_token_id=0, eos_token_id=1)
         policy = DiTPolicy(default_config(), default_vision(), text)
         open_gates(policy)
     return policy.eval().requires_grad_(False)
