@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traced and compiled forms of a network, and what to do if a form cannot be made.
 
-Called operation by operation, a small network spends as much time in Python as a third of its arithmetic
-takes, and each operation releases the interpreter's lock and must get it back from the node's callbacks. A
-trace is one call.
+In a small network, calling the operations from Python takes about a third as long as their arithmetic. Each
+call also releases the interpreter's lock and must get it back from the node's callbacks. A trace is one call.
 
 ``torch.jit.trace`` is used because ``torch.export`` was slower: the shipped policy's loop took 1.8 times as
 long, its vision encoder 1.2 times (``python bench/bench_forms.py``).

@@ -5,7 +5,7 @@ On the CPU, oneDNN multiplies with a weight that was reordered once, and applies
 residual while the result is still in cache. On a GPU, for small weights, and where torch has no such product,
 the layer does the same in separate operations.
 
-Time relative to ``nn.Linear`` (float32, one thread of an EPYC): 0.43 to 0.79 by shape
+Time relative to ``nn.Linear`` (float32, one thread of an EPYC): 0.44 to 0.79 by shape
 (``python bench/bench_forms.py``).
 """
 
