@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What inference does to a control timer in the same process, by number of threads.
+"""How much inference delays a control timer in the same process, by number of torch threads.
 
-A Python thread ticks at 50 Hz as the policy node's control timer does, while another one infers without a
-pause. Reports the intervals between ticks at rest and under load; the period is 20 ms.
+A Python thread ticks at 50 Hz like the policy node's control timer, while another one infers without pause.
+Reports the intervals between ticks at rest and under load; the period is 20 ms.
 """
 
 import os
@@ -22,7 +22,7 @@ PERIOD = 0.02  # [s]
 
 
 def intervals(seconds: float) -> np.ndarray:
-    """Times between the ticks of a timer over so long [s], (N,)."""
+    """Intervals between the ticks of a timer that runs for ``seconds`` [s], (N,)."""
     due, ticks = time.monotonic(), []
     end = due + seconds
     while due < end:
@@ -33,7 +33,7 @@ def intervals(seconds: float) -> np.ndarray:
 
 
 def figures(measured: np.ndarray) -> dict[str, float]:
-    """Percentiles of intervals [s]."""
+    """Percentiles and maximum of intervals [s]."""
     return {f"p{p}": float(np.percentile(measured, p)) for p in (50, 99)} | {"max": float(measured.max())}
 
 

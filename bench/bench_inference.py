@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How fast inference is: ours beside LeRobot's on the same weights, and beside what the processor can do.
+"""How fast inference is, compared with LeRobot's on the same weights and with a lower bound.
 
-One process, taking turns, the same device, threads, inputs and noise. On a CPU the bound is measured in the
-same run: the matrix products that remain after the restructuring, in the same shapes, and the bytes of the
-conditioning's weights, read once per inference. bench/README.md explains the figures.
+Both run in one process, in turns, with the same device, threads, inputs and noise. On a CPU the same run also
+measures the lower bound: the time of the matrix products that remain after the restructuring, in the same
+shapes, and of reading the conditioning's weights once per inference. bench/README.md explains the figures.
 """
 
 import resource
@@ -27,7 +27,7 @@ Figures = dict[str, Any]
 
 
 def alternate(calls: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Durations [s] of each call by name, (rounds,); the first round, which allocates, is not counted."""
+    """Durations [s] of each call by name, (rounds,), without the first round, which allocates memory."""
     durations: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds + 1):
         for name, call in calls.items():
@@ -36,14 +36,14 @@ def alternate(calls: Mapping[str, Callable[[int], object]], rounds: int) -> dict
 
 
 def percentiles(values: np.ndarray) -> Figures:
-    """Of durations [s]."""
+    """Percentiles of durations [s]."""
     return {f"p{p}": float(np.percentile(values, p)) for p in (50, 95, 99)}
 
 
 def compare(
     model: Model, variants: Sequence[str], steps: int, scheduler: str, rounds: int, bound: Bound | None
 ) -> Figures:
-    """Whole chunks and the denoising loop alone, of variants and of LeRobot; no bound of a GPU is known."""
+    """Measure whole chunks, and the denoising loop alone. ``bound`` is None on a GPU: not measured."""
     theirs = model.theirs(scheduler, steps)
     options = {variant: dict(zip(("backend", "dtype"), variant.split(), strict=True)) for variant in variants}
     ours = {variant: model.ours(scheduler, steps, **options[variant]) for variant in variants}
@@ -85,7 +85,7 @@ def compare(
 
 
 def line(name: str, figures: Figures) -> str:
-    """One row of the table that is printed."""
+    """One row of the printed table."""
     row = f"  {name:<20} chunk {figures['chunk']['p50'] * 1e3:7.1f} ms"
     row += f"  sharing frames {figures['chunk_sharing_frames']['p50'] * 1e3:7.1f} ms"
     row += f"  loop {figures['denoising_loop']['p50'] * 1e3:7.1f} ms"
@@ -102,28 +102,33 @@ def line(name: str, figures: Figures) -> str:
 def main() -> int:
     """Measure, print a table, write JSON."""
     parser = make_parser(__doc__, "out/bench/inference.json")
-    parser.add_argument("--rounds", type=int, default=10, help="repetitions of each measurement")
+    parser.add_argument("--rounds", type=int, default=10, help="measurements of each variant")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; default: %(default)s")
     parser.add_argument(
-        "--steps", type=int, nargs=2, default=(10, 100), help="of DDIM and DDPM; default: %(default)s"
+        "--steps",
+        type=int,
+        nargs=2,
+        default=(10, 100),
+        help="sampling steps of DDIM and of DDPM; default: %(default)s",
     )
     parser.add_argument(
-        "--bound-seconds", type=float, default=0.5, help="per product that makes up the bound"
+        "--bound-seconds", type=float, default=0.5, help="measuring time per product of the bound [s]"
     )
-    parser.add_argument("--quick", action="store_true", help="the small model only")
+    parser.add_argument("--quick", action="store_true", help="measure only the small model")
     parser.add_argument(
         "--processor-time",
         action="store_true",
-        help="measure what the processor spent, not what the clock on the wall says; for one thread on a "
-        "machine that is not idle",
+        help="measure processor time instead of wall time; for one thread on a machine that is not idle",
     )
     arguments = parse(parser, rounds=1, threads=1, steps=(2, 4), bound_seconds=0.01, quick=True)
     if arguments.processor_time:
         if arguments.threads != 1:
-            parser.error("--processor-time: expected --threads 1, as threads that wait spend time too")
+            parser.error(
+                "--processor-time: expected --threads 1, because waiting threads use processor time too"
+            )
         if arguments.device != "cpu":
-            parser.error("--processor-time: expected --device cpu, as a GPU is waited for")
+            parser.error("--processor-time: expected --device cpu, because the processor waits for a GPU")
         use_processor_time()
     torch.set_num_threads(arguments.threads)
     is_gpu = arguments.device != "cpu"

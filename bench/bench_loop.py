@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the loop is around the policy: simulator and policy node as processes, messages between them.
+"""How fast the whole loop is: the simulator and the policy node as two processes that exchange messages.
 
-Reports, from the node's own status while inference runs: image stamp to published trajectory without the
-inference, the interval of the control timer, the inference itself, and each process's use of the CPU.
+Reports from the node's status while it infers: time from image stamp to published trajectory without the
+inference, interval of the control timer, inference time. Also reports each process's CPU use.
 """
 
 import os
@@ -27,7 +27,7 @@ SEED = 0  # of the scene
 
 
 def measure(checkpoint: Path, settling: float, seconds: float, logs: Path) -> dict[str, float | int]:
-    """Run the loop for so long [s] after it has settled and read off the figures."""
+    """Run the loop for ``settling``, then measure for ``seconds`` [s]."""
     newest: dict[str, PolicyStatus] = {}
     referee: dict[str, str] = {}
     parameters = {"checkpoint": str(checkpoint.absolute()), "task": TASK}
@@ -76,8 +76,8 @@ def measure(checkpoint: Path, settling: float, seconds: float, logs: Path) -> di
 
 def main() -> None:
     parser = make_parser(__doc__, "out/bench/loop.json")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure [s]")
-    parser.add_argument("--settling", type=float, default=5.0, help="how long to run before [s]")
+    parser.add_argument("--seconds", type=float, default=30.0, help="measuring time [s]")
+    parser.add_argument("--settling", type=float, default=5.0, help="time to run before measuring [s]")
     parser.add_argument(
         "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
     )

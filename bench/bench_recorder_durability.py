@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a session survives being killed, and whether saving stays quick however long it gets.
+"""Whether killed recordings lose saved episodes, and whether saving slows down in long sessions.
 
-1. A session of some episodes is ended at random instants by SIGKILL, SIGTERM and SIGINT, during recording,
-   saving and committing; every fourth time its recovery is killed too. Then it is recovered, and every
-   episode whose save was answered is compared frame by frame: states, actions, decoded images, by checksum.
-2. Many short episodes in one session: the time that save_episode takes, and its slope.
+1. Kills a recording session at random times with SIGKILL, SIGTERM and SIGINT: while it records, saves or
+   commits. Every fourth time it also kills the recovery. Then it recovers the session and compares every
+   episode whose save was acknowledged frame by frame: checksums of states, actions and decoded images.
+2. Records many short episodes in one session, and reports the time of save_episode and its slope.
 """
 
 import hashlib
@@ -24,7 +24,6 @@ import numpy as np
 from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.dataset import DatasetSpec
 from dit_policy_ros.data.recording import DatasetWriter, Recover, pending_episodes
 
 FPS, JOINTS = 30, tuple(f"joint_{number}" for number in range(14))
@@ -33,11 +32,11 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
 def writer(root: Path, **options) -> DatasetWriter:
-    return DatasetWriter(root, DatasetSpec(FPS, tuple(CAMERAS), tuple(JOINTS), "bench"), **options)
+    return DatasetWriter(root, FPS, CAMERAS, JOINTS, "bench", **options)
 
 
 def image(episode: int, frame: int, camera: int) -> np.ndarray:
-    """A gradient that moves, different in every frame (h, w, 3)."""
+    """A moving gradient, different in every frame (h, w, 3)."""
     ramp = np.add.outer(np.arange(120), np.arange(160)) + 11 * frame + 40 * camera + 7 * episode
     return np.stack([ramp, ramp // 2, 255 - ramp], axis=-1).astype(np.uint8)
 
@@ -48,7 +47,7 @@ def vectors(episode: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def session(root: Path, acknowledged: Path, episodes: int, frames: int) -> None:
-    """Records at double speed; notes each answered save, durably, before going on."""
+    """Record at double speed. Write each acknowledged save to a file before continuing."""
     recorder = writer(root, background=True, recover=Recover.KEEP)
     with acknowledged.open("a") as notes:
         for episode in range(episodes):
@@ -63,7 +62,7 @@ def session(root: Path, acknowledged: Path, episodes: int, frames: int) -> None:
 
 
 def in_child(work, kill_after: float | None, number: int = signal.SIGKILL) -> bool:
-    """Runs `work` in a fork; True if it ended by itself before the signal came."""
+    """Run `work` in a fork. Returns whether it ended by itself before the signal."""
     child = os.fork()
     if child == 0:
         try:
@@ -81,7 +80,7 @@ def recover(root: Path) -> None:
 
 
 def digests(root: Path) -> list[list[str]]:
-    """Of every episode of a dataset, one checksum per frame: state, action, decoded images."""
+    """One checksum per frame of every episode: state, action and decoded images."""
     from lerobot.datasets import LeRobotDataset
 
     if not (root / "meta" / "info.json").exists():
@@ -97,15 +96,15 @@ def digests(root: Path) -> list[list[str]]:
 
 
 def read_in_child(root: Path, output: Path) -> list[list[str]]:
-    """The digests, computed in a fork, so that this process stays one that can be forked."""
+    """The digests, computed in a fork: threads that LeRobot starts here would make later forks unsafe."""
     assert in_child(lambda: output.write_text(json.dumps(digests(root))), None)
     return json.loads(output.read_text())
 
 
 def kills(instants: int, episodes: int, frames: int, folder: Path) -> dict:
-    dice = random.Random(0)
-    length = episodes * frames * 0.5 / FPS * 1.15  # [s] about as long as a session takes
-    # The encoder is deterministic, so a session that nobody disturbs says what every frame must look like.
+    rng = random.Random(0)
+    length = episodes * frames * 0.5 / FPS * 1.15  # [s] about the duration of a session
+    # The encoder is deterministic, so an undisturbed session gives the expected frames.
     whole = folder / "undisturbed"
     in_child(lambda: session(whole, folder / "undisturbed.txt", episodes, frames), None)
     wanted = read_in_child(whole, folder / "digests")
@@ -114,14 +113,14 @@ def kills(instants: int, episodes: int, frames: int, folder: Path) -> dict:
     for number in range(instants):
         root, notes = folder / f"{number}", folder / f"{number}.txt"
         kind = SIGNALS[number % len(SIGNALS)]
-        instant = dice.uniform(min(0.2, length / 2), length)
+        instant = rng.uniform(min(0.2, length / 2), length)
         in_child(lambda root=root, notes=notes: session(root, notes, episodes, frames), instant, kind)
         left = pending_episodes(root)
         when = "while recording" if left else "between episodes or after the last"
         if any((path / "label.json").exists() for path in left):
             when = "while committing"
         if number % 4 == 3:
-            in_child(lambda root=root: recover(root), dice.uniform(0.01, 0.3))
+            in_child(lambda root=root: recover(root), rng.uniform(0.01, 0.3))
         assert in_child(lambda root=root: recover(root), None)
         found = read_in_child(root, folder / "digests")
         saved = [int(line) for line in notes.read_text().split()] if notes.exists() else []
@@ -151,7 +150,7 @@ def saves(count: int, folder: Path) -> dict:
         recorder.save_episode()
         times.append(time.perf_counter() - begin)
         while recorder.pending_commits > 2:
-            time.sleep(0.01)  # as an operator gives it time between two episodes
+            time.sleep(0.01)  # as in practice, where operators pause between episodes
         print(f"\rsaves: {episode + 1}/{count}", end="", flush=True)
     print()
     recorder.finalize()
@@ -166,12 +165,12 @@ def saves(count: int, folder: Path) -> dict:
 
 def main() -> int:
     parser = make_parser(__doc__, "out/bench/recorder_durability.json")
-    parser.add_argument("--instants", type=int, default=100, help="of being killed")
-    parser.add_argument("--episodes", type=int, default=10, help="of a session that is killed")
-    parser.add_argument("--frames", type=int, default=60, help="of each of them")
-    parser.add_argument("--saves", type=int, default=200, help="in one session; 0 leaves them out")
+    parser.add_argument("--instants", type=int, default=100, help="number of kills")
+    parser.add_argument("--episodes", type=int, default=10, help="episodes of each killed session")
+    parser.add_argument("--frames", type=int, default=60, help="frames of each episode")
+    parser.add_argument("--saves", type=int, default=200, help="saves in one session; 0 skips this part")
     options = parse(parser, instants=4, episodes=2, frames=10, saves=3)
-    import lerobot.datasets  # noqa: F401 - once, before the forks
+    import lerobot.datasets  # noqa: F401 - imported once, before the forks
 
     warnings.filterwarnings(
         "ignore", "This process .* is multi-threaded", DeprecationWarning

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How much the recorder can take: against LeRobot's own writer, over DDS, and at its limit.
+"""How many cameras the recorder can record, compared with LeRobot's writer, over DDS, and at its limit.
 
-1. The same frames of 3 cameras at 640x480, 30 Hz through LeRobot's streaming writer and through ours, each
-   in a process of its own: CPU per frame, peak memory, and the time from the last frame until the next
-   episode can begin. Then from cameras that send JPEG: encoded again, and kept as it is (video.keep_jpeg).
-2. The recorder node beside a process that publishes 3 cameras at 30 Hz and 14 joints at 100 Hz: missed
-   frames, growth of memory, use of the CPU, stop to ready.
-3. More cameras, until frames are missed.
+1. Writes the same frames of 3 cameras (640x480, 30 Hz) with LeRobot's streaming writer and with ours, each in
+   its own process. Reports CPU time per frame, peak memory, and the time from the last frame until the next
+   episode can begin. Repeats it for cameras that send JPEG: encoded again, and stored unchanged
+   (video.keep_jpeg).
+2. Runs the recorder node with a process that publishes 3 cameras at 30 Hz and 14 joints at 100 Hz. Reports
+   missed frames, memory growth, CPU use, and the time from stop to ready.
+3. Adds cameras until frames are missed.
 """
 
 import argparse
@@ -28,13 +29,13 @@ from command_line import make_parser, parse, write_figures
 from dit_policy_ros.core.contract import Camera
 
 FPS, HEIGHT, WIDTH = 30, 480, 640
-CAMERAS = 3  # the limit is looked for beyond them
+CAMERAS = 3  # part 3 adds more
 WRITERS = ("lerobot", "ours", "jpeg_encoded", "jpeg_kept")
 JOINTS = [f"joint_{number}" for number in range(14)]
 
 
 def scene(frame: int, camera: int) -> np.ndarray:
-    """A textured picture that moves, with the noise of a sensor, (h, w, 3)."""
+    """A moving texture with sensor noise (h, w, 3)."""
     rng = np.random.default_rng(camera)
     texture = rng.integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
     noise = rng.integers(0, 6, texture.shape, dtype=np.uint8)
@@ -46,7 +47,7 @@ def cameras(count: int) -> list[Camera]:
 
 
 def message(picture: np.ndarray, camera: Camera):
-    """What a camera sends."""
+    """A camera's message."""
     from sensor_msgs.msg import CompressedImage, Image
 
     if not camera.compressed:
@@ -56,7 +57,7 @@ def message(picture: np.ndarray, camera: Camera):
 
 
 def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
-    """One episode through LeRobot's writer or ours, in this process."""
+    """Write one episode with LeRobot's writer or ours, in this process."""
     from dit_policy_ros.core.recording import EpisodeFrame
 
     used = cameras(CAMERAS)
@@ -102,7 +103,7 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
         add(number)
         ahead = wall + (number + 1) / FPS - time.perf_counter()
         if ahead > 0.0:
-            time.sleep(ahead)  # at the cameras' pace
+            time.sleep(ahead)  # at the cameras' rate
     end = time.perf_counter()
     save()
     ready = time.perf_counter() - end
@@ -117,7 +118,7 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
 
 
 def publish(count: int) -> None:
-    """The robot: cameras, joints and a leader, until it is killed."""
+    """Publish cameras, joint states and a leader arm until killed."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image, JointState
@@ -163,7 +164,7 @@ def publish(count: int) -> None:
 
 
 def parameters(count: int, dataset: Path) -> dict:
-    """Of the recorder, for so many cameras."""
+    """Parameters of the recorder for ``count`` cameras."""
     used = cameras(count)
     contract: dict = {
         "robot_type": "bench", "fps": float(FPS), "joints": list(JOINTS),
@@ -261,18 +262,23 @@ def over_dds(count: int, seconds: float, settling: float, folder: Path) -> dict[
 
 
 def resident(pid: int) -> float:
-    """Memory of a process [MB]."""
+    """Resident memory of a process [MB]."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> int:
     parser = make_parser(__doc__, "out/bench/recorder_throughput.json")
-    parser.add_argument("--frames", type=int, default=600, help="of the episode through each writer")
+    parser.add_argument("--frames", type=int, default=600, help="frames of the episode for each writer")
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="of the episode over DDS (the claim: 600)"
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="duration of the episode over DDS [s] (docs/recording.md: 600)",
     )
-    parser.add_argument("--limit-seconds", type=float, default=20.0, help="of the episodes with more cameras")
-    parser.add_argument("--settling", type=float, default=3.0, help="before each of these episodes [s]")
+    parser.add_argument(
+        "--limit-seconds", type=float, default=20.0, help="duration of each episode with more cameras [s]"
+    )
+    parser.add_argument("--settling", type=float, default=3.0, help="pause before each episode over DDS [s]")
     parser.add_argument("--most-cameras", type=int, default=12)
     parser.add_argument("--writers", nargs="+", choices=WRITERS, default=WRITERS, help="default: all")
     parser.add_argument("--publish", type=int, help=argparse.SUPPRESS)

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How the policy node keeps, running long: its timing, and what it takes more and more of.
+"""Whether the policy node stays fast and stops growing in a long run.
 
-The node runs with the shipped checkpoint beside a process that publishes 3 cameras at 640x480 and 30 Hz and
-joint states at 200 Hz over DDS, and does what it is told. By default inference begins anew with every
-frame, so that it keeps a core busy.
+The node runs with the shipped checkpoint. A second process publishes 3 cameras (640x480, 30 Hz) and joint
+states (200 Hz) over DDS, and follows the node's trajectories. By default the node infers on every frame,
+which keeps one core busy.
 
-Reports, over the measured time: how long a tick of the control timer takes, how far its interval is off,
-image stamp to published trajectory without the inference, use of the CPU, and memory, handles and threads of
-the node from after the warm-up to the end. The claim is about half an hour: --seconds 1800.
+Reports the duration of a control tick, the error of the control interval, the time from image stamp to
+published trajectory without the inference, CPU use, and the node's memory, handles and threads from the end
+of the warm-up to the end. bench/README.md has the figures of half an hour: --seconds 1800.
 """
 
 import argparse
@@ -38,49 +38,49 @@ from dit_policy_ros.ros.common import profile_environment, qos
 
 HERE = Path(__file__).parent
 TASK = "touch the red cube with the left arm"
-WARM_UP = 20.0  # [s] the node's ring of observations (incident_seconds) is full by then
+WARM_UP = 20.0  # [s] fills the node's ring buffer of observations (incident_seconds)
 CONTROL_RATE = 50.0  # [Hz]
 CAMERAS = 3
-PHASES = 10  # of the measured time; what the node takes is compared between the first and the last of them
-POINTS = 60  # that the memory's course is reported in, at most
+PHASES = 10  # of the measured time; resources in the last phase are compared with those in the first
+MAX_SAMPLES = 60  # reported resource samples
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What a process has of the machine at a time [s] of the measurement."""
+class Resources:
+    """Resources that a process uses at one time of the measurement."""
 
-    time: float
+    time: float  # [s]
     memory_mb: float  # resident
-    private_mb: float  # of it, what is no file and not shared
+    private_mb: float  # the part that is anonymous: neither a file nor shared
     handles: int
     threads: int
 
 
-def taken(pid: int, at: float) -> Taken:
-    """Read from /proc."""
+def read_resources(pid: int, at: float) -> Resources:
+    """Read a process's resources from /proc."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     values = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
     memory, private = (int(values[name][0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon"))
-    return Taken(at, memory, private, len(os.listdir(f"/proc/{pid}/fd")), int(values["Threads"][0]))
+    return Resources(at, memory, private, len(os.listdir(f"/proc/{pid}/fd")), int(values["Threads"][0]))
 
 
 def soak(options: argparse.Namespace, folder: Path) -> dict:
-    """Run the processes and return everything that is reported."""
+    """Run the processes and return all figures."""
     record, counts = folder / "record.npz", folder / "robot.json"
     total = options.warm_up + options.seconds
-    given = {
+    parameters = {
         "checkpoint": str(options.checkpoint.absolute()),
         "task": TASK,
         "control_rate": CONTROL_RATE,
         "replan_interval": options.replan_interval,
     }
-    # In a file of its own: what a file says of a node goes before `-p NAME:=VALUE`, which says it of all.
+    # In a file, because a file's parameters for one node override `-p NAME:=VALUE`, which is for all nodes.
     changes = folder / "changes.yaml"
-    changes.write_text(yaml.safe_dump({"/policy": {"ros__parameters": given}}))
+    changes.write_text(yaml.safe_dump({"/policy": {"ros__parameters": parameters}}))
     policy_command = [*(sys.executable, str(HERE / "soak_policy_node.py")), "--ros-args"]
     policy_command += ["--params-file", str(CONFIG), "--params-file", str(changes)]
     newest: dict[str, PolicyStatus] = {}
-    samples: list[Taken] = []
+    samples: list[Resources] = []
     with ros_environment(folder) as environment:
         sized = {"SOAK_RECORD": str(record), "SOAK_VALUES": str(round((total + 60.0) * 2 * CONTROL_RATE))}
         robot_command = [sys.executable, str(HERE / "soak_robot.py"), str(counts)]
@@ -100,10 +100,10 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
             session.wait(lambda: False, options.warm_up)
             began, cpu = time.monotonic(), _cpu(session.children)
             while (passed := time.monotonic() - began) < options.seconds:
-                samples.append(taken(policy.process.pid, passed))
+                samples.append(read_resources(policy.process.pid, passed))
                 session.wait(lambda: False, min(1.0, options.seconds - passed))
             ended, used = time.monotonic(), _cpu(session.children)
-            samples.append(taken(policy.process.pid, ended - began))
+            samples.append(read_resources(policy.process.pid, ended - began))
         finally:
             stop_all((policy, robot), STOPS_WITHIN)
             executor.shutdown()
@@ -132,12 +132,12 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
 
 
 def timing(ticks: np.ndarray, pipeline: np.ndarray, began: float, ended: float) -> dict:
-    """Percentiles [s], and how the medians drift.
+    """Percentiles [s], and the drift of the medians.
 
     Args:
-        ticks: (N, 2) when each control tick began and how long it took [s].
-        pipeline: (M, 2) when each trajectory was published and how old its image was, inference excluded [s].
-        began, ended: of the measurement, by the same clock [s].
+        ticks: (N, 2) start and duration of each control tick [s].
+        pipeline: (M, 2) publication time of each trajectory, and the age of its image without inference [s].
+        began, ended: start and end of the measurement, by the same clock [s].
     """
     ticks, pipeline = (
         each[(each[:, 0] >= began) & (each[:, 0] <= ended) & np.isfinite(each[:, 1])]
@@ -153,25 +153,25 @@ def timing(ticks: np.ndarray, pipeline: np.ndarray, began: float, ended: float) 
     }
 
 
-def growth(samples: list[Taken]) -> dict:
-    """What the node has at the end over what it had at the beginning; medians of the first and last phase."""
+def growth(samples: list[Resources]) -> dict:
+    """Resources at the end, and relative to the beginning; medians of the first and the last phase."""
     size = max(1, len(samples) // PHASES)
     figures: dict = {}
     for name in ("memory_mb", "private_mb", "handles", "threads"):
         course = np.array([getattr(sample, name) for sample in samples], dtype=float)
         first, last = float(np.median(course[:size])), float(np.median(course[-size:]))
         figures |= {name: last, f"{name.removesuffix('_mb')}_growth_ratio": last / first}
-    every = -(-len(samples) // POINTS)
+    every = -(-len(samples) // MAX_SAMPLES)
     return figures | {"course": [asdict(sample) for sample in samples[::every]]}
 
 
 def _percentiles(values: np.ndarray) -> dict[str, float]:
-    """Of (N,) [s]."""
+    """Percentiles and maximum of durations (N,) [s]."""
     return {f"p{p}": float(np.percentile(values, p)) for p in (50, 95, 99)} | {"max": float(values.max())}
 
 
 def _drift(rows: np.ndarray) -> float:
-    """The median of the last phase over that of the first; rows (N, 2)."""
+    """Median of the last phase divided by that of the first; rows (N, 2)."""
     size = max(1, len(rows) // PHASES)
     return float(np.median(rows[-size:, 1]) / np.median(rows[:size, 1]))
 
@@ -182,9 +182,9 @@ def _cpu(children: tuple[Child, ...]) -> dict[str, float]:
 
 def main() -> None:
     parser = make_parser(__doc__, "out/bench/soak.json")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure [s]")
-    parser.add_argument("--warm-up", type=float, default=WARM_UP, help="how long to run before [s]")
-    parser.add_argument("--replan-interval", type=float, default=0.0, help="between inferences [s]")
+    parser.add_argument("--seconds", type=float, default=30.0, help="measuring time [s]")
+    parser.add_argument("--warm-up", type=float, default=WARM_UP, help="time to run before measuring [s]")
+    parser.add_argument("--replan-interval", type=float, default=0.0, help="time between inferences [s]")
     parser.add_argument(
         "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
     )

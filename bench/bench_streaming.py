@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How smooth a policy's motion is, by the way its chunks are streamed to a joint_trajectory_controller.
+"""How smooth the motion is, by the method that streams chunks to a joint_trajectory_controller.
 
-A policy of 30 Hz gives a chunk of 16 steps every 6 steps, 80 ms after its observation, and wants a joint to
-follow a sine of 0.6 rad and 0.4 Hz. The simulated controller (200 Hz, the semantics of
-joint_trajectory_controller) makes commands of them. Chunks are clean, or differ from one another by an
-offset of 20 mrad (sigma).
+A 30 Hz policy sends a chunk of 16 steps every 6 steps, 80 ms after the observation. The chunks follow a sine
+of 0.6 rad and 0.4 Hz. A simulated controller (200 Hz, with the semantics of joint_trajectory_controller)
+turns them into commands. The chunks are clean, or disagree by a random offset of 20 mrad (sigma).
 
-Reports for each way the root mean square of the commanded acceleration [rad/s^2], its peak, and how far the
-command lags behind what the policy wanted [s]. Deterministic; nothing is timed.
+Reports for each method the RMS and the peak of the commanded acceleration [rad/s^2], and the lag of the
+command behind the policy's sine [s]. Deterministic; nothing is timed.
 """
 
 from collections import deque
@@ -26,24 +25,24 @@ DT_NS, STEPS, EVERY, LATENCY_NS = 33_333_333, 16, 6, 80_000_000
 CONTROL_NS = 5_000_000  # 200 Hz
 AMPLITUDE, FREQUENCY = 0.6, 0.4  # [rad], [Hz]
 SIGMA = 0.02  # [rad]
-SECONDS, SETTLING = 30.0, 3.0  # [s], of which the beginning does not count
+SECONDS, SETTLING = 30.0, 3.0  # [s]; the settling time is not evaluated
 T0_NS = 1_000_000_000_000
 JOINT = ("joint",)
-Way = Callable[[Chunk, int], Iterator[Trajectory]]
+Method = Callable[[Chunk, int], Iterator[Trajectory]]
 
 
-def wanted(times_ns: np.ndarray) -> np.ndarray:
-    """What the policy wants at the times (N,) -> (N,) [rad]."""
+def action_origin(times_ns: np.ndarray) -> np.ndarray:
+    """The policy's sine at times (N,) [ns] -> (N,) [rad]."""
     return AMPLITUDE * np.sin(2 * np.pi * FREQUENCY * (times_ns - T0_NS) * 1e-9)
 
 
 def chunks(sigma: float, seconds: float) -> Iterator[tuple[int, Chunk]]:
-    """When each chunk arrives [ns], and the chunk."""
+    """Arrival time [ns] and chunk."""
     rng = np.random.default_rng(0)
     for i in range(int(seconds * 30 / EVERY)):
         stamp_ns = T0_NS + i * EVERY * DT_NS
         times_ns = stamp_ns + DT_NS * np.arange(STEPS, dtype=np.int64)  # (T,)
-        actions = wanted(times_ns) + rng.normal(0.0, sigma)
+        actions = action_origin(times_ns) + rng.normal(0.0, sigma)
         yield stamp_ns + LATENCY_NS, Chunk(stamp_ns, DT_NS, actions[:, None])
 
 
@@ -53,7 +52,7 @@ def positions_only(stamp_ns: int, offsets_ns: np.ndarray, positions: np.ndarray)
 
 
 def whole_chunk_from_now(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
-    """Stamp 0, the first point one step ahead: what peers do with chunks."""
+    """Stamp 0, the first point one step ahead, as other packages do."""
     offsets_ns = DT_NS * np.arange(1, STEPS + 1)
     yield positions_only(0, offsets_ns, chunk.actions[:, 0])
 
@@ -64,14 +63,14 @@ def raw_chunk(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
 
 
 def future_points(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
-    """Points that are past are dropped; all that are sent lie ahead."""
+    """Drop past points; send only future ones."""
     offsets_ns = DT_NS * np.arange(STEPS)
     ahead = chunk.stamp_ns + offsets_ns > now_ns
     yield positions_only(chunk.stamp_ns, offsets_ns[ahead], chunk.actions[ahead, 0])
 
 
-def spliced() -> Way:
-    """This package: ensemble, splice, velocities, rest at the end."""
+def spliced() -> Method:
+    """This package: ensemble, splice, velocities, standstill at the end."""
     one = np.ones(1)
     limits = Limits(-3.0 * one, 3.0 * one, 2.5 * one, 8.0 * one)
     ensemble = EnsembleSettings(
@@ -80,7 +79,7 @@ def spliced() -> Way:
     pipeline = Pipeline(JOINT, limits, DT_NS, MotionSettings(ensemble, 0.5, 5, 1.0, np.full(1, np.inf)))
     pipeline.start(np.zeros(1), T0_NS)
 
-    def way(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
+    def method(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
         plan = pipeline.add_chunk(chunk, now_ns)
         if plan is not None:
             offsets_ns = plan.times_ns - plan.times_ns[0]
@@ -90,27 +89,27 @@ def spliced() -> Way:
             )
             yield Trajectory(int(plan.times_ns[0]), JOINT, points)
 
-    return way
+    return method
 
 
-def sent(way: Way | None, sigma: float, seconds: float = SECONDS) -> Iterator[tuple[int, Trajectory]]:
-    """What is sent to the controller, and when [ns]; None sends one point per step at t = 0."""
+def stream(method: Method | None, sigma: float, seconds: float = SECONDS) -> Iterator[tuple[int, Trajectory]]:
+    """Time [ns] and message to the controller. Without a method, one point per step at t = 0."""
     arriving, newest, next_step_ns = list(chunks(sigma, seconds))[::-1], None, T0_NS
     for now_ns in range(T0_NS, T0_NS + round(seconds * 1e9), CONTROL_NS):
         while arriving and arriving[-1][0] <= now_ns:
             newest = arriving.pop()[1]
-            for message in way(newest, now_ns) if way is not None else ():
+            for message in method(newest, now_ns) if method is not None else ():
                 yield now_ns, message
-        if way is None and newest is not None and now_ns >= next_step_ns:
+        if method is None and newest is not None and now_ns >= next_step_ns:
             next_step_ns = now_ns + DT_NS
             action = newest.at(np.array([min(now_ns, newest.end_ns)]))[0, 0]
             yield now_ns, positions_only(0, np.zeros(1, np.int64), np.array([action]))
 
 
-def execute(way: Way | None, sigma: float, seconds: float = SECONDS) -> tuple[np.ndarray, np.ndarray]:
+def execute(method: Method | None, sigma: float, seconds: float = SECONDS) -> tuple[np.ndarray, np.ndarray]:
     """Times (N,) [ns] and commands (N,) [rad] of the simulated controller."""
     controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS)
-    messages = deque(sent(way, sigma, seconds))
+    messages = deque(stream(method, sigma, seconds))
     times_ns, commands, velocity = [], [], 0.0
     for now_ns in range(T0_NS, T0_NS + round(seconds * 1e9), CONTROL_NS):
         while messages and messages[0][0] <= now_ns:
@@ -125,14 +124,14 @@ def execute(way: Way | None, sigma: float, seconds: float = SECONDS) -> tuple[np
 
 
 def figures(times_ns: np.ndarray, commands: np.ndarray, settling: float = SETTLING) -> dict[str, float]:
-    """Of a run, without its beginning. The times need not be evenly spaced."""
+    """Figures of a run after the settling time. The times need not be evenly spaced."""
     settled = times_ns > T0_NS + settling * 1e9
     times_ns, commands = times_ns[settled], commands[settled]
     intervals = np.diff(times_ns) * 1e-9  # [s]
     velocities = np.diff(commands) / intervals
     acceleration = np.diff(velocities) / (0.5 * (intervals[1:] + intervals[:-1]))
     lags = np.arange(-10, 41)  # [control periods]
-    errors = [np.square(commands - wanted(times_ns - lag * CONTROL_NS)).mean() for lag in lags]
+    errors = [np.square(commands - action_origin(times_ns - lag * CONTROL_NS)).mean() for lag in lags]
     return {
         "acceleration_rms": float(np.sqrt(np.mean(acceleration**2))),
         "acceleration_peak": float(np.abs(acceleration).max()),
@@ -140,7 +139,7 @@ def figures(times_ns: np.ndarray, commands: np.ndarray, settling: float = SETTLI
     }
 
 
-WAYS: dict[str, Callable[[], Way | None]] = {
+METHODS: dict[str, Callable[[], Method | None]] = {
     "one point per step at t = 0": lambda: None,
     "whole chunk from now, stamp 0": lambda: whole_chunk_from_now,
     "raw chunk, stamp of the observation": lambda: raw_chunk,
@@ -150,16 +149,16 @@ WAYS: dict[str, Callable[[], Way | None]] = {
 
 
 def plot(path: Path) -> None:
-    """The commanded acceleration of each way over two seconds, chunks disagreeing."""
+    """Plot two seconds of each method's commanded acceleration, with disagreeing chunks."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        len(WAYS), 1, figsize=(8, 9), sharex=True, sharey=True, layout="constrained"
+        len(METHODS), 1, figsize=(8, 9), sharex=True, sharey=True, layout="constrained"
     )
-    for axis, (name, make) in zip(axes, WAYS.items(), strict=True):
+    for axis, (name, make) in zip(axes, METHODS.items(), strict=True):
         times_ns, commands = execute(make(), SIGMA)
         acceleration = np.diff(commands, 2) / (CONTROL_NS * 1e-9) ** 2
         seconds = (times_ns[1:-1] - T0_NS) * 1e-9
@@ -177,15 +176,17 @@ def plot(path: Path) -> None:
 
 def main() -> None:
     parser = make_parser(__doc__, "out/bench/streaming.json")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="per way and kind of chunks [s]")
-    parser.add_argument("--plot", type=Path, help="also draw the ways, into this file")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="duration per method and kind of chunks [s]"
+    )
+    parser.add_argument("--plot", type=Path, help="also plot the methods into this file")
     options = parse(parser, seconds=SETTLING + 1.0)
     table = {
         name: {
             case: figures(*execute(make(), sigma, options.seconds))
             for case, sigma in (("clean", 0.0), ("disagreeing", SIGMA))
         }
-        for name, make in WAYS.items()
+        for name, make in METHODS.items()
     }
     write_figures(options.output, table)
     for name, cases in table.items():

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How fast training is beside `lerobot-train`: same network, weights, data, batch size, threads and machine.
+"""How fast training is compared with `lerobot-train`: same network, weights, data, batch size and machine.
 
-The network is the demo's, from a fresh checkpoint that both load; the data are scripted demonstrations in the
-simulator. Each side runs as a process of its own, by turns; the samples per second are what each logs itself
-over windows of ten steps, the first window left out. Memory is the largest sum over a side's processes of the
-memory that is theirs (PSS). What only one side has is off: averaged weights, instruction dropout, balancing.
+Both load a new checkpoint with the demo's network. The data are scripted demonstrations in the simulator. The
+two run in turns, each in its own process. Samples per second are from each program's own log, over windows of
+ten steps, without the first window. Memory is the peak of the summed PSS of a program's processes. Features
+that only one side has are off: EMA weights, instruction dropout, balancing.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def make_data(root: Path, episodes: int) -> None:
 
 
 def make_checkpoint(folder: Path, root: Path) -> None:
-    """A new network of the demo's size with the data's statistics, which LeRobot loads too."""
+    """Write a new checkpoint of the demo's size with the data's statistics; LeRobot loads it too."""
     data = read_demonstrations(root)
     torch.manual_seed(0)
     policy, tokenizer = build_demo_policy(demo_config({CAMERA: IMAGE}, len(JOINTS), len(JOINTS)), data.tasks)
@@ -58,7 +58,7 @@ def make_checkpoint(folder: Path, root: Path) -> None:
 
 
 def run(command: list[str], threads: int) -> tuple[str, float]:
-    """Run to the end; returns the output and the most memory that the processes held together [MB]."""
+    """Run a command. Returns its output and the peak memory of its processes together [MB]."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -72,7 +72,7 @@ def run(command: list[str], threads: int) -> tuple[str, float]:
             for each in [root, *_children(root)]:
                 try:
                     total += each.memory_full_info().pss
-                except psutil.Error:  # it ended meanwhile
+                except psutil.Error:  # the process has ended
                     continue
             peak[0] = max(peak[0], total / 1e6)
 
@@ -107,7 +107,7 @@ def ours(work: Path, options: argparse.Namespace, number: int) -> tuple[list[flo
 
 
 def lerobots(work: Path, options: argparse.Namespace, number: int, workers: int) -> tuple[list[float], float]:
-    """The same of `lerobot-train`, with as many processes that read data."""
+    """The same for `lerobot-train` with ``workers`` data-loading processes."""
     arguments = [
         f"--policy.path={work / 'checkpoint'}",
         f"--policy.device={options.device}",
@@ -133,15 +133,19 @@ def lerobots(work: Path, options: argparse.Namespace, number: int, workers: int)
 
 def main() -> None:
     parser = make_parser(__doc__, "out/bench/training.json")
-    parser.add_argument("--rounds", type=int, default=2, help="runs of each side")
-    parser.add_argument("--steps", type=int, default=50, help="of each run")
-    parser.add_argument("--window", type=int, default=10, help="steps between two lines of a log")
+    parser.add_argument("--rounds", type=int, default=2, help="runs of each program")
+    parser.add_argument("--steps", type=int, default=50, help="training steps of each run")
+    parser.add_argument("--window", type=int, default=10, help="steps per line of the log")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--episodes", type=int, default=20, help="demonstrations")
+    parser.add_argument("--episodes", type=int, default=20, help="number of demonstrations")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=[0, 4], help="that read data for LeRobot; a run with each"
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[0, 4],
+        help="numbers of LeRobot's data-loading processes to measure",
     )
     options = parse(parser, rounds=1, steps=2, window=1, batch_size=2, episodes=1, threads=1, workers=[0])
     sides = {f"lerobot_workers_{workers}": partial(lerobots, workers=workers) for workers in options.workers}
@@ -166,7 +170,7 @@ def main() -> None:
         **{f"{name}_peak_memory_mb": value for name, value in peak.items()},
         "lerobots_best": best,
         "samples_per_second_ratio": median["ours"] / median[best],
-        # below 1 is less than LeRobot's setting that needs the least
+        # below 1: less memory than LeRobot with its best setting
         "peak_memory_ratio": peak["ours"] / min(peak[name] for name in theirs),
         "batch_size": options.batch_size,
         "windows": {name: len(values) for name, values in speed.items()},

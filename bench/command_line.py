@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benches' command lines have in common, and how their figures are written."""
+"""Command-line options that all benches have, and the output of their figures."""
 
 import argparse
 import json
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def make_parser(description: str | None, output: str) -> argparse.ArgumentParser:
-    """A parser with --output, which is ``output`` by default."""
+    """A parser with the option --output, whose default is ``output``."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--output", type=Path, default=Path(output), help="where figures go; default: %(default)s"
+        "--output", type=Path, default=Path(output), help="file for the figures; default: %(default)s"
     )
     return parser
 
@@ -23,12 +23,12 @@ def parse(parser: argparse.ArgumentParser, **smallest: Any) -> argparse.Namespac
 
     Args:
         parser: with all other options.
-        smallest: the defaults with --miniature. What the command line gives as well counts before them.
+        smallest: defaults with --miniature. Options on the command line override them.
     """
     parser.add_argument(
         "--miniature",
         action="store_true",
-        help="run at the smallest size, which shows that the bench works; its figures mean nothing",
+        help="run at the smallest size, to test that the bench works; its figures mean nothing",
     )
     if parser.parse_known_args()[0].miniature:
         parser.set_defaults(**smallest)
@@ -36,6 +36,6 @@ def parse(parser: argparse.ArgumentParser, **smallest: Any) -> argparse.Namespac
 
 
 def write_figures(path: Path, figures: Any) -> None:
-    """Write them as JSON; the folder is made."""
+    """Write figures as JSON. Creates the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")

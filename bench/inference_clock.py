@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a call takes, by one clock for all of a benchmark."""
+"""Measures calls with one clock for a whole benchmark."""
 
 import time
 from collections.abc import Callable
@@ -11,13 +11,13 @@ _clock = time.perf_counter
 
 
 def use_processor_time() -> None:
-    """From now on measure what this thread spends, which other processes change less."""
+    """From now on measure this thread's processor time, which other processes affect less."""
     global _clock
     _clock = time.thread_time
 
 
 def duration(call: Callable[..., object], *arguments: Any) -> float:
-    """Of one call [s], with what it gave a GPU to do."""
+    """Duration of one call [s], including its work on a GPU."""
     began = _clock()
     call(*arguments)
     if torch.cuda.is_initialized():

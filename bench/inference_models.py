@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two models that inference is measured on, with random weights, ours and LeRobot's."""
+"""The two models of bench_inference.py with random weights, as our policy and as LeRobot's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from default_model import default_config, default_vision, open_gates
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies.factory import make_pre_post_processors
 from lerobot.policies.multi_task_dit.modeling_multi_task_dit import MultiTaskDiTPolicy
@@ -20,18 +21,14 @@ from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, relocate, write_checkpoint
-from dit_policy_ros.policy.config import (
-    Feature,
-    FeatureType,
-    PolicyConfig,
-)
+from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.inference import DiTRuntime
 from dit_policy_ros.policy.processing import Stats
 from dit_policy_ros.sim.tasks import suite
 from dit_policy_ros.training.new_policy import build_demo_policy, demo_config
 
-transformers_logging.set_verbosity_error()  # it reports that half of each CLIP pair is not used
+transformers_logging.set_verbosity_error()  # it reports that half of each CLIP model is unused
 transformers_logging.disable_progress_bar()
 
 TASKS = tuple(task.instruction for task in suite())
@@ -39,7 +36,7 @@ Observation = tuple[dict[str, NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class Theirs:
-    """LeRobot's policy on a checkpoint of ours."""
+    """LeRobot's policy, loaded from our checkpoint."""
 
     def __init__(self, folder: Path, device: str, scheduler: str, steps: int, task: str) -> None:
         config: Any = PreTrainedConfig.from_pretrained(folder)
@@ -54,7 +51,7 @@ class Theirs:
         self.task = task
 
     def batch(self, images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32]) -> dict[str, Any]:
-        """Preprocessed, as LeRobot's policies take it."""
+        """An observation, preprocessed for LeRobot's policy."""
         frames: dict[str, Any] = {
             IMAGE_PREFIX + name: torch.from_numpy(image).permute(0, 3, 1, 2)[None].float() / 255
             for name, image in images.items()
@@ -82,7 +79,7 @@ class Theirs:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint and what the measurements need to know of it."""
+    """A checkpoint, and the facts about it that the measurements need."""
 
     name: str
     folder: Path
@@ -93,7 +90,7 @@ class Model:
 
     @property
     def frames(self) -> int:
-        """Frames of one observation."""
+        """Number of frames in one observation."""
         return len(self.config.image_features) * self.config.read_image_steps
 
     def ours(self, scheduler: str, steps: int, dtype: str = "float32", **options: Any) -> DiTRuntime:
@@ -112,7 +109,7 @@ class Model:
         return Theirs(self.folder, self.device, scheduler, steps, self.task)
 
     def observation(self, seed: int) -> Observation:
-        """Frames that no other seed has."""
+        """An observation with frames of its own for each seed."""
         rng = np.random.default_rng(seed)
         images = {
             key.removeprefix(IMAGE_PREFIX): rng.integers(
@@ -124,7 +121,7 @@ class Model:
         return images, state.astype(np.float32)
 
     def shared_observation(self, seed: int) -> Observation:
-        """Its older frames are the newest ones of the seed before."""
+        """An observation whose older frames are the newest ones of the previous seed."""
         (images, state), (older, _) = self.observation(1000 + seed), self.observation(999 + seed)
         for name, image in images.items():
             image[:-1] = older[name][1:]
@@ -141,7 +138,7 @@ class Model:
         return run
 
     def difference(self, theirs: Theirs, ours: DiTRuntime) -> float:
-        """Largest difference of a chunk in normalised units, same noise."""
+        """Largest difference between the two chunks for the same noise, in normalised units."""
         images, state = self.observation(12345)
         torch.manual_seed(0)
         with torch.inference_mode():
@@ -154,51 +151,37 @@ class Model:
 
 
 def small_model(folder: Path, device: str) -> Model:
-    """The network of ``train --network small``, one camera; LeRobot loads it too. All weights are random."""
+    """The network of ``train --network small``, one camera, random weights. LeRobot loads it too."""
     config = demo_config({"top": (240, 320)}, 14, 14)
     torch.manual_seed(0)
     policy, tokenizer = build_demo_policy(config, TASKS)
-    _open_gates(policy.eval())
+    open_gates(policy.eval())
     facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
     written = write_checkpoint(folder / "small", policy, _unit_stats(config), facts, tokenizer)
     return Model("small", relocate(written), config, vision_of(policy), TASKS[0], device)
 
 
 def lerobot_default(folder: Path, device: str) -> Model:
-    """LeRobot's defaults: ViT-B/16, two cameras, two observation steps, 14 joints; all weights random."""
+    """LeRobot's defaults: ViT-B/16, two cameras, two observation steps, 14 joints; random weights."""
     tokenizer = read_checkpoint(default_checkpoint()).encoder_files.tokenizer
-    images = {f"{IMAGE_PREFIX}cam{i}": Feature(FeatureType.VISUAL, (3, 240, 320)) for i in range(2)}
-    config = PolicyConfig(
-        input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (14,))},
-        output_features={ACTION_KEY: Feature(FeatureType.ACTION, (14,))},
-        device="cpu",
-    )
-    vision = CLIPVisionConfig(patch_size=16)  # the rest of ViT-B/16 are its defaults
+    config, vision = default_config(), default_vision()
     tokens = tokenizer.tokenizer
     text = CLIPTextConfig(
-        vocab_size=len(tokens),  # the rest is CLIP's
+        vocab_size=len(tokens),  # the rest is the class's default
         bos_token_id=tokens.bos_token_id,
         eos_token_id=tokens.eos_token_id,
         pad_token_id=tokens.pad_token_id,
     )
     torch.manual_seed(0)
     policy = DiTPolicy(config, vision, text).eval()
-    _open_gates(policy)
+    open_gates(policy)
     facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
     written = write_checkpoint(folder / "default", policy, _unit_stats(config), facts, tokenizer)
     return Model("default", relocate(written), config, vision, TASKS[0], device)
 
 
-def _open_gates(policy: DiTPolicy) -> None:
-    """New layers pass everything through unchanged, which would measure nothing."""
-    with torch.no_grad():
-        for name, parameter in policy.noise_predictor.named_parameters():
-            if ".adaLN_modulation." in name:
-                parameter.normal_(std=0.02)
-
-
 def _unit_stats(config: PolicyConfig) -> Stats:
-    """Statistics that leave everything as it is."""
+    """Statistics with which normalisation changes nothing."""
     shapes = {STATE_KEY: (config.state_dim,), ACTION_KEY: (config.action_dim,)}
     shapes |= dict.fromkeys(config.image_features, (3, 1, 1))
     return {
@@ -208,7 +191,7 @@ def _unit_stats(config: PolicyConfig) -> Stats:
 
 
 def vision_of(policy: DiTPolicy) -> CLIPVisionConfig:
-    """The architecture of the (first) vision encoder."""
+    """Architecture of the vision encoder, the first if there are several."""
     encoder = policy.observation_encoder.first_vision_encoder
     if encoder is None:
         raise ValueError("the model has no cameras")

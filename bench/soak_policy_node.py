@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node with a stop watch: when each control tick began, how long it took, how old images became.
+"""The policy node of bench_soak.py, which also records its timing.
 
-Writes the arrays to the .npz file that SOAK_RECORD names when it ends. They have their full size
-(SOAK_VALUES) from the beginning, so that they do not look like a leak.
+Records start and duration of each control tick, and the age of images at publication. At the end it writes
+the arrays to the .npz file in SOAK_RECORD. The arrays have their full size (SOAK_VALUES) from the beginning,
+so that they do not look like a memory leak.
 """
 
 import os
@@ -19,30 +20,30 @@ from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
 class Series:
-    """Rows of a table that grows, in memory that does not."""
+    """A table of rows with a fixed capacity."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self._rows = np.full((rows, columns), np.nan)
         self._count = 0
 
     def add(self, *row: float) -> None:
-        """Append a row; what is beyond the size is lost."""
+        """Append a row. Rows beyond the capacity are dropped."""
         if self._count < len(self._rows):
             self._rows[self._count] = row
             self._count += 1
 
     @property
     def rows(self) -> np.ndarray:
-        """What was added, (N, columns)."""
+        """The rows so far (N, columns)."""
         return self._rows[: self._count]
 
 
 class MeasuredPolicyNode(PolicyNode):
-    """Differs from the policy node in that it looks at the clock."""
+    """The policy node with time measurements."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
-        self.ticks = Series(size, 2)  # began, took [s]
-        self.pipeline = Series(size, 2)  # at, image stamp to published trajectory without inference [s]
+        self.ticks = Series(size, 2)  # start, duration [s]
+        self.pipeline = Series(size, 2)  # time, image stamp to published trajectory without inference [s]
         super().__init__(**kwargs)
 
     def _on_control_tick(self) -> None:

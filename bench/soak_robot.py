@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot of bench_soak.py: cameras, joint states and controllers without physics, until it is ended.
+"""The robot of bench_soak.py: cameras, joint states and controllers without physics. Runs until terminated.
 
-Its joints are where its controllers command them to be. Writes what it sent and was sent to the file that its
-first argument names.
+The joints are exactly where the controllers command them to be. At the end it writes its message counts to
+the file in its first argument.
 """
 
 import array
@@ -26,7 +26,7 @@ from dit_policy_ros.sim.robot import HOME, JOINTS, TrajectoryController
 
 HEIGHT, WIDTH = 480, 640
 CAMERA_RATE, JOINT_RATE = 30.0, 200.0  # [Hz]
-PICTURES = 10  # of each camera, shown in turn: none may look frozen
+PICTURES = 10  # per camera, published in turn, so that no camera looks frozen
 CONFIG = share_directory() / "config" / "bimanual.yaml"
 
 
@@ -62,7 +62,7 @@ class SoakRobot(Node):
             for seed, camera in enumerate(contract.cameras)
         ]
         self.create_timer(1.0 / JOINT_RATE, self._move)
-        self.create_timer(1.0 / CAMERA_RATE, self._look)
+        self.create_timer(1.0 / CAMERA_RATE, self._publish_images)
 
     def _receive(self, controller: TrajectoryController, message: JointTrajectory) -> None:
         reason = controller.accept(trajectory_from(message), self._now_ns())
@@ -77,7 +77,7 @@ class SoakRobot(Node):
         self._joint_states.publish(joint_state_message(now_ns, JOINTS, self._positions, self._velocities))
         self.sent["joint_states"] += 1
 
-    def _look(self) -> None:
+    def _publish_images(self) -> None:
         stamp = to_stamp(self._now_ns())
         for publisher, pictures in self._cameras:
             message = pictures[self.sent["images"] % PICTURES]

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The ways of bench_streaming.py on a real joint_trajectory_controller. Not part of `make bench`: it needs
-ros2_control, started in another terminal (no policy, which would command the arms as well) by
+"""The methods of bench_streaming.py on a real joint_trajectory_controller. Not part of `make bench`.
+
+It needs ros2_control in another terminal, without a policy, which would also command the arms:
 
     ros2 launch dit_policy_ros bimanual.launch.py robot:=mock autostart:=false
 
-It swings a joint by 0.6 rad, without any check, and begins only where /robot_description has mock hardware
-alone. Mock hardware answers with what was commanded, so the commands are read from /joint_states.
+It swings a joint by 0.6 rad without any check, so it runs only if /robot_description has nothing but mock
+hardware. Mock hardware reports the commanded positions, so the commands are read from /joint_states.
 """
 
 import re
@@ -17,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 import rclpy
-from bench_streaming import CONTROL_NS, SETTLING, SIGMA, T0_NS, WAYS, Way, figures, sent
+from bench_streaming import CONTROL_NS, METHODS, SETTLING, SIGMA, T0_NS, Method, figures, stream
 from builtin_interfaces.msg import Duration
 from command_line import make_parser, parse, write_figures
 from rclpy.node import Node
@@ -31,9 +32,9 @@ from dit_policy_ros.sim.robot import Trajectory
 
 CONTROLLER = "left_arm_controller"
 JOINTS = tuple(f"left_joint_{number}" for number in range(1, 7))
-MOVED = 0  # of them; the others stay where they are
+MOVED = 0  # index of the joint that moves; the others stand still
 APPEARS_WITHIN = 10.0  # [s]
-LONGEST = 1.5  # control periods between two consecutive joint states
+MAX_GAP = 1.5  # between two consecutive joint states [control periods]
 MOCK = "mock_components/GenericSystem"
 
 
@@ -59,15 +60,15 @@ class Bench(Node):
         self.states.append((stamp_ns(message.header.stamp), positions))
 
     def connected(self) -> bool:
-        """Whether the controller listens and its robot has shown itself."""
+        """Whether the controller is subscribed, and its robot's description and joint states have arrived."""
         return bool(self._publisher.get_subscription_count() and self.description and self.states)
 
     def now_ns(self) -> int:
-        """The clock that stamps are of [ns]."""
+        """Time by the clock of the stamps [ns]."""
         return self.get_clock().now().nanoseconds
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Take messages in until the condition holds (True) or the time is over (False)."""
+        """Process messages until the condition holds (True) or the time is over (False)."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -76,7 +77,7 @@ class Bench(Node):
         return True
 
     def send(self, trajectory: Trajectory, shift_ns: int, others: dict[str, float]) -> None:
-        """Publish a trajectory of one joint, later by so much, as one of the arm."""
+        """Publish a one-joint trajectory as one of the whole arm, delayed by ``shift_ns``."""
         message = JointTrajectory(joint_names=list(JOINTS))
         if trajectory.stamp_ns:
             message.header.stamp = to_stamp(trajectory.stamp_ns + shift_ns)
@@ -92,9 +93,9 @@ class Bench(Node):
         self._publisher.publish(message)
 
     def run(
-        self, way: Way | None, sigma: float, seconds: float, rest: float
+        self, method: Method | None, sigma: float, seconds: float, rest: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Stream for so long; times (N,) [ns] and commands (N,) [rad], in the time of bench_streaming."""
+        """Stream for ``seconds``. Returns times (N,) [ns], as in bench_streaming, and commands (N,) [rad]."""
         others = self.states[-1][1]
         home = JointTrajectoryPoint(
             positions=[0.0 if i == MOVED else others[name] for i, name in enumerate(JOINTS)],
@@ -103,7 +104,7 @@ class Bench(Node):
         self._publisher.publish(JointTrajectory(joint_names=list(JOINTS), points=[home]))
         self.wait(lambda: False, 2.0 * rest)
         self.states.clear()
-        messages, shift_ns = deque(sent(way, sigma, seconds)), self.now_ns() - T0_NS
+        messages, shift_ns = deque(stream(method, sigma, seconds)), self.now_ns() - T0_NS
         while messages:
             due_ns = messages[0][0] + shift_ns
             self.wait(lambda due_ns=due_ns: self.now_ns() >= due_ns, seconds)
@@ -111,8 +112,8 @@ class Bench(Node):
         states = self.states[:]
         times_ns = np.array([time_ns for time_ns, _ in states]) - shift_ns
         measured = np.array([state[JOINTS[MOVED]] for _, state in states])
-        # What is measured in one cycle was commanded in the one before, which must be there, for its end.
-        known = np.diff(times_ns) < LONGEST * CONTROL_NS
+        # A measured position was commanded one cycle earlier; that cycle's joint state must not be missing.
+        known = np.diff(times_ns) < MAX_GAP * CONTROL_NS
         return times_ns[:-1][known] + CONTROL_NS, measured[1:][known]
 
 
@@ -122,9 +123,15 @@ def _duration(offset_ns: int) -> Duration:
 
 def main() -> None:
     parser = make_parser(__doc__, "out/bench/streaming_on_controller.json")
-    parser.add_argument("--seconds", type=float, default=20.0, help="per way and kind of chunks [s]")
-    parser.add_argument("--settling", type=float, default=SETTLING, help="of these, what does not count [s]")
-    parser.add_argument("--rest", type=float, default=1.0, help="between two runs, after a way home [s]")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="duration per method and kind of chunks [s]"
+    )
+    parser.add_argument(
+        "--settling", type=float, default=SETTLING, help="beginning that is not evaluated [s]"
+    )
+    parser.add_argument(
+        "--rest", type=float, default=1.0, help="pause between two runs, after moving home [s]"
+    )
     options = parse(parser, seconds=0.6, settling=0.3, rest=0.1)
     rclpy.init()
     bench = Bench()
@@ -134,7 +141,7 @@ def main() -> None:
     if plugins != {MOCK}:
         sys.exit(f"/robot_description has the hardware {sorted(plugins)}, expected {MOCK} alone")
     table: dict = {}
-    for name, make in WAYS.items():
+    for name, make in METHODS.items():
         table[name] = {}
         for case, sigma in (("clean", 0.0), ("disagreeing", SIGMA)):
             times_ns, commands = bench.run(make(), sigma, options.seconds, options.rest)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Which defaults of the policy node win? Success, time and jerk by setting, in lock-step.
+"""Compares settings of the policy node: success, time and jerk, in lock-step simulation.
 
-The node's own planning drives the simulated robot, on a computer whose latency is chosen; a seed is an
-outcome. Every cell (one setting) is a file of episodes in --output, so an interrupted study goes on, and more
---episodes extend it. Without --checkpoint the shipped one is studied; --flow-matching adds another's cells.
+The node's own planning drives the simulated robot with a simulated latency, so a seed determines the outcome.
+Each cell (one setting) is a file of episodes in --output: an interrupted study continues, and more --episodes
+extend it. --flow-matching adds cells for a second checkpoint.
 
     python bench/study_defaults.py --episodes 10
 """
@@ -29,22 +29,22 @@ from dit_policy_ros.evaluation.episodes._lockstep_node import NodeActor, node_se
 from dit_policy_ros.evaluation.report._results import wilson
 from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.inference._block_schedule import weights_sha256
+from dit_policy_ros.policy.inference import weights_sha256
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.tasks import Lift, Task, Touch, run_trial, suite
 
-FIRST_SEED = 20_000  # `dit_policy evaluate` begins at another, training at a third
+FIRST_SEED = 20_000  # unlike those of `dit_policy evaluate` and of training
 LATENCIES = (0.0, 0.1, 0.3)  # [s]
 MODES = ("act", "newest", "none")
 DIFFUSION_STEPS, FLOW_STEPS = (5, 10, 20), (5, 10)
 WARM_STEPS, OF_STEPS = (2, 5), 10
 OF = {"sampling_steps": OF_STEPS}
-LATENCY_OF_STEPS = 0.1  # [s] at which numbers of steps are compared
+LATENCY_OF_STEPS = 0.1  # [s] for comparing numbers of steps
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting: its name, what the policy is loaded with, latency [s], node parameters."""
+    """One setting: name, options of ``load_policy``, latency [s], node parameters."""
 
     name: str
     flow_matching: bool = False
@@ -54,7 +54,7 @@ class Cell:
 
 
 def cells(with_flow_matching: bool) -> Iterator[Cell]:
-    """All settings that are compared."""
+    """All settings to compare."""
     for mode in MODES:
         for latency in LATENCIES:
             name = f"{mode}, {1000 * latency:.0f} ms"
@@ -73,12 +73,12 @@ def cells(with_flow_matching: bool) -> Iterator[Cell]:
 def run_cell(
     cell: Cell, policy: Policy, weights: str, tasks: Sequence[Task], episodes: int, path: Path
 ) -> list[dict]:
-    """The cell's outcomes with these weights (their checksum), those that its file lacks made now."""
+    """The cell's outcomes with these weights (SHA-256). Runs the episodes that are not in its file yet."""
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     if others := {str(row.get("weights_sha256")) for row in rows} - {weights}:
         raise SystemExit(
-            f"{path}: expected episodes of the checkpoint whose weights have the SHA-256 {weights}, got "
-            f"{', '.join(others)}; give another --output"
+            f"{path}: expected episodes with weights of SHA-256 {weights}, got {', '.join(others)}. "
+            f"Choose another --output"
         )
     done = {(row["instruction"], row["seed"]) for row in rows}
     wanted = [(task, FIRST_SEED + number) for number in range(episodes) for task in tasks]
@@ -109,7 +109,7 @@ def run_cell(
 
 
 def summary(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What one setting came to."""
+    """Figures of one setting."""
     successes = sum(row["success"] for row in rows)
     times = [row["seconds"] for row in rows if row["success"]]
     return {
@@ -126,7 +126,7 @@ def summary(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
-    """A table for people."""
+    """The figures as a Markdown table."""
     lines = [
         "| setting | episodes | success | 95% interval | time [s] | jerk [rad/s^3] | another task | holds |",
         "|---|---|---|---|---|---|---|---|",
@@ -141,7 +141,7 @@ def markdown(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Success with its interval, and jerk, by setting."""
+    """Plot success with its interval, and jerk, by setting."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 0.4 * len(results) + 1.2), layout="constrained")
@@ -160,11 +160,15 @@ def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def read_options() -> argparse.Namespace:
     parser = make_parser(__doc__, "out/study")
-    parser.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
+    )
     parser.add_argument("--flow-matching", type=Path, help="checkpoint of a flow-matching policy")
-    parser.add_argument("--episodes", type=int, default=5, help="of each task and cell; default: %(default)s")
+    parser.add_argument(
+        "--episodes", type=int, default=5, help="episodes per task and cell; default: %(default)s"
+    )
     parser.add_argument("--only", nargs="+", help="names of the cells to run; default: all")
-    parser.add_argument("--tasks", type=int, help="run the first so many only; default: all")
+    parser.add_argument("--tasks", type=int, help="number of tasks to run; default: all")
     return parse(parser, episodes=1, only=["newest, 0 ms"], tasks=1)
 
 

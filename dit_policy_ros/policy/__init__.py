@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Multitask DiT policy: everything that needs torch and runs on the robot."""
+"""The Multitask DiT policy: all code that needs torch and runs on the robot."""
 
 from dit_policy_ros.policy._loading import load_policy
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one call by which everything outside ``policy/`` gets a policy."""
+"""``load_policy``: the only way to load a policy from outside this package."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,17 @@ import torch
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.checkpoint import read_checkpoint
-from dit_policy_ros.policy.inference import DiTRuntime, choose_backend, read_schedule, resolve_device
+from dit_policy_ros.policy.inference import (
+    DiTRuntime,
+    InferenceSettings,
+    choose_backend,
+    read_schedule,
+    resolve_device,
+)
 from dit_policy_ros.policy.sampling import GUIDANCE_OFF, ContinuationOptions, check_guidance_scale
+
+_RENAMED = {"chunk_continuity": "real_time_chunking"}
+"""Former name of an option: present name."""
 
 
 def load_policy(
@@ -25,30 +34,35 @@ def load_policy(
     guidance_scale: float = GUIDANCE_OFF,
     **overrides: Any,
 ) -> DiTRuntime:
-    """Load a checkpoint for inference.
+    """Load a checkpoint for inference. docs/inference.md explains and compares the options.
 
     Args:
         checkpoint: a folder in LeRobot's ``multi_task_dit`` format, or its id on the Hugging Face hub,
             ``owner/name`` or ``owner/name@revision``.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"``.
-        num_threads: CPU threads of torch, for the whole process; None leaves torch's choice.
-        backend: how the networks run, see ``backend.py``; ``"plain"`` is slow and as trained.
-        dtype: ``"float32"``; ``"bfloat16"`` and ``"float16"`` are faster where the hardware has them, and
-            less exact.
-        warm_start: steps to take from the previous chunk instead of all of them from noise; 0 is off.
-        real_time_chunking: whether a chunk is sampled to agree with what is being executed.
-        block_cache: whether to compute some blocks of the network less often, as the schedule beside the
-            checkpoint says.
-        guidance_scale: 1.0 samples what the network predicts, at no cost; more follows the instruction more
-            closely, at twice the network's work. It needs training with instruction dropout.
-        **overrides: sampling options to change, for diffusion ``noise_scheduler_type``,
-            ``num_inference_steps``, ``clip_sample``, ``clip_sample_range``; for flow matching
-            ``num_integration_steps``, ``integration_method``; for both ``sampling_steps``.
+        num_threads: CPU threads of torch, for the whole process; None does not change them.
+        backend: form of the networks, one of ``core.policy.BACKENDS``. ``"auto"`` chooses by device, dtype
+            and size; ``"plain"`` runs them as trained, slowly.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``. The last two are faster on hardware that has
+            them, and less exact.
+        warm_start: number of denoising steps to take from the previous chunk, instead of all steps from
+            noise; 0 is off.
+        real_time_chunking: sample each chunk to agree with the actions that are being executed.
+        block_cache: compute some blocks of the network at fewer steps, by the schedule in the checkpoint's
+            folder.
+        guidance_scale: above 1.0, chunks follow the instruction more closely, for twice the network's work;
+            needs training with instruction dropout. 1.0 is the network's own prediction.
+        **overrides: sampling options. For diffusion ``noise_scheduler_type``, ``num_inference_steps``,
+            ``clip_sample``, ``clip_sample_range``; for flow matching ``num_integration_steps``,
+            ``integration_method``; for both ``sampling_steps``, the number of steps.
 
     Raises:
-        CheckpointError: the checkpoint cannot be used, the device, backend or dtype is not there, or an
-            override is unknown (the valid ones are listed).
+        CheckpointError: the checkpoint cannot be used, this machine lacks the device, backend or dtype, or an
+            override is unknown (the message lists the valid ones).
     """
+    for old, new in _RENAMED.items():
+        if old in overrides:
+            raise CheckpointError(f"load_policy: the option {old!r} is now called {new!r}; use the new name")
     target = resolve_device(device)
     scale = check_guidance_scale(guidance_scale)
     if num_threads is not None:
@@ -60,4 +74,4 @@ def load_policy(
     chosen = choose_backend(backend, dtype, target, parameters)
     reuse.check(read.config)
     schedule = read_schedule(read.folder, read.config) if block_cache else None
-    return DiTRuntime(read, target, scale, chosen, reuse, schedule)
+    return DiTRuntime(read, InferenceSettings(target, chosen, scale, reuse, schedule))

@@ -14,7 +14,7 @@ import pytest
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 BENCHES = sorted(path.stem for path in BENCH.glob("bench_*.py"))
 SLOW = {"bench_training"}  # three processes, one after the other, each import LeRobot or train; about 30 s
-WITH_RATIOS = {"bench_inference", "bench_soak", "bench_training"}
+WITH_RATIOS = {"bench_forms", "bench_inference", "bench_soak", "bench_training"}
 ENDS_WITHIN = 180.0  # [s] far more than any takes, as the machine may be busy
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a schedule for ``block_schedule.py`` from what a policy does at some observations.
+"""Makes a schedule for ``_block_cache.py`` from the block outputs of a policy at some observations.
 
 Shapes: N sampling steps, M observations, T horizon, H hidden, A action entries.
 """
@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy.inference._block_features import BlockFeatures, RecordedFeatures
-from dit_policy_ros.policy.inference._block_schedule import (
+from dit_policy_ros.policy.inference._block_cache import (
+    BlockCache,
+    BlockRecorder,
     BlockSchedule,
     best_updates,
     bubble_up,
@@ -27,13 +28,13 @@ from dit_policy_ros.policy.inference._runtime import DiTRuntime
 
 
 def calibrate(policy: DiTRuntime, observations: Sequence[Tensor], keep: float) -> BlockSchedule:
-    """Find when each block must be computed.
+    """Choose the steps at which each block is computed.
 
     Args:
-        policy: as it is going to be used, but without the schedule.
-        observations: M encoded observations (1, C), two at least: the schedule is made from every other one,
-            and its deviation measured on the rest.
-        keep: share of the blocks to compute, above 0, at most 1; bubbling up adds some.
+        policy: with the options that it will be used with, but without ``block_cache``.
+        observations: M encoded observations (1, C), at least two. Every other one is used to make the
+            schedule, the rest to measure its deviation.
+        keep: share of the blocks to compute, above 0, at most 1. ``bubble_up`` adds some.
 
     Raises:
         CheckpointError: the network has no blocks to cache, or ``keep`` is out of range.
@@ -41,7 +42,7 @@ def calibrate(policy: DiTRuntime, observations: Sequence[Tensor], keep: float) -
     if not 0.0 < keep <= 1.0:
         raise CheckpointError(f"block_cache: keep: expected more than 0, at most 1, got {keep:g}")
     if len(observations) < 2:
-        raise ValueError(f"expected two observations at least, got {len(observations)}")
+        raise ValueError(f"expected at least two observations, got {len(observations)}")
     sampler = _Sampler(policy.engine)
     with torch.inference_mode():
         recorded = [sampler.record(observation, seed) for seed, observation in enumerate(observations[::2])]
@@ -49,25 +50,24 @@ def calibrate(policy: DiTRuntime, observations: Sequence[Tensor], keep: float) -
         steps = similarity.shape[1]
         updates = [best_updates(each, math.ceil(keep * steps)) for each in similarity]
         pairs = zip(distance, updates, strict=True)
-        united = bubble_up(updates, [float(d[source(u, steps), range(steps)].mean()) for d, u in pairs])
+        errors = [float(d[latest_update(u, steps), range(steps)].mean()) for d, u in pairs]
+        united = bubble_up(updates, errors)
         others = enumerate(observations[1::2], start=len(observations))
         deviation = max(sampler.deviation(observation, seed, united) for seed, observation in others)
     folder = policy.checkpoint.folder
     return BlockSchedule(sampler_name(sampler.objective.config), weights_sha256(folder), united, deviation)
 
 
-def source(updates: Sequence[int], steps: int) -> NDArray[np.int64]:
-    """For each step the latest one of ``updates`` up to it (N,)."""
+def latest_update(updates: Sequence[int], steps: int) -> NDArray[np.int64]:
+    """For each step, the latest of ``updates`` up to it (N,)."""
     return np.asarray(updates)[np.searchsorted(updates, np.arange(steps), side="right") - 1]
 
 
-def compare_steps(
-    recorded: Sequence[RecordedFeatures],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def compare_steps(recorded: Sequence[BlockRecorder]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cosine similarity and relative distance of each block's outputs at every two steps.
 
     Returns:
-        Both (blocks, N, N), means over the samplings; the distance [u, i] is relative to the output at i.
+        Both (blocks, N, N), averaged over the observations. Distance [u, i] is relative to the output at i.
     """
     similarities, distances = [], []
     for block in range(len(recorded[0].outputs)):
@@ -81,30 +81,30 @@ def compare_steps(
 
 
 class _Sampler:
-    """Samples with given block features, and randomness that a seed gives."""
+    """Samples with a given cache, from the noise of a seed."""
 
     def __init__(self, engine: Engine) -> None:
         self.objective = engine.objective
         config = self.objective.config
-        self._denoiser = check_cachable(config, engine.denoiser, engine.backend, engine.reuse)
+        self._denoiser = check_cachable(config, engine.denoiser, engine.settings)
         self._times, self._blocks = self.objective.timesteps(), 2 * config.num_layers
 
-    def record(self, observation: Tensor, seed: int) -> RecordedFeatures:
+    def record(self, observation: Tensor, seed: int) -> BlockRecorder:
         """All outputs of all blocks."""
-        features = RecordedFeatures(self._times, self._blocks)
-        self._sample(observation, seed, features)
-        return features
+        recorder = BlockRecorder(self._times, self._blocks)
+        self._sample(observation, seed, recorder)
+        return recorder
 
     def deviation(self, observation: Tensor, seed: int, updates: Sequence[Sequence[int]]) -> float:
-        """Largest difference of an action from the exact sampling, as a share of the range -1 to 1."""
-        exact = self._sample(observation, seed, RecordedFeatures(self._times, self._blocks))
-        cached = self._sample(observation, seed, BlockFeatures(self._times, updates))
+        """Largest difference of an action from the exact sample, as a share of the range -1 to 1."""
+        exact = self._sample(observation, seed, BlockRecorder(self._times, self._blocks))
+        cached = self._sample(observation, seed, BlockCache(self._times, updates))
         return float((cached - exact).abs().max()) / 2
 
-    def _sample(self, observation: Tensor, seed: int, features: BlockFeatures) -> Tensor:
+    def _sample(self, observation: Tensor, seed: int, cache: BlockCache) -> Tensor:
         config = self.objective.config
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             noise = torch.randn((1, config.horizon, config.action_dim), device=observation.device)
-            predict = self._denoiser.predictor(observation, blocks=features)
+            predict = self._denoiser.predictor(observation, cache=cache)
             return self.objective.sample(predict, noise)  # (1, T, A)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fast inference: the networks of a policy restructured without changing what they compute.
+"""Fast inference: the restructured networks of a policy, and everything that is computed only once.
 
-What is known is not computed again: a frame's features, an instruction's features, the time's half of the
-modulation. Weights are laid out for the processor once. All of it is dropped and made anew when a weight
-changes. Parts that cannot run as asked for run in the next best way, and ``description`` says which.
+A frame's features, an instruction's features and the time's half of the modulation are kept. Weights are laid
+out for the processor once. When a weight changes, the engine drops and rebuilds all of this. Parts that
+cannot run in the backend's form run in the next best one; ``description`` says which.
 
 Shapes: B batch, T horizon, A action entries, C_obs observation entries.
 """
@@ -11,26 +11,21 @@ Shapes: B batch, T horizon, A action entries, C_obs observation entries.
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy, make_objective
-from dit_policy_ros.policy.encoders import VisionEncoder
-from dit_policy_ros.policy.inference._backend import Backend
-from dit_policy_ros.policy.inference._block_features import BlockFeatures
-from dit_policy_ros.policy.inference._block_schedule import BlockSchedule
-from dit_policy_ros.policy.inference._cuda_graph import CapturedFunction, GraphedNetwork
+from dit_policy_ros.policy.inference._block_cache import BlockCache
+from dit_policy_ros.policy.inference._cuda_graph import CapturedFunction
 from dit_policy_ros.policy.inference._fast_adaln import FactorisedDenoiser
-from dit_policy_ros.policy.inference._fast_clip import FastClip, is_covered
+from dit_policy_ros.policy.inference._fast_networks import InferenceSettings, build_networks
 from dit_policy_ros.policy.inference._frame_encoder import FrameEncoder
-from dit_policy_ros.policy.inference._other_form import FORMS, try_to_make
 from dit_policy_ros.policy.inference._weights_watch import WeightsWatch
 from dit_policy_ros.policy.processing import Normalizer
 from dit_policy_ros.policy.sampling import (
     GUIDANCE_OFF,
     ActionPrefix,
-    ContinuationOptions,
     DiffusionObjective,
     Predictor,
     classifier_free_guidance,
@@ -42,49 +37,40 @@ from dit_policy_ros.policy.sampling import (
 
 
 class Engine:
-    """Encodes frames and samples actions, in normalised units; one caller at a time, without gradients."""
+    """Encodes frames and samples actions, in normalised units.
+
+    Not thread-safe. The caller disables gradients.
+    """
 
     def __init__(
-        self,
-        policy: DiTPolicy,
-        guidance_scale: float,
-        scales: Mapping[str, Normalizer],
-        device: torch.device,
-        backend: Backend,
-        reuse: ContinuationOptions,
-        schedule: BlockSchedule | None = None,
+        self, policy: DiTPolicy, scales: Mapping[str, Normalizer], settings: InferenceSettings
     ) -> None:
         """Restructure a policy.
 
         Args:
-            policy: in evaluation mode, on the device.
-            guidance_scale: see ``guidance.py``.
+            policy: in evaluation mode, on the settings' device.
             scales: normalisation of the images by camera, in the checkpoint's order.
-            device: where it is.
-            backend: how the networks run.
-            reuse: what a sample takes over from the one before it.
-            schedule: which blocks of the network to compute at which step; None is all.
+            settings: how to infer.
 
         Raises:
-            CheckpointError: the schedule cannot be used with this network, backend or ``reuse``.
+            CheckpointError: the block schedule does not work with this network or these settings.
         """
-        self.policy, self.backend, self.reuse = policy, backend, reuse
+        self.policy, self.settings = policy, settings
         self.objective = policy.objective
-        self._guidance_scale, self._schedule = guidance_scale, schedule
-        self._scales, self._device = scales, device
+        self._scales = scales
         self._build()
 
     @property
     def description(self) -> str:
         """How inference runs, for the log."""
-        cached = () if self._schedule is None else (f"{self._schedule.share:.0%} of the blocks computed",)
-        return "; ".join((str(self.backend), *self._exceptions, *cached))
+        schedule = self.settings.schedule
+        cached = () if schedule is None else (f"{schedule.share:.0%} of the blocks computed",)
+        return "; ".join((str(self.settings.backend), *self._notes, *cached))
 
     def refresh(self) -> bool:
-        """Drop and make anew what was derived from the weights where one has changed; whether it has.
+        """Rebuild everything derived from the weights if one has changed. Returns whether it did.
 
-        Seen is what torch counts as a change: optimiser steps, ``load_state_dict``, in-place operations and
-        new tensors. Not seen are writes through ``parameter.data``, which torch hides.
+        Writes through ``parameter.data`` are not detected: torch does not count them.
         """
         if not self._weights.changed():
             return False
@@ -94,7 +80,7 @@ class Engine:
     def set_steps(self, steps: int) -> None:
         """Sample with another number of steps from now on."""
         present = self.objective.config.sampling_steps
-        if self._schedule is not None and steps != present:
+        if self.settings.schedule is not None and steps != present:
             raise CheckpointError(
                 f"block_cache: the schedule is for {present} steps, not {steps}; switch block_cache or "
                 f"max_latency off"
@@ -103,8 +89,8 @@ class Engine:
         self.objective = make_objective(self.objective.config.with_overrides({"sampling_steps": steps}))
 
     def capture(self) -> None:
-        """On a GPU, record the vision networks for as many frames as may come: not while a robot waits."""
-        if self.backend.name == "cuda_graphs" and self.policy.config.image_features:
+        """With CUDA graphs, capture the vision networks now, for every number of frames that may come."""
+        if self.settings.backend.name == "cuda_graphs" and self.policy.config.image_features:
             self.frames.warm_up()
 
     def sample(
@@ -113,20 +99,20 @@ class Engine:
         """Draw one action sequence.
 
         Args:
-            observation: (1, ...) from the observation encoder; with guidance (2, ...), of which the second
-                has the empty instruction.
+            observation: (1, ...) from the observation encoder. With guidance (2, ...), the second with the
+                empty instruction.
             noise: (1, T, A) to start from; None draws it from torch's global generator.
-            known: used as ``reuse`` says.
+            known: the known part of the sequence, used as ``settings.reuse`` says.
 
         Returns:
             (1, T, A).
         """
         if noise is None:
             config = self.policy.config
-            noise = torch.randn((1, config.horizon, config.action_dim), device=self._device)
-        if known is not None and self.reuse.is_on:
-            return self._go_on(observation, noise, known)
-        if self.backend.name != "cuda_graphs":
+            noise = torch.randn((1, config.horizon, config.action_dim), device=self.settings.device)
+        if known is not None and self.settings.reuse.is_on:
+            return self._sample_from(known, observation, noise)
+        if self.settings.backend.name != "cuda_graphs":
             return self._sample(observation, noise)
         if self._loop is None:
             self._loop = CapturedFunction(self._sample, observation, noise)
@@ -135,12 +121,12 @@ class Engine:
     def _sample(self, observation: Tensor, noise: Tensor) -> Tensor:
         return self.objective.sample(self._predictor(observation), noise)
 
-    def _go_on(self, observation: Tensor, noise: Tensor, known: ActionPrefix) -> Tensor:
-        predict = self._predictor(observation)
+    def _sample_from(self, known: ActionPrefix, observation: Tensor, noise: Tensor) -> Tensor:
+        predict, reuse = self._predictor(observation), self.settings.reuse
         objective, x, first, constrain = self.objective, noise, 0, None
-        if self.reuse.warm_start:
-            x, first = warm_start(objective, known, noise, self.reuse.warm_start)
-        if self.reuse.real_time_chunking:
+        if reuse.warm_start:
+            x, first = warm_start(objective, known, noise, reuse.warm_start)
+        if reuse.real_time_chunking:
             if isinstance(objective, DiffusionObjective):
                 constrain = inpaint(objective, known, noise)
                 x = constrain(x, objective.timesteps()[first])
@@ -149,112 +135,50 @@ class Engine:
         return objective.sample(predict, x, first, constrain)
 
     def _build(self) -> None:
-        policy = self.policy
-        self._exceptions: list[str] = []
-        self._loop: CapturedFunction | None = None  # the sampling, where it runs as one
+        networks, form = build_networks(self.policy, self.settings), self.settings.backend.name
+        self.denoiser, self._step, self._notes = networks.denoiser, networks.step, networks.notes
+        self._loop: CapturedFunction | None = None  # the denoising loop with CUDA graphs, once captured
         self.frames = FrameEncoder(
-            policy.observation_encoder,
-            self._vision_networks(),
+            self.policy.observation_encoder,
+            networks.vision,
             self._scales,
-            self._device,
-            batch=1 if self.backend.name == "compiled" else None,  # compiled for one shape
-            as_trained=self.backend.name == "plain",
+            self.settings.device,
+            batch=1 if form == "compiled" else None,  # compiled for one shape
+            as_trained=form == "plain",
         )
-        self.denoiser: FactorisedDenoiser | None = None
-        if self.backend.name != "plain":
-            if policy.config.conditioning == "adaln":
-                self.denoiser, self._step = self._make_denoiser()
-            else:
-                self._exceptions.append(
-                    f"the network with the conditioning {policy.config.conditioning!r} as trained"
-                )
-        if self._schedule is not None:
-            check_cachable(self.objective.config, self.denoiser, self.backend, self.reuse)
-        self._weights = WeightsWatch(policy)
-
-    def _make_denoiser(self) -> tuple[FactorisedDenoiser, nn.Module | None]:
-        """The network, and what does a step's work in its place."""
-        network, dtype, form = self.policy.noise_predictor, self.backend.dtype, self.backend.name
-        needs_gradients = self.reuse.needs_gradients(self.policy.config)
-        reason = "for the gradients that real_time_chunking takes" if needs_gradients else ""
-        if self._schedule is not None:
-            reason = "as block_cache calls its blocks one by one"
-        if form not in FORMS or reason:
-            if form in FORMS:
-                self._exceptions.append(f"the network eager, {reason}")
-            return FactorisedDenoiser(network, dtype, pack=not needs_gradients), None
-        denoiser, config = FactorisedDenoiser(network, dtype, pack=False), self.policy.config
-        batch = 1 if self._guidance_scale == GUIDANCE_OFF else 2
-        x = torch.zeros(batch, config.horizon, config.action_dim, device=self._device)
-        modulation = torch.zeros(batch, config.num_layers, 6, config.hidden_dim, device=self._device)
-        made = try_to_make(form, denoiser, x, modulation)
-        if made is None:
-            self._exceptions.append(f"the network eager, as it could not be {form}")
-            return FactorisedDenoiser(network, dtype), None
-        return denoiser, made
-
-    def _vision_networks(self) -> list[nn.Module]:
-        encoder = self.policy.observation_encoder
-        trained = [encoder.vision_encoder] if encoder.vision_encoders is None else encoder.vision_encoders
-        return [self._vision_network(each) for each in trained if isinstance(each, VisionEncoder)]
-
-    def _vision_network(self, trained: VisionEncoder) -> nn.Module:
-        form = self.backend.name
-        if form == "plain":
-            return trained
-        if form == "cuda_graphs":
-            return GraphedNetwork(self._fast_vision(trained))
-        if form in FORMS and is_covered(trained.model.config):
-            encoder = self.policy.observation_encoder
-            feature = next(iter(self.policy.config.image_features.values()))
-            image = encoder.resize_and_crop(torch.zeros(1, *feature.shape, device=self._device))
-            unpacked = self._fast_vision(trained, pack=False)
-            made = try_to_make(form, unpacked, image, encoder.uses_patch_tokens)
-            if made is not None:
-                return made
-            self._except_once(f"vision encoders eager, as they could not be {form}")
-        return self._fast_vision(trained)
-
-    def _fast_vision(self, trained: VisionEncoder, pack: bool = True) -> nn.Module:
-        if is_covered(trained.model.config):
-            return FastClip(trained.model, self.backend.dtype, pack)
-        family = self.policy.config.vision_encoder_family
-        self._except_once(f"vision encoders of the family {family!r} as trained")
-        return trained
-
-    def _except_once(self, what: str) -> None:
-        if what not in self._exceptions:
-            self._exceptions.append(what)
+        if self.settings.schedule is not None:
+            check_cachable(self.objective.config, self.denoiser, self.settings)
+        self._weights = WeightsWatch(self.policy)
 
     def _predictor(self, observation: Tensor) -> Predictor:
+        scale, schedule = self.settings.guidance_scale, self.settings.schedule
         if self.denoiser is None:
             predict = make_predictor(self.policy.noise_predictor, observation)
         else:
-            blocks = None
-            if self._schedule is not None:
-                blocks = BlockFeatures(self.objective.timesteps(), self._schedule.updates)
-            predict = self.denoiser.predictor(observation, self._step, blocks)
-        return (
-            predict
-            if self._guidance_scale == GUIDANCE_OFF
-            else classifier_free_guidance(predict, self._guidance_scale)
-        )
+            cache = None if schedule is None else BlockCache(self.objective.timesteps(), schedule.updates)
+            predict = self.denoiser.predictor(observation, self._step, cache)
+        return predict if scale == GUIDANCE_OFF else classifier_free_guidance(predict, scale)
 
 
 def check_cachable(
-    config: PolicyConfig, denoiser: FactorisedDenoiser | None, backend: Backend, reuse: ContinuationOptions
+    config: PolicyConfig, denoiser: FactorisedDenoiser | None, settings: InferenceSettings
 ) -> FactorisedDenoiser:
-    """The network whose blocks can stand in for one another; CheckpointError where they cannot."""
-    if denoiser is None or backend.name == "compiled":
+    """Return the denoiser if its blocks can be cached.
+
+    Raises:
+        CheckpointError: they cannot.
+    """
+    form = settings.backend.name
+    if denoiser is None or form == "compiled":
         raise CheckpointError(
             f"block_cache: expected the conditioning 'adaln' with the backend 'eager' or 'cuda_graphs', got "
-            f"{config.conditioning!r} with {backend.name!r}"
+            f"{config.conditioning!r} with {form!r}"
         )
     if config.objective == "flow_matching" and config.integration_method == "rk4":
         raise CheckpointError("block_cache: expected integration_method 'euler', got 'rk4'")
-    if reuse.needs_gradients(config):
+    if settings.reuse.needs_gradients(config):
         raise CheckpointError(
-            "block_cache: with flow matching real_time_chunking differentiates every step, which blocks of "
-            "earlier steps cannot stand in for; switch one of them off"
+            "block_cache: with flow matching, real_time_chunking needs the gradient of every step, which "
+            "cached blocks do not have; switch one of the two off"
         )
     return denoiser

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Camera frames to features, each frame once: replans that share frames pay only for the new ones.
+"""Camera frames to features, each frame once: consecutive observations share frames.
 
-A frame is known by its pixels. Not by its stamp: a driver that repeats a stamp, or a clock that was set
-back, must not make the robot act on an old picture.
+A frame is identified by its pixels, not by its stamp. A driver that repeats a stamp, or a clock that was set
+back, must not make the robot act on an old image.
 
 Shapes: I observation steps whose images are read, N cameras, P tokens per image, F feature.
 """
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from dit_policy_ros.policy.encoders import ObservationEncoder
 from dit_policy_ros.policy.processing import Normalizer
 
-FRAMES_KEPT = 16  # per camera; a frame is useful as long as it is in the history of an observation
+FRAMES_KEPT = 16  # per camera; a frame is needed while it is in an observation's history
 
 
 class FrameEncoder:
-    """Keeps the features of the newest frames; one caller at a time."""
+    """Encodes frames, and keeps the features of the latest ones. Not thread-safe."""
 
     def __init__(
         self,
@@ -34,17 +34,17 @@ class FrameEncoder:
         batch: int | None = None,
         as_trained: bool = False,
     ) -> None:
-        """Prepare an empty cache.
+        """Start with an empty cache.
 
         Args:
-            encoder: says how images are resized, cropped and read.
+            encoder: the policy's, which resizes and crops images, and reads features from a network.
             networks: one per camera, or one for all of them.
             scales: normalisation by camera, in the checkpoint's order.
             device: where the networks are.
-            batch: images per call of a network; None is as many as there are.
-            as_trained: normalise every pixel, then resize: slower, and equal to the last bit.
+            batch: images per call of a network; None puts all new frames into one call.
+            as_trained: normalise before resizing, as in training: slower, and equal to the last bit.
         """
-        self.encoded = 0  # frames that went through a network
+        self.encoded = 0  # frames encoded so far
         self._encoder, self._scales, self._device, self._batch = encoder, scales, device, batch
         self._as_trained = as_trained
         shared = len(networks) == 1
@@ -52,12 +52,8 @@ class FrameEncoder:
         self._features: OrderedDict[bytes, Tensor] = OrderedDict()  # each (P, F)
         self._capacity = max(FRAMES_KEPT, 2 * encoder.config.n_obs_steps) * len(scales)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._features.clear()
-
     def warm_up(self) -> None:
-        """Run each network on every number of frames that an observation may bring it; nothing is kept."""
+        """Run each network on every number of new frames that an observation can have. Keeps no features."""
         config = self._encoder.config
         shape = next(iter(config.image_features.values())).shape  # 3, height, width
         frame = self._encoder.resize_and_crop(torch.zeros(1, *shape, device=self._device))
@@ -66,7 +62,7 @@ class FrameEncoder:
                 self._encoder.encode_preprocessed(network, frame.expand(count, -1, -1, -1))
 
     def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        """See to it that frames are known: per camera uint8 (any number, H, W, 3); some cameras or all."""
+        """Encode frames in advance: per camera uint8 (any number, H, W, 3), of some cameras or all."""
         self._encode_new({name: [(self._key(name, f), f) for f in frames] for name, frames in images.items()})
 
     def __call__(self, images: Mapping[str, NDArray[np.uint8]]) -> Tensor:
@@ -80,11 +76,11 @@ class FrameEncoder:
 
     def _key(self, name: str, frame: NDArray[np.uint8]) -> bytes:
         digest = hashlib.sha256(name.encode())
-        digest.update(np.ascontiguousarray(frame).data)  # without holding the interpreter's lock
+        digest.update(np.ascontiguousarray(frame).data)  # releases the interpreter's lock
         return digest.digest()
 
     def _encode_new(self, keyed: Mapping[str, list[tuple[bytes, NDArray[np.uint8]]]]) -> None:
-        """One batch per network of the frames that are not known yet."""
+        """Encode the frames that are not in the cache, in one batch per network."""
         batches: dict[nn.Module, dict[bytes, Tensor]] = {}
         for name, frames in keyed.items():
             for key, frame in frames:
@@ -106,11 +102,11 @@ class FrameEncoder:
     def _prepared(self, name: str, frame: NDArray[np.uint8]) -> Tensor:
         """uint8 (H, W, 3) -> resized, cropped, normalised (1, 3, h, w).
 
-        Resizing averages with weights that add up to one, and normalising is affine, so the order does not
-        matter, and the smaller image is normalised faster. In memory it stays (H, W, 3) until it is resized,
-        which is faster, too.
+        Resizing averages with weights that sum to one, and normalising is affine, so their order does not
+        matter. Normalising the smaller image is faster. The memory layout stays (H, W, 3) until resizing,
+        which is faster too.
         """
-        # A copy: the caller's array may be read-only, or change while we compute.
+        # A copy: the caller's array may be read-only, or change during inference.
         pixels = torch.from_numpy(np.array(frame, order="C")).to(self._device)
         image, scale = pixels.permute(2, 0, 1)[None].to(torch.float32), self._scales[name]
         if self._as_trained:

@@ -1,40 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A linear layer for inference: weights laid out for the processor, activation and addition in the same pass.
+"""A linear layer for inference: packed weight, activation and addition in the same pass.
 
-On the CPU the products go to oneDNN with its weights reordered once; its epilogues spare a pass over the
-result. Elsewhere, and where torch was built without oneDNN, the same is done in plain steps.
+On the CPU, oneDNN multiplies with a weight that was reordered once, and applies the activation or adds the
+residual while the result is still in cache. On a GPU, for small weights, and where torch has no such product,
+the layer does the same in separate operations.
+
+Time relative to ``nn.Linear`` (float32, one thread of an EPYC): 0.44 to 0.79 by shape
+(``python bench/bench_forms.py``).
 """
-
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Activation = Literal["none", "gelu", "gelu_tanh", "silu"]
-_EPILOGUE = {
-    "none": ("none", ""),
-    "gelu": ("gelu", "none"),
-    "gelu_tanh": ("gelu", "tanh"),
-    "silu": ("swish", ""),
-}
+from dit_policy_ros.policy.inference._torch_private import (
+    Activation,
+    activate,
+    has_packed_linear,
+    pack_weight,
+    packed_linear,
+    packed_linear_add,
+)
 
-
-LEAST_PACKED = 2**16
-"""Entries of a weight from which on packing pays: below, what a call costs outweighs what it saves."""
+MIN_PACKED_ENTRIES = 2**16
+"""Smallest weight that is packed [entries]. Below, a call costs more than packing saves."""
 
 
 def can_pack(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether oneDNN's packed products exist for this device and type, and pay."""
+    """Whether packing works for this weight's device and this dtype, and makes the product faster."""
     if weight.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
         return False
-    if weight.numel() < LEAST_PACKED:
-        return False
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return weight.numel() >= MIN_PACKED_ENTRIES and has_packed_linear(dtype)
 
 
 class PackedLinear(nn.Module):
-    """``activation(x W^T + b)``; of the weights there are no gradients."""
+    """``activation(x W^T + b)``. Its weights have no gradients."""
 
     weight: Tensor
     bias: Tensor
@@ -47,38 +47,30 @@ class PackedLinear(nn.Module):
         activation: Activation = "none",
         pack: bool = True,
     ) -> None:
-        """Lay out weights.
+        """Copy the weights, packed if possible.
 
         Args:
             weight: (out, in); not changed.
             bias: (out,).
-            dtype: what it computes in, and what ``x`` and the result are.
+            dtype: of the computation, of ``x`` and of the result.
             activation: applied to the result.
-            pack: False keeps to operations that have gradients of their input and that compilers know.
+            pack: False uses only operations that can be differentiated by ``x``, traced and compiled.
         """
         super().__init__()
         self.activation: Activation = activation
         self.is_packed = pack and can_pack(weight, dtype)
         cast = weight.detach().to(dtype)
-        packed = torch.ops.mkldnn._reorder_linear_weight(cast.contiguous()) if self.is_packed else cast
-        self.register_buffer("weight", packed)
+        self.register_buffer("weight", pack_weight(cast) if self.is_packed else cast)
         self.register_buffer("bias", bias.detach().to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         if self.is_packed:
-            name, algorithm = _EPILOGUE[self.activation]
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, name, [], algorithm)
-        y = functional.linear(x, self.weight, self.bias)
-        match self.activation:
-            case "gelu" | "gelu_tanh":
-                return functional.gelu(y, approximate="tanh" if self.activation == "gelu_tanh" else "none")
-            case "silu":
-                return functional.silu(y)
-        return y
+            return packed_linear(x, self.weight, self.bias, self.activation)
+        return activate(functional.linear(x, self.weight, self.bias), self.activation)
 
     def plus(self, x: Tensor, residual: Tensor) -> Tensor:
         """``residual + forward(x)``: (..., in), (..., out) -> (..., out)."""
         if self.is_packed and self.activation == "none":
-            return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+            return packed_linear_add(x, residual, self.weight, self.bias)
         return residual + self(x)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A loaded checkpoint that turns observations in robot units into chunks of actions in robot units."""
+"""A loaded policy: observations in robot units in, chunks of actions in robot units out."""
 
 import logging
 import threading
@@ -16,42 +16,28 @@ from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
 from dit_policy_ros.core.motion import Continuation
 from dit_policy_ros.core.policy_interface import StepBudget, check_task, fit_steps
 from dit_policy_ros.policy.checkpoint import Checkpoint
-from dit_policy_ros.policy.inference._backend import Backend
-from dit_policy_ros.policy.inference._block_schedule import BlockSchedule
 from dit_policy_ros.policy.inference._engine import Engine
+from dit_policy_ros.policy.inference._fast_networks import InferenceSettings
 from dit_policy_ros.policy.inference._text_cache import TextCache
 from dit_policy_ros.policy.processing import EMPTY_INSTRUCTION, action_origin, check_array, check_images
-from dit_policy_ros.policy.sampling import GUIDANCE_OFF, ContinuationOptions, action_prefix
+from dit_policy_ros.policy.sampling import GUIDANCE_OFF, action_prefix
 
 logger = logging.getLogger(__name__)
 
 
 class DiTRuntime:
-    """Implements ``dit_policy_ros.core.policy_interface.Policy``; one inference at a time."""
+    """Implements the ``Policy`` protocol of ``core.policy``. Thread-safe: one inference at a time."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        device: torch.device,
-        guidance_scale: float,
-        backend: Backend,
-        reuse: ContinuationOptions,
-        schedule: BlockSchedule | None = None,
-    ) -> None:
-        """Move a checkpoint to its device.
+    def __init__(self, checkpoint: Checkpoint, settings: InferenceSettings) -> None:
+        """Move a checkpoint to its device and restructure it.
 
         Args:
-            checkpoint: from ``read_checkpoint``; its network is used, not copied.
-            device: where inference runs.
-            guidance_scale: how closely to follow the instruction, 0 or more; 1.0 as the network does.
-            backend: how the networks run.
-            reuse: what a chunk takes over from the one before it.
-            schedule: which blocks of the network to compute at which step; None is all.
+            checkpoint: from ``read_checkpoint``. Its network is used, not copied.
+            settings: how to infer.
         """
-        self.checkpoint = checkpoint
+        self.checkpoint, self.settings = checkpoint, settings
+        self._device = device = settings.device
         self.module = checkpoint.policy.to(device).eval().requires_grad_(False)
-        self._device = device
-        self.guidance_scale = guidance_scale
         config, processors = checkpoint.config, checkpoint.processors
         self._config = config
         self._state_scale = processors.state.to(device)
@@ -66,17 +52,24 @@ class DiTRuntime:
         self._text = TextCache(
             self.module.observation_encoder.text_encoder, checkpoint.encoder_files.tokenizer, device
         )
-        self._without_gradients = torch.no_grad if reuse.needs_gradients(config) else torch.inference_mode
+        needs_gradients = settings.reuse.needs_gradients(config)
+        self._without_gradients = torch.no_grad if needs_gradients else torch.inference_mode
         with self._without_gradients():
-            self.engine = Engine(self.module, guidance_scale, image_scales, device, backend, reuse, schedule)
+            self.engine = Engine(self.module, image_scales, settings)
         self._lock = threading.Lock()
-        if guidance_scale != GUIDANCE_OFF and not checkpoint.facts.instruction_dropout:
+        if self.guidance_scale != GUIDANCE_OFF and not checkpoint.facts.instruction_dropout:
             logger.warning(
-                "guidance_scale %g compares with the empty instruction, but %s does not say that it was "
-                "trained with instruction dropout: its answer to the empty instruction may mean nothing",
-                guidance_scale,
+                "guidance_scale %g compares each prediction with one for the empty instruction, but %s does "
+                "not say that it was trained with instruction dropout. If it was not, its prediction for the "
+                "empty instruction means nothing.",
+                self.guidance_scale,
                 checkpoint.folder,
             )
+
+    @property
+    def guidance_scale(self) -> float:
+        """How closely inference follows the instruction; 1.0 is the network's own prediction."""
+        return self.settings.guidance_scale
 
     @property
     def description(self) -> str:
@@ -102,7 +95,7 @@ class DiTRuntime:
 
     @property
     def backend(self) -> str:
-        """How inference runs, for the status."""
+        """How inference runs, for the status: form of the networks, number format, steps."""
         return f"{self.engine.description}, {self.steps} steps"
 
     @property
@@ -112,22 +105,22 @@ class DiTRuntime:
 
     @property
     def uses_previous(self) -> bool:
-        """Whether ``predict`` does anything with ``previous``."""
-        return self.engine.reuse.is_on
+        """Whether ``predict`` uses its argument ``previous``."""
+        return self.settings.reuse.is_on
 
     @property
     def fps(self) -> float | None:
-        """Rate of the actions [Hz]; None where the checkpoint does not say."""
+        """Rate of the actions [Hz]; None if the checkpoint does not say."""
         return self.checkpoint.facts.fps
 
     @property
     def joint_names(self) -> tuple[str, ...] | None:
-        """Names of the state's and the action's entries, in order; None where the checkpoint does not say."""
+        """Names of the state's and the action's entries, in order; None if the checkpoint does not say."""
         return self.checkpoint.facts.joint_names
 
     @property
     def known_tasks(self) -> tuple[str, ...]:
-        """The instructions that the checkpoint was trained on; empty where it does not say."""
+        """The instructions that the checkpoint was trained on; empty if it does not say."""
         return self.checkpoint.facts.known_tasks
 
     @property
@@ -171,14 +164,14 @@ class DiTRuntime:
             task: the instruction.
             noise: float32 (horizon, A) in normalised units to start the sampling from; None draws it from
                 torch's global generator.
-            previous: what is known of the sample (horizon, A) already; without an option that uses it, it
-                changes nothing.
+            previous: the part of the chunk (horizon, A) that is already known. Used only with ``warm_start``
+                or ``real_time_chunking``.
 
         Returns:
             float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
 
         Raises:
-            StreamError: a camera is missing or unknown, or an array has another shape or type, or NaN.
+            StreamError: a camera is missing or unknown, or an array has the wrong shape or type, or NaN.
             TaskError: the instruction is empty or too long.
         """
         check_images(images, self._shapes, self.n_obs_steps)
@@ -205,37 +198,38 @@ class DiTRuntime:
             return actions[0, self.n_obs_steps - 1 :].to("cpu", torch.float32).numpy()
 
     def seed_sampling(self, seed: int) -> None:
-        """Make what the next ``predict`` draws a function of ``seed``: seeds torch's global generators."""
+        """Seed torch's global generators, from which ``predict`` draws noise."""
         torch.manual_seed(seed)
 
     def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Read frames ahead of the ``predict`` that they are for; they are given as there.
+        """Encode frames before the ``predict`` that will use them; arguments as for ``predict``.
 
         Raises:
-            StreamError: a camera is missing or unknown, or an array has another shape or type.
+            StreamError: a camera is missing or unknown, or an array has the wrong shape or type.
         """
         check_images(images, self._shapes, self.n_obs_steps)
         with self._lock, self._without_gradients():
             if self.engine.refresh():
                 self._text.clear()
-            self.engine.frames.encode(self._read(images))
+            self.engine.frames.encode(self._read_by_network(images))
 
     def warm_up(self, n: int) -> NDArray[np.float64]:
-        """Run ``n`` inferences on made-up input; returns their latencies (n,) [s], random state as before.
+        """Run ``n`` inferences on made-up input. Returns their latencies (n,) [s].
 
-        No frame is seen twice, and every chunk but the first goes on from one before it: the latencies are
-        those of the worst case. The known instructions are encoded, too, so that a change to one of them
-        costs nothing, and what runs only now and then has run: chunks that nothing precedes, few new frames.
+        The latencies are the worst case: no frame is seen twice, and every chunk but the first continues a
+        previous one. Afterwards nothing is slow when it first happens on the robot: the known instructions
+        are encoded, a chunk without a previous one has run, and CUDA graphs are captured. The state of
+        torch's random generators is unchanged.
         """
         state = np.zeros((self.n_obs_steps, self.state_dim), np.float32)
         task = self.known_tasks[0] if self.known_tasks else "warm up"
-        going_on = Continuation(np.zeros((self.horizon, self.action_dim)), committed=self.n_obs_steps)
+        continued = Continuation(np.zeros((self.horizon, self.action_dim)), committed=self.n_obs_steps)
         latencies = np.empty(n)
         with torch.random.fork_rng():
             for i in range(n):
                 images = self._made_up_images()
                 start = time.perf_counter()
-                self.predict(images, state, task, previous=going_on if i else None)
+                self.predict(images, state, task, previous=continued if i else None)
                 latencies[i] = time.perf_counter() - start
         with self._lock, self._without_gradients():
             self.engine.capture()
@@ -247,11 +241,11 @@ class DiTRuntime:
         """Set the largest number of steps, at most the present one, whose latency fits.
 
         Args:
-            max_latency: for the 95th percentile [s].
+            max_latency: limit of the 95th percentile [s].
             n: inferences per measurement, after two that are not counted.
 
         Raises:
-            DitPolicyError: not even one step fits.
+            DitPolicyError: even one step takes too long.
         """
 
         def measure(steps: int) -> NDArray[np.float64]:
@@ -265,26 +259,28 @@ class DiTRuntime:
     def observe(
         self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.float32], *tasks: str
     ) -> Tensor:
-        """Encode one observation (arguments as for ``predict``, already checked) under each of K tasks.
+        """Encode one observation with each of K tasks; the images are encoded once.
+
+        Arguments as for ``predict``; they are not checked here.
 
         Returns:
-            What conditions the network, (K, C) or tokens (K, L, H); the images are encoded once.
+            The network's conditioning: (K, C), or tokens (K, L, H).
         """
         encoder = self.module.observation_encoder
         states = self._state_scale.normalize(self._tensor(state))[None]  # (1, S, D)
         features = None
         if self._shapes:
-            features = self.engine.frames(self._read(images))  # (1, I, ...)
+            features = self.engine.frames(self._read_by_network(images))  # (1, I, ...)
             features = features.expand(len(tasks), *features.shape[1:])
         pooled = torch.cat([self._text(task) for task in tasks])  # (K, E)
         return encoder.combine(features, states.expand(len(tasks), -1, -1), pooled)
 
-    def _read(self, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
-        """Of the frames (S, H, W, 3) of each camera those that the network reads, (I, H, W, 3)."""
+    def _read_by_network(self, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
+        """The frames that the network reads: per camera (S, H, W, 3) -> (I, H, W, 3)."""
         return {name: frames[-self._config.read_image_steps :] for name, frames in images.items()}
 
     def _made_up_images(self) -> dict[str, NDArray[np.uint8]]:
-        """Frames that have not been seen before."""
+        """Random frames, different in every call."""
         rng = np.random.default_rng()
         return {
             name: rng.integers(0, 256, (self.n_obs_steps, *shape, 3), dtype=np.uint8)
@@ -292,5 +288,5 @@ class DiTRuntime:
         }
 
     def _tensor(self, array: NDArray) -> Tensor:
-        # A copy: the caller's array may be read-only, or change while we compute.
+        # A copy: the caller's array may be read-only, or change during inference.
         return torch.from_numpy(np.array(array, order="C")).to(self._device)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions to features, each instruction once."""
+"""Instructions to text features, each instruction once."""
 
 import logging
 from collections import OrderedDict
@@ -16,18 +16,18 @@ logger = logging.getLogger(__name__)
 
 
 class TextCache:
-    """Keeps what the frozen text encoder says of the latest instructions; one caller at a time."""
+    """Encodes instructions, and keeps the features of the latest ones. Not thread-safe."""
 
     def __init__(self, encoder: TextEncoder, tokenizer: TaskTokenizer, device: torch.device) -> None:
         self._encoder, self._tokenizer, self._device = encoder, tokenizer, device
         self._pooled: OrderedDict[str, Tensor] = OrderedDict()  # each (1, E)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all features, after a change of the weights."""
         self._pooled.clear()
 
     def __call__(self, task: str) -> Tensor:
-        """The instruction's features (1, E)."""
+        """Features of an instruction (1, E)."""
         if task in self._pooled:
             self._pooled.move_to_end(task)
             return self._pooled[task]

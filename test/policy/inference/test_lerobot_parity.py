@@ -51,7 +51,7 @@ def test_every_pair_of_options(
 
 @pytest.mark.slow
 def test_every_triple_of_options(lerobot: SimpleNamespace, tmp_path: Path, record_property: Any) -> None:
-    """In one test, so that the selection costs nothing where it does not run."""
+    """One test, because making the selection takes long: collecting the tests must not do it."""
     worst: dict[str, float] = {}
 
     def keep_worst(name: str, value: float) -> None:
@@ -68,8 +68,8 @@ def test_every_triple_of_options(lerobot: SimpleNamespace, tmp_path: Path, recor
         record_property(f"{name}, {len(configurations)} triples", value)
 
 
-def test_a_small_change_of_the_weights_is_noticed(lerobot: SimpleNamespace, tmp_path: Path) -> None:
-    """The tests above mean nothing unless the comparison can fail."""
+def test_a_small_change_of_the_weights_is_detected(lerobot: SimpleNamespace, tmp_path: Path) -> None:
+    """The comparison of the tests above can fail."""
     config = tiny_config()
     theirs = load_theirs(lerobot, save_tiny(tmp_path / "ours", config))
     ours = load_policy(tmp_path / "ours", backend="plain")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""On a GPU the policy computes what it does on the CPU, and nothing is recorded while a robot waits."""
+"""On a GPU the policy computes what it does on the CPU, and captures nothing while a robot waits."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ NOISE = np.ones((8, 4), np.float32)
 
 @pytest.fixture(autouse=True)
 def exact_convolutions() -> Iterator[None]:
-    """Vision encoders as trained have convolutions, which cuDNN rounds to TF32 unless told not to."""
+    """Trained vision encoders have convolutions, which cuDNN computes in TF32 by default."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     yield
@@ -35,7 +35,7 @@ def exact_convolutions() -> Iterator[None]:
 
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What has been captured so far."""
+    """The CUDA graphs captured so far."""
     made: list[object] = []
     capture = torch.cuda.CUDAGraph.capture_begin
 
@@ -54,10 +54,10 @@ def start(policy: DiTRuntime, observation: int = 0, task: str = TASKS[0], **opti
 
 @pytest.mark.parametrize("scale", [1.0, 2.5])
 @pytest.mark.parametrize("options", VARIANTS, ids=variant_name)
-def test_graphs_give_what_the_networks_as_trained_give(
+def test_cuda_graphs_equal_the_networks_as_trained(
     tmp_path: Path, options: dict[str, Any], scale: float
 ) -> None:
-    """With the same draws, those of samplers that draw at every step included."""
+    """With the same random numbers, also for samplers that draw at every step."""
     folder = save(tmp_path / "checkpoint", **options)
     plain = load_policy(folder, "cuda", backend="plain", guidance_scale=scale)
     policy = load_policy(folder, "cuda", guidance_scale=scale)
@@ -65,10 +65,10 @@ def test_graphs_give_what_the_networks_as_trained_give(
     for observation in (0, 1):
         for task in TASKS:
             expected = infer(plain, observation, task)
-            for _ in range(2):  # the second time from the caches
+            for _ in range(2):  # the second one from the caches
                 np.testing.assert_allclose(infer(policy, observation, task), expected, rtol=0, atol=TOLERANCE)
     assert np.abs(infer(policy, seed=5) - infer(policy, seed=6)).max() > 100 * TOLERANCE, (
-        "noise is drawn anew"
+        "every inference draws new noise"
     )
 
 
@@ -77,7 +77,7 @@ DETERMINISTIC = [options for options in VARIANTS if "objective" in options or "D
 
 @pytest.mark.parametrize("options", DETERMINISTIC, ids=variant_name)
 @pytest.mark.parametrize("form", ["plain", "eager", "traced", "cuda_graphs"])
-def test_the_device_does_not_matter(tmp_path: Path, options: dict[str, Any], form: str) -> None:
+def test_cpu_and_gpu_give_the_same_chunk(tmp_path: Path, options: dict[str, Any], form: str) -> None:
     folder = save(tmp_path / "checkpoint", **options)
     there, here = load_policy(folder, "cuda", backend=form), load_policy(folder, "cpu", backend="plain")
     for observation in (0, 1):
@@ -87,7 +87,7 @@ def test_the_device_does_not_matter(tmp_path: Path, options: dict[str, Any], for
 
 
 @pytest.mark.slow
-def test_compiled_networks_do_not_matter_either(tmp_path: Path) -> None:
+def test_compiled_networks_on_a_gpu_equal_the_trained_ones_on_a_cpu(tmp_path: Path) -> None:
     folder = save(tmp_path / "checkpoint", cameras=2, **DDIM)
     compiled, plain = load_policy(folder, "cuda", backend="compiled"), load_policy(folder, backend="plain")
     assert compiled.description.endswith("compiled float32")
@@ -96,7 +96,7 @@ def test_compiled_networks_do_not_matter_either(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("options", [DDIM | {"cameras": 2}, FLOW], ids=variant_name)
-def test_half_formats_are_near(tmp_path: Path, options: dict[str, Any], dtype: str) -> None:
+def test_16_bit_formats_are_close_to_float32(tmp_path: Path, options: dict[str, Any], dtype: str) -> None:
     folder = save(tmp_path / "checkpoint", **options)
     rounded, exact = load_policy(folder, "cuda", dtype=dtype), load_policy(folder)
     assert rounded.backend.startswith(f"cuda_graphs {dtype}")
@@ -110,7 +110,7 @@ def test_half_formats_are_near(tmp_path: Path, options: dict[str, Any], dtype: s
     ids=str,
 )
 @pytest.mark.parametrize("options", [DDIM, FLOW], ids=variant_name)
-def test_a_chunk_goes_on_as_on_the_cpu(
+def test_a_chunk_continues_the_previous_one_as_on_the_cpu(
     tmp_path: Path, options: dict[str, Any], reuse: dict[str, Any]
 ) -> None:
     folder = save(tmp_path / "checkpoint", **options)
@@ -123,7 +123,7 @@ def test_a_chunk_goes_on_as_on_the_cpu(
     assert (np.abs(expected - start(here)).max() > 100 * TOLERANCE) == bool(reuse)
 
 
-def test_blocks_stand_in_as_on_the_cpu(tmp_path: Path) -> None:
+def test_block_caching_equals_the_cpu(tmp_path: Path) -> None:
     folder = save(tmp_path / "checkpoint", **DDIM)
     policy = load_policy(folder)
     with torch.inference_mode():
@@ -150,7 +150,9 @@ def test_nothing_is_captured_while_a_robot_waits(
     begun = len(captures)
     assert begun == 1 + 6, "the loop; one network for 1 to 6 frames, or three for 1 and 2"
     images, _ = random_observation(policy.checkpoint.config, 10)
-    for number, name in enumerate(images):  # frames come one by one, and some are known at each inference
+    for number, name in enumerate(
+        images
+    ):  # frames arrive one by one: each inference has some new and some known ones
         newer, state = random_observation(policy.checkpoint.config, 11 + number)
         images[name] = newer[name]
         expected = plain.predict(images, state, TASKS[1], NOISE)
@@ -173,7 +175,7 @@ def test_frames_encoded_ahead_need_no_capture_either(tmp_path: Path, captures: l
     assert len(captures) == begun and policy.engine.frames.encoded == encoded + 4
 
 
-def test_another_thread_may_infer_than_the_one_that_loaded(tmp_path: Path) -> None:
+def test_inference_may_run_in_another_thread_than_loading(tmp_path: Path) -> None:
     """A node configures in one thread and infers in another."""
     policy = load_policy(save(tmp_path / "checkpoint", cameras=2, **DDIM), "cuda")
     policy.warm_up(3)
@@ -187,7 +189,7 @@ def test_another_thread_may_infer_than_the_one_that_loaded(tmp_path: Path) -> No
     np.testing.assert_array_equal(np.stack(got), np.stack(expected))
 
 
-def test_nothing_of_former_weights_is_replayed(tmp_path: Path) -> None:
+def test_changed_weights_are_captured_again(tmp_path: Path) -> None:
     folder = save(tmp_path / "checkpoint", cameras=2, **DDIM)
     policy, plain = load_policy(folder, "cuda"), load_policy(folder, "cuda", backend="plain")
     before = start(policy)
@@ -199,7 +201,7 @@ def test_nothing_of_former_weights_is_replayed(tmp_path: Path) -> None:
     assert np.abs(after - before).max() > 100 * TOLERANCE
 
 
-def test_another_number_of_steps_is_another_loop(tmp_path: Path) -> None:
+def test_another_number_of_steps_is_captured_again(tmp_path: Path) -> None:
     folder = save(tmp_path / "checkpoint", **DDIM)
     policy = load_policy(folder, "cuda")
     start(policy)
@@ -210,7 +212,7 @@ def test_another_number_of_steps_is_another_loop(tmp_path: Path) -> None:
     np.testing.assert_allclose(start(policy), start(fewer), rtol=0, atol=TOLERANCE)
 
 
-def test_a_seed_decides_what_is_drawn(tmp_path: Path) -> None:
+def test_a_seed_determines_the_noise(tmp_path: Path) -> None:
     policy = load_policy(save(tmp_path / "checkpoint"), "cuda")  # DDPM, which draws at every step
     images, state = random_observation(policy.checkpoint.config)
     drawn = []
@@ -222,7 +224,7 @@ def test_a_seed_decides_what_is_drawn(tmp_path: Path) -> None:
     assert np.abs(drawn[0][0] - drawn[1][0]).max() > 100 * TOLERANCE
 
 
-def test_warming_up_leaves_the_generators_alone(tmp_path: Path) -> None:
+def test_warm_up_leaves_the_random_generators_alone(tmp_path: Path) -> None:
     policy = load_policy(save(tmp_path / "checkpoint"), "cuda")
     policy.seed_sampling(3)
     expected = torch.randn(4, device="cuda")
@@ -231,7 +233,7 @@ def test_warming_up_leaves_the_generators_alone(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.randn(4, device="cuda"), expected, rtol=0, atol=0)
 
 
-def test_a_captured_function_keeps_its_callers_tensors_apart() -> None:
+def test_every_call_of_a_captured_function_returns_its_own_tensor() -> None:
     doubled = cuda_graph.CapturedFunction(lambda x: 2 * x, torch.zeros(3, device="cuda"))
     first = doubled(torch.ones(3, device="cuda"))
     second = doubled(torch.full((3,), 5.0, device="cuda"))

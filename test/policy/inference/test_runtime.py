@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loaded policy: what it returns, and how it refuses what it cannot use."""
+"""The loaded policy: its chunks, and its errors for inputs that it cannot use."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def observation(policy: DiTRuntime) -> dict[str, Any]:
     return {"images": images, "state": state, "task": TASKS[0]}
 
 
-def test_it_keeps_the_protocol(policy: DiTRuntime) -> None:
+def test_it_implements_the_policy_protocol(policy: DiTRuntime) -> None:
     typed: Policy = policy
     assert typed.image_shapes == {"cam0": (30, 40), "cam1": (30, 40)}
     assert (typed.state_dim, typed.action_dim, typed.n_obs_steps, typed.horizon) == (5, 4, 2, 8)
@@ -43,12 +43,12 @@ def test_it_keeps_the_protocol(policy: DiTRuntime) -> None:
     assert "diffusion (DDIM, 4 steps)" in typed.description and "cam0, cam1" in typed.description
 
 
-def test_a_chunk_starts_at_the_newest_observation(policy: DiTRuntime, observation: dict[str, Any]) -> None:
+def test_a_chunk_begins_at_the_newest_observation(policy: DiTRuntime, observation: dict[str, Any]) -> None:
     chunk = policy.predict(**observation)
     assert chunk.shape == (8 - 2 + 1, 4) and chunk.dtype == np.float32 and np.isfinite(chunk).all()
 
 
-def test_randomness_is_torchs_global_generator_or_the_given_noise(
+def test_noise_comes_from_torchs_global_generator_or_the_caller(
     policy: DiTRuntime, observation: dict[str, Any]
 ) -> None:
     torch.manual_seed(1)
@@ -60,7 +60,7 @@ def test_randomness_is_torchs_global_generator_or_the_given_noise(
     assert not np.array_equal(policy.predict(**observation), drawn)
 
 
-def test_image_and_state_and_task_each_matter(policy: DiTRuntime, observation: dict[str, Any]) -> None:
+def test_images_state_and_task_each_change_the_chunk(policy: DiTRuntime, observation: dict[str, Any]) -> None:
     noise = np.zeros((8, 4), np.float32)
     before = policy.predict(**observation, noise=noise)
     swapped = {"cam0": observation["images"]["cam1"], "cam1": observation["images"]["cam0"]}
@@ -82,7 +82,7 @@ def test_the_order_of_the_callers_cameras_does_not_matter(
     )
 
 
-def test_inputs_are_not_changed_and_output_is_the_callers(
+def test_inputs_are_not_changed_and_the_chunk_belongs_to_the_caller(
     policy: DiTRuntime, observation: dict[str, Any]
 ) -> None:
     images = {name: image.copy() for name, image in observation["images"].items()}
@@ -95,7 +95,7 @@ def test_inputs_are_not_changed_and_output_is_the_callers(
     assert np.array_equal(observation["state"], state) and (noise == 1).all()
 
 
-def test_read_only_and_strided_arrays_are_welcome(policy: DiTRuntime, observation: dict[str, Any]) -> None:
+def test_read_only_and_strided_arrays_are_accepted(policy: DiTRuntime, observation: dict[str, Any]) -> None:
     noise = np.zeros((8, 4), np.float32)
     expected = policy.predict(**observation, noise=noise)
     wide = {name: np.repeat(image, 2, axis=2)[:, :, ::2] for name, image in observation["images"].items()}
@@ -117,10 +117,10 @@ def test_an_instruction_is_encoded_once(
     for i in range(MAX_CACHED_TASKS):
         policy.predict(**{**observation, "task": f"filler {i}"})
     policy.predict(**{**observation, "task": "new one"})
-    assert len(calls) == 2 + MAX_CACHED_TASKS + 1, "the oldest instruction was forgotten, not kept for ever"
+    assert len(calls) == 2 + MAX_CACHED_TASKS + 1, "the oldest instruction was dropped"
 
 
-def test_a_long_instruction_is_read_in_part_and_says_so(
+def test_a_truncated_instruction_is_logged(
     policy: DiTRuntime, observation: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     policy.predict(**{**observation, "task": "touch " * 40})
@@ -164,7 +164,7 @@ BAD_STATE[1, 2] = np.nan
         ({"task": None}, TaskError, "expected a string, got NoneType"),
     ],
 )
-def test_what_cannot_be_used_is_named(
+def test_the_error_names_the_bad_input(
     policy: DiTRuntime,
     observation: dict[str, Any],
     change: dict[str, Any],
@@ -178,7 +178,9 @@ def test_what_cannot_be_used_is_named(
 @pytest.mark.parametrize(
     "bad", [np.zeros((2, 30, 41, 3), np.uint8), np.zeros((2, 30, 40, 3)), np.zeros((30, 40, 3), np.uint8)]
 )
-def test_a_wrong_image_is_named(policy: DiTRuntime, observation: dict[str, Any], bad: np.ndarray) -> None:
+def test_the_error_names_the_bad_image(
+    policy: DiTRuntime, observation: dict[str, Any], bad: np.ndarray
+) -> None:
     images = {**observation["images"], "cam1": bad}
     with pytest.raises(StreamError, match=r"images\['cam1'\]: expected uint8 \(2, 30, 40, 3\).*got"):
         policy.predict(**{**observation, "images": images})
@@ -190,7 +192,11 @@ def test_a_wrong_image_is_named(policy: DiTRuntime, observation: dict[str, Any],
     ("options", "expected"),
     [
         ({"device": "gpu"}, "expected 'auto', 'cpu', 'cuda' or 'cuda:<n>', got 'gpu'"),
-        ({"device": "cuda:99"}, "'cuda:99' was asked for"),
+        ({"device": "cuda:99"}, r"got 'cuda:99', but torch .* sees \d+ CUDA device"),
+        (
+            {"chunk_continuity": True},
+            "the option 'chunk_continuity' is now called 'real_time_chunking'; use the new name",
+        ),
         ({"num_threads": 0}, "num_threads: expected at least 1, got 0"),
         (
             {"steps": 4},
@@ -198,7 +204,7 @@ def test_a_wrong_image_is_named(policy: DiTRuntime, observation: dict[str, Any],
         ),
     ],
 )
-def test_bad_options_of_load_policy(folder: Path, options: dict[str, Any], expected: str) -> None:
+def test_load_policy_refuses_bad_options(folder: Path, options: dict[str, Any], expected: str) -> None:
     with pytest.raises(CheckpointError, match=expected):
         load_policy(folder, **options)
 
@@ -206,7 +212,7 @@ def test_bad_options_of_load_policy(folder: Path, options: dict[str, Any], expec
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_auto_falls_back_to_the_cpu_and_cuda_does_not(folder: Path) -> None:
     assert load_policy(folder, device="auto").device == "cpu"
-    with pytest.raises(CheckpointError, match="use 'cpu', or 'auto' to fall back by itself"):
+    with pytest.raises(CheckpointError, match="Use 'cpu', or 'auto' to use a GPU only if there is one"):
         load_policy(folder, device="cuda")
 
 

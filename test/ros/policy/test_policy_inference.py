@@ -123,7 +123,7 @@ def test_by_default_each_chunk_encodes_its_new_frames(ros_domain, checkpoint):
         ({"warm_start": 1000}, "warm_start: expected 0 (off) to the number of steps"),
         ({"max_latency": 1e-6}, "max_latency: one denoising step takes"),
         ({"block_cache": True}, "block_cache.json does not exist; make one with `dit_policy block_cache`"),
-        ({"device": "cuda:77"}, "'cuda:77' was asked for"),
+        ({"device": "cuda:77"}, "got 'cuda:77', but torch"),
     ],
 )
 def test_options_that_are_not_available_are_refused_at_configure(
