@@ -26,7 +26,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
-from dit_policy_ros.data.dataset import read_records
+from dit_policy_ros.data.dataset import DatasetSpec, read_records
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.recorder._buttons import ACTIONS, Buttons
 from dit_policy_ros.srv import SetTask
@@ -132,9 +132,7 @@ def test_a_full_disk_at_the_end_can_be_mended(start_session, monkeypatch, tmp_pa
 
 def test_what_a_crash_interrupted_is_asked_about(start_session, tmp_path) -> None:
     contract = SMALL_CONTRACT
-    writer = make(
-        tmp_path / "dataset", cameras=contract.cameras, joints=contract.joints, robot_type=contract.robot_type
-    )
+    writer = make(tmp_path / "dataset", DatasetSpec.from_contract(contract))
     for index in range(6):
         images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in contract.cameras}
         writer.add_frame(images, frame(0, index)["state"], frame(0, index)["action"], "half done")
