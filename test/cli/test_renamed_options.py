@@ -2,9 +2,11 @@
 """An old spelling is refused with the new one, wherever it stands on the command line."""
 
 import argparse
+from types import ModuleType
 
 import pytest
 
+from dit_policy_ros.cli import block_cache, diagnose
 from dit_policy_ros.cli.renamed_options import refuse_positionals, refuse_renamed_options
 
 
@@ -44,3 +46,19 @@ def test_the_new_spelling_is_parsed_and_help_lists_it_alone() -> None:
     assert vars(options) == {"checkpoint": "c", "dataset": "d", "task": ["x", "y"], "device": None}
     shown = make_parser().format_help()
     assert "--task " in shown and "--tasks" not in shown and "refused" not in shown
+
+
+@pytest.mark.parametrize("command", [block_cache, diagnose])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["out/pick", "data"], "use --checkpoint out/pick --dataset data"),
+        (["--checkpoint", "c", "--dataset", "d", "--steps", "3"], "use --num-inference-steps"),
+    ],
+)
+def test_commands_that_had_positional_arguments(
+    command: ModuleType, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(arguments)
+    assert expected in capsys.readouterr().err
