@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dit_policy block_cache`: find out which blocks of a policy's network need not be computed at every step.
+"""`dit_policy block_cache`: finds out which blocks of a policy's network need not be computed at every step.
 
-Samples at frames of a dataset, records what every attention and every MLP gives at every step, chooses the
+Samples at frames of a dataset, records the output of every attention and every MLP at every step, chooses the
 steps at which to compute each of them, and measures on other frames how far the actions then are from the
-exact ones. The schedule is written into the checkpoint's folder as block_cache.json; it is used with the
-parameter `block_cache: true` of the policy node, or load_policy(..., block_cache=True), and only for the
-number of steps that it was made for.
+exact ones. The schedule is written into the checkpoint's folder as block_cache.json. To use it set the policy
+node's parameter `block_cache: true`, or load_policy(..., block_cache=True). It is valid only for the number
+of steps that it was made for.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from dit_policy_ros.cli.renamed_options import refuse_positionals, refuse_renamed_options
 from dit_policy_ros.core.errors import DitPolicyError
 
 EXAMPLE = """\
 example:
-  dit_policy block_cache out/pick ~/datasets/pick --keep 0.4
+  dit_policy block_cache --checkpoint out/pick --dataset ~/datasets/pick --keep 0.4
 
 Exit code: 0, or 1 with the reason.
 """
@@ -29,16 +30,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", help="folder of the policy; block_cache.json is written into it")
-    parser.add_argument("dataset", help="folder of a LeRobotDataset v3, for observations")
+    parser.add_argument(
+        "--checkpoint", required=True, help="folder of the policy; block_cache.json is written into it"
+    )
+    parser.add_argument("--dataset", required=True, help="folder of a LeRobotDataset v3, for observations")
     parser.add_argument(
         "--keep", type=float, default=0.5, help="share of the blocks to compute; default: %(default)s"
     )
-    parser.add_argument("--steps", type=int, help="sampling steps; default: the checkpoint's")
+    parser.add_argument("--num-inference-steps", type=int, help="sampling steps; default: the checkpoint's")
     parser.add_argument(
-        "--observations", type=int, default=16, metavar="N", help="moments to look at; default: %(default)s"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<n>; default: %(default)s")
+        "--observations", type=int, default=16, metavar="N",
+        help="number of observations; default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
+    refuse_renamed_options(parser, {"--steps": "--num-inference-steps"})
+    refuse_positionals(parser, ("--checkpoint", "--dataset"))
     options = parser.parse_args(arguments)
     if options.observations < 2:
         parser.error(f"--observations: expected at least 2, got {options.observations}")
@@ -56,29 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    # Torch and lerobot take seconds; a wrong command line should not.
-    import numpy as np
-    import torch
-
+    # Imported here, so that a wrong command line is refused at once: torch and lerobot take seconds.
     from dit_policy_ros.policy import load_policy
-    from dit_policy_ros.policy.inference import calibrate, write_schedule
+    from dit_policy_ros.training.block_cache import calibrate_block_cache
     from dit_policy_ros.training.diagnostics import open_samples
 
-    overrides = {} if options.steps is None else {"sampling_steps": options.steps}
+    steps = options.num_inference_steps
+    overrides = {} if steps is None else {"sampling_steps": steps}
     policy = load_policy(options.checkpoint, options.device, backend="eager", **overrides)
     reader = open_samples(options.dataset, policy)
-    frames = np.linspace(0, len(reader.action) - 1, options.observations).round().astype(int)  # (N,)
-    observations = []
-    with torch.inference_mode():
-        for frame in frames:
-            sample = reader.read(int(frame))
-            task = reader.tasks[reader.task_index[frame]]
-            observations.append(policy.observe(sample.images, sample.state, task))
-    schedule = calibrate(policy, observations, options.keep)
-    path = write_schedule(policy.checkpoint.folder, schedule)
+    result = calibrate_block_cache(policy, reader, options.observations, options.keep)
     print(
-        f"{path}: {schedule.sampler}; {schedule.share:.0%} of the blocks are computed; actions differ by at "
-        f"most {schedule.deviation:.2%} of their range"
+        f"{result.path}: {result.sampler}; {result.share:.0%} of the blocks are computed; actions differ by "
+        f"at most {result.deviation:.2%} of their range"
     )
     return 0
 

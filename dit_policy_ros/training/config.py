@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a policy is trained: one typed table, whose fields are also the command line's options."""
+"""The options of a training run: one typed table that is also the command line."""
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -13,13 +14,37 @@ from dit_policy_ros.policy.config import decode_dataclass
 from dit_policy_ros.training.errors import TrainingError
 
 UNCHANGEABLE_HINT = "start a new run with --init for other options"
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def _about(
-    text: str, group: str, low: float | None = None, below: float | None = None, resumable: bool = False
+    text: str,
+    group: str,
+    *,
+    low: float | None = None,
+    below: float | None = None,
+    resumable: bool = False,
+    repeated: str = "",
 ) -> dict[str, Any]:
-    """A field's help, its heading, its bounds, and whether a resumed run may change it."""
-    return {"help": text, "group": group, "low": low, "below": below, "resumable": resumable}
+    """What is known about a field.
+
+    Args:
+        text: its help.
+        group: its heading in the help.
+        low: the smallest valid value.
+        below: valid values are less than this.
+        resumable: whether a resumed run may change it.
+        repeated: the console option that gives one entry of it, and may be repeated; empty for an option of
+            the field's name that takes all entries at once.
+    """
+    return {
+        "help": text,
+        "group": group,
+        "low": low,
+        "below": below,
+        "resumable": resumable,
+        "repeated": repeated,
+    }
 
 
 def _option(default: Any, text: str, group: str, **about: Any) -> Any:
@@ -28,71 +53,76 @@ def _option(default: Any, text: str, group: str, **about: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Options of one training run."""
+    """Options of one training run.
 
-    # what is learned from
-    dataset: tuple[str, ...] = _option((), "folders of LeRobotDatasets v3, read as one", "data")
-    cameras: tuple[str, ...] = _option((), "cameras to use; none named: all of the dataset", "data")
-    tasks: tuple[str, ...] = _option((), "instructions to train on; none named: all", "data")
+    The fields' names are the keys of ``train.yaml`` and, with dashes, the console options. ``tasks`` is a
+    list in the file and a repeated ``--task`` on the console.
+    """
+
+    dataset: tuple[str, ...] = _option((), "folders of LeRobotDatasets v3; several are read as one", "data")
+    cameras: tuple[str, ...] = _option((), "cameras to use; default: all of the dataset", "data")
+    tasks: tuple[str, ...] = _option(
+        (), "an instruction to train on; repeat for several; default: all", "data", repeated="--task"
+    )
     use_flagged: bool = _option(
-        False, "train on frames and episodes too that the recorder flagged as bad", "data"
+        False, "also train on frames and episodes that the recorder flagged as bad", "data"
     )
     frame_store: str = _option(
         "",
-        "folder that keeps the decoded images, for data larger than memory or several processes; "
-        "empty: memory",
+        "folder for decoded images, if they are larger than memory or several processes share them; "
+        "default: keep them in memory",
         "data",
         resumable=True,
     )
-    # the policy
-    init: str = _option("", "checkpoint whose network and options to start from", "policy")
+
+    init: str = _option("", "checkpoint to start from, with its network and options", "policy")
     network: Literal["small", "clip"] = _option(
         "small",
-        "a new network: small from scratch (two CPU cores train it), or around pretrained CLIP encoders "
-        "with LeRobot's sizes",
+        "the new network: small, trained from scratch (two CPU cores suffice), or clip, LeRobot's sizes with "
+        "pretrained CLIP encoders",
         "policy",
     )
     policy: dict[str, Any] = field(
         default_factory=dict,
         metadata=_about(
-            "options of a new network as NAME=VALUE, those of its config.json (docs/policy.md)", "policy"
+            "options of the new network as NAME=VALUE, as in its config.json (docs/policy.md)", "policy"
         ),
     )
     relative_actions: bool = _option(
         False,
-        "a new network's actions count from the newest observed state: precise close by, and what it learns "
-        "for one place holds for others; LeRobot cannot load such a checkpoint",
+        "the new network predicts actions relative to the newest observed state: more precise near the goal, "
+        "and it generalises over positions; LeRobot cannot load such a checkpoint",
         "policy",
     )
     absolute_joints: tuple[str, ...] = _option(
-        ("gripper",), "with relative_actions, joints that stay absolute: parts of their names", "policy"
+        ("gripper",), "with --relative-actions, parts of the names of joints that stay absolute", "policy"
     )
     statistics: Literal["checkpoint", "dataset"] = _option(
-        "checkpoint", "with --init, whose statistics normalise", "policy"
+        "checkpoint", "with --init, the statistics to normalise by", "policy"
     )
-    # optimisation
+
     steps: int = _option(10_000, "optimiser steps", "optimisation", low=1, resumable=True)
     batch_size: int = _option(64, "frames per step and process", "optimisation", low=1)
     learning_rate: float = _option(
-        3e-4, "peak rate of everything but the vision encoder", "optimisation", low=0.0
+        3e-4, "peak learning rate of all but the vision encoder", "optimisation", low=0.0
     )
     vision_lr_multiplier: float = _option(
-        0.1, "the vision encoder's share of the learning rate; 0 freezes it", "optimisation", low=0.0
+        0.1, "the vision encoder's learning rate as a share of it; 0 freezes it", "optimisation", low=0.0
     )
     observation_lr_multiplier: float = _option(
         1.0,
-        "the share of the learning rate of an observation's MLP (observation_layers) and of the "
-        "instruction's projection before it; 0 freezes them",
+        "learning rate, as a share, of the observation's MLP (observation_layers) and of the instruction's "
+        "projection before it; 0 freezes them",
         "optimisation",
         low=0.0,
     )
     loss: Literal["mse", "l1"] = _option(
         "mse",
-        "what errors count by: their squares, as in LeRobot, or their size, which is more precise where "
-        "demonstrations differ in when they move",
+        "mse: squared errors, as in LeRobot; l1: absolute errors, more precise where demonstrations differ "
+        "in when they move",
         "optimisation",
     )
-    warmup_steps: int = _option(200, "steps over which the rate rises from 0", "optimisation", low=0)
+    warmup_steps: int = _option(200, "steps over which the learning rate rises from 0", "optimisation", low=0)
     weight_decay: float = _option(1e-4, "AdamW's decoupled weight decay", "optimisation", low=0.0)
     beta1: float = _option(0.95, "AdamW's decay of the gradient's mean", "optimisation", low=0.0, below=1.0)
     beta2: float = _option(
@@ -101,35 +131,35 @@ class TrainConfig:
     gradient_clip: float = _option(1.0, "largest norm of the gradient", "optimisation", low=1e-9)
     ema_decay: float = _option(
         0.999,
-        "decay of the averaged weights that are saved; 0 saves the last",
+        "decay of the moving average of the weights (EMA) that is saved; 0 saves the last weights",
         "optimisation",
         low=0.0,
         below=1.0,
     )
     mixed_precision: Literal["no", "bf16", "fp16"] = _option(
-        "no", "what the network computes in; its weights stay float32", "optimisation"
+        "no", "precision of the computation; weights stay float32", "optimisation"
     )
-    # what an example is
+
     balance_tasks: bool = _option(
         True, "draw every task equally often, however many frames it has", "sampling"
     )
     task_weights: dict[str, float] = field(
         default_factory=dict,
         metadata=_about(
-            "how often a task is drawn, as INSTRUCTION=WEIGHT; 1 where it is not named", "sampling"
+            "how often a task is drawn, as INSTRUCTION=WEIGHT; 1 for tasks that are not named", "sampling"
         ),
     )
     instruction_dropout: float = _option(
         0.1,
-        "share of examples without their instruction, which makes guidance possible",
+        "share of examples that lose their instruction; guidance needs it",
         "sampling",
         low=0.0,
         below=1.0,
     )
     drop_idle: float = _option(
         0.0,
-        "leave pauses out of the demonstrations: frames in which every joint is slower than this share of "
-        "its own fast speed; 0 keeps them",
+        "skip pauses in the demonstrations: frames where every joint is slower than this share of its own "
+        "fast speed; 0 keeps them",
         "sampling",
         low=0.0,
         below=1.0,
@@ -141,29 +171,37 @@ class TrainConfig:
         low=0.0,
         below=2.0,
     )
-    # watching
+
     validation: float = _option(
-        0.0, "share of each task's episodes that is held out and scored", "watching", low=0.0, below=1.0
+        0.0,
+        "share of each task's episodes that is held out and scored",
+        "validation and log",
+        low=0.0,
+        below=1.0,
     )
-    validate_every: int = _option(1000, "steps between scores", "watching", low=1, resumable=True)
-    log_every: int = _option(50, "steps between lines of the log", "watching", low=1, resumable=True)
-    # keeping
-    checkpoint_every: int = _option(1000, "steps between checkpoints", "keeping", low=1, resumable=True)
+    validate_every: int = _option(
+        1000, "steps between validations", "validation and log", low=1, resumable=True
+    )
+    log_every: int = _option(
+        50, "steps between lines of the log", "validation and log", low=1, resumable=True
+    )
+
+    checkpoint_every: int = _option(1000, "steps between checkpoints", "checkpoints", low=1, resumable=True)
     keep: int = _option(
-        2, "newest checkpoints that are kept, beside the best", "keeping", low=1, resumable=True
+        2, "how many of the newest checkpoints to keep, beside the best", "checkpoints", low=1, resumable=True
     )
-    # the machine
-    seed: int = _option(0, "of weights, batches and noise", "machine", low=0)
-    device: Literal["auto", "cpu"] = _option(
-        "auto", "a GPU where there is one, or the CPU", "machine", resumable=True
+
+    seed: int = _option(0, "seed of weights, batches and noise", "machine", low=0)
+    device: str = _option(
+        "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N", "machine", resumable=True
     )
-    threads: int = _option(0, "CPU threads; 0 leaves torch's choice", "machine", low=0, resumable=True)
+    threads: int = _option(0, "CPU threads; 0 leaves it to torch", "machine", low=0, resumable=True)
 
     def __post_init__(self) -> None:
         problems = Problems("")
         for each in fields(self):
             low, below, value = each.metadata["low"], each.metadata["below"], getattr(self, each.name)
-            # Written so that NaN fails.
+            # Written so that NaN is refused.
             if low is not None and not (value >= low and math.isfinite(value)):
                 problems.add(each.name, f"at least {low}", f"{value}")
             if below is not None and not value < below:
@@ -174,11 +212,17 @@ class TrainConfig:
         if self.task_weights and not self.balance_tasks:
             problems.add("task_weights", "balance_tasks to be on", "task weights without it")
         if self.init and self.policy:
-            problems.add("policy", "none with init, whose network has its options", f"{sorted(self.policy)}")
-        problems.raise_if_any(TrainingError, "These training options make no sense")
+            problems.add(
+                "policy",
+                "none together with init, because the network has the checkpoint's options",
+                f"{sorted(self.policy)}",
+            )
+        if not _DEVICE.fullmatch(self.device):
+            problems.add("device", "auto, cpu, cuda or cuda:N", f"{self.device!r}")
+        problems.raise_if_any(TrainingError, "Invalid training options")
 
     def to_mapping(self) -> dict[str, Any]:
-        """As plain values, for a file."""
+        """As plain values, for a YAML file."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
@@ -186,19 +230,19 @@ class TrainConfig:
 
 
 def config_from_mapping(mapping: Mapping[str, Any], source: str) -> TrainConfig:
-    """Read options from a file or a command line; TrainingError names unknown ones and wrong types."""
+    """Options from a file or a command line; TrainingError names unknown ones and wrong types."""
     try:
         return decode_dataclass(TrainConfig, mapping, source)
-    except CheckpointError as error:  # the decoder's name for a mistake
+    except CheckpointError as error:  # the decoder raises it for every kind of file
         raise TrainingError(str(error)) from None
 
 
 def check_resumable(before: TrainConfig, now: TrainConfig) -> None:
-    """A resumed run must go on as it began; TrainingError lists what would change it."""
+    """TrainingError lists the options that would change the result of a resumed run."""
     problems = Problems("")
     for each in fields(TrainConfig):
         old, new = getattr(before, each.name), getattr(now, each.name)
         if old != new and not each.metadata["resumable"]:
-            problems.add(each.name, f"{old!r} as the run began", f"{new!r}")
+            problems.add(each.name, f"{old!r} as when the run began", f"{new!r}")
     allowed = ", ".join(each.name for each in fields(TrainConfig) if each.metadata["resumable"])
     problems.raise_if_any(TrainingError, f"A resumed run may change only {allowed}; {UNCHANGEABLE_HINT}")

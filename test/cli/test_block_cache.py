@@ -33,6 +33,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def source(checkpoint: Path, dataset: Path) -> list[str]:
+    return ["--checkpoint", str(checkpoint), "--dataset", str(dataset), "--device", "cpu"]
+
+
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     config = tiny_config(noise_scheduler_type="DDIM", num_inference_steps=6)
@@ -40,22 +44,22 @@ def checkpoint(tmp_path: Path) -> Path:
     return save_tiny(tmp_path / "checkpoint", config)
 
 
-def test_the_schedule_lies_beside_the_checkpoint_and_is_used(
+def test_the_schedule_is_written_beside_the_checkpoint_and_used(
     dataset: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--keep", "0.5", "--observations", "4", "--device", "cpu"]
-    assert main([str(checkpoint), str(dataset), *options]) == 0
-    said = capsys.readouterr().out
-    assert str(checkpoint / "block_cache.json") in said and "diffusion DDIM 6 steps" in said
-    assert "of the blocks are computed; actions differ by at most" in said
+    options = ["--keep", "0.5", "--observations", "4", "--num-inference-steps", "6"]
+    assert main([*source(checkpoint, dataset), *options]) == 0
+    printed = capsys.readouterr().out
+    assert str(checkpoint / "block_cache.json") in printed and "diffusion DDIM 6 steps" in printed
+    assert "of the blocks are computed; actions differ by at most" in printed
     assert "of the blocks computed" in load_policy(checkpoint, block_cache=True).backend
 
 
-def test_a_mistake_is_named(dataset: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(checkpoint), str(dataset), "--device", "cpu"]
+def test_a_mistake_is_reported(dataset: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = source(checkpoint, dataset)
     assert main([*arguments, "--keep", "1.5"]) == 1
     assert "keep: expected more than 0, at most 1, got 1.5" in capsys.readouterr().err
-    assert main([str(checkpoint), str(checkpoint), "--device", "cpu"]) == 1
+    assert main(source(checkpoint, checkpoint)) == 1
     with pytest.raises(SystemExit):
         main([*arguments, "--observations", "1"])
     assert not (checkpoint / "block_cache.json").exists()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command on a real dataset and real networks: one that was trained, and two that were broken since."""
+"""The command on a dataset, with a trained network and with copies of it that were broken on purpose."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_token
 
 from dit_policy_ros.cli.diagnose import main
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.dataset import DatasetSpec, SampleReader, read_demonstrations
+from dit_policy_ros.data.dataset import SampleReader, features_of, read_demonstrations
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
@@ -28,11 +28,10 @@ GOALS = np.array([[-1.0, 0.5], [1.0, -0.5]])
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each task goes straight to its goal from wherever it starts."""
+    """Each task goes straight to its goal from a random start."""
     pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
     folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
-    cameras = (Camera("cam0", "/cam0", *SIZE, max_age=0.5),)
-    writer = DatasetWriter(folder, DatasetSpec(30.0, cameras, JOINTS, "test"))
+    writer = DatasetWriter(folder, 30.0, [Camera("cam0", "/cam0", *SIZE, max_age=0.5)], JOINTS, "test")
     picture = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     for episode in range(12):
         state = rng.uniform(-1.0, 1.0, 2)
@@ -53,7 +52,7 @@ def config() -> PolicyConfig:
         output_features={"action": Feature(FeatureType.ACTION, two)},
         n_obs_steps=1,
         num_layers=1,
-        use_rope=False,  # from nothing, absolute positions learn in seconds what a chunk does over time
+        use_rope=False,  # absolute positions are learned in seconds
         use_positional_encoding=True,
         image_resize_shape=None,
         prediction_type="sample",
@@ -76,7 +75,7 @@ def trained(dataset: Path) -> tuple[DiTPolicy, Stats]:
 
 
 def save(folder: Path, trained: tuple[DiTPolicy, Stats], zeroed: str | None = None) -> str:
-    """A checkpoint of the trained network, the weights of one of its layers set to zero."""
+    """A checkpoint of the trained network, with the weights of one layer set to zero if given."""
     policy, stats = trained
     kept = {name: value.clone() for name, value in policy.state_dict().items()}
     with torch.no_grad():
@@ -89,9 +88,12 @@ def save(folder: Path, trained: tuple[DiTPolicy, Stats], zeroed: str | None = No
     return str(folder)
 
 
+def source(checkpoint: str | Path, dataset: str | Path) -> list[str]:
+    return ["--checkpoint", str(checkpoint), "--dataset", str(dataset), "--device", "cpu"]
+
+
 def diagnose(checkpoint: str, dataset: Path, output: Path) -> tuple[int, dict[str, Any]]:
-    arguments = [checkpoint, str(dataset), "--output", str(output), "--device", "cpu", "--observations", "12"]
-    code = main(arguments)
+    code = main([*source(checkpoint, dataset), "--output", str(output), "--observations", "12"])
     assert (output / "diagnosis.png").read_bytes().startswith(b"\x89PNG")
     return code, json.loads((output / "diagnosis.json").read_text())
 
@@ -129,32 +131,31 @@ def test_a_language_blind_policy_fails(trained, dataset, tmp_path, capsys) -> No
 
 
 def test_a_dataset_of_another_robot(dataset, tmp_path, capsys) -> None:
-    assert main([str(save_tiny(tmp_path / "other")), str(dataset), "--device", "cpu"]) == 2
+    assert main(source(save_tiny(tmp_path / "other"), dataset)) == 2
     printed = capsys.readouterr().err
     assert "entries of the state: the policy expects 5, got 2" in printed
     assert "pixels of camera cam0: the policy expects (30, 40), got (24, 24)" in printed
 
 
-def test_what_cannot_be_read(dataset, tmp_path, capsys) -> None:
+def test_files_that_cannot_be_read(dataset, tmp_path, capsys) -> None:
     from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 
     checkpoint = str(save_tiny(tmp_path / "three", tiny_config(cameras=3)))
-    assert main([checkpoint, str(dataset), "--device", "cpu"]) == 2
+    assert main(source(checkpoint, dataset)) == 2
     assert "no videos of camera cam1, cam2; present: cam0" in capsys.readouterr().err
-    assert main([checkpoint, str(tmp_path / "none"), "--device", "cpu"]) == 2
+    assert main(source(checkpoint, tmp_path / "none")) == 2
     assert "meta/info.json, which does not exist" in capsys.readouterr().err
     empty = tmp_path / "empty"
-    features = DatasetSpec(30.0, (), JOINTS, "test").features()
-    LeRobotDatasetMetadata.create("local/empty", fps=30, features=features, root=empty)
-    assert main([checkpoint, str(empty), "--device", "cpu"]) == 2
-    assert "expected at least one episode, got none" in capsys.readouterr().err
-    assert main([str(tmp_path), str(dataset), "--device", "cpu"]) == 2
+    LeRobotDatasetMetadata.create("local/empty", fps=30, features=features_of([], JOINTS), root=empty)
+    assert main(source(checkpoint, empty)) == 2
+    assert "none has been saved in it yet" in capsys.readouterr().err
+    assert main(source(tmp_path, dataset)) == 2
     assert "lacks config.json" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
-        main([checkpoint, str(dataset), "--observations", "1"])
+        main([*source(checkpoint, dataset), "--observations", "1"])
 
 
-def test_samples_have_the_past_and_the_future(dataset: Path) -> None:
+def test_samples_hold_the_history_and_the_chunk(dataset: Path) -> None:
     reader = SampleReader(dataset, ("cam0",), n_obs_steps=3, chunk=4)
     whole = read_demonstrations(dataset)
     assert reader.tasks == whole.tasks == TASKS and reader.fps == 30.0

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dit_policy train` from real datasets on disk to checkpoints that run, and its refusals."""
+"""`dit_policy train` from datasets on disk to checkpoints that run, and the mistakes that it refuses."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -13,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_dataset import JOINTS, save_for_dataset, write_tiny_dataset
-from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_observation
 
 from dit_policy_ros.cli import train
+from dit_policy_ros.cli.train_options import cube_tasks as cube_tasks_recipe
+from dit_policy_ros.cli.train_options import make_parser, read_options
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.processing import read_stats
 from dit_policy_ros.sim.robot import CAMERAS
-from dit_policy_ros.training import recipes
-from dit_policy_ros.training.recipes import _cube_tasks as cube_tasks
+from dit_policy_ros.training.recipes import CubeTasksConfig
 
 QUICK = ["--steps", "3", "--batch-size", "4", "--warmup-steps", "1", "--device", "cpu"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,14 +58,12 @@ def test_a_new_policy(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "action error" in capsys.readouterr().out
     history = policy.checkpoint.facts.training
     assert history["step"] == 3 and history["frames"] == 48 and history["options"]["batch_size"] == 4
-    assert str(tmp_path) not in json.dumps(history), "a checkpoint does not tell where it was made"
+    assert str(tmp_path) not in json.dumps(history), "a checkpoint holds no paths of the machine that made it"
 
 
-def test_a_checkpoint_is_tuned_on_one_task_in_its_own_units(
-    dataset: Path, start: Path, tmp_path: Path
-) -> None:
+def test_fine_tuning_a_checkpoint_on_one_task(dataset: Path, start: Path, tmp_path: Path) -> None:
     output = tmp_path / "further"
-    options = ["--tasks", TASKS[1], "--init", start, "--statistics", "dataset"]
+    options = ["--task", TASKS[1], "--init", start, "--statistics", "dataset"]
     assert run("--dataset", dataset, "--output", output, *QUICK, *options) == 0
     before, after = read_checkpoint(start), read_checkpoint(saved(output))
     assert after.config == before.config and after.facts.known_tasks == TASKS
@@ -75,7 +72,7 @@ def test_a_checkpoint_is_tuned_on_one_task_in_its_own_units(
     assert any("noise_predictor" in name for name in moved)
     assert any("vision_encoder" in name for name in moved)
     assert not any("text_encoder.text_encoder" in name for name in moved)
-    # And once more from there: now its statistics cover the data, so they stay.
+    # Once more from there. Its statistics now cover the data, so they are kept.
     again = tmp_path / "again"
     assert run("--dataset", dataset, "--output", again, *QUICK, "--init", saved(output)) == 0
     for key, group in read_stats(saved(output)).items():
@@ -83,8 +80,8 @@ def test_a_checkpoint_is_tuned_on_one_task_in_its_own_units(
             assert np.array_equal(value, read_stats(saved(again))[key][name])
 
 
-@pytest.mark.slow  # test/training/test_run.py goes on within a process
-def test_it_goes_on_after_being_stopped(
+@pytest.mark.slow  # test/training/trainer/test_run.py resumes within a process
+def test_a_stopped_run_resumes(
     dataset: Path, start: Path, tmp_path: Path, start_process: Callable, wait_for: Callable
 ) -> None:
     """SIGTERM ends the run with a checkpoint; resumed, its log has every step once."""
@@ -96,14 +93,14 @@ def test_it_goes_on_after_being_stopped(
     wait_for(lambda: log.is_file() and len(log.read_text().splitlines()) > 2, 120, "the first steps")
     child.process.send_signal(signal.SIGTERM)
     wait_for(lambda: not child.alive, 60, "the run to end")
-    assert child.process.returncode == 130 and "go on with: dit_policy train --resume" in child.output()
+    assert child.process.returncode == 130 and "continue with: dit_policy train --resume" in child.output()
     done = int((output / "checkpoints" / "last").resolve().name)
     assert run("--resume", "--output", output, "--steps", str(done + 3)) == 0
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == list(range(1, done + 4))
 
 
-def test_options_from_a_file_give_way_to_the_command_line(dataset: Path, start: Path, tmp_path: Path) -> None:
+def test_the_command_line_overrides_a_file(dataset: Path, start: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert (
         run("--dataset", dataset, "--init", start, "--statistics", "dataset", "--output", first, *QUICK) == 0
@@ -121,14 +118,15 @@ def test_options_from_a_file_give_way_to_the_command_line(dataset: Path, start: 
         (["--dataset", "nowhere", "--init", "neither"], "checkpoint 'neither': looked for a folder"),
         ([], "--dataset: expected the folder of a LeRobotDataset, got none"),
         (["--resume"], "cannot read the options of a run"),
-        (["--resume", "--config", "x.yaml"], "a resumed run has its options"),
+        (["--resume", "--config", "x.yaml"], "a resumed run has its options already"),
         (["--dataset", "DATA", "--cameras", "wrist"], "no videos of camera wrist; present: cam0"),
         (["--dataset", "DATA", "--policy", "depth=3"], "unknown option 'depth'; valid options:"),
         (
             ["--dataset", "DATA", "--policy", "horizon=1"],
             "--policy: n_obs_steps: expected at most the horizon",
         ),
-        (["--dataset", "DATA", "--tasks", "fly"], "no demonstration of 'fly'"),
+        (["--dataset", "DATA", "--task", "fly"], "no demonstration of 'fly'"),
+        (["--dataset", "DATA", "--device", "gpu"], "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
         (["--dataset", "DATA", "--init", "START"], "it could not reach them"),
         (
             ["--dataset", "OTHER", "--init", "START"],
@@ -153,14 +151,14 @@ def test_a_mistake_is_one_message(
         "NAMELESS": lambda: nameless(start, tmp_path / "nameless"),
     }
     given = [str(made[option]()) if option in made else option for option in options]
-    assert run(*given, "--output", tmp_path / "unused", "--device", "cpu") == 1
+    assert run("--device", "cpu", *given, "--output", tmp_path / "unused") == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert expected in shown and "Traceback" not in shown
     assert not (tmp_path / "unused" / "checkpoints").exists()
 
 
 def nameless(checkpoint: Path, folder: Path) -> Path:
-    """The checkpoint as LeRobot would have written it: without the side file that names joints."""
+    """The checkpoint as LeRobot writes it: without the file that names the joints."""
     folder.mkdir()
     for path in checkpoint.rglob("*"):
         target = folder / path.relative_to(checkpoint)
@@ -170,7 +168,9 @@ def nameless(checkpoint: Path, folder: Path) -> Path:
     return folder
 
 
-def test_help_teaches(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_shows_options_and_examples(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["dit_policy train", "--help"])
     with pytest.raises(SystemExit) as raised:
         train.main()
@@ -192,11 +192,41 @@ def test_an_unknown_recipe_lists_the_known_ones(capsys: pytest.CaptureFixture[st
 
 
 def test_a_recipe_gets_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[list[str]] = []
-    monkeypatch.setattr(recipes, "run_recipe", lambda arguments, _: given.append(arguments) or 0)
-    assert train.main(["--recipe", "cube_tasks", "--output", "here"]) == 0
-    assert given == [["--output", "here"]]
-    assert cube_tasks.parser().parse_args(given[0]).output == Path("here")
+    given: list[CubeTasksConfig] = []
+    monkeypatch.setattr(cube_tasks_recipe, "run_recipe", lambda config, _: given.append(config) or 1)
+    tasks = ("lift the red cube with the left arm", "lift the blue cube with the right arm")
+    arguments = ["--output", "here", "--task", tasks[0], "--task", tasks[1], "--threads", "3"]
+    assert train.main(["--recipe", "cube_tasks", *arguments]) == 1
+    assert given == [CubeTasksConfig(output=Path("here"), tasks=tasks, threads=3)]
+    assert cube_tasks_recipe.read_options([]) == CubeTasksConfig()
+
+
+def test_a_mistake_in_a_recipe_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--recipe", "cube_tasks", "--work", tmp_path / "work", "--output", tmp_path / "run"]
+    assert run(*asked, "--task", "juggle") == 1
+    assert "knows no task 'juggle'" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("recipe", [[], ["--recipe", "cube_tasks"]])
+def test_the_old_spelling_of_tasks_is_refused(
+    recipe: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(*recipe, "--output", tmp_path, "--tasks", "lift", "push")
+    assert "--tasks was renamed; use --task TEXT, once for each task" in capsys.readouterr().err
+
+
+def test_tasks_of_a_file_are_a_list(tmp_path: Path) -> None:
+    """As in the train.yaml of every run, so that runs from before --task can be resumed and repeated."""
+    path = tmp_path / "train.yaml"
+    path.write_text("dataset: [data]\ntasks: [lift, push]\nsteps: 5\ndevice: auto\n")
+    parser = make_parser()
+    options = parser.parse_args(["--config", str(path), "--output", "x"])
+    assert read_options(options).tasks == ("lift", "push")
+    overridden = parser.parse_args(["--config", str(path), "--output", "x", "--task", "a", "--task", "b"])
+    assert read_options(overridden).tasks == ("a", "b")
+    resumed = parser.parse_args(["--resume", "--output", str(tmp_path), "--steps", "9"])
+    assert read_options(resumed).tasks == ("lift", "push") and read_options(resumed).steps == 9
 
 
 @pytest.mark.slow
@@ -221,22 +251,9 @@ def test_two_processes_train_one_policy(
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5]
     assert len(list((tmp_path / "frames").glob("*.npy"))) == 1
     assert load_policy(saved(output), num_inference_steps=2).known_tasks == TASKS
-    # One process cannot go on exactly from two.
+    # One process cannot exactly resume a run of two.
     assert run("--resume", "--output", output, "--steps", "7") == 1
     assert "processes was 2, is 1" in " ".join(capsys.readouterr().out.split())
-
-
-def test_the_recipe_learns_by_either_objective() -> None:
-    data = tiny_demonstrations()
-    joints = ("a", "b", "c", "gripper")
-    data = dataclasses.replace(data, state=data.action, joint_names=joints)  # actions count from the state
-    folders = set()
-    for objective in ("diffusion", "flow_matching"):
-        options = cube_tasks.parser().parse_args(["--objective", objective])
-        folders.add(cube_tasks.start_folder(options))
-        config = cube_tasks.policy_config(data, options.objective)
-        assert (config.objective, config.sampling_steps) == (objective, 10)
-    assert len(folders) == 2, "one start is not taken for the other's"
 
 
 @pytest.mark.slow
@@ -246,7 +263,7 @@ def test_the_recipe_in_miniature(tmp_path: Path, capsys: pytest.CaptureFixture[s
     work, output = tmp_path / "work", tmp_path / "run"
     few = ["--stills", "60", "--vision-steps", "2", "--observation-steps", "2", "--demonstrations", "1"]
     asked = ["--recipe", "cube_tasks", "--work", work, "--output", output, *few]
-    assert run(*asked, "--tasks", *tasks, "--steps", "2") == 0
+    assert run(*asked, "--task", tasks[0], "--task", tasks[1], "--steps", "2") == 0
     made = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
     policy = load_policy(saved(output))
     assert policy.known_tasks == tuple(tasks) and tuple(policy.image_shapes) == CAMERAS
@@ -254,8 +271,10 @@ def test_the_recipe_in_miniature(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert np.isfinite(policy.predict(images, state, tasks[0])).all()
     start, trained = (read_checkpoint(path).policy.state_dict() for path in (work / "start", saved(output)))
     moved = {name for name, tensor in trained.items() if not tensor.equal(start[name])}
-    assert moved and not any("vision_encoder" in name for name in moved), "its features are computed once"
-    assert run(*asked, "--tasks", *tasks, "--steps", "4") == 0, "goes on where it stopped"
+    assert moved and not any("vision_encoder" in name for name in moved), "it is frozen"
+    assert run(*asked, "--task", tasks[0], "--task", tasks[1], "--steps", "4") == 0, (
+        "continues where it stopped"
+    )
     assert made == {path: path.stat().st_mtime_ns for path in made}, "no stage is repeated"
     assert read_checkpoint(saved(output)).facts.training["step"] == 4
     shown = capsys.readouterr().out

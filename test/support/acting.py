@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies that act well or fail in one known way, and the recordings that they are judged by.
+"""Policies that succeed or fail in one known way, and recordings to judge them by.
 
-The world: a point is somewhere in a square, each task has a goal, and the demonstrator goes straight there.
+The world: a point is somewhere in a square, each task has a goal, and the demonstrator goes there straight.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ Act = Callable[[NDArray, int, int], NDArray]  # position (2,), instruction, domi
 
 def walk(position: NDArray, goal: NDArray) -> NDArray:
     """The chunk (T, 2) that goes straight from a position (2,) to a goal (2,) and stays there."""
-    way = goal - position
-    length = max(float(np.linalg.norm(way)), 1e-9)
-    gone = np.minimum(SPEED * np.arange(1, CHUNK + 1), length)  # (T,)
-    return position + gone[:, None] * way / length
+    offset = goal - position
+    length = max(float(np.linalg.norm(offset)), 1e-9)
+    moved = np.minimum(SPEED * np.arange(1, CHUNK + 1), length)  # (T,)
+    return position + moved[:, None] * offset / length
 
 
 def good(position: NDArray, task: int, dominant: int) -> NDArray:
@@ -33,7 +33,7 @@ def good(position: NDArray, task: int, dominant: int) -> NDArray:
 
 
 def collapsed(position: NDArray, task: int, dominant: int) -> NDArray:
-    """The average of all goals, whatever it sees."""
+    """Predicts the average of all goals, whatever it observes."""
     return np.tile(GOALS.mean(0), (CHUNK, 1))
 
 
@@ -43,35 +43,35 @@ def idle(position: NDArray, task: int, dominant: int) -> NDArray:
 
 
 def blind(position: NDArray, task: int, dominant: int) -> NDArray:
-    """Does the dominant task, whatever it is told."""
+    """Does the dominant task, whatever the instruction."""
     return walk(position, GOALS[dominant])
 
 
 def confused(position: NDArray, task: int, dominant: int) -> NDArray:
-    """Listens, but takes each instruction for the next one."""
+    """Follows instructions, but takes each for the next one."""
     return walk(position, GOALS[(task + 1) % len(GOALS)])
 
 
 @dataclass
 class ActingPolicy:
-    """Implements what the diagnostics need of ``core.policy_protocol.Policy``."""
+    """The part of ``core.policy.Policy`` that the diagnostics use."""
 
     act: Act
     noise: float = 0.02
     known_tasks: tuple[str, ...] = TASKS
-    asked: list[str] = field(default_factory=list)
+    instructions: list[str] = field(default_factory=list)
 
     def predict(self, images, state, task, noise=None) -> NDArray[np.float32]:
-        self.asked.append(task)
+        self.instructions.append(task)
         drawn = self.noise * torch.randn(CHUNK, 2).numpy()
         position = state[-1, :2]
         known = TASKS.index(task) if task in TASKS else 0
         moves = self.act(position, known, 0) + drawn
-        return np.concatenate((moves, np.zeros((CHUNK, 1))), axis=1).astype(np.float32)  # a joint at rest
+        return np.concatenate((moves, np.zeros((CHUNK, 1))), axis=1).astype(np.float32)  # and a joint at rest
 
 
 class Recordings:
-    """Stands in for ``data.samples.SampleReader``: so many demonstrations of each task, without images."""
+    """Replaces ``data.dataset.SampleReader``: demonstrations of each task in the given numbers, no images."""
 
     def __init__(self, per_task: tuple[int, ...] = (60, 60, 60), length: int = 20, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -80,13 +80,13 @@ class Recordings:
         rng.shuffle(episodes)
         self.task_index = np.repeat(episodes, length)
         self.episode_index = np.repeat(np.arange(len(episodes)), length)
-        self.left = np.tile(np.arange(length, 0, -1), len(episodes))  # frames until the episode's end
+        self.remaining = np.tile(np.arange(length, 0, -1), len(episodes))  # frames until the episode's end
         starts = rng.uniform(-1.0, 1.0, (len(episodes), 2))
         self.position = np.concatenate(
             [self._episode(start, GOALS[task], length) for start, task in zip(starts, episodes, strict=True)]
         )  # (M, 2)
-        nexts = [walk(p, GOALS[task])[0] for p, task in zip(self.position, self.task_index, strict=True)]
-        self.action = np.concatenate((nexts, np.zeros((len(nexts), 1))), axis=1).astype(np.float32)
+        targets = [walk(p, GOALS[task])[0] for p, task in zip(self.position, self.task_index, strict=True)]
+        self.action = np.concatenate((targets, np.zeros((len(targets), 1))), axis=1).astype(np.float32)
 
     @staticmethod
     def _episode(start: NDArray, goal: NDArray, length: int) -> NDArray:
@@ -102,5 +102,5 @@ class Recordings:
             images={},
             state=self.position[frame][None].astype(np.float32),
             action=np.concatenate((chunk, np.zeros((CHUNK, 1))), axis=1).astype(np.float32),
-            valid=np.arange(CHUNK) < self.left[frame],
+            valid=np.arange(CHUNK) < self.remaining[frame],
         )

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real LeRobotDatasets on disk of the known mapping, and policies of their shape."""
+"""LeRobotDatasets on disk with the tiny demonstrations, and policies of their shape."""
 
 from pathlib import Path
+from typing import Any
 
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import ACTION_DIM, IMAGE, TASKS, save_tiny, tiny_config
@@ -23,28 +24,30 @@ def write_tiny_dataset(
     joints: tuple[str, ...] = JOINTS,
     tasks: tuple[str, ...] = TASKS,
 ) -> Path:
-    """Record ``tiny_demonstrations`` as a LeRobotDataset v3; its state has an entry per joint."""
+    """Record ``tiny_demonstrations`` as a LeRobotDataset v3; the state has one entry per joint."""
     data = tiny_demonstrations(episodes, length, seed)
     camera = Camera("cam0", "/cam0", *IMAGE, max_age=0.5)
     writer = DatasetWriter(folder, DatasetSpec(FPS, (camera,), joints, "test"))
     for episode in range(episodes):
-        for row in range(episode * length, (episode + 1) * length):
-            action = data.action[row, : len(joints)]
-            state = data.state[row, : len(joints)]
-            writer.add_frame({"cam0": data.images["cam0"][row]}, state, action, tasks[data.task_index[row]])
+        for frame in range(episode * length, (episode + 1) * length):
+            action = data.action[frame, : len(joints)]
+            state = data.state[frame, : len(joints)]
+            writer.add_frame(
+                {"cam0": data.images["cam0"][frame]}, state, action, tasks[data.task_index[frame]]
+            )
         writer.save_episode()
     writer.finalize()
     return folder
 
 
-def dataset_config(**options: object) -> PolicyConfig:
-    """Options of a tiny policy that reads such a dataset."""
+def dataset_config(**options: Any) -> PolicyConfig:
+    """The configuration of a tiny policy that reads such a dataset."""
     camera = {"observation.images.cam0": Feature(FeatureType.VISUAL, (3, *IMAGE))}
     state = {"observation.state": Feature(FeatureType.STATE, (ACTION_DIM,))}
     sampling = {"noise_scheduler_type": "DDIM", "num_inference_steps": 4, "prediction_type": "sample"}
     return tiny_config(input_features={**camera, **state}, **(sampling | options))
 
 
-def save_for_dataset(folder: Path, **options: object) -> Path:
-    """A checkpoint of a random tiny policy that reads such a dataset."""
+def save_for_dataset(folder: Path, **options: Any) -> Path:
+    """Save a checkpoint of a random tiny policy that reads such a dataset."""
     return save_tiny(folder, dataset_config(**options))

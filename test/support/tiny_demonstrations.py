@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Demonstrations of a known mapping: where a bright square is, there the action goes."""
+"""Demonstrations of a known mapping: the action is the position of a bright square in the image."""
 
 import numpy as np
 from tiny_policy import ACTION_DIM, IMAGE, STATE_DIM, TASKS
@@ -10,19 +10,19 @@ from dit_policy_ros.data.dataset import Demonstrations, image_stats, vector_stat
 def tiny_demonstrations(
     episodes: int = 4, length: int = 12, seed: int = 0, cameras: int = 1
 ) -> Demonstrations:
-    """Episodes with a still square; the action is its place, mirrored for the second task."""
+    """Episodes with a square that does not move; the action is its position, mirrored for the second task."""
     rng = np.random.default_rng(seed)
     frames = episodes * length
     episode = np.repeat(np.arange(episodes), length)
     task = episode % len(TASKS)
-    place = rng.uniform(0.2, 0.8, (episodes, 2))[episode]  # (M, 2), share of height and width
+    position = rng.uniform(0.2, 0.8, (episodes, 2))[episode]  # (M, 2), share of height and width
     images = np.full((frames, *IMAGE, 3), 40, np.uint8)
-    for image, (row, column) in zip(images, place, strict=True):
+    for image, (row, column) in zip(images, position, strict=True):
         y, x = int(row * IMAGE[0]), int(column * IMAGE[1])
         image[y - 4 : y + 4, x - 4 : x + 4] = (230, 60, 60)
     sign = np.where(task == 0, 1.0, -1.0)[:, None]
-    wanted = sign * (2 * place - 1)  # (M, 2)
-    action = np.concatenate((wanted, wanted), axis=1).astype(np.float32)
+    target = sign * (2 * position - 1)  # (M, 2)
+    action = np.concatenate((target, target), axis=1).astype(np.float32)
     assert action.shape[1] == ACTION_DIM
     state = rng.normal(size=(frames, STATE_DIM)).astype(np.float32)
     names = tuple(f"cam{i}" for i in range(cameras))

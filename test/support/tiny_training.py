@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of the trainer on the tiny demonstrations."""
+"""Trains tiny policies on the tiny demonstrations."""
 
 import copy
 from typing import Any
@@ -14,14 +14,14 @@ from dit_policy_ros.training.trainer import Trainer
 
 
 def trainer(config: TrainConfig, **options: Any) -> Trainer:
-    """A run that has not begun; ``options`` are the policy's."""
+    """A trainer that has not begun; ``options`` are the policy's."""
     defaults = {"noise_scheduler_type": "DDIM", "num_inference_steps": 5, "prediction_type": "sample"}
     policy = random_policy(tiny_config(**(defaults | options)))
     return Trainer(policy, BatchMaker(tiny_demonstrations(), policy, tiny_tokenizer()), config)
 
 
 def run(training: Trainer) -> tuple[list[float], DiTPolicy]:
-    """To the end: the losses, and a copy of the last network that was to be saved."""
+    """Train to the last step; returns the losses and a copy of the last saved network."""
     losses: list[float] = []
     saved: list[DiTPolicy] = []
     training.run(

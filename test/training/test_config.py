@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training options: everything wrong at once, files and back, and what a resumed run may change."""
+"""Training options: errors, files, and what a resumed run may change."""
 
 import dataclasses
 from pathlib import Path
@@ -23,17 +23,19 @@ from dit_policy_ros.training.trainer import read_config
         ({"instruction_dropout": 1.0}, "instruction_dropout: expected less than 1"),
         ({"drop_idle": 1.0}, "drop_idle: expected less than 1"),
         ({"validation": 1.0}, "validation: expected less than 1"),
+        ({"device": "gpu"}, "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
+        ({"device": "cuda:"}, "device: expected auto, cpu, cuda or cuda:N, got 'cuda:'"),
         ({"task_weights": {"push": -1.0}}, "task_weights: 'push': expected 0 or more, got -1.0"),
         ({"task_weights": {"push": 2.0}, "balance_tasks": False}, "balance_tasks to be on"),
-        ({"init": "somewhere", "policy": {"horizon": 8}}, r"none with init.*\['horizon'\]"),
+        ({"init": "somewhere", "policy": {"horizon": 8}}, r"none together with init.*\['horizon'\]"),
     ],
 )
-def test_options_that_make_no_sense(options: dict[str, Any], expected: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(TrainingError, match=expected):
         TrainConfig(**options)
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(TrainingError, match=r"(?s)2 problems.*steps.*keep"):
         TrainConfig(steps=0, keep=0)
 
@@ -64,10 +66,10 @@ def test_a_file_with_a_mistake(tmp_path: Path, text: str, expected: str) -> None
         read_config(path)
 
 
-def test_a_resumed_run_keeps_what_decides_its_result() -> None:
+def test_a_resumed_run_keeps_the_options_that_decide_its_result() -> None:
     before = TrainConfig(steps=10)
     check_resumable(before, dataclasses.replace(before, steps=20, checkpoint_every=5, threads=1))
-    with pytest.raises(TrainingError, match=r"(?s)may change only .*steps.*batch_size: expected 64 as the"):
+    with pytest.raises(TrainingError, match=r"(?s)may change only .*steps.*batch_size: expected 64 as when"):
         check_resumable(before, dataclasses.replace(before, batch_size=8, seed=3))
 
 

@@ -1,10 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """From demonstrations to training batches.
 
-Which frames are learned from, how they are augmented, and how they are normalised.
+Chooses the frames, augments and normalises them.
 """
 
-from dit_policy_ros.training.batches._batches import BatchMaker, RawBatch
-from dit_policy_ros.training.batches._sampling import FrameSampler, held_out, trainable, unflagged
+from dit_policy_ros.training.batches._batches import BatchMaker, BatchOptions
+from dit_policy_ros.training.batches._raw_batch import RawBatch
+from dit_policy_ros.training.batches._sampling import FrameSampler, Shard
+from dit_policy_ros.training.batches._splits import (
+    held_out_mask,
+    start_mask,
+    task_mask,
+    task_number,
+    unflagged_mask,
+)
 
-__all__ = ["BatchMaker", "FrameSampler", "RawBatch", "held_out", "trainable", "unflagged"]
+__all__ = [
+    "BatchMaker",
+    "BatchOptions",
+    "FrameSampler",
+    "RawBatch",
+    "Shard",
+    "held_out_mask",
+    "start_mask",
+    "task_mask",
+    "task_number",
+    "unflagged_mask",
+]

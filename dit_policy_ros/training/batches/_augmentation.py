@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random changes of what a lamp or a camera changes; places stay as they are, for actions depend on them."""
+"""Random colour changes of training images.
+
+Only colours change, as lamps and cameras change them. Positions stay, because actions depend on them.
+"""
 
 import torch
 from torch import Tensor
@@ -7,10 +10,10 @@ from torchvision.transforms import v2
 
 
 class Augmentation:
-    """Brightness, contrast, saturation and hue, drawn for each example and camera, alike over its history."""
+    """Random brightness, contrast, saturation and hue, drawn once per example and camera."""
 
     def __init__(self, strength: float) -> None:
-        """``strength`` 0 changes nothing; 1 is as strong as a real scene needs."""
+        """``strength`` 0 changes nothing; 1 is strong."""
         self._jitter = v2.ColorJitter(
             brightness=min(0.4 * strength, 1.0),
             contrast=min(0.4 * strength, 1.0),
@@ -19,7 +22,10 @@ class Augmentation:
         )
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images in 0 to 1 (B, S, N, 3, h, w), of the same shape; draws from torch's global generator."""
+        """Change images (B, S, N, 3, h, w) with values in 0 to 1; the S steps of an example change alike.
+
+        Random numbers come from torch's global generator.
+        """
         return torch.stack(
             [
                 torch.stack([self._jitter(example[:, n]) for n in range(example.shape[1])], dim=1)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pauses in demonstrations: which frames they are, so that a policy need not learn to wait.
+"""Finds pauses in demonstrations, so that a policy does not learn to wait.
 
-An operator hesitates. A policy that replans many times a second and cannot see how long it has waited already
-learns to go on waiting: it stands where the demonstrations stood. Kim et al. 2024 (arXiv 2406.09246) leave
-actions that do nothing out of their data for that reason.
+Operators hesitate. A policy that replans many times a second cannot see how long it has waited already, so it
+learns to go on waiting where the demonstrations stood. Kim et al. 2024 (arXiv 2406.09246) remove no-op
+actions from their data for that reason.
 
 Shapes: M frames of all episodes in order, A action entries.
 """
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.data.dataset import Demonstrations
 
-_FAST = 0.99  # quantile of a joint's speeds that its own are compared with
+_FAST = 0.99  # quantile of a joint's speeds that counts as its fast speed
 
 
 def non_idle_mask(data: Demonstrations, share: float) -> NDArray[np.bool_]:
-    """Which frames (M,) are no pause.
+    """Frames (M,) that are no pause.
 
     In a pause every joint is commanded to move more slowly than ``share`` of its own fast speed. An episode's
-    first frame always counts, and so does how it ends: to stay where the task is done is to be learned.
+    first frame always counts, and so does its end after the last motion: the policy must learn to stay there.
     """
     if not share:
         return np.ones(len(data.action), bool)
     first, last = data.episode_bounds()
     frames = np.arange(len(first))
-    steps = np.abs(np.diff(data.action, axis=0, prepend=data.action[:1]))  # (M, A), that led to each frame
+    steps = np.abs(np.diff(data.action, axis=0, prepend=data.action[:1]))  # (M, A) from the frame before
     steps[first == frames] = 0.0
     is_moving = (steps > share * np.quantile(steps, _FAST, axis=0)).any(axis=1)  # (M,)
     last_moving = np.maximum.accumulate(np.where(is_moving | (first == frames), frames, 0))[last]  # (M,)

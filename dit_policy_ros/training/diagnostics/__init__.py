@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recognises a policy that stands still or does not follow its instruction.
+"""Finds out offline whether a policy stands still or does not follow its instruction.
 
-Evidence -> measures -> findings with advice -> a picture.
+Predictions at recorded observations -> figures -> findings with advice -> report and plot.
 """
 
-from dit_policy_ros.training.diagnostics._diagnosis import ADVICE, TaskDiagnosis, Thresholds
-from dit_policy_ros.training.diagnostics._evidence import gather, open_samples
+from dit_policy_ros.training.diagnostics._diagnosis import ADVICE, Finding, TaskDiagnosis, Thresholds
 from dit_policy_ros.training.diagnostics._measures import diagnose
-from dit_policy_ros.training.diagnostics._plot import write_plot
+from dit_policy_ros.training.diagnostics._predictions import predict_samples
+from dit_policy_ros.training.diagnostics._report import DiagnosisReport, diagnose_policy
+from dit_policy_ros.training.diagnostics._samples import open_samples
 
-__all__ = ["ADVICE", "TaskDiagnosis", "Thresholds", "diagnose", "gather", "open_samples", "write_plot"]
+__all__ = [
+    "ADVICE",
+    "DiagnosisReport",
+    "Finding",
+    "TaskDiagnosis",
+    "Thresholds",
+    "diagnose",
+    "diagnose_policy",
+    "open_samples",
+    "predict_samples",
+]

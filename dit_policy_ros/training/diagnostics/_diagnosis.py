@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the diagnostics look at, what they conclude, and where they draw the lines.
+"""The data of the diagnostics: predictions, figures, findings, thresholds and advice.
 
 Shapes: N observations, K instructions, T steps of a chunk, A action entries, D state entries.
 """
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 class Finding(StrEnum):
-    """What is wrong with one task; the first four are failures, the others explain them."""
+    """What is wrong with one task. The first four are failures; the others help to explain them."""
 
     COLLAPSED = "collapsed"
     IDLE = "idle"
@@ -32,10 +32,10 @@ FAILURES = (Finding.COLLAPSED, Finding.IDLE, Finding.WRONG_TASK, Finding.LANGUAG
 class Thresholds:
     """Where a figure becomes a finding."""
 
-    variance_ratio: float = 0.25  # collapsed below: the spread of the outputs is half of the data's
-    motion: float = 0.1  # an observation counts as moving where the demonstrator goes this far
-    still: float = 0.25  # a prediction idles where it goes less than this share of the demonstrated way
-    idle: float = 0.3  # idle above: share of the moving observations
+    variance_ratio: float = 0.25  # collapsed below: the outputs' standard deviation is half of the data's
+    motion: float = 0.1  # the demonstrator moves if it goes at least this far
+    still: float = 0.25  # a prediction idles if it goes less than this share of the demonstrated distance
+    idle: float = 0.3  # idle above: share of the observations where the demonstrator moves
     margin: float = 0.05  # another instruction is nearer if by more than this share of the distance
     misled: float = 0.5  # wrong task above: share of what guessing among K instructions gives, (K - 1) / K
     language: float = 0.1  # language-blind below
@@ -45,23 +45,23 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a policy predicts on observations whose demonstrated continuation is known."""
+class Predictions:
+    """What a policy predicts at observations, and what was demonstrated there."""
 
-    tasks: tuple[str, ...]  # K instructions; those of the dataset and others that the policy knows
-    right: NDArray[np.int64]  # (N,) the instruction that was demonstrated
+    tasks: tuple[str, ...]  # K instructions: those of the dataset, then others that the policy knows
+    demonstrated_task: NDArray[np.int64]  # (N,) index of the instruction that was demonstrated
     predicted: Floats  # (N, K, T, A) [rad or m], under every instruction, from the same noise
     demonstrated: Floats  # (N, T, A) [rad or m]
     valid: NDArray[np.bool_]  # (N, T) false after the end of an episode
     state: Floats  # (N, D) [rad or m], the newest
-    scale: Floats  # (A,) standard deviation of the dataset's actions; 0 where an entry never moved
-    demonstrations: Mapping[str, int]  # by task of the dataset
-    frames: Mapping[str, int]  # by task of the dataset
+    scale: Floats  # (A,) standard deviation of the dataset's actions; 0 for an entry that never moves
+    demonstrations: Mapping[str, int]  # number by task of the dataset
+    frames: Mapping[str, int]  # number by task of the dataset
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDiagnosis:
-    """The figures of one task and what they mean; NaN where a figure does not exist."""
+    """The figures and findings of one task; NaN for a figure that does not exist."""
 
     task: str
     observations: int
@@ -69,12 +69,12 @@ class TaskDiagnosis:
     frames: int
     error: float  # distance of the prediction under the right instruction to the demonstration
     variance_ratio: float  # variance over observations, predicted / demonstrated
-    motion_ratio: float  # way gone within a chunk, predicted / demonstrated
+    motion_ratio: float  # distance moved within a chunk, predicted / demonstrated
     idle_fraction: float  # of the observations where the demonstrator moves
     misled_fraction: float  # of observations: another instruction's prediction is nearer to the demonstration
-    mistaken_for: str | None  # the instruction that is nearer most often
+    mistaken_for: str | None  # the other instruction that is nearest most often
     language_ratio: float  # how much instructions change the prediction / how much tasks differ in the data
-    nearest: Mapping[str, float] = field(default_factory=dict)  # share of observations, by instruction
+    nearest: Mapping[str, float] = field(default_factory=dict)  # share of observations by nearest instruction
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -85,18 +85,18 @@ class TaskDiagnosis:
 
 ADVICE: Mapping[Finding, str] = {
     Finding.COLLAPSED: "the outputs hardly depend on the observation. Record more demonstrations (double "
-    "them until there are over 300), train longer (a flat loss is not the end; 50,000 to 100,000 steps are "
-    "usual), and look for something that decides what to do and that neither cameras nor joints show",
-    Finding.IDLE: "the policy stands still where the demonstrator moves. As for a collapse; cut pauses out "
-    "of the demonstrations, too",
-    Finding.WRONG_TASK: "word the instructions further apart, sample this task more often in training, or "
-    "fine-tune on it alone for some thousand steps",
-    Finding.LANGUAGE_BLIND: "the instruction changes next to nothing. Word the instructions further apart, "
-    "record the tasks from the same starting poses and scenes, so that only the instruction tells them "
-    "apart, train with instruction dropout and raise guidance_scale",
-    Finding.FEW_DEMONSTRATIONS: "if these are all that the policy was trained on, collapse is "
-    "likely; over 300 it is rare",
-    Finding.UNDERREPRESENTED: "more frequent tasks outweigh this one; record more of it or sample it more "
+    "them until there are over 300), train longer (a flat loss is not the end; 50,000 to 100,000 steps "
+    "are usual), and look for something that decides what to do but that neither cameras nor joints show",
+    Finding.IDLE: "the policy stands still where the demonstrator moves. Do the same as for a collapse, and "
+    "cut pauses out of the demonstrations (dit_policy train --drop-idle)",
+    Finding.WRONG_TASK: "make the instructions more different, sample this task more often in training, or "
+    "fine-tune on it alone for a few thousand steps",
+    Finding.LANGUAGE_BLIND: "the instruction hardly changes the prediction. Make the instructions more "
+    "different, record the tasks from the same starting poses and scenes, so that only the instruction "
+    "distinguishes them, train with instruction dropout, and raise guidance_scale",
+    Finding.FEW_DEMONSTRATIONS: "if the policy was trained on these alone, collapse is likely; with over 300 "
+    "it is rare",
+    Finding.UNDERREPRESENTED: "other tasks have many more frames; record more of this one, or sample it more "
     "often",
 }
-"""What to do about it, after the experience with this kind of policy that Jones (2026) reports."""
+"""What to do about each finding, from the experience with such policies that Jones (2026) reports."""

@@ -1,43 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recognises how policies of this kind fail: output collapse, idling, and doing another task than instructed.
+"""Measures how policies of this kind fail: output collapse, idling, and doing another task than instructed.
 
-Shapes: N observations, K instructions, T steps of a chunk, A action entries. Distances are root mean squares
-over the valid steps and all entries of action differences, each entry in units of its standard deviation in
-the dataset: 1.0 is as far apart as two typical moments of the data.
+Shapes: N observations, n of them of one task, K instructions, T steps of a chunk, A action entries, A' of
+them that move. Distances are root mean squares over the valid steps and all entries of action differences.
+Each entry is in units of its standard deviation in the dataset: 1.0 is the distance of two typical moments.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.training.diagnostics._diagnosis import (
-    Evidence,
     Finding,
     Floats,
+    Predictions,
     TaskDiagnosis,
     Thresholds,
 )
 
-DEFAULTS = Thresholds()
+DEFAULT_THRESHOLDS = Thresholds()
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = DEFAULTS) -> tuple[TaskDiagnosis, ...]:
-    """Judge every task that was observed; in the order of ``evidence.tasks``."""
-    moved = evidence.scale > 1e-6
-    unit = evidence.scale[moved]
-    predicted = evidence.predicted[..., moved] / unit  # (N, K, T, A')
-    demonstrated = evidence.demonstrated[..., moved] / unit  # (N, T, A')
-    rows = np.arange(len(evidence.right))
-    chosen = predicted[rows, evidence.right]  # (N, T, A')
-    to_demonstration = distance(predicted, demonstrated[:, None], evidence.valid[:, None])  # (N, K)
-    to_chosen = distance(predicted, chosen[:, None], evidence.valid[:, None])  # (N, K)
-    apart = task_separation(evidence, demonstrated)  # (N,)
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Predicted and demonstrated chunks in standard deviations, and their distances."""
+
+    followed: Floats  # (N, T, A') predicted under the demonstrated instruction
+    demonstrated: Floats  # (N, T, A')
+    to_demonstration: Floats  # (N, K) distance of each prediction to the demonstration
+    to_followed: Floats  # (N, K) distance of each prediction to the one under the demonstrated instruction
+    separation: Floats  # (N,) of the tasks
+
+
+def diagnose(
+    predictions: Predictions, thresholds: Thresholds = DEFAULT_THRESHOLDS
+) -> tuple[TaskDiagnosis, ...]:
+    """Judge every task that was observed, in the order of ``predictions.tasks``."""
+    comparison = _compare(predictions)
     return tuple(
-        _judge(evidence, limits, task, chosen, demonstrated, to_demonstration, to_chosen, apart)
-        for task in range(len(evidence.tasks))
-        if (evidence.right == task).any()
+        _with_findings(_figures(predictions, comparison, thresholds, task), predictions, thresholds)
+        for task in range(len(predictions.tasks))
+        if (predictions.demonstrated_task == task).any()
     )
 
 
@@ -49,103 +55,116 @@ def distance(a: Floats, b: Floats, valid: NDArray[np.bool_]) -> Floats:
 
 
 def excursion(chunk: Floats, valid: NDArray[np.bool_]) -> Floats:
-    """How far a chunk (N, T, A) goes from where it starts at most, as a root mean square of entries (N,).
+    """The largest distance (N,) of a chunk (N, T, A) from its start, as a root mean square over entries.
 
-    Of averages over a quarter of the chunk, so that trembling on the spot does not pass for motion. ``valid``
-    (N, T) is true up to some step.
+    Uses averages over a quarter of the chunk, so that jitter does not count as motion. ``valid`` (N, T) is
+    true up to some step.
     """
     width = max(chunk.shape[1] // 4, 1)
     windows = np.lib.stride_tricks.sliding_window_view(chunk, width, axis=1).mean(-1)  # (N, W, A)
-    way = np.sqrt(np.mean((windows - windows[:, :1]) ** 2, axis=-1))  # (N, W)
-    return np.where(valid[:, width - 1 :], way, 0.0).max(-1)
+    moved = np.sqrt(np.mean((windows - windows[:, :1]) ** 2, axis=-1))  # (N, W)
+    return np.where(valid[:, width - 1 :], moved, 0.0).max(-1)
 
 
 def spread(chunks: Floats, valid: NDArray[np.bool_]) -> float:
     """Variance over observations (N, T, A), its mean over steps and entries; NaN for one observation."""
-    counted = valid.sum(0) > 1  # (T,) steps that more than one observation has
-    if not counted.any():
+    is_shared = valid.sum(0) > 1  # (T,) steps that more than one observation has
+    if not is_shared.any():
         return float("nan")
     weight = valid[..., None].astype(float)  # (N, T, 1)
     count = np.maximum(weight.sum(0), 1.0)  # (T, 1)
     centred = (chunks - (chunks * weight).sum(0) / count) * weight
-    return float(((centred**2).sum(0) / count)[counted].mean())
+    return float(((centred**2).sum(0) / count)[is_shared].mean())
 
 
-def task_separation(evidence: Evidence, demonstrated: Floats) -> Floats:
-    """How differently other tasks go on from the state most like each observation's (N,); NaN without others.
+def task_separation(predictions: Predictions, demonstrated: Floats) -> Floats:
+    """How far apart (N,) the tasks continue from similar states; NaN if there is one task.
+
+    For each observation and each other task it takes the most similar state of that task.
 
     Args:
-        evidence: whose states are compared.
-        demonstrated: (N, T, A) in units of the data's standard deviation.
+        predictions: their states are compared.
+        demonstrated: (N, T, A) in standard deviations.
     """
-    state = evidence.state / np.maximum(evidence.state.std(0), 1e-6)  # (N, D)
-    present = np.unique(evidence.right)
+    state = predictions.state / np.maximum(predictions.state.std(0), 1e-6)  # (N, D)
+    present = np.unique(predictions.demonstrated_task)
     apart = np.full((len(state), len(present)), np.nan)
     for column, task in enumerate(present):
-        others = np.flatnonzero(evidence.right == task)
-        gaps = ((state[:, None] - state[None, others]) ** 2).sum(-1)  # (N, others)
-        twin = others[gaps.argmin(1)]  # (N,)
-        both = evidence.valid & evidence.valid[twin]
-        apart[:, column] = distance(demonstrated, demonstrated[twin], both)
-        apart[evidence.right == task, column] = np.nan
+        candidates = np.flatnonzero(predictions.demonstrated_task == task)
+        gaps = ((state[:, None] - state[None, candidates]) ** 2).sum(-1)  # (N, candidates)
+        twin = candidates[gaps.argmin(1)]  # (N,)
+        both_valid = predictions.valid & predictions.valid[twin]
+        apart[:, column] = distance(demonstrated, demonstrated[twin], both_valid)
+        apart[predictions.demonstrated_task == task, column] = np.nan
     known = np.isfinite(apart)
     return np.where(known.any(1), np.where(known, apart, 0.0).sum(1) / np.maximum(known.sum(1), 1), np.nan)
 
 
-def _judge(
-    evidence: Evidence,
-    limits: Thresholds,
-    task: int,
-    chosen: Floats,
-    demonstrated: Floats,
-    to_demonstration: Floats,
-    to_chosen: Floats,
-    apart: Floats,
+def _compare(predictions: Predictions) -> _Comparison:
+    moves = predictions.scale > 1e-6
+    unit = predictions.scale[moves]
+    predicted = predictions.predicted[..., moves] / unit  # (N, K, T, A')
+    demonstrated = predictions.demonstrated[..., moves] / unit  # (N, T, A')
+    rows = np.arange(len(predictions.demonstrated_task))
+    followed = predicted[rows, predictions.demonstrated_task]  # (N, T, A')
+    valid = predictions.valid[:, None]  # (N, 1, T)
+    return _Comparison(
+        followed,
+        demonstrated,
+        distance(predicted, demonstrated[:, None], valid),
+        distance(predicted, followed[:, None], valid),
+        task_separation(predictions, demonstrated),
+    )
+
+
+def _figures(
+    predictions: Predictions, comparison: _Comparison, thresholds: Thresholds, task: int
 ) -> TaskDiagnosis:
-    mine = evidence.right == task
-    valid, name = evidence.valid[mine], evidence.tasks[task]
-    went, way = excursion(chosen[mine], valid), excursion(demonstrated[mine], valid)  # (n,)
-    moving = way >= limits.motion
-    others = [k for k in range(len(evidence.tasks)) if k != task]
-    near = to_demonstration[mine]  # (n, K)
+    """The figures of one task, without findings."""
+    mine = predictions.demonstrated_task == task  # (N,)
+    valid, name = predictions.valid[mine], predictions.tasks[task]
+    followed, demonstrated = comparison.followed[mine], comparison.demonstrated[mine]  # (n, T, A')
+    predicted_motion, demonstrated_motion = excursion(followed, valid), excursion(demonstrated, valid)  # (n,)
+    is_moving = demonstrated_motion >= thresholds.motion
+    is_idle = predicted_motion < thresholds.still * demonstrated_motion
+    others = [k for k in range(len(predictions.tasks)) if k != task]
+    distances = comparison.to_demonstration[mine]  # (n, K)
     misled = mistaken = language = np.nan
     if others:
-        is_misled = near[:, others].min(1) < (1 - limits.margin) * near[:, task]
+        is_misled = distances[:, others].min(1) < (1 - thresholds.margin) * distances[:, task]
         misled = is_misled.mean()
-        mistaken = np.bincount(near[is_misled].argmin(1), minlength=len(evidence.tasks))
-        language = _ratio(to_chosen[mine][:, others].mean(1).sum(), np.nansum(apart[mine]))
-    figures = TaskDiagnosis(
+        mistaken = np.bincount(distances[is_misled].argmin(1), minlength=len(predictions.tasks))
+        change = comparison.to_followed[mine][:, others].mean(1).sum()
+        language = _ratio(change, np.nansum(comparison.separation[mine]))
+    return TaskDiagnosis(
         task=name,
         observations=int(mine.sum()),
-        demonstrations=evidence.demonstrations.get(name, 0),
-        frames=evidence.frames.get(name, 0),
-        error=float(near[:, task].mean()),
-        variance_ratio=_ratio(spread(chosen[mine], valid), spread(demonstrated[mine], valid)),
-        motion_ratio=_ratio(went.sum(), way.sum()),
-        idle_fraction=float((went < limits.still * way)[moving].mean()) if moving.any() else np.nan,
+        demonstrations=predictions.demonstrations.get(name, 0),
+        frames=predictions.frames.get(name, 0),
+        error=float(distances[:, task].mean()),
+        variance_ratio=_ratio(spread(followed, valid), spread(demonstrated, valid)),
+        motion_ratio=_ratio(predicted_motion.sum(), demonstrated_motion.sum()),
+        idle_fraction=float(is_idle[is_moving].mean()) if is_moving.any() else np.nan,
         misled_fraction=float(misled),
-        mistaken_for=evidence.tasks[int(np.argmax(mistaken))] if np.any(mistaken) else None,
+        mistaken_for=predictions.tasks[int(np.argmax(mistaken))] if np.any(mistaken) else None,
         language_ratio=float(language),
-        nearest=_shares(near.argmin(1), evidence.tasks),
+        nearest=_shares(distances.argmin(1), predictions.tasks),
     )
-    return _with_findings(figures, len(evidence.tasks), evidence.frames, limits)
 
 
-def _with_findings(
-    figures: TaskDiagnosis, instructions: int, frames: Mapping[str, int], limits: Thresholds
-) -> TaskDiagnosis:
-    by_chance = (instructions - 1) / instructions
-    # Comparisons with NaN are false: what could not be measured is no finding.
+def _with_findings(figures: TaskDiagnosis, predictions: Predictions, thresholds: Thresholds) -> TaskDiagnosis:
+    by_chance = (len(predictions.tasks) - 1) / len(predictions.tasks)
+    most_frames = max(predictions.frames.values(), default=0)
+    # Comparisons with NaN are false, so a figure that does not exist is no finding.
     rules = {
-        Finding.COLLAPSED: figures.variance_ratio < limits.variance_ratio,
-        Finding.IDLE: figures.idle_fraction > limits.idle,
-        Finding.WRONG_TASK: figures.misled_fraction > limits.misled * by_chance,
-        Finding.LANGUAGE_BLIND: figures.language_ratio < limits.language,
-        Finding.FEW_DEMONSTRATIONS: figures.demonstrations < limits.few,
-        Finding.UNDERREPRESENTED: figures.frames < limits.underrepresented * max(frames.values(), default=0),
+        Finding.COLLAPSED: figures.variance_ratio < thresholds.variance_ratio,
+        Finding.IDLE: figures.idle_fraction > thresholds.idle,
+        Finding.WRONG_TASK: figures.misled_fraction > thresholds.misled * by_chance,
+        Finding.LANGUAGE_BLIND: figures.language_ratio < thresholds.language,
+        Finding.FEW_DEMONSTRATIONS: figures.demonstrations < thresholds.few,
+        Finding.UNDERREPRESENTED: figures.frames < thresholds.underrepresented * most_frames,
     }
-    found = tuple(finding for finding, is_so in rules.items() if is_so)
-    return dataclasses.replace(figures, findings=found)
+    return dataclasses.replace(figures, findings=tuple(f for f, is_met in rules.items() if is_met))
 
 
 def _ratio(part: float, whole: float) -> float:

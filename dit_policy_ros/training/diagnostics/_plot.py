@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The diagnostics as a picture: motion and spread, language, and what is mistaken for what."""
+"""Plots the diagnostics: motion and spread, language, and a confusion matrix."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,37 +12,41 @@ from dit_policy_ros.training.diagnostics._diagnosis import TaskDiagnosis, Thresh
 
 
 def write_plot(
-    path: Path, tasks: Sequence[TaskDiagnosis], instructions: Sequence[str], limits: Thresholds, title: str
+    path: Path,
+    tasks: Sequence[TaskDiagnosis],
+    instructions: Sequence[str],
+    thresholds: Thresholds,
+    title: str,
 ) -> None:
     """Write a PNG.
 
     Args:
-        path: where to.
+        path: of the file.
         tasks: the diagnoses, at least one.
-        instructions: all known instructions (K,), of which ``tasks`` are some.
-        limits: drawn as dashed lines.
+        instructions: all known instructions (K,); ``tasks`` are some of them.
+        thresholds: drawn as dashed lines.
         title: of the figure.
     """
-    from matplotlib.figure import Figure  # a second of import that only the plot needs
+    from matplotlib.figure import Figure  # takes a second to import
 
-    names = [wrapped(task.task) for task in tasks]
+    names = [_wrapped(task.task) for task in tasks]
     figure = Figure(figsize=(15, 2.6 + 0.6 * max(len(tasks), 4)), layout="constrained")
     figure.suptitle(title)
     spread, language, confusion = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
-    bars(
+    _bars(
         spread,
         names,
         {
             "variance, predicted / demonstrated": [task.variance_ratio for task in tasks],
-            "way gone, predicted / demonstrated": [task.motion_ratio for task in tasks],
-            "idle share of moving moments": [task.idle_fraction for task in tasks],
+            "motion, predicted / demonstrated": [task.motion_ratio for task in tasks],
+            "idle share of moving observations": [task.idle_fraction for task in tasks],
         },
     )
-    spread.axvline(limits.variance_ratio, color="C0", linestyle="--")
-    spread.axvline(limits.idle, color="C2", linestyle="--")
+    spread.axvline(thresholds.variance_ratio, color="C0", linestyle="--")
+    spread.axvline(thresholds.idle, color="C2", linestyle="--")
     spread.set_title("collapse: the first two should be near 1")
     by_chance = (len(instructions) - 1) / len(instructions)
-    bars(
+    _bars(
         language,
         names,
         {
@@ -50,8 +54,8 @@ def write_plot(
             "another instruction is nearer": [task.misled_fraction for task in tasks],
         },
     )
-    language.axvline(limits.language, color="C0", linestyle="--")
-    language.axvline(limits.misled * by_chance, color="C1", linestyle="--")
+    language.axvline(thresholds.language, color="C0", linestyle="--")
+    language.axvline(thresholds.misled * by_chance, color="C1", linestyle="--")
     language.set_title("language: first near 1, second near 0")
     language.set_yticklabels([])
     shares = np.array([[task.nearest.get(name, 0.0) for name in instructions] for task in tasks])
@@ -59,15 +63,15 @@ def write_plot(
     for (row, column), share in np.ndenumerate(shares):
         color = "white" if share > 0.5 else "black"
         confusion.text(column, row, f"{share:.0%}", ha="center", va="center", color=color)
-    confusion.set_xticks(range(len(instructions)), [wrapped(name) for name in instructions], fontsize=8)
+    confusion.set_xticks(range(len(instructions)), [_wrapped(name) for name in instructions], fontsize=8)
     confusion.set_yticks(range(len(names)), [""] * len(names))
     confusion.set_title("instruction whose prediction is nearest")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
-def bars(axes: Any, names: Sequence[str], series: dict[str, list[float]]) -> None:
-    """Horizontal bars of several series per name; NaN draws none."""
+def _bars(axes: Any, names: Sequence[str], series: dict[str, list[float]]) -> None:
+    """Horizontal bars of several series per name; none for NaN."""
     height = 0.8 / len(series)
     for i, (label, values) in enumerate(series.items()):
         places = np.arange(len(names)) - 0.4 + (i + 0.5) * height
@@ -80,6 +84,6 @@ def bars(axes: Any, names: Sequence[str], series: dict[str, list[float]]) -> Non
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
 
-def wrapped(text: str) -> str:
-    """Lines of at most 24 characters, three at most."""
+def _wrapped(text: str) -> str:
+    """At most three lines of at most 24 characters."""
     return "\n".join(textwrap.wrap(text, 24, max_lines=3, placeholder=" …"))

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy that a training run starts with.
 
-A new one with pretrained encoders, a small one from scratch, or a checkpoint's.
+A new one with pretrained encoders, a small one from scratch, or that of a checkpoint.
 """
 
 from dit_policy_ros.training.new_policy._new_policy import (
-    Start,
+    InitialPolicy,
     check_reachable,
-    reading_size,
+    image_read_size,
+    initial_policy,
     relative_entries,
-    start_of,
 )
 from dit_policy_ros.training.new_policy._small_policy import (
     IMAGE_SIDE,
@@ -22,12 +22,12 @@ from dit_policy_ros.training.new_policy._small_policy import (
 __all__ = [
     "IMAGE_SIDE",
     "RESIZED",
-    "Start",
+    "InitialPolicy",
     "build_demo_policy",
     "check_reachable",
     "demo_config",
     "demo_vision_encoder",
-    "reading_size",
+    "image_read_size",
+    "initial_policy",
     "relative_entries",
-    "start_of",
 ]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy that a run starts with: a new one, or a checkpoint's."""
+"""Builds the policy that a training run starts with: a new one, or that of a checkpoint.
+
+Shapes: A action entries.
+"""
 
 import dataclasses
 from dataclasses import dataclass
@@ -28,17 +31,17 @@ from dit_policy_ros.training.new_policy._small_policy import RESIZED, build_demo
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """What training begins with. stats: None where the data's own shall normalise."""
+class InitialPolicy:
+    """The policy that a training run starts with."""
 
     policy: DiTPolicy
     tokenizer: TaskTokenizer
-    stats: Stats | None = None
-    known_tasks: tuple[str, ...] = ()
+    stats: Stats | None = None  # None: normalise by the statistics of the training data
+    known_tasks: tuple[str, ...] = ()  # tasks that it was trained on before
 
 
-def reading_size(config: TrainConfig, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
-    """(height, width) [pixel] to which the policy reduces images, so that they can be kept reduced."""
+def image_read_size(config: TrainConfig, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
+    """(height, width) [pixel] to which the policy reduces images; they are kept in this size."""
     if checkpoint is not None:
         return checkpoint.config.image_resize_shape
     name = "image_resize_shape"
@@ -47,31 +50,32 @@ def reading_size(config: TrainConfig, checkpoint: Checkpoint | None) -> tuple[in
     return RESIZED if config.network == "small" else None
 
 
-def start_of(config: TrainConfig, data: Demonstrations, checkpoint: Checkpoint | None) -> Start:
+def initial_policy(config: TrainConfig, data: Demonstrations, checkpoint: Checkpoint | None) -> InitialPolicy:
     """The policy to train.
 
     Args:
         config: the run's options.
-        data: what it is trained on.
-        checkpoint: what ``config.init`` names; None makes a new policy from torch's global generator.
+        data: the training data.
+        checkpoint: of ``config.init``; None makes a new policy, with random weights from torch's global
+            generator.
 
     Raises:
-        TrainingError: the checkpoint is of another robot.
-        CheckpointError: an option of the policy is unknown or impossible, or an encoder cannot be had.
+        TrainingError: the checkpoint belongs to another robot.
+        CheckpointError: an option of the policy is unknown or invalid, or an encoder cannot be loaded.
     """
     if checkpoint is not None:
         _check_same_robot(data, checkpoint)
         stats = read_stats(checkpoint.folder) if config.statistics == "checkpoint" else None
         known = checkpoint.facts.known_tasks
-        return Start(checkpoint.policy, checkpoint.encoder_files.tokenizer, stats, known)
-    options = policy_options(config, data)
+        return InitialPolicy(checkpoint.policy, checkpoint.encoder_files.tokenizer, stats, known)
+    options = new_policy_config(config, data)
     if config.network == "clip":
-        return Start(*pretrained_policy(options))
-    return Start(*build_demo_policy(options, data.tasks))
+        return InitialPolicy(*pretrained_policy(options))
+    return InitialPolicy(*build_demo_policy(options, data.tasks))
 
 
-def policy_options(config: TrainConfig, data: Demonstrations) -> PolicyConfig:
-    """The options of a new policy for the robot that the data are of."""
+def new_policy_config(config: TrainConfig, data: Demonstrations) -> PolicyConfig:
+    """The configuration of a new policy for the robot of the training data."""
     state, action = data.state.shape[1], data.action.shape[1]
     if config.network == "small":
         base = demo_config(data.image_shapes, state, action)
@@ -94,18 +98,18 @@ def policy_options(config: TrainConfig, data: Demonstrations) -> PolicyConfig:
     )
     given = dict(config.policy)
     if config.relative_actions:
-        given = _scaled_by_deviation(base) | given | {"relative_entries": relative_entries(config, data)}
+        given = _mean_std_actions(base) | given | {"relative_entries": relative_entries(config, data)}
     mapping = base.to_mapping() | {"drop_n_last_frames": base.drop_n_last_frames} | given
     if set(given) & set(EXTENSIONS):
         mapping["type"] = EXTENDED_TYPE
     return PolicyConfig.from_mapping(mapping, "--policy")
 
 
-def _scaled_by_deviation(base: PolicyConfig) -> dict[str, Any]:
-    """Options for actions that are mostly much smaller than the largest, as relative ones are.
+def _mean_std_actions(base: PolicyConfig) -> dict[str, Any]:
+    """Options that scale actions by their standard deviation, for relative actions.
 
-    Scaled by the range, the errors of the joints would be lost beside those of the grippers, which have only
-    two places to be in.
+    Most relative actions are much smaller than the largest. Scaled by their range, the errors of the joints
+    would be negligible beside those of the grippers, which are either open or closed.
     """
     mapping = {kind: mode.value for kind, mode in base.normalization_mapping.items()}
     return {
@@ -115,28 +119,28 @@ def _scaled_by_deviation(base: PolicyConfig) -> dict[str, Any]:
 
 
 def relative_entries(config: TrainConfig, data: Demonstrations) -> list[int]:
-    """Entries of the action that are counted from the state: all joints but those named as absolute.
+    """The action entries that are relative to the state: all joints but ``absolute_joints``.
 
     Raises:
-        TrainingError: state and action are of different joints, or no joint has such a name.
+        TrainingError: state and action have different joints, or no joint's name has a given part.
     """
     names = data.joint_names
     if not len(names) == data.state.shape[1] == data.action.shape[1]:
         raise TrainingError(
             f"--relative-actions: state ({data.state.shape[1]} entries) and action ({data.action.shape[1]}) "
-            f"must both be of the dataset's joints ({len(names)})"
+            f"must both hold the dataset's joints ({len(names)})"
         )
     for part in config.absolute_joints:
         if part and not any(part in name for name in names):
             raise TrainingError(
-                f"--absolute-joints: no joint has {part!r} in its name; the joints are {', '.join(names)}; "
-                f"'--absolute-joints \"\"' for none"
+                f"--absolute-joints: no joint has {part!r} in its name; the joints are {', '.join(names)}. "
+                f"To make all joints relative use '--absolute-joints \"\"'"
             )
     return [i for i, name in enumerate(names) if not any(p and p in name for p in config.absolute_joints)]
 
 
 def check_reachable(batches: BatchMaker, names: tuple[str, ...]) -> None:
-    """TrainingError where sampling clips actions that were demonstrated: the policy could never do them."""
+    """TrainingError if sampling would clip demonstrated actions: the policy could never reach them."""
     config = batches.config
     if config.objective != "diffusion" or not config.clip_sample:
         return
@@ -145,9 +149,9 @@ def check_reachable(batches: BatchMaker, names: tuple[str, ...]) -> None:
     if len(beyond):
         named = ", ".join(names[i] if i < len(names) else f"entry {i}" for i in beyond)
         raise TrainingError(
-            f"actions of {named} lie up to {largest.max():.2f} in normalised units, and the policy clips at "
-            f"{config.clip_sample_range}: it could not reach them. Normalise by these data (--statistics "
-            f"dataset), or, for a new policy, choose another normalization_mapping or clip_sample_range"
+            f"actions of {named} lie up to {largest.max():.2f} in normalised units, but the policy clips at "
+            f"{config.clip_sample_range}: it could not reach them. Normalise by the new data (--statistics "
+            f"dataset), or for a new policy choose another normalization_mapping or clip_sample_range"
         )
 
 
@@ -156,7 +160,7 @@ def _check_same_robot(data: Demonstrations, checkpoint: Checkpoint) -> None:
     if facts.joint_names is not None and facts.joint_names != data.joint_names:
         raise TrainingError(
             f"--init {checkpoint.folder}: its joints are {', '.join(facts.joint_names)}; the dataset's are "
-            f"{', '.join(data.joint_names)}. The order counts: record or convert the data in the same order"
+            f"{', '.join(data.joint_names)}. The order matters: record or convert the data in the same order"
         )
     if facts.fps is not None and facts.fps != data.fps:
         raise TrainingError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of the demo's policy: small enough to train and to run on two CPU cores, complete in kind."""
+"""The demo's policy: small enough to train and run on two CPU cores, with all parts of a large one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,17 +20,17 @@ from dit_policy_ros.training.new_policy._tiny_clip import (
     train_tokenizer,
 )
 
-IMAGE_SIDE, PATCH_SIDE = 144, 18  # what the vision encoder reads [pixel]
-RESIZED = (144, 192)  # (height, width) [pixel] of a 4:3 image, of which the central square is read
+IMAGE_SIDE, PATCH_SIDE = 144, 18  # [pixel] of the vision encoder
+RESIZED = (144, 192)  # (height, width) [pixel] of a 4:3 image; the encoder reads its central square
 MAX_TOKENS = 24
 VISION = tiny_vision_config(hidden=128, layers=4, heads=4, image=IMAGE_SIDE, patch=PATCH_SIDE)
 
 
 def demo_config(cameras: Mapping[str, tuple[int, int]], state_dim: int, action_dim: int) -> PolicyConfig:
-    """Options of the demo's policy.
+    """Configuration of the demo's policy.
 
     Args:
-        cameras: height and width [pixel] by name.
+        cameras: (height, width) [pixel] by camera name.
         state_dim: entries of the state.
         action_dim: entries of the action.
     """
@@ -57,8 +57,8 @@ def demo_config(cameras: Mapping[str, tuple[int, int]], state_dim: int, action_d
         text_encoder_name="clip",
         image_resize_shape=RESIZED,
         image_crop_shape=(IMAGE_SIDE, IMAGE_SIDE),
-        image_crop_is_random=False,  # a shifted view would move the cubes
-        drop_n_last_frames=0,  # an episode's end shows how to stay at the goal
+        image_crop_is_random=False,  # a shifted crop would move the cubes
+        drop_n_last_frames=0,  # the end of an episode teaches to stay at the goal
         tokenizer_max_length=MAX_TOKENS,
         normalization_mapping={
             "VISUAL": NormalizationMode.MEAN_STD,
@@ -70,7 +70,7 @@ def demo_config(cameras: Mapping[str, tuple[int, int]], state_dim: int, action_d
 
 
 def build_demo_policy(config: PolicyConfig, tasks: Sequence[str]) -> tuple[DiTPolicy, TaskTokenizer]:
-    """A new network with CLIP-architecture encoders of its own and a tokenizer that knows ``tasks``.
+    """A new network with small CLIP encoders, and a tokenizer trained on ``tasks``.
 
     Random weights come from torch's global generator.
     """
@@ -79,13 +79,13 @@ def build_demo_policy(config: PolicyConfig, tasks: Sequence[str]) -> tuple[DiTPo
     policy = DiTPolicy(config, VISION, text)
     encoder = policy.observation_encoder
     for vision_encoder in encoder.vision_encoders or [encoder.vision_encoder]:
-        if vision_encoder is not None:
+        if isinstance(vision_encoder, VisionEncoder):
             initialize_from_scratch(vision_encoder)
     return policy, TaskTokenizer(tokenizer, TokenizerOptions(max_length=MAX_TOKENS))
 
 
 def demo_vision_encoder() -> VisionEncoder:
-    """A new vision encoder of the demo's policy, to be pretrained; weights from torch's global generator."""
+    """A new vision encoder of the demo's policy, for pretraining; weights from torch's global generator."""
     encoder = VisionEncoder(VISION)
     initialize_from_scratch(encoder)
     return encoder

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLIP-architecture encoders and a tokenizer of one's own size, for training from scratch without a hub."""
+"""Small CLIP encoders and a tokenizer for training from scratch, without downloads."""
 
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -17,9 +18,9 @@ WORD_END = "</w>"
 
 
 def train_tokenizer(sentences: Sequence[str], vocabulary: int = 700) -> CLIPTokenizer:
-    """A byte-level BPE tokenizer of CLIP's kind whose merges are learned from ``sentences``.
+    """A byte-level BPE tokenizer as CLIP's, with merges learned from ``sentences``.
 
-    All 256 bytes are in the vocabulary, so any later instruction has tokens.
+    All 256 bytes are in the vocabulary, so it can tokenize any later instruction.
     """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     learner = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
@@ -37,11 +38,14 @@ def train_tokenizer(sentences: Sequence[str], vocabulary: int = 700) -> CLIPToke
     vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
     for special in (BEGIN, END):
         vocab[special] = len(vocab)
-    return CLIPTokenizer(vocab=vocab, merges=merges)
+    return CLIPTokenizer(vocab=vocab, merges=merges)  # pyright: ignore[reportArgumentType]  # takes pairs, too
 
 
 def tiny_text_config(tokenizer: CLIPTokenizer, hidden: int, layers: int, positions: int) -> CLIPTextConfig:
-    """Architecture of a text encoder for ``tokenizer``; ``positions`` is the most tokens it reads."""
+    """Architecture of a text encoder for ``tokenizer``; ``positions`` is its largest number of tokens."""
+    ids: dict[str, Any] = {
+        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+    }
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -50,9 +54,7 @@ def tiny_text_config(tokenizer: CLIPTokenizer, hidden: int, layers: int, positio
         num_attention_heads=max(hidden // 32, 1),
         max_position_embeddings=positions,
         projection_dim=hidden,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **ids,
     )
 
 
@@ -71,10 +73,10 @@ def tiny_vision_config(hidden: int, layers: int, heads: int, image: int, patch: 
 
 @torch.no_grad()
 def initialize_from_scratch(encoder: VisionEncoder, amplitude: float = 0.5) -> None:
-    """Start a vision encoder so that it learns positions from few images.
+    """Initialise a vision encoder so that it learns positions from few images.
 
-    CLIP's own initialisation (standard deviation 0.02 everywhere) makes all patches look alike to a class
-    token; sine-cosine position embeddings of a visible amplitude and a Xavier patch embedding do not.
+    With CLIP's own initialisation (standard deviation 0.02 everywhere) the class token cannot tell patches
+    apart. With sine-cosine position embeddings of a larger amplitude and a Xavier patch embedding it can.
     """
     embeddings = encoder.model.embeddings
     patches = embeddings.patch_embedding.weight  # (F, 3, P, P)
@@ -86,7 +88,10 @@ def initialize_from_scratch(encoder: VisionEncoder, amplitude: float = 0.5) -> N
 
 
 def grid_embedding(grid: int, dim: int) -> Tensor:
-    """Sine and cosine of row and column (grid * grid, dim), Vaswani et al. 2017 in 2-D; 4 divides dim."""
+    """2-D sine-cosine embedding of row and column (grid * grid, dim), after Vaswani et al. 2017.
+
+    ``dim`` must be divisible by 4.
+    """
     quarter = dim // 4
     frequencies = 1.0 / 10000 ** (torch.arange(quarter) / quarter)  # (dim / 4,)
     angle = torch.arange(grid)[:, None] * frequencies[None]  # (grid, dim / 4)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Teaching a vision encoder from scratch where things are, before it serves a policy.
+"""Pretrains a vision encoder: it learns where things are in an image.
 
-A class token that has never seen the scene gives behaviour cloning nothing to work with. Regressing known
-positions from rendered stills is a denser signal than imitation and needs no demonstrations.
+An encoder with random weights gives behaviour cloning nothing to work with. Regressing known positions from
+rendered stills is a denser signal than imitation, and needs no demonstrations.
+
+Shapes: M stills, B batch, G targets, F features.
 """
 
 from collections.abc import Callable
@@ -11,71 +13,62 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dit_policy_ros.policy.encoders import VisionEncoder
 from dit_policy_ros.policy.inference import has_fast_bfloat16
 from dit_policy_ros.training.batches import FrameSampler
+from dit_policy_ros.training.pretext._regression import (
+    HELD_OUT,
+    PretextSettings,
+    RegressionLoss,
+    Report,
+    Targets,
+)
 from dit_policy_ros.training.trainer import make_schedule
-
-HELD_OUT = 0.05
-SHARP = 0.1  # [standard deviation of a target] errors beyond count linearly: what is hidden must not rule
 
 
 def pretrain_vision(
     encoder: VisionEncoder,
     images: Callable[[NDArray[np.int64]], Tensor],
-    targets: NDArray[np.float32],
+    targets: Targets,
+    settings: PretextSettings,
     *,
-    steps: int,
-    batch_size: int = 64,
-    learning_rate: float = 1e-3,
-    weights: NDArray[np.float32] | None = None,
-    seed: int = 0,
     compiled: bool = False,
-    report: Callable[[int, float], None] = lambda step, loss: None,
+    report: Report = lambda step, loss: None,
 ) -> NDArray[np.float32]:
-    """Train ``encoder`` in place to predict ``targets`` by a linear layer on its class token.
+    """Train ``encoder`` in place to predict ``targets`` (M, G) with a linear layer on its class token.
 
     Args:
-        encoder: the vision encoder; it is trained on the device where it is.
-        images: returns the normalised, cropped images (B, 3, H, W) of the stills numbered (B,), there.
-        targets: (M, K), e.g. positions [m]; scaled to unit variance for the loss. NaN where nothing is known.
-        steps: optimiser steps.
-        batch_size: stills per step.
-        learning_rate: peak rate.
-        weights: (K,) of the targets in the loss; None: all 1.
-        seed: of the batches and the linear layer.
-        compiled: compile the encoder, and multiply in bfloat16 where the device does so in hardware.
+        encoder: the vision encoder, trained on its device.
+        images: returns the normalised, cropped images (B, 3, H, W) of the stills numbered (B,), on
+            that device.
+        targets: of each still.
+        settings: of the optimisation.
+        compiled: compile the encoder, and multiply in bfloat16 if the device has it in hardware.
         report: called with step and loss.
 
     Returns:
-        Absolute errors (M_held_out, K) on the held-out stills, in the targets' unit; NaN where unknown.
+        Absolute errors (M_held_out, G) on the held-out stills, in the targets' unit; NaN if unknown.
     """
-    torch.manual_seed(seed)
-    device = next(encoder.parameters()).device
-    goal = torch.from_numpy(targets).to(device)
-    mean, std = (torch.from_numpy(f(targets, axis=0)).to(device) for f in (np.nanmean, np.nanstd))  # (K,)
-    share = torch.from_numpy(np.ones_like(targets[0]) if weights is None else weights).to(device)  # (K,)
-    head = nn.Linear(encoder.model.config.hidden_size, targets.shape[1]).to(device)
+    torch.manual_seed(settings.seed)
+    device, count = next(encoder.parameters()).device, len(targets.values)
+    loss_of = RegressionLoss(targets, device)
+    head = nn.Linear(encoder.model.config.hidden_size, targets.values.shape[-1]).to(device)
     optimizer = torch.optim.AdamW(
-        [*encoder.parameters(), *head.parameters()], lr=learning_rate, weight_decay=1e-4
+        [*encoder.parameters(), *head.parameters()],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
     )
-    schedule = make_schedule(optimizer, warmup=min(200, steps // 10 + 1), steps=steps)
-    known = round(len(targets) * (1 - HELD_OUT))
+    schedule = make_schedule(optimizer, min(200, settings.steps // 10 + 1), settings.steps)
+    trained_on = round(count * (1 - HELD_OUT))
+    sampler = FrameSampler(np.arange(trained_on), settings.batch_size, settings.seed)
     encoder.train()
     network = torch.compile(encoder) if compiled else encoder
-    halved = compiled and has_fast_bfloat16(device)
-    for step, frames in zip(range(steps), FrameSampler(np.arange(known), batch_size, seed), strict=False):
-        wanted = (goal[frames] - mean) / std  # (B, K)
-        with torch.autocast(device.type, torch.bfloat16, enabled=halved):
+    use_bfloat16 = compiled and has_fast_bfloat16(device)
+    for step, frames in zip(range(settings.steps), sampler, strict=False):
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16):
             features = network(images(frames))  # (B, F)
-        found = head(features.float())  # (B, K)
-        is_known = wanted.isfinite()
-        errors = functional.smooth_l1_loss(
-            found, torch.where(is_known, wanted, found.detach()), reduction="none", beta=SHARP
-        )
-        loss = (share * errors).sum() / is_known.sum()
+        loss = loss_of(head(features.float()), loss_of.values[frames])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -83,7 +76,8 @@ def pretrain_vision(
         schedule.step()
         report(step + 1, float(loss.detach()))
     encoder.eval()
+    held_out = np.arange(trained_on, count)
     with torch.no_grad():
-        chunks = np.array_split(np.arange(known, len(targets)), max(1, (len(targets) - known) // batch_size))
-        predicted = torch.cat([head(encoder(images(frames))) for frames in chunks if len(frames)])
-    return (predicted * std + mean - goal[known:]).abs().numpy(force=True)
+        parts = np.array_split(held_out, max(1, len(held_out) // settings.batch_size))
+        predicted = torch.cat([head(encoder(images(frames))) for frames in parts if len(frames)])
+    return loss_of.absolute_errors(predicted, trained_on)

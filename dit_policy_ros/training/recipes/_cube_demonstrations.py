@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstrations of the recipe ``cube_tasks``: several processes, each with a dataset of its own."""
+"""Records the demonstrations of the recipe ``cube_tasks``, by several processes with a dataset each."""
 
 import json
 import os
@@ -15,37 +15,38 @@ from dit_policy_ros.sim.robot import CAMERAS
 from dit_policy_ros.sim.tasks import Task
 from dit_policy_ros.training.recipes._stage_progress import progress_bar
 
-SCENES = 1_000_000  # seed of the first scene; dit_policy evaluate begins at 10000
-_APART = 1_000_000  # between the first seeds of two processes
-KNOCKS = 0.7  # [1/s] that lead the arms astray
+FIRST_SEED = 1_000_000  # of the scenes; dit_policy evaluate begins at 10000
+_SEEDS_PER_PROCESS = 1_000_000
+KNOCKS = 0.7  # [1/s] how often a knock displaces the arms
 PICTURE_EVERY = 5  # [frames]
-_LOOK = 1.0  # [s] between two looks at how far they are
+_POLL = 1.0  # [s]
 
 
-def demonstration_stage(work: Path, count: int, tasks: Sequence[Task], processes: int) -> None:
-    """Record ``count`` demonstrations of each task; what an interrupted run has recorded counts.
+def record_demonstrations(work: Path, count: int, tasks: Sequence[Task], processes: int) -> None:
+    """Record ``count`` demonstrations of each task; those of an interrupted run count.
 
-    Raises DitPolicyError where a process fails.
+    Raises:
+        DitPolicyError: a process fails; the message shows the end of its log.
     """
     done = work / "dataset.done"
     if done.is_file():
         return
     folders = [work / f"dataset_{part}" for part in range(processes)]
-    before = [episodes(folder) for folder in folders]
+    recorded = [count_episodes(folder) for folder in folders]
     children = []
     with progress_bar() as bar:
         line = bar.add_task("demonstrations", total=count * len(tasks), note="")
         try:
             for part, folder in enumerate(folders):
                 share = count // processes + (part < count % processes)
-                missing = share - before[part] // len(tasks)
+                missing = share - recorded[part] // len(tasks)
                 if missing > 0:
-                    # Seeds of attempts that failed are skipped with those that were kept.
-                    seed = SCENES + part * _APART + 2 * before[part]
-                    children.append(_start(folder, missing, tasks, seed))
+                    # Skips twice the recorded number of seeds, because failed attempts used some, too.
+                    seed = FIRST_SEED + part * _SEEDS_PER_PROCESS + 2 * recorded[part]
+                    children.append(_start_recording(folder, missing, tasks, seed))
             while any(child.alive for child in children):
-                bar.update(line, completed=sum(map(episodes, folders)))
-                time.sleep(_LOOK)
+                bar.update(line, completed=sum(map(count_episodes, folders)))
+                time.sleep(_POLL)
             for child in children:
                 if code := child.process.returncode:
                     raise DitPolicyError(
@@ -54,26 +55,31 @@ def demonstration_stage(work: Path, count: int, tasks: Sequence[Task], processes
                     )
         finally:
             stop_all(children)
-        bar.update(line, completed=sum(map(episodes, folders)))
+        bar.update(line, completed=sum(map(count_episodes, folders)))
     done.write_text(f"{count} of each task\n")
 
 
-def datasets(work: Path) -> list[Path]:
-    """What was recorded."""
+def dataset_folders(work: Path) -> list[Path]:
+    """The datasets that were recorded."""
     return [info.parent.parent for info in sorted(work.glob("dataset_*/meta/info.json"))]
 
 
-def episodes(folder: Path) -> int:
-    """How many a dataset has; 0 where there is none yet."""
+def count_episodes(folder: Path) -> int:
+    """The number of episodes in a dataset; 0 if it does not exist yet."""
     with suppress(OSError, ValueError):
         return int(json.loads((folder / "meta" / "info.json").read_text())["total_episodes"])
     return 0
 
 
-def _start(folder: Path, count: int, tasks: Sequence[Task], seed: int) -> Child:
-    asked = ["--output", folder, "--demonstrations", count, "--cameras", *CAMERAS, "--seed", seed]
-    asked += ["--lock-step", "--knocks", KNOCKS, "--start-anywhere", "--picture-every", PICTURE_EVERY]
-    asked += ["--tasks", *(task.instruction for task in tasks)]
-    command = [sys.executable, "-m", "dit_policy_ros.cli.main", "dataset", *map(str, asked)]
-    log = folder.with_suffix(".log")
+def recording_command(folder: Path, count: int, tasks: Sequence[Task], seed: int) -> list[str]:
+    """The command that records ``count`` demonstrations of each task; scenes begin at ``seed``."""
+    options = ["--output", folder, "--demonstrations", count, "--cameras", *CAMERAS, "--seed", seed]
+    options += ["--lock-step", "--knocks", KNOCKS, "--start-anywhere", "--picture-every", PICTURE_EVERY]
+    for task in tasks:
+        options += ["--task", task.instruction]
+    return [sys.executable, "-m", "dit_policy_ros.cli.main", "dataset", *map(str, options)]
+
+
+def _start_recording(folder: Path, count: int, tasks: Sequence[Task], seed: int) -> Child:
+    command, log = recording_command(folder, count, tasks, seed), folder.with_suffix(".log")
     return start(folder.name, command, {**os.environ, "OMP_NUM_THREADS": "1"}, log)

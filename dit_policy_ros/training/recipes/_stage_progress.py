@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the stages of a recipe show where they are."""
+"""The progress bar of a recipe's stages."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -8,6 +8,6 @@ console = Console()
 
 
 def progress_bar() -> Progress:
-    """One line that shows how far a stage is."""
+    """A progress bar of one stage."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, TextColumn("{task.fields[note]}"), console=console)

@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training run: loop, schedule, validation, logs and checkpoints on disk.
+"""A training run: loop, schedule, validation, log and checkpoints on disk.
 
-Runs on one device, or on several by `accelerate launch`.
+Runs on one device, or on several with `accelerate launch`.
 """
 
+from dit_policy_ros.training.trainer._accelerator import make_accelerator
 from dit_policy_ros.training.trainer._optimization import make_schedule
-from dit_policy_ros.training.trainer._run import Run
+from dit_policy_ros.training.trainer._run import Run, make_trainer
 from dit_policy_ros.training.trainer._run_folder import CONFIG_FILE, RunFolder, read_config
-from dit_policy_ros.training.trainer._trainer import Trainer, can_cache_features, make_accelerator
-from dit_policy_ros.training.trainer._validation import Scores
+from dit_policy_ros.training.trainer._train_policy import TrainObserver, TrainResult, train_policy
+from dit_policy_ros.training.trainer._trainer import Trainer, can_cache_features
+from dit_policy_ros.training.trainer._validation import Scores, score_policy
 
 __all__ = [
     "CONFIG_FILE",
     "Run",
     "RunFolder",
     "Scores",
+    "TrainObserver",
+    "TrainResult",
     "Trainer",
     "can_cache_features",
     "make_accelerator",
     "make_schedule",
+    "make_trainer",
     "read_config",
+    "score_policy",
+    "train_policy",
 ]

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A training run on disk, laid out as ``lerobot-train`` does it.
+"""The folder of a training run, with the layout of ``lerobot-train``.
 
 train.yaml                                   the run's options
 log.jsonl  tensorboard/
-checkpoints/001000/pretrained_model/         what the policy node and LeRobot load
-checkpoints/001000/training_state/           what --resume goes on from
-checkpoints/last -> 001000                   the newest that is whole
-checkpoints/best -> 001000                   the one with the least action error in validation
+checkpoints/001000/pretrained_model/         the policy, for policy_node and LeRobot
+checkpoints/001000/training_state/           optimiser and random generators, for --resume
+checkpoints/last -> 001000                   the newest complete checkpoint
+checkpoints/best -> 001000                   the one with the smallest action error in validation
 """
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
+from accelerate import Accelerator
 
 from dit_policy_ros.core.atomic_files import sync_tree, write_atomically
-from dit_policy_ros.training.config import TrainConfig, config_from_mapping
+from dit_policy_ros.training.config import TrainConfig, check_resumable, config_from_mapping
 from dit_policy_ros.training.errors import TrainingError
 
 CONFIG_FILE = "train.yaml"
@@ -27,9 +29,10 @@ _SCORE_FILE = "validation.json"
 
 
 class RunFolder:
-    """The folder of one run; a checkpoint in it is whole or not there."""
+    """The folder of one run. Checkpoints are written atomically: each is complete or absent."""
 
     def __init__(self, path: Path | str) -> None:
+        """``path`` need not exist yet."""
         self.path = Path(path).expanduser().resolve()
         self.checkpoints = self.path / "checkpoints"
 
@@ -39,55 +42,65 @@ class RunFolder:
         link = self.checkpoints / "last"
         return link.resolve() if link.exists() else None
 
+    @property
+    def has_run(self) -> bool:
+        """Whether a run was started in this folder."""
+        return (self.path / CONFIG_FILE).is_file()
+
     def begin(self, config: TrainConfig) -> None:
-        """Make the folder of a new run; TrainingError if there is one already."""
+        """Create the folder of a new run; TrainingError if it holds one already."""
         if (self.path / CONFIG_FILE).exists():
             raise TrainingError(
-                f"--output {self.path}: holds a run already; go on with it (--resume), name another folder, "
-                f"or remove it"
+                f"--output {self.path}: this folder already holds a run. Continue it with --resume, choose "
+                f"another folder, or remove it"
             )
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_config(config)
 
     def write_config(self, config: TrainConfig) -> None:
-        """Keep the run's options."""
+        """Write the run's options."""
         write_atomically(self.path / CONFIG_FILE, yaml.safe_dump(config.to_mapping(), sort_keys=False))
 
-    def read_config(self) -> TrainConfig:
-        """The options of the run; TrainingError where there is none."""
-        return read_config(self.path / CONFIG_FILE)
+    def resumed_config(self, changes: Mapping[str, Any]) -> TrainConfig:
+        """The options of the run with ``changes``, for resuming it.
+
+        Raises:
+            TrainingError: there is no run, or a change would alter its result.
+        """
+        before = read_config(self.path / CONFIG_FILE)
+        now = config_from_mapping(before.to_mapping() | dict(changes), "command line")
+        check_resumable(before, now)
+        return now
 
     def save(
         self,
         step: int,
-        keep: int,
         write_state: Callable[[Path], None],
         write_model: Callable[[Path], None],
-        is_main: bool = True,
-        wait: Callable[[], None] = lambda: None,
+        accelerator: Accelerator,
+        keep: int,
         score: float | None = None,
     ) -> Path:
-        """Write a checkpoint, point ``last`` and ``best`` at the right ones and remove the oldest.
+        """Write a checkpoint, update the links ``last`` and ``best``, and remove the oldest checkpoints.
 
         Args:
-            step: after which it is.
-            keep: newest checkpoints that stay, beside the best.
-            write_state: writes the training state into a folder; called in every process.
-            write_model: writes the policy to a folder; called in one.
-            is_main: whether this process is that one.
-            wait: returns when all processes have called it.
-            score: what ``best`` is the least of; None where there is none.
+            step: the number of steps taken.
+            write_state: writes the training state into a folder; every process calls it.
+            write_model: writes the policy into a folder; only the main process calls it.
+            accelerator: of the run, to wait for the other processes.
+            keep: how many of the newest checkpoints to keep, beside the best.
+            score: ``best`` is the checkpoint with the smallest; None if there is no validation.
         """
         target = self.checkpoints / f"{step:06d}"
         partial = self.checkpoints / f".{step:06d}.partial"
-        if is_main:
+        if accelerator.is_main_process:
             for leftover in self.checkpoints.glob(".*.partial"):  # of a run that was killed
                 shutil.rmtree(leftover)
             (partial / STATE_FOLDER).mkdir(parents=True)
-        wait()
+        accelerator.wait_for_everyone()
         write_state(partial / STATE_FOLDER)
-        wait()
-        if not is_main:
+        accelerator.wait_for_everyone()
+        if not accelerator.is_main_process:
             return target
         write_model(partial / MODEL_FOLDER)
         if score is not None:
@@ -95,23 +108,23 @@ class RunFolder:
         sync_tree(partial)
         shutil.rmtree(target, ignore_errors=True)  # of a run that was resumed before this step
         partial.rename(target)
-        _point(self.checkpoints / "last", target)
+        _replace_link(self.checkpoints / "last", target)
         best = _score_of(self.checkpoints / "best")
         if score is not None and (best is None or score < best):
-            _point(self.checkpoints / "best", target)
+            _replace_link(self.checkpoints / "best", target)
         self._prune(keep)
         return target
 
     def _prune(self, keep: int) -> None:
-        held = {(self.checkpoints / name).resolve() for name in ("last", "best")}
+        linked = {(self.checkpoints / name).resolve() for name in ("last", "best")}
         steps = [path for path in self.checkpoints.iterdir() if path.name.isdigit()]
         for path in sorted(steps, key=lambda path: int(path.name))[:-keep]:
-            if path not in held:
+            if path not in linked:
                 shutil.rmtree(path)
 
 
 def read_config(path: Path) -> TrainConfig:
-    """Options from a YAML file; TrainingError names what is wrong with it."""
+    """Read options from a YAML file; TrainingError names what is wrong with it."""
     try:
         mapping = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -126,6 +139,6 @@ def _score_of(checkpoint: Path) -> float | None:
     return json.loads(path.read_text())["action_error"] if path.is_file() else None
 
 
-def _point(link: Path, target: Path) -> None:
-    """Make ``link`` name its neighbour ``target``; it names the old or the new one at any moment."""
+def _replace_link(link: Path, target: Path) -> None:
+    """Point ``link`` at its sibling ``target`` in one atomic step."""
     write_atomically(link, lambda partial: partial.symlink_to(target.name))

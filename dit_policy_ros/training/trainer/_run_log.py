@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells: a file of JSON lines to be read by programs, and TensorBoard's to be looked at."""
+"""The log of a run: JSON lines for programs, TensorBoard for people."""
 
 import json
 import math
@@ -20,7 +20,7 @@ class RunLog:
     """Writes ``log.jsonl`` and ``tensorboard/`` in a run's folder."""
 
     def __init__(self, folder: Path, step: int = 0) -> None:
-        """Begin a log, or go on after ``step``: what a run had logged beyond it is dropped."""
+        """Begin a log, or continue after ``step``; lines of later steps are dropped."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / LOG_FILE
         lines = path.read_text().splitlines() if step and path.is_file() else []
@@ -30,7 +30,7 @@ class RunLog:
 
     def progress(self, now: Progress, loss: float, samples_per_second: float) -> None:
         """Log training; ``loss`` is the mean since the last line."""
-        values = {"loss": loss, "rate": now.rate, "gradient_norm": now.gradient_norm}
+        values = {"loss": loss, "rate": now.learning_rate, "gradient_norm": now.gradient_norm}
         values["samples_per_second"] = samples_per_second
         self._write({"step": now.step, **values})
         for name, value in values.items():
@@ -42,16 +42,16 @@ class RunLog:
             score.task: {"frames": score.frames, "loss": score.loss, "action_error": score.action_error}
             for score in scores.tasks
         }
-        whole = {"loss": scores.loss, "action_error": scores.action_error}
-        self._write({"step": step, "validation": {**whole, "tasks": tasks}})
-        for name, value in whole.items():
+        means = {"loss": scores.loss, "action_error": scores.action_error}
+        self._write({"step": step, "validation": {**means, "tasks": tasks}})
+        for name, value in means.items():
             self._board.add_scalar(f"validation/{name}", value, step)
         for task, values in tasks.items():
             self._board.add_scalar(f"validation action error/{task}", values["action_error"], step)
             self._board.add_scalar(f"validation loss/{task}", values["loss"], step)
 
     def close(self) -> None:
-        """Write what is buffered."""
+        """Write what is buffered and close the files."""
         self._file.close()
         self._board.close()
 
@@ -60,7 +60,7 @@ class RunLog:
 
 
 def _step_of(line: str) -> float:
-    """The step that a line tells of; beyond any where a crash left the line unfinished."""
+    """The step of a log line; infinite for a line that a crash left incomplete."""
     try:
         return json.loads(line)["step"]
     except ValueError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good a policy is on demonstrations that it was not trained on, task by task.
+"""Scores a policy on held-out demonstrations, task by task.
 
-Shapes: M frames of all episodes, B batch, T horizon, A action entries.
+Shapes: M frames of all episodes, B batch, N cameras, F features of an image, A action entries.
 """
 
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one task. action_error: mean distance of the chunk's entries from the demonstrated [rad or m]."""
+    """The score of one task."""
 
     task: str
     frames: int
     loss: float
-    action_error: float
+    action_error: float  # mean absolute error of the executed part of the chunk [rad or m]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of all tasks that have held-out episodes."""
+    """The scores of all tasks that have held-out episodes."""
 
     tasks: tuple[Score, ...]
 
@@ -49,14 +49,14 @@ class Scores:
 def score_policy(
     policy: DiTPolicy, batches: BatchMaker, held_out: NDArray[np.bool_], features: Tensor | None = None
 ) -> Scores:
-    """Score a policy; its mode and the global random generators are left as they were.
+    """Score a policy. Its mode and the global random generators do not change.
 
-    The noise is the same each time, so that scores of two moments differ by the weights alone.
+    The noise is the same each time, so two scores of one run differ only by the weights.
 
     Args:
         policy: on any device.
-        batches: cuts the demonstrations.
-        held_out: (M,) which frames to use; of each task at most 64, evenly spread, are.
+        batches: makes batches of the demonstrations.
+        held_out: (M,) the frames to score; at most 64 of each task are used, evenly spread.
         features: (M, N * F) of a frozen vision encoder; None reads the images.
     """
     device = next(policy.parameters()).device
@@ -68,31 +68,29 @@ def score_policy(
         for number, task in enumerate(batches.data.tasks):
             frames = np.flatnonzero(held_out & (batches.data.task_index == number))
             if len(frames):
-                even = np.unique(np.linspace(0, len(frames) - 1, _FRAMES_PER_TASK).astype(int))
-                scores.append(_score(policy, batches, frames[even], task, device, features))
+                chosen = np.unique(np.linspace(0, len(frames) - 1, _FRAMES_PER_TASK).astype(int))
+                loss, action_error = _errors(policy, batches, frames[chosen], features)
+                scores.append(Score(task, len(chosen), loss, action_error))
     policy.train(was_training)
     return Scores(tuple(scores))
 
 
-def _score(
-    policy: DiTPolicy,
-    batches: BatchMaker,
-    frames: NDArray[np.int64],
-    task: str,
-    device: torch.device,
-    features: Tensor | None,
-) -> Score:
+def _errors(
+    policy: DiTPolicy, batches: BatchMaker, frames: NDArray[np.int64], features: Tensor | None
+) -> tuple[float, float]:
+    """Mean loss and mean action error [rad or m] at ``frames``."""
+    device = next(policy.parameters()).device
     scale = batches.scales[ACTION_KEY].to(device)
     first, count = policy.config.n_obs_steps - 1, policy.config.n_action_steps
     loss = error = steps = 0.0
     for part in np.array_split(frames, -(-len(frames) // _BATCH)):
-        batch = batches.finish(batches.cut(part, features).to(device))
+        batch = batches.collate(batches.read(part, features).to(device))
         loss += float(policy(batch)) * len(part)
         predicted = scale.unnormalize(policy.sample(policy.encode(batch)))[:, first : first + count]
-        wanted = scale.unnormalize(batch.action)[:, first : first + count]  # (B, n_action_steps, A)
+        demonstrated = scale.unnormalize(batch.action)[:, first : first + count]  # (B, n_action_steps, A)
         assert batch.action_is_pad is not None
-        valid = ~batch.action_is_pad[:, first : first + count]  # (B, n_action_steps)
-        distance = (predicted - wanted).abs().mean(dim=-1)
-        error += float((distance * valid).sum())
-        steps += float(valid.sum())
-    return Score(task, len(frames), loss / len(frames), error / steps)
+        is_valid = ~batch.action_is_pad[:, first : first + count]  # (B, n_action_steps)
+        distance = (predicted - demonstrated).abs().mean(dim=-1)  # (B, n_action_steps)
+        error += float((distance * is_valid).sum())
+        steps += float(is_valid.sum())
+    return loss / len(frames), error / steps

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A batch holds the right frames, scaled, and nothing from beyond its episode."""
+"""A batch holds the right frames, normalised, and nothing from outside its episode."""
 
 import dataclasses
 
@@ -10,8 +10,9 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import Demonstrations, Source, image_stats
-from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.data.dataset import Demonstrations, image_stats
+from dit_policy_ros.data.dataset._demonstrations import Source
+from dit_policy_ros.training.batches import BatchMaker, BatchOptions
 from dit_policy_ros.training.batches._augmentation import Augmentation
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.trainer import can_cache_features
@@ -40,7 +41,7 @@ def test_windows_stay_inside_their_episode() -> None:
     ]
 
 
-def test_a_batch_is_normalised_and_belongs_together() -> None:
+def test_a_batch_is_normalised_and_its_rows_match() -> None:
     data = tiny_demonstrations(cameras=2)
     maker = make(data, cameras=2)
     frames = np.array([3, 17])
@@ -61,7 +62,7 @@ def test_a_batch_is_normalised_and_belongs_together() -> None:
 def test_stored_features_give_the_same_loss_as_images() -> None:
     maker = make(cameras=1, image_resize_shape=(24, 24))
     policy = random_policy(maker.config)
-    features = maker.all_features(policy)
+    features = maker.encode_frames(policy)
     frames = np.arange(0, 48, 5)
     losses = []
     for batch in (maker.batch(frames), maker.batch(frames, features)):
@@ -71,23 +72,23 @@ def test_stored_features_give_the_same_loss_as_images() -> None:
 
 
 @pytest.mark.parametrize("separate", [False, True])
-def test_only_wanted_frames_are_encoded_and_told(separate: bool) -> None:
+def test_only_wanted_frames_are_encoded_and_reported(separate: bool) -> None:
     maker = make(
         tiny_demonstrations(cameras=2), cameras=2, use_separate_rgb_encoder_per_camera=separate, n_obs_steps=1
     )
-    policy, told = random_policy(maker.config), list[tuple[int, int]]()
-    whole = maker.all_features(policy)
+    policy, reported = random_policy(maker.config), list[tuple[int, int]]()
+    whole = maker.encode_frames(policy)
     wanted = np.arange(48) % 5 == 0
-    some = maker.all_features(policy, wanted, lambda done, total: told.append((done, total)))
+    some = maker.encode_frames(policy, wanted, lambda done, total: reported.append((done, total)))
     torch.testing.assert_close(some[wanted], whole[wanted])
     assert not some[~wanted].any() and whole.any(dim=1).all()
-    assert told[-1] == (20, 20)
+    assert reported[-1] == (20, 20)
     batch = maker.batch(np.arange(48))
     assert batch.images is not None
     torch.testing.assert_close(whole, policy.observation_encoder.encode_images(batch.images)[:, 0])
 
 
-def test_data_that_does_not_fit_is_named() -> None:
+def test_data_that_do_not_fit_the_policy_are_refused() -> None:
     data = tiny_demonstrations()
     with pytest.raises(DatasetError, match=r"reads the cameras \['cam0', 'cam1'\], missing: \['cam1'\]"):
         make(data, cameras=2)
@@ -97,7 +98,7 @@ def test_data_that_does_not_fit_is_named() -> None:
         make(dataclasses.replace(data, image_shapes={"cam0": (30, 41)}))
 
 
-def test_a_value_that_is_no_number_is_named_with_its_episode() -> None:
+def test_a_nan_is_reported_with_its_episode() -> None:
     data = tiny_demonstrations()
     state = data.state.copy()
     state[30, 2] = np.nan
@@ -114,24 +115,24 @@ def test_statistics_of_many_pixels_are_exact() -> None:
     np.testing.assert_allclose(stats["std"].ravel(), 0.0, atol=1e-6)
 
 
-def test_instructions_are_dropped_in_training_alone_with_their_probability() -> None:
+def test_only_training_drops_instructions_with_the_given_probability() -> None:
     data = tiny_demonstrations()
     policy = random_policy(tiny_config())
-    maker = BatchMaker(data, policy, tiny_tokenizer(), instruction_dropout=0.2)
+    maker = BatchMaker(data, policy, tiny_tokenizer(), options=BatchOptions(instruction_dropout=0.2))
     text = policy.observation_encoder.text_encoder
     nothing = text.pool(*tiny_tokenizer()([""]))[0]
     frames = np.tile(np.arange(48), 100)
-    cut = dataclasses.replace(maker.cut(frames), images=None)
+    raw = dataclasses.replace(maker.read(frames), images=None)
     torch.manual_seed(0)
-    batch = maker.finish(cut, training=True)
+    batch = maker.collate(raw, training=True)
     is_dropped = torch.isclose(batch.pooled_text, nothing).all(dim=1)  # (B,)
     assert is_dropped.float().mean().item() == pytest.approx(0.2, abs=0.02)
     kept = text.pool(*tiny_tokenizer()(data.tasks))[torch.from_numpy(data.task_index[frames])]
     assert torch.allclose(batch.pooled_text[~is_dropped], kept[~is_dropped])
-    assert torch.allclose(maker.finish(cut).pooled_text, kept), "outside training every instruction stays"
+    assert torch.allclose(maker.collate(raw).pooled_text, kept), "only training drops instructions"
 
 
-def test_other_statistics_normalise_where_they_are_given() -> None:
+def test_given_statistics_replace_those_of_the_data() -> None:
     data = tiny_demonstrations()
     own = make(data).stats
     wider = {
@@ -144,21 +145,21 @@ def test_other_statistics_normalise_where_they_are_given() -> None:
     np.testing.assert_allclose(maker.batch(np.array([3, 17])).action[1, 1], expected, atol=1e-5)
 
 
-def test_augmentation_changes_colours_and_no_places() -> None:
+def test_augmentation_changes_colours_but_not_positions() -> None:
     torch.manual_seed(0)
     images = torch.full((6, 2, 2, 3, 8, 8), 0.2)
     images[..., 3:5, 3:5] = 0.6  # a bright square
     changed = Augmentation(1.0)(images)
     assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
-    assert torch.equal(changed[:, 0], changed[:, 1]), "one draw for the whole history"
+    assert torch.equal(changed[:, 0], changed[:, 1]), "the whole history changes alike"
     flat = changed[:, 0].mean(dim=(-1, -2))  # (B, N, 3)
-    assert len({tuple(row.flatten().tolist()) for row in flat}) == 6, "a draw for each example"
-    assert not torch.equal(flat[:, 0], flat[:, 1]), "and each camera"
+    assert len({tuple(row.flatten().tolist()) for row in flat}) == 6, "each example changes by itself"
+    assert not torch.equal(flat[:, 0], flat[:, 1]), "and so does each camera"
     inside, outside = changed[..., 3:5, 3:5], changed[..., 0, 0]
-    assert (inside.mean(dim=(-1, -2)) > outside).all(), "the square stays where it was"
+    assert (inside.mean(dim=(-1, -2)) > outside).all(), "the square does not move"
 
 
-def test_only_what_never_changes_may_be_stored() -> None:
+def test_features_are_cached_only_if_images_never_change() -> None:
     sizes = {"image_resize_shape": (27, 30), "image_crop_shape": (24, 24)}
     frozen = TrainConfig(vision_lr_multiplier=0.0)
     assert not can_cache_features(frozen, tiny_config(**sizes, image_crop_is_random=True))
@@ -169,7 +170,7 @@ def test_only_what_never_changes_may_be_stored() -> None:
     assert not can_cache_features(frozen, tiny_config(cameras=0))
 
 
-def test_frames_are_named_as_their_dataset_counts() -> None:
+def test_frames_are_named_as_in_their_own_dataset() -> None:
     two = (Source("dataset a"), Source("dataset b", first_frame=24, first_episode=2))
     data = dataclasses.replace(tiny_demonstrations(), sources=two)
     assert data.locate(13) == ("dataset a", 1, 13)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pauses are found by how fast each joint moves for itself, and chunks go on as if there were none."""
+"""Pauses are found by each joint's own speed, and chunks skip them."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.processing import action_origin
-from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.batches import BatchMaker, BatchOptions
 from dit_policy_ros.training.batches._idle_frames import non_idle_mask
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.trainer import Trainer
@@ -32,7 +32,7 @@ def moving(fast: list[int], gripper: list[int] | None = None) -> Demonstrations:
     return demonstrations(steps.tolist())
 
 
-def test_a_pause_is_left_out_and_the_end_kept() -> None:
+def test_a_pause_is_dropped_and_the_end_is_kept() -> None:
     data = moving([1, 2, 6, 7])
     kept = np.flatnonzero(non_idle_mask(data, 0.1))
     assert kept.tolist() == [
@@ -41,12 +41,12 @@ def test_a_pause_is_left_out_and_the_end_kept() -> None:
     assert non_idle_mask(data, 0.0).all()
 
 
-def test_a_joint_counts_by_its_own_speed() -> None:
+def test_each_joint_is_compared_with_its_own_speed() -> None:
     kept = np.flatnonzero(non_idle_mask(moving([1, 7], gripper=[3, 4]), 0.1)[:LENGTH])
     assert kept.tolist() == [0, 1, 3, 4, 7, 8, 9, 10, 11], "a gripper that closes is no pause"
 
 
-def test_a_creeping_joint_rests() -> None:
+def test_a_creeping_joint_is_idle() -> None:
     steps = np.zeros((LENGTH, 4))
     steps[:, 0] = 0.002
     steps[[1, 8], 0] = 0.05
@@ -54,15 +54,15 @@ def test_a_creeping_joint_rests() -> None:
     assert kept.tolist() == [0, 1, 8, 9, 10, 11]
 
 
-def test_where_nothing_moves_everything_is_its_end() -> None:
+def test_without_any_motion_nothing_is_dropped() -> None:
     assert non_idle_mask(moving([]), 0.5).all()
 
 
-def test_chunks_go_on_after_a_pause_and_observations_are_what_was_there() -> None:
+def test_chunks_skip_a_pause_and_observations_do_not() -> None:
     data = moving([1, 2, 6, 7])
     config = tiny_config(n_obs_steps=2, horizon=6)
     policy, tokenizer = random_policy(config), tiny_tokenizer()
-    windows = BatchMaker(data, policy, tokenizer, drop_idle=0.1).windows(
+    windows = BatchMaker(data, policy, tokenizer, options=BatchOptions(drop_idle=0.1)).windows(
         np.array([2, 6, LENGTH, LENGTH + 11])
     )
     assert windows.observed.tolist() == [[1, 2], [5, 6], [12, 12], [22, 23]]
@@ -79,19 +79,19 @@ def test_chunks_go_on_after_a_pause_and_observations_are_what_was_there() -> Non
         [False] * 2 + [True] * 4,
     ]
     whole = BatchMaker(data, policy, tokenizer).windows(np.array([2]))
-    assert whole.commanded.tolist() == [[1, 2, 3, 4, 5, 6]], "without the option pauses stay"
+    assert whole.commanded.tolist() == [[1, 2, 3, 4, 5, 6]], "without the option pauses are kept"
 
 
-def test_relative_actions_and_their_statistics_are_of_what_is_kept() -> None:
+def test_relative_actions_and_their_statistics_skip_pauses() -> None:
     data = moving([1, 2, 6, 7])
     config = tiny_config(relative_entries=(0,), n_obs_steps=2, horizon=4)
-    maker = BatchMaker(data, random_policy(config), tiny_tokenizer(), drop_idle=0.1)
-    action = maker.scales["action"].unnormalize(maker.cut(np.array([2])).action)
+    maker = BatchMaker(data, random_policy(config), tiny_tokenizer(), options=BatchOptions(drop_idle=0.1))
+    action = maker.scales["action"].unnormalize(maker.read(np.array([2])).action)
     counted = torch.from_numpy(data.action[[1, 2, 6, 7]]) - action_origin(
         torch.from_numpy(data.state[[2]]), (0,), 4
     )
     torch.testing.assert_close(action, counted, atol=1e-5, rtol=1e-4)
-    kept = np.flatnonzero(maker.kept)
+    kept = np.flatnonzero(maker.non_idle)
     windows = maker.windows(kept)
     rows = np.where(windows.is_pad, kept[:, None], windows.commanded)  # (K, T)
     chunks = data.action[rows, 0] - data.state[kept, None, 0]
@@ -103,14 +103,14 @@ def test_training_draws_no_pause() -> None:
     data = moving([1, 2, 6, 7])
     config = TrainConfig(steps=30, batch_size=8, drop_idle=0.1)
     policy = random_policy(tiny_config(n_obs_steps=2, horizon=4, n_action_steps=2))
-    batches = BatchMaker(data, policy, tiny_tokenizer(), drop_idle=config.drop_idle)
+    batches = BatchMaker(data, policy, tiny_tokenizer(), options=BatchOptions(drop_idle=config.drop_idle))
     seen: set[int] = set()
-    cut = batches.cut
+    read = batches.read
 
     def watched(frames: np.ndarray, *rest: object) -> object:
         seen.update(int(frame) % LENGTH for frame in frames)
-        return cut(frames, *rest)
+        return read(frames, *rest)
 
-    batches.cut = watched  # type: ignore[method-assign,assignment]
+    batches.read = watched  # type: ignore[method-assign,assignment]
     Trainer(policy, batches, config).run(lambda now: None, lambda network, step: None)
     assert {0, 1, 2, 6, 7} <= seen and not {3, 4, 5} & seen

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Actions that count from the state: what is learned, what comes out, and what becomes of known actions."""
+"""Relative actions: what is learned, what is predicted, and how known actions are converted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,34 +19,34 @@ from dit_policy_ros.policy.config import NormalizationMode
 from dit_policy_ros.policy.processing import action_origin
 from dit_policy_ros.policy.sampling import action_prefix
 from dit_policy_ros.training.batches import BatchMaker
-from dit_policy_ros.training.batches._batches import chunk_stats
+from dit_policy_ros.training.batches._chunk_statistics import chunk_stats
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import relative_entries
-from dit_policy_ros.training.new_policy._new_policy import policy_options
+from dit_policy_ros.training.new_policy._new_policy import new_policy_config
 
 ENTRIES = (0, 2, 3)  # of four; entry 1 stays absolute
 
 
-def test_the_reference_is_the_state_where_it_counts() -> None:
+def test_the_reference_is_the_state_at_relative_entries() -> None:
     state = torch.arange(10.0).reshape(2, 5)
     assert action_origin(state, ENTRIES, 4).tolist() == [[[0.0, 0.0, 2.0, 3.0]], [[5.0, 0.0, 7.0, 8.0]]]
     assert not action_origin(state, (), 4).any()
 
 
-def test_a_batch_counts_from_the_newest_state_and_fills_its_range() -> None:
+def test_a_batch_is_relative_to_the_newest_state_and_fills_its_range() -> None:
     data = tiny_demonstrations()
     maker = BatchMaker(data, random_policy(tiny_config(relative_entries=ENTRIES)), tiny_tokenizer())
     frames = np.array([3, 17])
-    cut = maker.cut(frames)
-    restored = maker.scales["action"].unnormalize(cut.action)  # (2, T, A)
+    raw = maker.read(frames)
+    restored = maker.scales["action"].unnormalize(raw.action)  # (2, T, A)
     windows = maker.windows(frames)
     expected = data.action[windows.commanded].copy()
     expected[..., list(ENTRIES)] -= data.state[frames][:, None, list(ENTRIES)]
     np.testing.assert_allclose(restored, expected, atol=1e-5)
-    assert maker.largest_actions() == pytest.approx([1.0] * 4, abs=1e-4), "min-max of what the network sees"
-    everything = torch.cat([maker.cut(np.arange(len(data.state))).action])
-    assert everything[~maker.cut(np.arange(len(data.state))).is_pad].abs().max() <= 1.0 + 1e-4
+    assert maker.largest_actions() == pytest.approx([1.0] * 4, abs=1e-4), "min-max of the relative actions"
+    everything = maker.read(np.arange(len(data.state)))
+    assert everything.action[~everything.is_pad].abs().max() <= 1.0 + 1e-4
 
 
 def test_statistics_part_by_part_are_those_of_the_whole() -> None:
@@ -61,7 +61,7 @@ def test_statistics_part_by_part_are_those_of_the_whole() -> None:
     np.testing.assert_allclose(found["q10"], np.quantile(flat, 0.1, axis=0), atol=0.4)
 
 
-def test_a_loaded_policy_adds_the_state_again(tmp_path: Path) -> None:
+def test_a_loaded_policy_adds_the_state(tmp_path: Path) -> None:
     config = tiny_config(relative_entries=ENTRIES)
     policy = load_policy(save_tiny(tmp_path / "relative", config), "cpu")
     assert policy.checkpoint.config.relative_entries == ENTRIES
@@ -85,7 +85,7 @@ def test_a_loaded_policy_adds_the_state_again(tmp_path: Path) -> None:
     np.testing.assert_allclose(scale.unnormalize(known.actions)[0, 0], counted[0], atol=1e-5)
 
 
-def test_lerobot_refuses_what_it_would_get_wrong(tmp_path: Path) -> None:
+def test_a_checkpoint_has_a_type_that_lerobot_refuses(tmp_path: Path) -> None:
     assert tiny_config(relative_entries=ENTRIES).to_mapping()["type"] == "dit_policy_ros"
     with pytest.raises(
         CheckpointError, match="relative_entries: expected indices of entries that both action and state have"
@@ -95,18 +95,18 @@ def test_lerobot_refuses_what_it_would_get_wrong(tmp_path: Path) -> None:
     assert read_checkpoint(folder).config.extensions == {"relative_entries": ENTRIES}
 
 
-def test_training_counts_all_joints_but_those_that_are_named() -> None:
+def test_all_joints_are_relative_but_those_that_are_named() -> None:
     data = tiny_demonstrations()
     assert relative_entries(TrainConfig(absolute_joints=("b",)), _as_robot(data)) == [0, 2, 3]
     assert relative_entries(TrainConfig(absolute_joints=("",)), _as_robot(data)) == [0, 1, 2, 3]
-    options = policy_options(TrainConfig(relative_actions=True, absolute_joints=("b",)), _as_robot(data))
+    options = new_policy_config(TrainConfig(relative_actions=True, absolute_joints=("b",)), _as_robot(data))
     assert options.relative_entries == (0, 2, 3)
     assert options.normalization_mapping["ACTION"] is NormalizationMode.MEAN_STD and not options.clip_sample
     asked = {"clip_sample": True, "clip_sample_range": 4.0}
-    options = policy_options(
+    options = new_policy_config(
         TrainConfig(relative_actions=True, absolute_joints=("b",), policy=asked), _as_robot(data)
     )
-    assert options.clip_sample and options.clip_sample_range == 4.0, "what is asked for goes before"
+    assert options.clip_sample and options.clip_sample_range == 4.0, "--policy overrides"
     with pytest.raises(TrainingError, match=r"no joint has 'gripper' in its name; the joints are a, b, c, d"):
         relative_entries(TrainConfig(), _as_robot(data))
     with pytest.raises(TrainingError, match=r"state \(5 entries\) and action \(4\)"):
@@ -114,6 +114,6 @@ def test_training_counts_all_joints_but_those_that_are_named() -> None:
 
 
 def _as_robot(data: Demonstrations) -> Demonstrations:
-    """The same with a state of the joints alone."""
+    """The same, with a state that holds the joints only."""
     state = data.state[:, :4]
     return replace(data, state=state, stats={**data.stats, "observation.state": vector_stats(state)})

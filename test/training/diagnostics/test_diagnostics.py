@@ -9,14 +9,21 @@ import torch
 from acting import CHUNK, TASKS, ActingPolicy, Recordings, blind, collapsed, confused, good, idle
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.training.diagnostics import ADVICE, TaskDiagnosis, Thresholds, diagnose, gather
-from dit_policy_ros.training.diagnostics._diagnosis import Evidence, Finding
-from dit_policy_ros.training.diagnostics._evidence import choose_frames, count_demonstrations
+from dit_policy_ros.training.diagnostics import (
+    ADVICE,
+    Finding,
+    TaskDiagnosis,
+    Thresholds,
+    diagnose,
+    predict_samples,
+)
+from dit_policy_ros.training.diagnostics._diagnosis import Predictions
 from dit_policy_ros.training.diagnostics._measures import distance, spread
+from dit_policy_ros.training.diagnostics._samples import choose_frames, count_demonstrations
 
 
 def examine(policy: ActingPolicy, recordings: Recordings | None = None) -> tuple[TaskDiagnosis, ...]:
-    return diagnose(gather(policy, recordings or Recordings(), per_task=16))
+    return diagnose(predict_samples(policy, recordings or Recordings(), per_task=16))
 
 
 def test_a_good_policy_passes() -> None:
@@ -29,14 +36,14 @@ def test_a_good_policy_passes() -> None:
         assert task.mistaken_for is None or task.misled_fraction < 0.2
 
 
-def test_a_noisy_but_obedient_policy_passes() -> None:
+def test_a_noisy_policy_that_follows_instructions_passes() -> None:
     assert not any(task.is_failing for task in examine(ActingPolicy(good, noise=0.15)))
 
 
 def test_a_collapsed_policy() -> None:
     for task in examine(ActingPolicy(collapsed)):
         assert {Finding.COLLAPSED, Finding.IDLE, Finding.LANGUAGE_BLIND} <= set(task.findings)
-        assert task.variance_ratio < 0.2, "nothing but its noise"
+        assert task.variance_ratio < 0.2, "only its noise"
         assert task.is_failing
 
 
@@ -47,7 +54,7 @@ def test_an_idle_policy_is_not_taken_for_a_collapsed_one() -> None:
         assert task.motion_ratio == pytest.approx(0.0, abs=1e-6)
 
 
-def test_idling_in_a_part_of_the_task() -> None:
+def test_idling_in_part_of_a_task() -> None:
     def often_idle(position, task, dominant):
         return (idle if position[1] > 0 else good)(position, task, dominant)
 
@@ -67,7 +74,7 @@ def test_a_policy_that_does_another_task() -> None:
     tasks = examine(ActingPolicy(confused))
     for i, task in enumerate(tasks):
         assert task.findings == (Finding.WRONG_TASK,)
-        assert task.mistaken_for == TASKS[i - 1], "the instruction that makes it do this task"
+        assert task.mistaken_for == TASKS[i - 1], "the instruction under which it does this task"
         assert task.nearest[TASKS[i - 1]] > 0.7
 
 
@@ -81,7 +88,7 @@ def test_one_task_is_confused_and_the_others_are_not() -> None:
     assert right.error > 4 * left.error
 
 
-def test_counts_against_what_is_known_to_suffice() -> None:
+def test_too_few_demonstrations_are_reported() -> None:
     few, many, enough = examine(ActingPolicy(good), Recordings((20, 300, 110)))
     assert few.findings == (Finding.FEW_DEMONSTRATIONS, Finding.UNDERREPRESENTED)
     assert (few.demonstrations, many.demonstrations, enough.demonstrations) == (20, 300, 110)
@@ -89,7 +96,7 @@ def test_counts_against_what_is_known_to_suffice() -> None:
     assert many.findings == enough.findings == ()
 
 
-def test_instructions_in_turn_within_an_episode_are_counted_each() -> None:
+def test_an_episode_counts_for_each_of_its_instructions() -> None:
     recordings = Recordings((2, 0, 0), length=6)
     recordings.task_index = np.array([0, 0, 1, 1, 0, 0, 0, 0, 0, 2, 2, 2])
     assert count_demonstrations(recordings) == {"go left": 3, "go right": 1, "go up": 1}
@@ -104,25 +111,25 @@ def test_a_single_task_cannot_be_mistaken() -> None:
     assert task.findings == ()
 
 
-def test_a_known_instruction_without_data_is_asked_but_not_judged() -> None:
+def test_an_instruction_without_data_is_predicted_but_not_judged() -> None:
     policy = ActingPolicy(good, known_tasks=(*TASKS, "dance"))
     tasks = examine(policy)
-    assert policy.asked.count("dance") == 3 * 16
+    assert policy.instructions.count("dance") == 3 * 16
     assert [task.task for task in tasks] == list(TASKS)
     assert "dance" in tasks[0].nearest
 
 
-def test_randomness_is_shared_between_instructions_and_given_back() -> None:
+def test_all_instructions_share_the_noise_and_the_generator_is_restored() -> None:
     torch.manual_seed(5)
     expected = torch.randn(3)
     torch.manual_seed(5)
-    evidence = gather(ActingPolicy(blind, noise=1.0), Recordings(), per_task=4)
+    predictions = predict_samples(ActingPolicy(blind, noise=1.0), Recordings(), per_task=4)
     assert torch.equal(torch.randn(3), expected)
-    assert np.ptp(evidence.predicted, axis=1).max() == 0.0
-    assert evidence.predicted.std(axis=0).max() > 0.5, "but not between observations"
+    assert np.ptp(predictions.predicted, axis=1).max() == 0.0
+    assert predictions.predicted.std(axis=0).max() > 0.5, "observations do not share it"
 
 
-def test_frames_are_spread_over_all_that_a_task_has() -> None:
+def test_frames_are_spread_evenly_over_a_tasks_frames() -> None:
     index = np.array([0] * 100 + [1] * 3)
     frames = choose_frames(index, 4)
     assert frames.tolist() == [12, 37, 62, 87, 100, 101, 102]
@@ -132,19 +139,19 @@ def test_actions_that_never_change_are_refused() -> None:
     recordings = Recordings()
     recordings.action = np.ones_like(recordings.action)
     with pytest.raises(DatasetError, match="no action ever changes"):
-        gather(ActingPolicy(good), recordings, per_task=2)
+        predict_samples(ActingPolicy(good), recordings, per_task=2)
 
 
-def test_steps_after_the_end_do_not_count() -> None:
-    evidence = gather(ActingPolicy(good), Recordings(), per_task=16)
-    spoiled = dataclasses.replace(evidence, demonstrated=evidence.demonstrated.copy())
-    spoiled.demonstrated[~evidence.valid] = 1e6
-    assert (~evidence.valid).any()
-    for clean, dirty in zip(diagnose(evidence), diagnose(spoiled), strict=True):
+def test_steps_after_an_episodes_end_do_not_count() -> None:
+    predictions = predict_samples(ActingPolicy(good), Recordings(), per_task=16)
+    spoiled = dataclasses.replace(predictions, demonstrated=predictions.demonstrated.copy())
+    spoiled.demonstrated[~predictions.valid] = 1e6
+    assert (~predictions.valid).any()
+    for clean, dirty in zip(diagnose(predictions), diagnose(spoiled), strict=True):
         assert dirty == clean
 
 
-def test_distance_and_spread_on_paper() -> None:
+def test_distance_and_spread_of_known_numbers() -> None:
     a = np.array([[[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]]])  # (1, 3, 2)
     valid = np.array([[True, True, False]])
     assert distance(a, np.zeros_like(a), valid) == pytest.approx(np.sqrt(12.5 / 2))
@@ -153,12 +160,12 @@ def test_distance_and_spread_on_paper() -> None:
     assert np.isnan(spread(b[:1], np.array([[True]])))
 
 
-def test_thresholds_move_the_verdict() -> None:
-    evidence: Evidence = gather(ActingPolicy(good), Recordings(), per_task=8)
+def test_other_thresholds_give_other_findings() -> None:
+    predictions: Predictions = predict_samples(ActingPolicy(good), Recordings(), per_task=8)
     strict = Thresholds(few=1000, variance_ratio=5.0)
     assert all(
         task.findings == (Finding.COLLAPSED, Finding.FEW_DEMONSTRATIONS)
-        for task in diagnose(evidence, strict)
+        for task in diagnose(predictions, strict)
     )
-    assert evidence.predicted.shape == (24, 3, CHUNK, 3)
+    assert predictions.predicted.shape == (24, 3, CHUNK, 3)
     assert set(ADVICE) == set(Finding)

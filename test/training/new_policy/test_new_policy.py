@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run starts with: options of a new network, and a checkpoint only for the robot that it knows."""
+"""A run starts with a new network and its options, or with a checkpoint of the same robot."""
 
 import dataclasses
 from pathlib import Path
@@ -16,13 +16,13 @@ from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.new_policy import check_reachable, reading_size, start_of
-from dit_policy_ros.training.new_policy._new_policy import policy_options
+from dit_policy_ros.training.new_policy import check_reachable, image_read_size, initial_policy
+from dit_policy_ros.training.new_policy._new_policy import new_policy_config
 
 
 def test_a_network_of_lerobots_size_has_lerobots_options() -> None:
     data = tiny_demonstrations(cameras=2)
-    options = policy_options(TrainConfig(network="clip", learning_rate=1e-4), data)
+    options = new_policy_config(TrainConfig(network="clip", learning_rate=1e-4), data)
     assert list(options.image_features) == ["observation.images.cam0", "observation.images.cam1"]
     assert (options.state_dim, options.action_dim, options.optimizer_lr) == (5, 4, 1e-4)
     defaults = PolicyConfig(options.input_features, options.output_features)
@@ -30,17 +30,19 @@ def test_a_network_of_lerobots_size_has_lerobots_options() -> None:
     assert options.to_mapping()["type"] == "multi_task_dit"
 
 
-def test_an_option_beyond_lerobot_makes_it_ours() -> None:
-    options = policy_options(TrainConfig(policy={"conditioning": "cross_attention"}), tiny_demonstrations())
+def test_an_option_that_lerobot_lacks_changes_the_type() -> None:
+    options = new_policy_config(
+        TrainConfig(policy={"conditioning": "cross_attention"}), tiny_demonstrations()
+    )
     assert options.conditioning == "cross_attention"
     assert options.to_mapping()["type"] == "dit_policy_ros"
 
 
-def test_a_longer_horizon_moves_the_frames_that_begin_no_example() -> None:
-    """The number is LeRobot's formula of the horizon, unless it is given."""
+def test_a_longer_horizon_changes_the_frames_that_start_no_example() -> None:
+    """Their number follows from the horizon by LeRobot's formula, unless it is given."""
     data = tiny_demonstrations()
     for given, expected in (({"horizon": 48}, 48 - 24 - 2 + 1), ({"drop_n_last_frames": 3}, 3)):
-        options = policy_options(TrainConfig(network="clip", policy=given), data)
+        options = new_policy_config(TrainConfig(network="clip", policy=given), data)
         assert options.to_mapping()["drop_n_last_frames"] == expected
 
 
@@ -54,16 +56,16 @@ def test_a_longer_horizon_moves_the_frames_that_begin_no_example() -> None:
 )
 def test_options_with_a_mistake(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(CheckpointError, match=expected):
-        policy_options(TrainConfig(policy=options), tiny_demonstrations())
+        new_policy_config(TrainConfig(policy=options), tiny_demonstrations())
 
 
-def test_images_are_kept_as_the_policy_reads_them(tmp_path: Path) -> None:
-    assert reading_size(TrainConfig(), None) == (144, 192)
-    assert reading_size(TrainConfig(network="clip"), None) is None
-    assert reading_size(TrainConfig(policy={"image_resize_shape": [48, 64]}), None) == (48, 64)
-    assert reading_size(TrainConfig(), read_checkpoint(save_tiny(tmp_path / "c"))) == (24, 24)
+def test_images_are_kept_in_the_size_that_the_policy_reads(tmp_path: Path) -> None:
+    assert image_read_size(TrainConfig(), None) == (144, 192)
+    assert image_read_size(TrainConfig(network="clip"), None) is None
+    assert image_read_size(TrainConfig(policy={"image_resize_shape": [48, 64]}), None) == (48, 64)
+    assert image_read_size(TrainConfig(), read_checkpoint(save_tiny(tmp_path / "c"))) == (24, 24)
     with pytest.raises(CheckpointError, match="--policy: image_resize_shape: expected a list of 2"):
-        reading_size(TrainConfig(policy={"image_resize_shape": [48]}), None)
+        image_read_size(TrainConfig(policy={"image_resize_shape": [48]}), None)
 
 
 def test_a_new_policy_is_built_around_pretrained_encoders(tmp_path: Path) -> None:
@@ -76,22 +78,24 @@ def test_a_new_policy_is_built_around_pretrained_encoders(tmp_path: Path) -> Non
     small = {"hidden_dim": 32, "num_layers": 1, "num_heads": 2, "image_crop_shape": None}
     shape = {"image_resize_shape": [24, 24], "tokenizer_max_length": 16}
     config = TrainConfig(network="clip", policy={**names, **small, **shape})
-    start = start_of(config, tiny_demonstrations(), None)
-    assert start.policy.config.hidden_dim == 32 and start.stats is None
-    known, new = donor.observation_encoder.state_dict(), start.policy.observation_encoder.state_dict()
+    initial = initial_policy(config, tiny_demonstrations(), None)
+    assert initial.policy.config.hidden_dim == 32 and initial.stats is None
+    known, new = donor.observation_encoder.state_dict(), initial.policy.observation_encoder.state_dict()
     assert all(torch.equal(new[name], known[name]) for name in known if "vision_encoder" in name)
-    assert start.tokenizer([TASKS[0]])[0].tolist() == tiny_tokenizer()([TASKS[0]])[0].tolist()
+    assert initial.tokenizer([TASKS[0]])[0].tolist() == tiny_tokenizer()([TASKS[0]])[0].tolist()
 
 
 def test_a_checkpoint_of_another_rate_is_refused(tmp_path: Path) -> None:
     checkpoint = read_checkpoint(save_tiny(tmp_path / "c"))  # 30 Hz, joints a to d
     data = tiny_demonstrations()
-    start = start_of(TrainConfig(init="c"), data, checkpoint)
-    assert start.policy is checkpoint.policy and start.stats is not None and start.known_tasks == TASKS
+    initial = initial_policy(TrainConfig(init="c"), data, checkpoint)
+    assert initial.policy is checkpoint.policy and initial.stats is not None and initial.known_tasks == TASKS
     with pytest.raises(TrainingError, match=r"its step is 1/30 s; the dataset has 10 Hz"):
-        start_of(TrainConfig(init="c"), dataclasses.replace(data, fps=10.0), checkpoint)
+        initial_policy(TrainConfig(init="c"), dataclasses.replace(data, fps=10.0), checkpoint)
     with pytest.raises(TrainingError, match="its joints are a, b, c, d; the dataset's are d, c, b, a"):
-        start_of(TrainConfig(init="c"), dataclasses.replace(data, joint_names=tuple("dcba")), checkpoint)
+        initial_policy(
+            TrainConfig(init="c"), dataclasses.replace(data, joint_names=tuple("dcba")), checkpoint
+        )
 
 
 @pytest.mark.parametrize(

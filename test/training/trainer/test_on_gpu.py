@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on a GPU learns in every precision, keeps float32 weights, and goes on from where it was."""
+"""Training on a GPU learns in every precision, keeps float32 weights, and resumes."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tiny_training import run, trainer
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.training.config import TrainConfig
-from dit_policy_ros.training.trainer._validation import score_policy
+from dit_policy_ros.training.trainer import make_accelerator, score_policy
 
 pytestmark = needs_gpu
 
@@ -20,7 +20,7 @@ pytestmark = needs_gpu
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
 @pytest.mark.parametrize("vision", [0.0, 1.0])
 @pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])
-def test_it_learns_and_what_it_learnt_runs_on_a_cpu(precision: Any, vision: float, objective: str) -> None:
+def test_it_learns_and_the_network_runs_on_a_cpu(precision: Any, vision: float, objective: str) -> None:
     config = TrainConfig(
         steps=250,
         batch_size=24,
@@ -37,12 +37,13 @@ def test_it_learns_and_what_it_learnt_runs_on_a_cpu(precision: Any, vision: floa
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
     assert {parameter.device.type for parameter in network.parameters()} == {"cuda"}
     everything = np.ones(len(training.batches.data.state), bool)
-    there = score_policy(network, training.batches, everything)
-    here = score_policy(network.to("cpu"), training.batches, everything)  # draws other noise
-    assert here.action_error == pytest.approx(there.action_error, rel=0.5) and here.action_error < 0.25
+    on_gpu = score_policy(network, training.batches, everything)
+    on_cpu = score_policy(network.to("cpu"), training.batches, everything)  # with other noise
+    assert on_cpu.action_error == pytest.approx(on_gpu.action_error, rel=0.5)
+    assert on_cpu.action_error < 0.25
 
 
-def test_it_goes_on_from_a_state_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     config = TrainConfig(steps=6, batch_size=8, vision_lr_multiplier=1.0, ema_decay=0.9)
     whole = trainer(config, dropout=0.0)
     run(whole)
@@ -57,4 +58,10 @@ def test_it_goes_on_from_a_state_as_if_nothing_had_happened(tmp_path: Path) -> N
     second.load_state(tmp_path / "state")
     run(second)
     for a, b in zip(whole.trained.parameters(), second.trained.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)  # sums of a GPU are not in the same order
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)  # a GPU does not sum in the same order each time
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:0"])
+def test_the_device_is_the_one_that_was_named(device: str) -> None:
+    accelerator = make_accelerator(TrainConfig(device=device))
+    assert accelerator.device.type == "cuda" and torch.cuda.current_device() == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run on disk: resumed it is the run that was never interrupted; a checkpoint is whole or absent."""
+"""A run on disk: a resumed run equals an uninterrupted one, and every checkpoint is complete or absent."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.new_policy import Start
-from dit_policy_ros.training.trainer import Run, RunFolder, Trainer
+from dit_policy_ros.training.new_policy import InitialPolicy
+from dit_policy_ros.training.trainer import Run, RunFolder, Trainer, make_trainer
 from dit_policy_ros.training.trainer._run_folder import MODEL_FOLDER, STATE_FOLDER
 
 OPTIONS: dict[str, Any] = {
@@ -32,7 +32,7 @@ OPTIONS: dict[str, Any] = {
     "keep": 9,
     "device": "cpu",
 }
-# Every use that training makes of chance: the crop, dropout, noise, augmentation, dropped instructions.
+# Everything random in training: crop, dropout, noise, augmentation, dropped instructions.
 RANDOM: dict[str, Any] = {
     "dropout": 0.2,
     "image_resize_shape": (27, 30),
@@ -48,13 +48,14 @@ def begin(
 ) -> Run:
     config = TrainConfig(**(OPTIONS | options))
     policy = random_policy(tiny_config(**RANDOM))
-    start = Start(policy, tiny_tokenizer())
+    initial = InitialPolicy(policy, tiny_tokenizer())
     data = data or tiny_demonstrations(episodes=8, length=10)
-    return Run(config, RunFolder(folder), data, start, Accelerator(cpu=True), resumed)
+    trainer = make_trainer(config, data, initial, Accelerator(cpu=True))
+    return Run(config, RunFolder(folder), trainer, initial, resumed)
 
 
 def go(run: Run, until: int | None = None) -> None:
-    """To the end, or stopped after a step as a signal does it."""
+    """Train to the last step, or stop after a step as a signal does."""
 
     def show(step: int, note: str) -> None:
         if step == until:
@@ -80,36 +81,38 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, stopped: int) -> None:
     go(begin(parts), until=stopped)
     last = RunFolder(parts).last
     assert last is not None and last.name == f"{stopped:06d}"
-    torch.manual_seed(99)  # whatever chance was left at
+    torch.manual_seed(99)  # any state of the generators
     go(begin(parts, resumed=last))
     for name in ("model.safetensors", "policy_preprocessor.json"):
         one, other = (f / "checkpoints" / "last" / MODEL_FOLDER / name for f in (whole, parts))
         assert one.read_bytes() == other.read_bytes(), name
-    # Checkpoints at other steps are scored at other steps; what both logged is alike.
+    # Additional checkpoints are scored, too; the lines that both runs logged are equal.
     ours = {json.dumps(line) for line in lines(parts)}
     assert all(json.dumps(line) in ours for line in lines(whole))
     assert [line["step"] for line in lines(parts) if "loss" in line] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
-    "cut", ['{"step": 6, "lo', '{"step": 6, "validation": {"tasks": {"a": {"loss": 1.0}']
+    "incomplete", ['{"step": 6, "lo', '{"step": 6, "validation": {"tasks": {"a": {"loss": 1.0}']
 )
-def test_what_was_logged_after_the_checkpoint_is_dropped_on_resume(tmp_path: Path, cut: str) -> None:
+def test_resuming_drops_log_lines_after_the_checkpoint(tmp_path: Path, incomplete: str) -> None:
     folder = tmp_path / "run"
     go(begin(folder), until=5)
     checkpoint = folder / "checkpoints" / "000002"
     with (folder / "log.jsonl").open("a") as log:
-        log.write(cut)  # the power went
+        log.write(incomplete)  # a power cut
     go(begin(folder, resumed=checkpoint))
     assert [line["step"] for line in lines(folder) if "loss" in line] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_run_leaves_what_it_should(tmp_path: Path) -> None:
+def test_the_files_of_a_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     go(begin(folder, keep=1))
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
     best = (folder / "checkpoints" / "best").resolve()
-    assert names == sorted({"000006", best.name, "best", "last"}), "no remains, no more than keep and best"
+    assert names == sorted({"000006", best.name, "best", "last"}), (
+        "no partial ones, and no more than keep and best"
+    )
     scores = {
         line["step"]: line["validation"]["action_error"] for line in lines(folder) if "validation" in line
     }
@@ -122,18 +125,16 @@ def test_a_run_leaves_what_it_should(tmp_path: Path) -> None:
     assert facts.instruction_dropout == 0.3 and facts.known_tasks == TASKS and facts.fps == 30.0
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_ones_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, run = tmp_path / "run", begin(tmp_path / "run")
     save = Trainer.save_state
 
-    def full(trainer: Trainer, place: Path) -> None:
+    def fail_at_step_4(trainer: Trainer, place: Path) -> None:
         save(trainer, place)
         if trainer.step == 4:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Trainer, "save_state", full)
+    monkeypatch.setattr(Trainer, "save_state", fail_at_step_4)
     with pytest.raises(OSError, match="No space left"):
         go(run)
     monkeypatch.undo()
@@ -144,9 +145,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_ones_before(
     assert not list((folder / "checkpoints").glob(".*"))
 
 
-def test_a_second_run_does_not_write_over_the_first(tmp_path: Path) -> None:
+def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path) -> None:
     go(begin(tmp_path / "run", steps=1))
-    with pytest.raises(TrainingError, match="holds a run already; go on with it"):
+    with pytest.raises(TrainingError, match=r"already holds a run\. Continue it with --resume"):
         begin(tmp_path / "run")
 
 

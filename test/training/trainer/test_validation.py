@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores say what a policy does on held-out episodes, task by task, and disturb nothing."""
+"""Scores measure a policy on held-out episodes, task by task, without side effects."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.training.batches import BatchMaker, held_out
-from dit_policy_ros.training.trainer._validation import score_policy
+from dit_policy_ros.training.batches import BatchMaker, held_out_mask
+from dit_policy_ros.training.trainer import score_policy
 
 
 def setting() -> tuple[DiTPolicy, BatchMaker, np.ndarray]:
@@ -17,22 +17,22 @@ def setting() -> tuple[DiTPolicy, BatchMaker, np.ndarray]:
         tiny_config(noise_scheduler_type="DDIM", num_inference_steps=3, dropout=0.5, clip_sample=False)
     )
     data = tiny_demonstrations(episodes=6, length=9)
-    return policy, BatchMaker(data, policy, tiny_tokenizer()), held_out(data, 0.4, seed=0)
+    return policy, BatchMaker(data, policy, tiny_tokenizer()), held_out_mask(data, 0.4, seed=0)
 
 
 def test_the_error_is_the_mean_distance_in_robot_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A policy that answers with a constant is that far from what was demonstrated before the end."""
+    """For a policy that predicts a constant, compared with the demonstration up to its end."""
     policy, batches, mask = setting()
     constant = torch.full((1, 8, 4), 0.25)  # in normalised units
     monkeypatch.setattr(policy, "sample", lambda observation: constant.expand(len(observation), -1, -1))
     scores = score_policy(policy, batches, mask)
     data, scale = batches.data, batches.scales["action"]
-    answer = scale.unnormalize(constant)[0, 0].numpy()  # (A,)
+    predicted = scale.unnormalize(constant)[0, 0].numpy()  # (A,)
     _, last = data.episode_bounds()
     for number, score in enumerate(scores.tasks):
         frames = np.flatnonzero(mask & (data.task_index == number))
         distances = [
-            np.abs(answer - data.action[step]).mean()
+            np.abs(predicted - data.action[step]).mean()
             for frame in frames
             for step in range(frame, min(frame + policy.config.n_action_steps, last[frame] + 1))
         ]
@@ -41,7 +41,7 @@ def test_the_error_is_the_mean_distance_in_robot_units(monkeypatch: pytest.Monke
     assert scores.action_error == pytest.approx(np.mean([score.action_error for score in scores.tasks]))
 
 
-def test_scoring_is_repeatable_and_leaves_mode_and_chance_alone() -> None:
+def test_scoring_is_repeatable_and_keeps_mode_and_generators() -> None:
     policy, batches, mask = setting()
     policy.train()
     before = torch.get_rng_state()

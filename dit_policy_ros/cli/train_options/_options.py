@@ -8,75 +8,79 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from dit_policy_ros.training.config import TrainConfig, check_resumable, config_from_mapping
+from dit_policy_ros.cli.renamed_options import refuse_renamed_options
+from dit_policy_ros.training.config import TrainConfig, config_from_mapping
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.trainer import RunFolder, read_config
 
 EPILOG = """\
 examples:
-  a small policy from scratch, from what the recorder wrote
+  a small policy from scratch, on a dataset of the recorder
     dit_policy train --dataset ~/datasets/pick --output out/pick
-  a policy of LeRobot's size around pretrained CLIP, on two datasets, scored on a tenth of the episodes
+  a policy of LeRobot's size with pretrained CLIP encoders, on two datasets, a tenth of them held out
     dit_policy train --dataset ~/datasets/a ~/datasets/b --network clip --policy objective=flow_matching \\
         --mixed-precision bf16 --augmentation 1 --validation 0.1 --frame-store ~/frames --output out/both
-  one task made better, from a checkpoint
-    dit_policy train --dataset ~/datasets/pick --tasks "pick up the red cube" --learning-rate 5e-5 \\
+  fine-tune a checkpoint on one task
+    dit_policy train --dataset ~/datasets/pick --task "pick up the red cube" --learning-rate 5e-5 \\
         --init out/both/checkpoints/last/pretrained_model --output out/red
-  a task that is confused with another, twice as often
+  draw one task twice as often, because the policy confuses it with another
     dit_policy train --dataset ~/datasets/pick --task-weights "pick up the red cube=2" --output out/more_red
-  go on after Ctrl-C, a power cut, or with more steps: exactly as if nothing had happened
+  resume after Ctrl-C or a power cut, or train for more steps; the result is the same as without interruption
     dit_policy train --resume --output out/pick
   four GPUs, or several machines (`accelerate config` asks for the details)
     accelerate launch --num_processes 4 -m dit_policy_ros.cli.train --dataset ~/datasets/pick \\
         --frame-store ~/frames --output out/pick
-  a policy for the whole suite of simulated tasks, from nothing
+  a policy for all simulated tasks, from scratch
     dit_policy train --recipe cube_tasks --output out/cube_tasks
 
-Read: LeRobotDataset v3 folders: states, actions, one video per camera, one instruction per frame.
-Written to --output:
-  checkpoints/last/pretrained_model  what policy_node and LeRobot load; whole at any moment, so it can be
-                                     tried while training goes on:
+Input: LeRobotDataset v3 folders with states, actions, one video per camera and one instruction per frame.
+Output, in --output:
+  checkpoints/last/pretrained_model  the policy, for policy_node and LeRobot. Written atomically: safe to load
+                                     while training runs:
       ros2 launch dit_policy_ros bimanual.launch.py \\
           checkpoint:=$PWD/out/pick/checkpoints/last/pretrained_model
-  checkpoints/best                   the one with the least action error, with --validation
-  log.jsonl, tensorboard/            numbers by step:  tensorboard --logdir out
-  train.yaml                         the run's options:
+  checkpoints/best                   the one with the smallest action error, with --validation
+  log.jsonl, tensorboard/            figures by step:  tensorboard --logdir out
+  train.yaml                         the run's options; the same options again:
       dit_policy train --config out/pick/train.yaml --output out/again
-Does the policy idle, or do another task than told? dit_policy diagnose tells.
+If the policy idles or does another task than instructed, run dit_policy diagnose.
 """
 
 
-def parser(recipes: tuple[str, ...] = ()) -> argparse.ArgumentParser:
-    """The command line; an option that is not given leaves no trace, so that a file's value stands."""
-    result = argparse.ArgumentParser(
+def make_parser(recipes: tuple[str, ...] = ()) -> argparse.ArgumentParser:
+    """The command line. An option that is not given sets no attribute, so that a file's value remains."""
+    parser = argparse.ArgumentParser(
         prog="dit_policy train",
         description="Train a Multitask DiT policy by behaviour cloning.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--output", type=Path, required=True, help="folder of the run")
-    result.add_argument(
-        "--resume", action="store_true", help="go on with the run in --output from its last checkpoint"
+    parser.add_argument("--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in --output from its last checkpoint"
     )
-    result.add_argument("--config", type=Path, help="YAML file of options; those given here go before it")
-    result.add_argument("--recipe", choices=recipes, help="make a known checkpoint; takes its own options")
+    parser.add_argument("--config", type=Path, help="YAML file of options; the command line overrides it")
+    parser.add_argument("--recipe", choices=recipes, help="train a known policy; has its own options")
     hints, groups = get_type_hints(TrainConfig), dict[str, Any]()
-    for each in dataclasses.fields(TrainConfig):
-        name = each.metadata["group"]
+    for option in dataclasses.fields(TrainConfig):
+        name = option.metadata["group"]
         if name not in groups:
-            groups[name] = result.add_argument_group(name)
-        flag = "--" + each.name.replace("_", "-")
-        groups[name].add_argument(flag, dest=each.name, **_argument(each, hints[each.name]))
-    return result
+            groups[name] = parser.add_argument_group(name)
+        flag = option.metadata["repeated"] or "--" + option.name.replace("_", "-")
+        groups[name].add_argument(flag, dest=option.name, **_argument(option, hints[option.name]))
+    refuse_renamed_options(parser, {"--tasks": "--task TEXT, once for each task"})
+    return parser
 
 
 def _argument(option: dataclasses.Field, hint: Any) -> dict[str, Any]:
-    """What argparse needs to know of one field."""
+    """argparse's settings for one field."""
     default = None if option.default is dataclasses.MISSING else option.default
     shown = "" if default in (None, (), "") else f" (default: {default})"
     text = (option.metadata["help"] + shown).replace("%", "%%")
     common: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
     origin = get_origin(hint)
+    if option.metadata["repeated"]:
+        return common | {"action": "append", "metavar": "TEXT"}
     if hint is bool:
         return common | {"action": argparse.BooleanOptionalAction}
     if origin is Literal:
@@ -89,7 +93,7 @@ def _argument(option: dataclasses.Field, hint: Any) -> dict[str, Any]:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    """NAME=VALUE; the value as YAML reads it: 3, 0.5, true, [96, 96], text."""
+    """NAME=VALUE, with the value as YAML reads it: 3, 0.5, true, [96, 96], text."""
     name, equals, value = text.rpartition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
@@ -100,30 +104,29 @@ def _pair(text: str) -> tuple[str, Any]:
 
 
 def read_options(options: argparse.Namespace) -> TrainConfig:
-    """The run's options from the command line, the file it names or the run it resumes.
+    """The run's options: those of --config or of the run to resume, overridden by the command line.
 
     Raises:
-        TrainingError: an option is unknown or makes no sense, or would change a run that is resumed.
+        TrainingError: an option is unknown or invalid, or would change the result of a resumed run.
     """
     given = {
-        each.name: getattr(options, each.name)
-        for each in dataclasses.fields(TrainConfig)
-        if hasattr(options, each.name)
+        option.name: getattr(options, option.name)
+        for option in dataclasses.fields(TrainConfig)
+        if hasattr(options, option.name)
     }
     for name, value in given.items():
         if isinstance(value, list):
             given[name] = dict(value) if all(isinstance(item, tuple) for item in value) else tuple(value)
     if options.resume:
         if options.config:
-            raise TrainingError("--config and --resume: a resumed run has its options; give one of the two")
-        before = RunFolder(options.output).read_config()
-        now = config_from_mapping(before.to_mapping() | given, "command line")
-        check_resumable(before, now)
-        return now
+            raise TrainingError(
+                "--config and --resume: expected one of the two; a resumed run has its options already"
+            )
+        return RunFolder(options.output).resumed_config(given)
     base = read_config(options.config).to_mapping() if options.config else {}
     config = config_from_mapping(base | given, "command line")
     if not config.dataset:
         raise TrainingError("--dataset: expected the folder of a LeRobotDataset, got none")
-    # The run may be resumed from another folder.
-    places = tuple(str(Path(folder).expanduser().resolve()) for folder in config.dataset)
-    return dataclasses.replace(config, dataset=places)
+    # Absolute, because the run may be resumed from another working directory.
+    folders = tuple(str(Path(folder).expanduser().resolve()) for folder in config.dataset)
+    return dataclasses.replace(config, dataset=folders)
