@@ -87,3 +87,20 @@ def test_times_are_embedded_once_and_a_step_has_no_modulation_product() -> None:
         for _ in range(2):
             policy.objective.sample(denoiser.predictor(observation), torch.randn(1, 8, 4))
     assert calls == [1] * policy.config.num_train_timesteps
+
+
+def test_a_step_module_that_cannot_be_tested_for_truth_is_used() -> None:
+    """torch.compile gives such a module: its len() raises for a network without len()."""
+
+    class Step(torch.nn.Module):
+        def __len__(self) -> int:
+            raise TypeError("does not support len()")
+
+        def forward(self, x: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
+            return x + 1.0
+
+    policy = shaken_policy(variant_config(cameras=0))
+    with torch.inference_mode():
+        denoiser = FactorisedDenoiser(policy.noise_predictor, torch.float32)
+        predict = denoiser.predictor(torch.randn(1, policy.observation_encoder.output_dim), Step())
+        assert torch.equal(predict(torch.zeros(1, 8, 4), 3), torch.ones(1, 8, 4))
