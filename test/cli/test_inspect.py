@@ -11,8 +11,7 @@ import pytest
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 from episodes import add, frame, load, make
 
-from dit_policy_ros.cli.inspect import main, numbers
-from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.cli.inspect import main
 from dit_policy_ros.data.dataset import EpisodeRecord
 from dit_policy_ros.data.dataset._flags import failed_episodes, flagged_frames
 from dit_policy_ros.data.dataset._overview import intervals
@@ -139,7 +138,14 @@ def test_a_dataset_that_is_being_recorded_is_left_alone(root: Path, capsys) -> N
     writer.finalize()
 
 
-def test_numbers() -> None:
-    assert numbers("0-2,7") == [0, 1, 2, 7]
-    with pytest.raises(DatasetError):
-        numbers("1,,2")
+@pytest.mark.parametrize("arguments", [[], ["one", "--dataset", "two"]])
+def test_exactly_one_dataset_is_expected(capsys, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        main(arguments)
+    assert refusal.value.code == 2
+    assert "expected one dataset: DATASET, or --dataset DATASET" in capsys.readouterr().err
+
+
+def test_the_dataset_can_be_an_option(recorded: Path, capsys) -> None:
+    assert main(["--dataset", str(recorded)]) == 0
+    assert "FAILED" in capsys.readouterr().out

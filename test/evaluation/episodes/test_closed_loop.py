@@ -25,7 +25,8 @@ def test_record_train_and_judge(
     tmp_path: Path, start_process: Callable, wait_for: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, run, found = tmp_path / "dataset", tmp_path / "run", tmp_path / "found"
-    record = ["--output", root, "--demonstrations", "1", "--cameras", "top", "--tasks", *TASKS]
+    record = ["--output", root, "--demonstrations", "1", "--cameras", "top"]
+    record += [part for task in TASKS for part in ("--task", task)]
     child = start_process(
         "dataset", "dit_policy_ros.cli.main", "dataset", "--logs", str(tmp_path / "logs"), *map(str, record)
     )
@@ -45,7 +46,7 @@ def test_record_train_and_judge(
     assert train(["--dataset", str(root), "--output", str(run), *options]) == 0
     checkpoint = run / "checkpoints" / "last" / "pretrained_model"
 
-    judge = ["--checkpoint", checkpoint, "--episodes", "1", "--output", found, "--sampling-steps", "2"]
+    judge = ["--checkpoint", checkpoint, "--episodes", "1", "--output", found, "--num-inference-steps", "2"]
     judge += ["--parameter", "max_tracking_error:=10.0"]  # an untrained policy may run into the table
     child = start_process("evaluate", "dit_policy_ros.cli.main", "evaluate", *map(str, judge))
     wait_for(lambda: not child.alive, 200, "the policy is judged")

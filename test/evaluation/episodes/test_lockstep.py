@@ -10,8 +10,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.motion import Continuation, MotionState
-from dit_policy_ros.evaluation.episodes import PolicyActor
-from dit_policy_ros.evaluation.episodes._lockstep_node import NodeActor, node_settings
+from dit_policy_ros.evaluation.episodes import NodeActor, PolicyActor, node_settings
 from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.sim.robot import HOME, JOINTS, STEP_NS, BimanualSim
 
