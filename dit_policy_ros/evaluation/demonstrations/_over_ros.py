@@ -174,4 +174,5 @@ class _RosRecording:
         self._measured = dict(zip(message.name, message.position, strict=True))
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        self._commanded |= dict(zip(message.joint_names, message.points[-1].positions, strict=True))
+        *_, last = message.points
+        self._commanded |= dict(zip(message.joint_names, last.positions, strict=True))

@@ -10,14 +10,13 @@ import numpy as np
 
 from dit_policy_ros.core.policy import Policy
 from dit_policy_ros.evaluation.episodes._plan import EpisodePlan
-from dit_policy_ros.evaluation.episodes._policy_actor import PolicyActor, image_size
+from dit_policy_ros.evaluation.episodes._policy_actor import DEFAULT_IMAGE_SIZE, PolicyActor, image_size
 from dit_policy_ros.evaluation.episodes._settings import EvaluationSettings
 from dit_policy_ros.evaluation.report import EpisodeFilm
 from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import FPS, BimanualSim
 from dit_policy_ros.sim.tasks import Act, Outcome, Task, carry_out, suite
 
-_DEFAULT_IMAGE_SIZE = (240, 320)  # (height, width) [pixel]
 _ARM_JITTER = 0.05  # [rad] of the initial pose
 
 
@@ -25,7 +24,7 @@ def lockstep_episodes(
     settings: EvaluationSettings, policy: Policy | None, plan: EpisodePlan, film: EpisodeFilm
 ) -> Iterator[tuple[int, Outcome]]:
     """Run the planned episodes; yields the seed and outcome of each. policy: None for other actors."""
-    height, width = image_size(policy) if policy else _DEFAULT_IMAGE_SIZE
+    height, width = image_size(policy) if policy else DEFAULT_IMAGE_SIZE
     fps = (policy.fps if policy else None) or FPS
     with BimanualSim(settings.seed, width=width, height=height, variation=settings.variation) as sim:
         for task, seed in plan:

@@ -13,6 +13,8 @@ import numpy as np
 from dit_policy_ros.core.policy import Policy
 from dit_policy_ros.sim.robot import BimanualSim
 
+DEFAULT_IMAGE_SIZE = (240, 320)  # (height, width) [pixel], for actors without cameras
+
 
 class ObservationHistory:
     """A policy's last observations. Before there are enough, the first one is repeated, as in training."""
@@ -67,4 +69,4 @@ class PolicyActor:
 def image_size(policy: Policy) -> tuple[int, int]:
     """The (height, width) [pixel] at which the simulation must render for a policy."""
     shapes = list(policy.image_shapes.values())
-    return shapes[0] if shapes else (240, 320)
+    return shapes[0] if shapes else DEFAULT_IMAGE_SIZE
