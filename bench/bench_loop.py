@@ -17,8 +17,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 
 from dit_policy_ros.core.share import default_checkpoint
-from dit_policy_ros.evaluation.demo import cpu_seconds
-from dit_policy_ros.evaluation.session import ros_environment, running_session
+from dit_policy_ros.evaluation.session import cpu_seconds, ros_environment, running_session
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos
 
@@ -44,12 +43,12 @@ def measure(checkpoint: Path, settling: float, seconds: float, logs: Path) -> di
             lambda m: referee.update({pair.key: pair.value for pair in m.values}),
             qos.STATUS,
         )
-        session.transition(Transition.TRANSITION_CONFIGURE)
-        session.transition(Transition.TRANSITION_ACTIVATE)
-        session.wait(lambda: False, settling)
+        session.change_state(Transition.TRANSITION_CONFIGURE)
+        session.change_state(Transition.TRANSITION_ACTIVATE)
+        session.spin_until(lambda: False, settling)
         before = {child.name: cpu_seconds(child) for child in session.children}
         began = time.monotonic()
-        session.wait(lambda: False, seconds)
+        session.spin_until(lambda: False, seconds)
         elapsed = time.monotonic() - began
         cpu = {f"cpu_{c.name}": (cpu_seconds(c) - before[c.name]) / elapsed for c in session.children}
     status = newest.get("status")

@@ -192,8 +192,7 @@ def over_dds(count: int, seconds: float, settling: float, folder: Path) -> dict[
     from lifecycle_msgs.srv import ChangeState
 
     from dit_policy_ros.core.child_processes import start
-    from dit_policy_ros.evaluation.demo import cpu_seconds
-    from dit_policy_ros.evaluation.session import ros_environment
+    from dit_policy_ros.evaluation.session import cpu_seconds, ros_environment
     from dit_policy_ros.ros.common import profile_environment
     from dit_policy_ros.srv import StartEpisode, StopEpisode
 

@@ -30,9 +30,7 @@ from soak_robot import CAMERA_RATE, CONFIG, HEIGHT, JOINT_RATE, WIDTH
 
 from dit_policy_ros.core.child_processes import Child, start, stop_all
 from dit_policy_ros.core.share import default_checkpoint
-from dit_policy_ros.evaluation.demo import cpu_seconds
-from dit_policy_ros.evaluation.session import Session, ros_environment
-from dit_policy_ros.evaluation.session._session import STOPS_WITHIN
+from dit_policy_ros.evaluation.session import STOPS_WITHIN, Session, cpu_seconds, ros_environment
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import profile_environment, qos
 
@@ -95,13 +93,13 @@ def soak(options: argparse.Namespace, folder: Path) -> dict:
                 PolicyStatus, "/policy/status", lambda message: newest.update(status=message), qos.STATUS
             )
             session = Session(node, executor, (policy, robot))
-            session.transition(Transition.TRANSITION_CONFIGURE)
-            session.transition(Transition.TRANSITION_ACTIVATE)
-            session.wait(lambda: False, options.warm_up)
+            session.change_state(Transition.TRANSITION_CONFIGURE)
+            session.change_state(Transition.TRANSITION_ACTIVATE)
+            session.spin_until(lambda: False, options.warm_up)
             began, cpu = time.monotonic(), _cpu(session.children)
             while (passed := time.monotonic() - began) < options.seconds:
                 samples.append(read_resources(policy.process.pid, passed))
-                session.wait(lambda: False, min(1.0, options.seconds - passed))
+                session.spin_until(lambda: False, min(1.0, options.seconds - passed))
             ended, used = time.monotonic(), _cpu(session.children)
             samples.append(read_resources(policy.process.pid, ended - began))
         finally:

@@ -23,10 +23,8 @@ from rich.progress import track
 
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.share import default_checkpoint
-from dit_policy_ros.evaluation.episodes import image_size
-from dit_policy_ros.evaluation.episodes._by_nodes import rms_jerk
-from dit_policy_ros.evaluation.episodes._lockstep_node import NodeActor, node_settings
-from dit_policy_ros.evaluation.report._results import wilson
+from dit_policy_ros.evaluation.episodes import NodeActor, image_size, node_settings, rms_jerk
+from dit_policy_ros.evaluation.report import wilson_interval
 from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.inference import weights_sha256
@@ -116,7 +114,7 @@ def summary(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "setting": cell.name,
         "episodes": len(rows),
         "success_rate": successes / len(rows),
-        "ci95": wilson(successes, len(rows)),
+        "ci95": wilson_interval(successes, len(rows)),
         "seconds": float(np.median(times)) if times else None,
         "jerk": float(np.median([row["jerk"] for row in rows if row["jerk"] is not None] or [np.nan])),
         "wrong_rate": float(np.mean([row["wrong"] for row in rows])),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dit_policy bag_to_dataset`: episodes from bags into a LeRobotDataset, as if they had been recorded live.
+"""`dit_policy bag_to_dataset`: convert the episodes of a bag into a LeRobotDataset, as if recorded live.
 
 Reads rosbag2 in both storage formats (MCAP, SQLite). The robot is described by the same parameter file as for
-the recorder. A run that was interrupted goes on where it stopped: episodes that are in the dataset are not
-added again.
+the recorder. To continue an interrupted conversion, run the same command again: episodes that the dataset
+already has are skipped.
 """
 
 import argparse
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dit_policy_ros.cli.common import progress_bar
 from dit_policy_ros.core.errors import DitPolicyError
 
 EXAMPLE = """\
@@ -25,7 +25,7 @@ examples:
   dit_policy bag_to_dataset bag_folder --config my_robot.yaml --dataset data/pick --service-events /recorder
 
 Exit code: 0 if every episode was converted, 1 if some were left out, 2 with the reason if nothing could be
-done.
+converted.
 """
 
 
@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs=3,
         action="append",
         metavar=("BEGIN", "END", "TASK"),
-        help="an episode by seconds after the bag's beginning; may be repeated",
+        help="an episode, in seconds after the bag's beginning; repeat it for several",
     )
     where.add_argument("--topic", help="std_msgs/String: a task begins an episode, an empty text ends it")
     where.add_argument(
@@ -58,11 +58,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     import rclpy
+    from rclpy.signals import SignalHandlerOptions
 
     context = rclpy.Context()
-    rclpy.init(context=context, args=[], signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return convert(options, context)
+        return run(options, context)
     except DitPolicyError as error:
         print(f"dit_policy bag_to_dataset: {error}", file=sys.stderr)
         return 2
@@ -70,51 +71,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context.try_shutdown()
 
 
-def convert(options: argparse.Namespace, context: Any) -> int:
-    """Converts what is not in the dataset yet; raises DitPolicyError."""
-    from dit_policy_ros.data.dataset import DatasetSpec, read_records
-    from dit_policy_ros.data.recording import DatasetWriter, Recover
-    from dit_policy_ros.ros.bags import Bag, BagConverter, absolute, source_of
-    from dit_policy_ros.ros.recorder import action_settings, thresholds, video_settings
+def run(options: argparse.Namespace, context: Any) -> int:
+    """Convert what the dataset lacks; raises DitPolicyError."""
+    from dit_policy_ros.evaluation.bags import BagToDataset, read_recorder_settings
+    from dit_policy_ros.ros.bags import Bag
 
-    contract, settings = read_configuration(options.config, context)
+    settings = read_recorder_settings(options.config, context)
     console = Console()
-    converter = BagConverter(
-        contract,
-        action_settings(settings, contract.joints),
-        thresholds(settings),
-        options.namespace,
-        lambda text: console.print(text, style="yellow", markup=False),
-    )
+    results = []
     with Bag(options.bag) as bag:
-        converter.check_topics(bag)
-        segments = find_segments(bag, options, settings["task"])
-        writer = DatasetWriter(
+        conversion = BagToDataset(
+            bag,
+            settings,
             options.dataset,
-            DatasetSpec.from_contract(contract),
-            video=video_settings(settings),
-            recover=Recover.DISCARD,  # what a run left half done is read from the bag again
+            options.namespace,
+            lambda text: console.print(text, style="yellow", markup=False),
         )
-        try:
-            done = [record.figures for record in read_records(options.dataset).values()]
-            left = [s for s in segments if not any(source_of(bag.path, s).items() <= f.items() for f in done)]
-            if len(left) < len(segments):
-                console.print(f"{len(segments) - len(left)} of {len(segments)} episodes are there already")
-            topics = [absolute(i.topic, options.namespace) for i in converter.inputs()]
-            columns = (TextColumn("messages"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            results = []
-            with Progress(*columns, console=console) as bar:
-                line = bar.add_task("", total=bag.count(topics))
-                for result in converter.convert(bag, left, writer, lambda n: bar.update(line, completed=n)):
-                    results.append(result)
-                    console.print(describe(result), markup=False)
-        finally:
-            writer.finalize()
+        segments = find_segments(bag, options, settings.parameters["task"])
+        with conversion, progress_bar(console) as bar:
+            missing = conversion.missing(segments)
+            if len(missing) < len(segments):
+                skipped = len(segments) - len(missing)
+                console.print(f"{skipped} of {len(segments)} episodes are in the dataset already")
+            line = bar.add_task("messages", total=conversion.messages, note="")
+            for result in conversion.convert(missing, lambda count: bar.update(line, completed=count)):
+                results.append(result)
+                console.print(describe(result), markup=False)
     return 0 if all(result.episode_index >= 0 for result in results) else 1
 
 
 def find_segments(bag: Any, options: argparse.Namespace, default_task: str) -> list[Any]:
-    """As the options say."""
+    """The bag's episodes, found in the way that the options choose."""
     from dit_policy_ros.ros.bags import from_ranges, from_service_events, from_topic
 
     if options.topic:
@@ -126,28 +113,6 @@ def find_segments(bag: Any, options: argparse.Namespace, default_task: str) -> l
     except ValueError as error:
         raise DitPolicyError(f"--episode BEGIN END TASK: expected seconds, {error}") from error
     return from_ranges(bag, ranges)
-
-
-def read_configuration(path: Path, context: Any) -> tuple[Any, dict[str, Any]]:
-    """The contract and the recorder's parameters, from a parameter file as the node reads it."""
-    from rclpy.node import Node
-
-    from dit_policy_ros.ros.common import declare_parameters, read_parameters
-    from dit_policy_ros.ros.recorder import RECORDER_PARAMETERS
-
-    if not path.is_file():
-        raise DitPolicyError(f"--config: {path} is no file")
-    node = Node(
-        "recorder",
-        context=context,
-        cli_args=["--ros-args", "--params-file", str(path)],
-        automatically_declare_parameters_from_overrides=True,
-    )
-    try:
-        declare_parameters(node, RECORDER_PARAMETERS)
-        return read_parameters(node, RECORDER_PARAMETERS)
-    finally:
-        node.destroy_node()
 
 
 def describe(result: Any) -> str:

@@ -12,30 +12,30 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    module: str  # its main() takes the arguments from sys.argv
+    module: str  # has a main(), which reads sys.argv
     summary: str
 
 
-# Modules are imported when they are asked for: torch, mujoco and lerobot each take seconds.
+# Modules are imported only when their command runs: torch, mujoco and lerobot each take seconds.
 COMMANDS = {
     "demo": Command("dit_policy_ros.cli.demo", "simulated robot, policy and several tasks, end to end"),
     "dataset": Command("dit_policy_ros.cli.dataset", "record demonstrations of the simulated tasks"),
     "train": Command("dit_policy_ros.cli.train", "train a policy on LeRobotDatasets"),
-    "diagnose": Command("dit_policy_ros.cli.diagnose", "does a policy idle, or do another task than told"),
+    "diagnose": Command("dit_policy_ros.cli.diagnose", "does a policy idle, or confuse its tasks"),
     "evaluate": Command("dit_policy_ros.cli.evaluate", "how often a policy does what it is told, simulated"),
     "monitor": Command("dit_policy_ros.cli.monitor", "what the nodes are doing, live in a terminal"),
-    "replay": Command("dit_policy_ros.cli.replay", "repeat offline what led to a hold"),
+    "replay": Command("dit_policy_ros.cli.replay", "repeat offline what happened before a hold"),
     "relocate": Command("dit_policy_ros.cli.relocate", "let LeRobot load a checkpoint without the hub"),
     "block_cache": Command(
-        "dit_policy_ros.cli.block_cache", "which blocks of a network to compute how often"
+        "dit_policy_ros.cli.block_cache", "choose which blocks of a network to reuse between steps"
     ),
     "record_console": Command(
-        "dit_policy_ros.cli.record_console", "the recorder at a glance and by single keys"
+        "dit_policy_ros.cli.record_console", "the recorder's status and single-key control"
     ),
     "bag_to_dataset": Command(
         "dit_policy_ros.cli.bag_to_dataset", "episodes from bags into a LeRobotDataset"
     ),
-    "inspect": Command("dit_policy_ros.cli.inspect", "a dataset's episodes, verdicts, plots and pictures"),
+    "inspect": Command("dit_policy_ros.cli.inspect", "a dataset's episodes, checks and a picture"),
     "policy_node": Command(
         "dit_policy_ros.ros.policy.policy_node", "cameras and joint states in, trajectories out"
     ),
@@ -69,7 +69,7 @@ def load(name: str) -> Callable[[], int | None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code (2 for a name that does not exist)."""
+    """Run one command; returns its exit code (2 for an unknown name)."""
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help", "help"):
         print(usage())

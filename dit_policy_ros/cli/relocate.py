@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dit_policy relocate`: make a checkpoint loadable by LeRobot where it lies, without the model hub.
+"""`dit_policy relocate`: let LeRobot load a checkpoint from its present folder, without the model hub.
 
 LeRobot builds a policy's encoders from a name in config.json and finds its tokenizer by a name in
 policy_preprocessor.json. This command writes the absolute path of the checkpoint's own clip/ folder into
-both. Nothing else changes: the weights stay as they are, and this package loads the checkpoint as before.
+both. Nothing else changes: the weights stay the same, and this package loads the checkpoint as before.
 """
 
 import argparse

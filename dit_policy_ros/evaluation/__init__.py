@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluation and demo: they start the nodes, watch them and report. Above ros/, below cli/."""
+"""What the console programs do with nodes, policies and the simulator: start them, evaluate, film and report.
+
+Above ``ros/``, below ``cli/``: this package does the work, ``cli/`` parses options and prints.
+"""

@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo as a user runs it: a program with two nodes of its own, which must never stay behind."""
+"""The demo as a user runs it: a program that starts two nodes, which must end with it."""
 
 import json
 import os
 import signal
 import sys
-from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 import av
-from rich.console import Console
 from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
 from dit_policy_ros.cli import demo
-from dit_policy_ros.evaluation.demo import _summary as demo_summary
-from dit_policy_ros.evaluation.demo._view import Trial
-from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.sim.robot import HOME, JOINTS
 
 STARTING, CONFIGURED, RUNNING = "starting the simulator", "policy loaded", "state running"
@@ -33,7 +27,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def begin(start_process, tmp_path):
+def start_demo(start_process, tmp_path):
     def start(checkpoint: Path, *arguments: str):
         command = ("demo", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "out"), *arguments)
         return start_process("demo", "dit_policy_ros.cli.main", *command)
@@ -55,8 +49,8 @@ def nodes(output: Path) -> dict[int, str]:
     return found
 
 
-def test_a_whole_run(begin, checkpoint, tmp_path):
-    child = begin(checkpoint, "--task-time", "3", "--task", TASKS[0], "--task", TASKS[1])
+def test_a_whole_run(start_demo, checkpoint, tmp_path):
+    child = start_demo(checkpoint, "--task-time", "3", "--task", TASKS[0], "--task", TASKS[1])
     wait_for(lambda: not child.alive, UP_WITHIN, "the demo ends by itself")
     assert child.process.returncode == 0
     assert nodes(tmp_path / "out") == {}
@@ -75,8 +69,8 @@ def test_a_whole_run(begin, checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("moment", [STARTING, pytest.param(CONFIGURED, marks=pytest.mark.slow), RUNNING])
-def test_ctrl_c_leaves_nothing_behind(begin, checkpoint, tmp_path, moment):
-    child = begin(checkpoint)
+def test_ctrl_c_leaves_nothing_behind(start_demo, checkpoint, tmp_path, moment):
+    child = start_demo(checkpoint)
     wait_for(lambda: moment in child.output(), UP_WITHIN, moment)
     child.process.send_signal(signal.SIGINT)
     wait_for(lambda: not child.alive, 40, "the demo ends")
@@ -86,8 +80,8 @@ def test_ctrl_c_leaves_nothing_behind(begin, checkpoint, tmp_path, moment):
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
-def test_ended_from_outside_it_takes_its_nodes_along(begin, checkpoint, tmp_path, number):
-    child = begin(checkpoint)
+def test_killed_from_outside_its_nodes_end_too(start_demo, checkpoint, tmp_path, number):
+    child = start_demo(checkpoint)
     wait_for(lambda: CONFIGURED in child.output(), UP_WITHIN, "the policy is loaded")
     assert len(nodes(tmp_path / "out")) == 2
     child.process.send_signal(number)
@@ -95,8 +89,8 @@ def test_ended_from_outside_it_takes_its_nodes_along(begin, checkpoint, tmp_path
     wait_for(lambda: nodes(tmp_path / "out") == {}, 5, "its nodes are gone")
 
 
-def test_a_node_that_dies_ends_the_demo(begin, checkpoint, tmp_path):
-    child = begin(checkpoint)
+def test_a_node_that_dies_ends_the_demo(start_demo, checkpoint, tmp_path):
+    child = start_demo(checkpoint)
     wait_for(lambda: RUNNING in child.output(), UP_WITHIN, "the policy runs")
     (sim,) = (pid for pid, command in nodes(tmp_path / "out").items() if "sim_node" in command)
     os.kill(sim, signal.SIGKILL)
@@ -106,8 +100,8 @@ def test_a_node_that_dies_ends_the_demo(begin, checkpoint, tmp_path):
     assert nodes(tmp_path / "out") == {}
 
 
-def test_a_missing_checkpoint_is_named(begin, tmp_path):
-    child = begin(tmp_path / "nothing")
+def test_a_missing_checkpoint_is_named(start_demo, tmp_path):
+    child = start_demo(tmp_path / "nothing")
     wait_for(lambda: not child.alive, UP_WITHIN, "the demo ends")
     assert child.process.returncode == 1
     assert str(tmp_path / "nothing") in child.output()
@@ -115,33 +109,19 @@ def test_a_missing_checkpoint_is_named(begin, tmp_path):
     assert nodes(tmp_path / "out") == {}
 
 
-def test_what_was_never_measured_is_null_and_brackets_are_no_markup(tmp_path):
-    trial = Trial("touch [the] moon", began=0.0, touches_before={})
-    view = SimpleNamespace(trials=[trial], hold_reasons={"#": "too slow [s]"}, referee={})
-    summary = demo_summary.summarize(view, PolicyStatus(), cpu_policy=0.5, cpu_sim=0.5)
-    demo_summary.write(summary, tmp_path / "summary.json")
-    read = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
-    assert read["instructions"][0]["min_distance"] is None
-    assert read["success_rate"] == 0.0
-    console = Console(record=True, width=120, file=StringIO())
-    for table in demo_summary.tables(read):
-        console.print(table)
-    printed = console.export_text()
-    assert "touch [the] moon" in printed
-    assert [str(next(iter(column.cells))) for column in demo_summary.tables(read)[0].columns] == [
-        "touch [the] moon",
-        "no",
-        "",
-        "",
-    ], "what was not judged is left blank"
-    assert "too slow [s]" in printed
-
-
-def test_an_impossible_time_is_refused(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--task-time", "nan"], "0.5 to 600"),
+        (["--task", "juggle"], "knows no task 'juggle'"),
+        (["--tasks", TASKS[0]], "--tasks was renamed; use --task TEXT, once for each task"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(capsys, arguments, expected):
     with pytest.raises(SystemExit) as refusal:
-        demo.parse(["--task-time", "nan"])
+        demo.parse(arguments)
     assert refusal.value.code == 2
-    assert "0.5 to 600" in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_importing_the_demo_leaves_torch_alone(start_process):

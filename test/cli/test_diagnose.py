@@ -12,7 +12,7 @@ from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_token
 
 from dit_policy_ros.cli.diagnose import main
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.dataset import SampleReader, features_of, read_demonstrations
+from dit_policy_ros.data.dataset import DatasetSpec, SampleReader, read_demonstrations
 from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
@@ -31,7 +31,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each task goes straight to its goal from a random start."""
     pytest.importorskip("lerobot", reason="lerobot is not installed: datasets cannot be written")
     folder, rng = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
-    writer = DatasetWriter(folder, 30.0, [Camera("cam0", "/cam0", *SIZE, max_age=0.5)], JOINTS, "test")
+    cameras = (Camera("cam0", "/cam0", *SIZE, max_age=0.5),)
+    writer = DatasetWriter(folder, DatasetSpec(30.0, cameras, JOINTS, "test"))
     picture = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     for episode in range(12):
         state = rng.uniform(-1.0, 1.0, 2)
@@ -146,9 +147,10 @@ def test_files_that_cannot_be_read(dataset, tmp_path, capsys) -> None:
     assert main(source(checkpoint, tmp_path / "none")) == 2
     assert "meta/info.json, which does not exist" in capsys.readouterr().err
     empty = tmp_path / "empty"
-    LeRobotDatasetMetadata.create("local/empty", fps=30, features=features_of([], JOINTS), root=empty)
+    features = DatasetSpec(30.0, (), JOINTS, "test").features()
+    LeRobotDatasetMetadata.create("local/empty", fps=30, features=features, root=empty)
     assert main(source(checkpoint, empty)) == 2
-    assert "none has been saved in it yet" in capsys.readouterr().err
+    assert "expected at least one episode, got none" in capsys.readouterr().err
     assert main(source(tmp_path, dataset)) == 2
     assert "lacks config.json" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):

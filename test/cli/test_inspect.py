@@ -11,10 +11,11 @@ import pytest
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 from episodes import add, frame, load, make
 
-from dit_policy_ros.cli.inspect import main, numbers
-from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import EpisodeRecord, failed_episodes, flagged_frames, sample_intervals
-from dit_policy_ros.data.recording import EpisodeOutcome, pending_episodes
+from dit_policy_ros.cli.inspect import main
+from dit_policy_ros.data.dataset import EpisodeRecord, failed_episodes, flagged_frames
+from dit_policy_ros.data.dataset._overview import intervals
+from dit_policy_ros.data.recording import EpisodeOutcome
+from dit_policy_ros.data.recording._recovery import pending_episodes
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_the_picture_shows_every_episode(root: Path, tmp_path) -> None:
 
 def test_intervals_are_from_one_new_sample_to_the_next() -> None:
     record = EpisodeRecord(0, 8, repeated={"wrist": ((2, 3), (6, 6)), "top": ((7, 7),)})
-    found = sample_intervals(record, 10.0)
+    found = intervals(record, 10.0)
     times, gaps = found["wrist"]  # new are frames 0, 1, 4, 5, 7
     np.testing.assert_allclose(times, [0.1, 0.4, 0.5, 0.7])
     np.testing.assert_allclose(gaps, [0.1, 0.3, 0.1, 0.2])
@@ -103,7 +104,7 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
     writer.finalize()
     assert len(pending_episodes(root)) == 1
     assert main([str(root), "--delete", "0"]) == 2
-    assert "its journal contains episodes; recover them first" in capsys.readouterr().err
+    assert "episodes to be recovered first" in capsys.readouterr().err
     assert main([str(root), "--recover", "keep"]) == 0
     assert "episodes recovered: 1" in capsys.readouterr().out
     assert load(root).num_episodes == 5
@@ -112,8 +113,8 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
 
 MISTAKES = {
     "no dataset": (["nowhere"], "which does not exist"),
-    "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes from 0 to 3, got 9"),
-    "all of them": (["ROOT", "--delete", "0-3"], "this would remove all 4 episodes"),
+    "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes of 0 to 3, got 9"),
+    "all of them": (["ROOT", "--delete", "0-3"], "all 4 episodes would be removed"),
     "no numbers": (["ROOT", "--delete", "one"], "expected numbers and ranges like 0-5,12, got 'one'"),
     "none chosen": (["ROOT", "--episodes", "8"], "no episode of --episodes 8 exists"),
     "no picture": (["ROOT", "--picture", "/nowhere/x.png"], "cannot be written"),
@@ -136,7 +137,14 @@ def test_a_dataset_that_is_being_recorded_is_left_alone(root: Path, capsys) -> N
     writer.finalize()
 
 
-def test_numbers() -> None:
-    assert numbers("0-2,7") == [0, 1, 2, 7]
-    with pytest.raises(DatasetError):
-        numbers("1,,2")
+@pytest.mark.parametrize("arguments", [[], ["one", "--dataset", "two"]])
+def test_exactly_one_dataset_is_expected(capsys, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        main(arguments)
+    assert refusal.value.code == 2
+    assert "expected one dataset: DATASET, or --dataset DATASET" in capsys.readouterr().err
+
+
+def test_the_dataset_can_be_an_option(recorded: Path, capsys) -> None:
+    assert main(["--dataset", str(recorded)]) == 0
+    assert "FAILED" in capsys.readouterr().out

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: what it watches, shows and summarises."""
+"""The demo: a policy follows one instruction after another, shown live, filmed and summarized."""
 
-from dit_policy_ros.evaluation.demo._display import Display, distance_text
-from dit_policy_ros.evaluation.demo._summary import cpu_seconds, summarize, tables, write
-from dit_policy_ros.evaluation.demo._view import DemoView
+from dit_policy_ros.evaluation.demo._display import DemoDisplay
+from dit_policy_ros.evaluation.demo._run import DEMO_INSTRUCTIONS, DemoSettings, run_demo
+from dit_policy_ros.evaluation.demo._summary import summary_tables, write_summary
 
-__all__ = ["DemoView", "Display", "cpu_seconds", "distance_text", "summarize", "tables", "write"]
+__all__ = [
+    "DEMO_INSTRUCTIONS",
+    "DemoDisplay",
+    "DemoSettings",
+    "run_demo",
+    "summary_tables",
+    "write_summary",
+]

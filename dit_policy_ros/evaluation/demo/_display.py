@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live progress of the demo: a panel that is redrawn on a terminal, plain lines elsewhere."""
+"""Live progress of the demo: a panel on a terminal, otherwise a line now and then."""
 
 import math
 import time
@@ -7,24 +7,25 @@ import time
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from dit_policy_ros.evaluation.demo._view import DemoView, Trial
+from dit_policy_ros.evaluation.consoles import figures_grid
+from dit_policy_ros.evaluation.demo._monitor import DemoMonitor, Trial
 from dit_policy_ros.msg import PolicyStatus
 
-REDRAWN_EVERY = 0.2  # [s]
-LINE_EVERY = 2.0  # [s]
+REDRAW_PERIOD = 0.2  # [s] of the panel
+LINE_PERIOD = 2.0  # [s]
+_WIDTH = 78  # [characters]
 
 
 def distance_text(trial: Trial) -> str:
-    """How far it is to the goal, where that is known."""
+    """The distance to the goal; empty if it is not known."""
     return "" if math.isnan(trial.distance) else f"{trial.distance * 1e3:.0f} mm to go, "
 
 
-def figures(view: DemoView) -> dict[str, str]:
-    """What is shown, by label; empty before the first status."""
-    status, trial = view.status, view.trial
+def demo_figures(monitor: DemoMonitor) -> dict[str, str]:
+    """What the display shows, by label; empty before the first status."""
+    status, trial = monitor.status, monitor.trial
     if status is None:
         return {}
     shown = {"state": status.state_name + (f": {status.hold_reason}" if status.hold_reason else "")}
@@ -41,8 +42,8 @@ def figures(view: DemoView) -> dict[str, str]:
     return shown
 
 
-class Display:
-    """Use as a context manager around the run; `phase` names what is happening, `refresh` is called often."""
+class DemoDisplay:
+    """Shows the demo's progress. Use it as a context manager around the run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -53,7 +54,7 @@ class Display:
         self._shown_at = -math.inf
         self._began = time.monotonic()
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> "DemoDisplay":
         if self._live:
             self._live.start()
         return self
@@ -62,28 +63,25 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def phase(self, text: str) -> None:
-        """Announces a new phase."""
+    def begin_phase(self, text: str) -> None:
+        """Announce a new phase of the demo."""
         self._phase = text
-        self._line(text)
+        self._print_line(text)
 
-    def refresh(self, view: DemoView) -> None:
-        """Shows the newest figures, not more often than is useful."""
+    def refresh(self, monitor: DemoMonitor) -> None:
+        """Show the newest figures. Call it often; it limits the rate itself."""
         now = time.monotonic()
-        if now - self._shown_at < (REDRAWN_EVERY if self._live else LINE_EVERY):
+        if now - self._shown_at < (REDRAW_PERIOD if self._live else LINE_PERIOD):
             return
         self._shown_at = now
-        shown = figures(view)
+        shown = demo_figures(monitor)
         if self._live:
-            grid = Table.grid(padding=(0, 2))
-            for label, text in shown.items():
-                grid.add_row(Text(label, style="bold"), Text(text))  # Text: brackets in it are no markup
             elapsed = f"{now - self._began:.0f} s"
-            self._live.update(Panel(grid, title=Text(self._phase), subtitle=elapsed, width=78), refresh=True)
+            panel = Panel(figures_grid(shown), title=Text(self._phase), subtitle=elapsed, width=_WIDTH)
+            self._live.update(panel, refresh=True)
         elif shown:
-            line = ", ".join(f"{label} {text}" for label, text in shown.items())
-            self._line(line)
+            self._print_line(", ".join(f"{label} {text}" for label, text in shown.items()))
 
-    def _line(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         elapsed = time.monotonic() - self._began
         self._console.print(f"{elapsed:5.1f} s  {text}", markup=False, highlight=False, soft_wrap=True)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's result: summary.json and the table that is printed. docs/demo.md explains the keys."""
+"""The demo's results: summary.json and the printed tables. docs/demo.md explains the keys."""
 
 import importlib.metadata
 import json
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dit_policy_ros.core.atomic_files import write_atomically
-from dit_policy_ros.core.child_processes import Child
-from dit_policy_ros.evaluation.demo._view import DemoView, Trial
+from dit_policy_ros.evaluation.demo._monitor import DemoMonitor, Trial
 from dit_policy_ros.msg import PolicyStatus
 
 FIGURES = (
@@ -25,64 +24,64 @@ FIGURES = (
     *("chunks", "plans", "holds", "expired_chunks", "disagreements", "limited_knots", "missed_ticks"),
 )
 PACKAGES = ("dit_policy_ros", "rclpy", "torch", "transformers", "mujoco", "numpy")
-CPU_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(child: Child) -> float:
-    """CPU time that a process has used so far [s]."""
-    fields = Path(f"/proc/{child.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CPU_TICKS
-
-
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of Python, of ROS and of the packages that matter."""
     found = {"python": platform.python_version(), "ros": os.environ.get("ROS_DISTRO", "wheels")}
     for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # an installed ROS has no metadata for all of them
+        except importlib.metadata.PackageNotFoundError:  # an installed ROS has no metadata for some of them
             found[name] = "unknown"
     return found
 
 
-def summarize(view: DemoView, status: PolicyStatus, **facts: Any) -> dict[str, Any]:
-    """Everything that summary.json holds; `facts` are added as they are."""
-    trials = [_trial(trial) for trial in view.trials]
-    referee = view.referee
+def summarize_demo(monitor: DemoMonitor, status: PolicyStatus, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of summary.json.
+
+    Args:
+        monitor: what was observed.
+        status: the policy's last one during a trial.
+        facts: further entries, included unchanged.
+    """
+    trials = [_trial_entry(trial) for trial in monitor.trials]
+    referee = monitor.referee.values
     return {
         "instructions": trials,
         "success_rate": sum(trial["success"] for trial in trials) / max(len(trials), 1),
-        **{name: _rounded(getattr(status, name)) for name in FIGURES},
-        "hold_reasons": list(view.hold_reasons.values()),
+        **{name: _to_json(getattr(status, name)) for name in FIGURES},
+        "hold_reasons": list(monitor.hold_reasons.values()),
         "device": status.device,
-        "real_time_factor": _rounded(float(referee.get("real_time_factor", "nan"))),
+        "real_time_factor": _to_json(float(referee.get("real_time_factor", "nan"))),
         "frames_dropped": int(referee.get("frames_dropped", 0)),
         "trajectories_accepted": int(referee.get("trajectories_accepted", 0)),
         "trajectories_rejected": int(referee.get("trajectories_rejected", 0)),
         **facts,
-        "versions": versions(),
+        "versions": package_versions(),
         "cores": os.cpu_count(),
     }
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def _trial_entry(trial: Trial) -> dict[str, Any]:
     kept = ("instruction", "success", "time_to_success", "min_distance", "seconds", "wrong_touches")
-    return {name: _rounded(value) for name, value in asdict(trial).items() if name in kept}
+    return {name: _to_json(value) for name, value in asdict(trial).items() if name in kept}
 
 
-def _rounded(value: Any) -> Any:
-    """JSON has no infinity and no NaN: what was never measured is null."""
+def _to_json(value: Any) -> Any:
+    """Round a float; JSON has no infinity and no NaN, so a figure that was not measured becomes null."""
     if isinstance(value, float):
         return round(value, 5) if math.isfinite(value) else None
     return value
 
 
-def write(summary: dict[str, Any], path: Path) -> None:
-    """Written beside and moved into place, so that a reader never sees half of it."""
+def write_summary(summary: dict[str, Any], path: Path) -> None:
+    """Write the summary atomically: a reader never sees an incomplete file."""
     write_atomically(path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
-def tables(summary: dict[str, Any]) -> Sequence[Table]:
-    """Two tables: the instructions, and how the system ran."""
+def summary_tables(summary: dict[str, Any]) -> tuple[Table, Table]:
+    """Two tables for the terminal: the instructions, and how the system ran."""
     trials = Table(title="Instructions", title_justify="left")
     for column in ("instruction", "done", "after", "closest"):
         trials.add_column(column, justify="left" if column == "instruction" else "right")

@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripted demonstrations into a dataset, through ROS or in lock-step."""
+"""Records demonstrations by the scripted operator into a dataset, over ROS or in lock-step."""
 
+from dit_policy_ros.evaluation.demonstrations._demonstration import (
+    Demonstration,
+    DemonstrationSettings,
+    repeat_until_kept,
+)
 from dit_policy_ros.evaluation.demonstrations._lockstep import lockstep_demonstrations
-from dit_policy_ros.evaluation.demonstrations._options import LINGER, Demonstration, until_kept
+from dit_policy_ros.evaluation.demonstrations._over_ros import ros_demonstrations
+from dit_policy_ros.evaluation.demonstrations._table import demonstration_table
 
-__all__ = ["LINGER", "Demonstration", "lockstep_demonstrations", "until_kept"]
+__all__ = [
+    "Demonstration",
+    "DemonstrationSettings",
+    "demonstration_table",
+    "lockstep_demonstrations",
+    "repeat_until_kept",
+    "ros_demonstrations",
+]

@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluation episodes: by the real nodes over ROS, or in lock-step without a clock."""
+"""Evaluation episodes: with the real nodes over ROS, or in lock-step without a clock."""
 
-from dit_policy_ros.evaluation.episodes._by_nodes import ros_episodes
-from dit_policy_ros.evaluation.episodes._lockstep import PolicyActor, image_size
+from dit_policy_ros.evaluation.episodes._evaluation import Evaluation
+from dit_policy_ros.evaluation.episodes._jerk import rms_jerk
+from dit_policy_ros.evaluation.episodes._node_actor import NodeActor, node_settings
+from dit_policy_ros.evaluation.episodes._policy_actor import PolicyActor, image_size
+from dit_policy_ros.evaluation.episodes._settings import ACTORS, FIRST_SEED, EvaluationSettings
 
-__all__ = ["PolicyActor", "image_size", "ros_episodes"]
+__all__ = [
+    "ACTORS",
+    "FIRST_SEED",
+    "Evaluation",
+    "EvaluationSettings",
+    "NodeActor",
+    "PolicyActor",
+    "image_size",
+    "node_settings",
+    "rms_jerk",
+]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an evaluation found: success by task with intervals, and what was done instead of what was asked."""
+"""Success rates by task with their intervals, and the confusion matrix of instruction and behaviour."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,20 @@ NOTHING = "(nothing)"
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """ci95: Wilson's interval of the success rate. wrong_rate: share of episodes in which another task was
-    done and the asked one was not. seconds: median until success, None where there was none. holds,
-    disagreements: of all episodes. jerk: median of the episodes' root mean squares [rad/s^3]."""
+    """The episodes of one task.
+
+    Attributes:
+        instruction: the task.
+        episodes: how many there were.
+        successes: how many succeeded.
+        success_rate: 0 to 1.
+        ci95: Wilson's 95% interval of the success rate.
+        wrong_rate: share of the episodes in which another task was done and the asked one was not.
+        seconds: median time until success [s]; None without a success.
+        holds: of all episodes together.
+        disagreements: of all episodes together.
+        jerk: median over the episodes of their root mean squares [rad/s^3]; None if it was not measured.
+    """
 
     instruction: str
     episodes: int
@@ -33,14 +44,14 @@ class TaskResult:
     jerk: float | None
 
 
-def wilson(successes: int, episodes: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a rate."""
+def wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a success rate."""
     interval = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def by_task(outcomes: Iterable[Outcome]) -> list[TaskResult]:
-    """One result per task, in the order in which they first occur."""
+def results_by_task(outcomes: Iterable[Outcome]) -> list[TaskResult]:
+    """One result per task, in the order in which the tasks first occur."""
     groups: dict[Task, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.task, []).append(outcome)
@@ -55,7 +66,7 @@ def by_task(outcomes: Iterable[Outcome]) -> list[TaskResult]:
                 episodes=len(group),
                 successes=len(done),
                 success_rate=len(done) / len(group),
-                ci95=wilson(len(done), len(group)),
+                ci95=wilson_interval(len(done), len(group)),
                 wrong_rate=len(wrong) / len(group),
                 seconds=float(np.median([outcome.seconds for outcome in done])) if done else None,
                 holds=sum(outcome.holds for outcome in group),
@@ -66,12 +77,12 @@ def by_task(outcomes: Iterable[Outcome]) -> list[TaskResult]:
     return results
 
 
-def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
-    """How often each instruction (outer) ended in each behaviour (inner).
+def confusion_matrix(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    """How often each instruction (outer key) ended in each behaviour (inner key).
 
-    The behaviour is the instruction itself where it was carried out, else each other task that was done, else
-    nothing; an episode in which two other tasks were done counts under both. Steps of the asked task, such as
-    touching the cube that was to be lifted, are no other task.
+    The behaviour is the instruction itself if it was carried out, otherwise each other task that was done,
+    otherwise ``NOTHING``. An episode in which two other tasks were done counts under both. A step of the
+    asked task, such as touching the cube that was to be lifted, does not count as another task.
     """
     matrix: dict[str, dict[str, int]] = {}
     for outcome in outcomes:
@@ -82,24 +93,24 @@ def confusion(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
     return matrix
 
 
-def summary(outcomes: Sequence[Outcome], **facts: Any) -> dict[str, Any]:
-    """What summary.json holds."""
-    results = by_task(outcomes)
+def results_summary(outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of summary.json; ``facts`` say what was evaluated and are included unchanged."""
+    results = results_by_task(outcomes)
     total = sum(result.successes for result in results)
     return {
         **facts,
         "episodes": len(outcomes),
         "success_rate": total / len(outcomes),
-        "ci95": wilson(total, len(outcomes)),
+        "ci95": wilson_interval(total, len(outcomes)),
         "wrong_rate": float(np.mean([bool(outcome.instead) for outcome in outcomes])),
         "hold_reasons": sorted({reason for o in outcomes for reason in o.hold_reasons}),
         "tasks": [asdict(result) for result in results],
-        "confusion": confusion(outcomes),
+        "confusion": confusion_matrix(outcomes),
     }
 
 
-def markdown(results: Sequence[TaskResult]) -> str:
-    """A table for people."""
+def markdown_table(results: Sequence[TaskResult]) -> str:
+    """The results as a Markdown table."""
     lines = [
         "| instruction | episodes | success | 95% interval | another task | time [s] | jerk | holds |",
         "|---|---|---|---|---|---|---|---|",
@@ -115,10 +126,10 @@ def markdown(results: Sequence[TaskResult]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, outcomes: Sequence[Outcome], **facts: Any) -> Path:
-    """Write summary.json and table.md; returns the first one's path."""
+def write_results(folder: Path, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> Path:
+    """Write summary.json and table.md; returns the path of summary.json."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "summary.json"
-    path.write_text(json.dumps(summary(outcomes, **facts), indent=2) + "\n")
-    (folder / "table.md").write_text(markdown(by_task(outcomes)))
+    path.write_text(json.dumps(results_summary(outcomes, facts), indent=2) + "\n")
+    (folder / "table.md").write_text(markdown_table(results_by_task(outcomes)))
     return path

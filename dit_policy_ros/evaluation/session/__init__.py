@@ -1,23 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes as child processes in a ROS domain of their own, driven through their interfaces."""
+"""Nodes as child processes in a ROS domain of their own, used through their ROS interfaces."""
 
-from dit_policy_ros.evaluation.session._interrupts import held_interrupts
-from dit_policy_ros.evaluation.session._ros_domain import claimed_domain
-from dit_policy_ros.evaluation.session._session import (
-    Session,
-    SessionError,
+from dit_policy_ros.evaluation.session._cpu_time import CpuTimer, cpu_seconds
+from dit_policy_ros.evaluation.session._environment import ros_environment
+from dit_policy_ros.evaluation.session._interrupts import deferred_interrupts
+from dit_policy_ros.evaluation.session._nodes import (
+    STOPS_WITHIN,
+    NodeCommand,
     config_path,
-    ros_environment,
     running_nodes,
     running_session,
 )
+from dit_policy_ros.evaluation.session._ros_domain import claimed_domain
+from dit_policy_ros.evaluation.session._session import (
+    MESSAGE_WITHIN,
+    Session,
+    SessionError,
+)
 
 __all__ = [
+    "MESSAGE_WITHIN",
+    "STOPS_WITHIN",
+    "CpuTimer",
+    "NodeCommand",
     "Session",
     "SessionError",
     "claimed_domain",
     "config_path",
-    "held_interrupts",
+    "cpu_seconds",
+    "deferred_interrupts",
     "ros_environment",
     "running_nodes",
     "running_session",

@@ -1,42 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C and SIGTERM at moments that can take them."""
+"""Delays Ctrl-C and SIGTERM until code that cannot be interrupted has finished."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
-def held_interrupts() -> Iterator[None]:
-    """SIGINT and SIGTERM that come while the block runs take effect at its end.
+def deferred_interrupts() -> Iterator[None]:
+    """SIGINT and SIGTERM that arrive during the block take effect when it ends.
 
-    For a turn of an executor: what a handler raises while rclpy's compiled code calls Python comes out as a
-    RuntimeError ("Unable to convert call argument"), and the way out would be that of a fault. Only the main
-    thread gets signals; in others this does nothing.
+    Use it around one spin of an executor: an exception raised by a signal handler while rclpy's compiled code
+    calls Python turns into a RuntimeError ("Unable to convert call argument"), and the program would treat
+    the interrupt as a fault. Python delivers signals to the main thread only; in other threads this does
+    nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    held = {number: handler for number, handler in before.items() if handler is not None}
-    came: list[int] = []
-    is_holding = True
+    originals: dict[int, Any] = {number: handler for number, handler in before.items() if handler is not None}
+    received: list[int] = []
+    is_deferring = True
 
-    def answer(number: int, _: object) -> None:
-        if is_holding:
-            came.append(number)
-        else:  # another one broke off putting this one's handler back
-            signal.signal(number, held[number])
+    def defer(number: int, _: object) -> None:
+        if is_deferring:
+            received.append(number)
+        else:  # another signal interrupted the loop below before it restored this signal's handler
+            signal.signal(number, originals[number])
             signal.raise_signal(number)
 
-    for number in held:
-        signal.signal(number, answer)
+    for number in originals:
+        signal.signal(number, defer)
     try:
         yield
     finally:
-        is_holding = False
-        for number, handler in held.items():
+        is_deferring = False
+        for number, handler in originals.items():
             signal.signal(number, handler)
-        for number in came:
+        for number in received:
             signal.raise_signal(number)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole product in small: a scripted operator is recorded, a policy trained, and the policy judged.
+"""The whole product at a small scale: record a scripted operator, train a policy, evaluate the policy.
 
-It asserts that everything fits together, not that two demonstrations make a good policy.
+It checks that everything fits together, not that two demonstrations make a good policy.
 """
 
 import json
@@ -21,11 +21,12 @@ from dit_policy_ros.sim.robot import JOINTS
 TASKS = ("touch the red cube with the left arm", "touch the blue cube with the right arm")
 
 
-def test_record_train_and_judge(
+def test_record_train_and_evaluate(
     tmp_path: Path, start_process: Callable, wait_for: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, run, found = tmp_path / "dataset", tmp_path / "run", tmp_path / "found"
-    record = ["--output", root, "--demonstrations", "1", "--cameras", "top", "--tasks", *TASKS]
+    record = ["--output", root, "--demonstrations", "1", "--cameras", "top"]
+    record += [part for task in TASKS for part in ("--task", task)]
     child = start_process(
         "dataset", "dit_policy_ros.cli.main", "dataset", "--logs", str(tmp_path / "logs"), *map(str, record)
     )
@@ -45,12 +46,14 @@ def test_record_train_and_judge(
     assert train(["--dataset", str(root), "--output", str(run), *options]) == 0
     checkpoint = run / "checkpoints" / "last" / "pretrained_model"
 
-    judge = ["--checkpoint", checkpoint, "--episodes", "1", "--output", found, "--sampling-steps", "2"]
-    judge += ["--parameter", "max_tracking_error:=10.0"]  # an untrained policy may run into the table
-    child = start_process("evaluate", "dit_policy_ros.cli.main", "evaluate", *map(str, judge))
-    wait_for(lambda: not child.alive, 200, "the policy is judged")
+    options = ["--checkpoint", checkpoint, "--episodes", "1", "--output", found, "--num-inference-steps", "2"]
+    options += ["--parameter", "max_tracking_error:=10.0"]  # an untrained policy may run into the table
+    child = start_process("evaluate", "dit_policy_ros.cli.main", "evaluate", *map(str, options))
+    wait_for(lambda: not child.alive, 200, "the policy is evaluated")
     assert child.process.returncode == 0, child.output()
     summary = json.loads((found / "summary.json").read_text())
-    assert [task["instruction"] for task in summary["tasks"]] == list(TASKS), "those that it was trained on"
+    assert [task["instruction"] for task in summary["tasks"]] == list(TASKS), (
+        "the tasks that it was trained on"
+    )
     assert summary["episodes"] == 2 and summary["mode"] == "ros"
     assert all(task["jerk"] > 0 for task in summary["tasks"]), "the policy moved the arms"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals do not cut a turn of an executor in two."""
+"""Signals do not interrupt an executor in the middle of a spin."""
 
 import signal
 import threading
@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from dit_policy_ros.evaluation.session import Session, held_interrupts
+from dit_policy_ros.evaluation.session import Session, deferred_interrupts
 
 
 class Terminated(KeyboardInterrupt):
-    """As the demo answers SIGTERM."""
+    """Raised on SIGTERM, as in the demo."""
 
 
 def terminate(number: int, frame: Any) -> None:
@@ -35,67 +35,67 @@ def handlers() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
 )
-def test_a_turn_is_finished_before_the_signal_counts(number: int, raised: type[BaseException]) -> None:
-    turns: list[str] = []
+def test_a_spin_is_finished_before_the_signal_takes_effect(number: int, raised: type[BaseException]) -> None:
+    spins: list[str] = []
 
     def spin_once(timeout_sec: float) -> None:
         signal.raise_signal(number)
-        turns.append("finished")
+        spins.append("finished")
 
     session = Session(node=None, executor=SimpleNamespace(spin_once=spin_once), children=())
     with pytest.raises(raised):
-        session.wait(lambda: False, timeout=10.0)
-    assert turns == ["finished"]
+        session.spin_until(lambda: False, timeout=10.0)
+    assert spins == ["finished"]
 
 
-def test_handlers_are_back_afterwards_and_quiet_blocks_raise_nothing() -> None:
-    with held_interrupts():
+def test_without_a_signal_the_handlers_are_restored_and_nothing_is_raised() -> None:
+    with deferred_interrupts():
         pass
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) is terminate
 
 
-def test_an_error_gives_way_to_the_interrupt_and_stands_without_one() -> None:
-    with pytest.raises(KeyboardInterrupt), held_interrupts():
+def test_an_interrupt_replaces_an_error_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
         signal.raise_signal(signal.SIGINT)
         raise RuntimeError("broken off")
-    with pytest.raises(RuntimeError, match="broken off"), held_interrupts():
+    with pytest.raises(RuntimeError, match="broken off"), deferred_interrupts():
         raise RuntimeError("broken off")
 
 
-def test_no_handler_is_lost_when_a_signal_comes_while_they_are_put_back(
+def test_no_handler_is_lost_when_a_signal_arrives_while_they_are_restored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put = signal.signal
+    set_handler = signal.signal
 
-    def put_and_interrupt(number: int, handler: Any) -> Any:
-        before = put(number, handler)
+    def restore_and_interrupt(number: int, handler: Any) -> Any:
+        before = set_handler(number, handler)
         if handler is signal.default_int_handler:
-            monkeypatch.setattr(signal, "signal", put)
-            signal.raise_signal(signal.SIGINT)  # SIGTERM's own handler is not back yet
+            monkeypatch.setattr(signal, "signal", set_handler)
+            signal.raise_signal(signal.SIGINT)  # SIGTERM's own handler is not restored yet
         return before
 
-    with pytest.raises(KeyboardInterrupt), held_interrupts():
-        monkeypatch.setattr(signal, "signal", put_and_interrupt)
+    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
+        monkeypatch.setattr(signal, "signal", restore_and_interrupt)
     with pytest.raises(Terminated):
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_what_is_ignored_stays_ignored() -> None:
+def test_an_ignored_signal_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with held_interrupts():
+    with deferred_interrupts():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_other_threads_are_left_alone() -> None:
+def test_other_threads_do_nothing() -> None:
     seen: list[Any] = []
 
-    def look() -> None:
-        with held_interrupts():
+    def read_handler() -> None:
+        with deferred_interrupts():
             seen.append(signal.getsignal(signal.SIGINT))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=read_handler)
     thread.start()
     thread.join(10.0)
     assert seen == [signal.default_int_handler]

@@ -8,7 +8,7 @@ from dit_policy_ros.evaluation.session import _ros_domain as domain
 from dit_policy_ros.evaluation.session._ros_domain import claimed_domain
 
 
-def test_claims_never_overlap():
+def test_claimed_domains_differ():
     with contextlib.ExitStack() as stack:
         claimed = [stack.enter_context(claimed_domain()) for _ in range(20)]
     assert len(set(claimed)) == 20
@@ -16,7 +16,7 @@ def test_claims_never_overlap():
 
 
 @pytest.mark.parametrize("offset", [0, 10], ids=["multicast", "participant"])
-def test_a_domain_in_which_somebody_speaks_is_left_alone(monkeypatch, offset):
+def test_a_domain_with_a_participant_is_not_claimed(monkeypatch, offset):
     with claimed_domain() as only:
         pass
     monkeypatch.setattr(domain, "range", lambda *_: [only], raising=False)  # the one candidate

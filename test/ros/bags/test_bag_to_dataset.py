@@ -199,7 +199,7 @@ def test_a_second_run_adds_only_what_is_missing(config: Path, bag: Path, tmp_pat
     arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
     assert main([*arguments, "--episode", "0.5", "1.5", "pull"]) == 0
     assert main([*arguments, "--episode", "0.5", "1.5", "pull", "--episode", "2", "3", "push"]) == 0
-    assert "1 of 2 episodes are there already" in capsys.readouterr().out
+    assert "1 of 2 episodes are in the dataset already" in capsys.readouterr().out
     assert load(tmp_path / "set").num_episodes == 2
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of an evaluation: success by task, and the confusion of instruction and behaviour."""
+"""Plots of an evaluation: success rate by task, and the confusion matrix of instruction and behaviour."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,10 +8,12 @@ import numpy as np
 
 from dit_policy_ros.evaluation.report._results import TaskResult
 
+_DPI = 110
+
 
 def plot_success(results: Sequence[TaskResult], path: Path) -> None:
-    """Success rate with its 95% interval, one line per task."""
-    from matplotlib.figure import Figure  # a second of import that only the plots need
+    """Plot the success rate with its 95% interval, one line per task."""
+    from matplotlib.figure import Figure  # takes a second to import; only the plots need it
 
     names = [result.instruction for result in results]
     rates = np.array([result.success_rate for result in results])  # (tasks,)
@@ -23,11 +25,11 @@ def plot_success(results: Sequence[TaskResult], path: Path) -> None:
     axes.set(xlabel="success rate, Wilson's 95% interval", xlim=(-0.02, 1.02))
     axes.grid(axis="x", alpha=0.4)
     axes.invert_yaxis()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=_DPI)
 
 
 def plot_confusion(matrix: Mapping[str, Mapping[str, int]], path: Path) -> None:
-    """Share of the episodes of each instruction (row) that ended in each behaviour (column)."""
+    """Plot how many episodes of each instruction (row) ended in each behaviour (column)."""
     from matplotlib.figure import Figure
 
     asked = list(matrix)
@@ -42,5 +44,5 @@ def plot_confusion(matrix: Mapping[str, Mapping[str, int]], path: Path) -> None:
     axes.set(xlabel="what was done", ylabel="what was asked for")
     for row, column in np.argwhere(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=8)
-    figure.savefig(path, dpi=110)
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path, dpi=_DPI)

@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the monitor has heard, and how it looks."""
+"""Draws what the status monitor has collected: a panel for a terminal, lines for a log."""
 
 import math
-import os
-import time
 from collections.abc import Iterator
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.node import Node
+from diagnostic_msgs.msg import DiagnosticStatus
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dit_policy_ros.evaluation.consoles._grid import figures_grid
+from dit_policy_ros.evaluation.consoles._status_monitor import StatusMonitor
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
-from dit_policy_ros.ros.common import qos
 
-SILENT_AFTER = 2.0  # [s] without a status a node is given up
+SILENT_AFTER = 2.0  # [s] without a status, a node is shown as silent
 _LEVELS = {
     DiagnosticStatus.OK: ("ok", "green"),
     DiagnosticStatus.WARN: ("WARN", "yellow"),
@@ -32,84 +30,45 @@ _STATES = {
 }
 
 
-class MonitorView:
-    """Subscribes within the node's namespace and keeps the newest of everything, with its time [s]."""
-
-    def __init__(self, node: Node) -> None:
-        self.policy: tuple[float, PolicyStatus] | None = None
-        self.recorder: tuple[float, RecorderStatus] | None = None
-        self.diagnostics: dict[str, tuple[float, DiagnosticStatus]] = {}
-        self._namespace = node.get_namespace().strip("/")
-        node.create_subscription(PolicyStatus, "policy/status", self._take_policy, qos.STATUS)
-        node.create_subscription(RecorderStatus, "recorder/status", self._take_recorder, qos.STATUS)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, qos.DIAGNOSTICS)
-
-    @property
-    def heard(self) -> bool:
-        """Whether either node has said anything."""
-        return self.policy is not None or self.recorder is not None
-
-    def silence(self) -> str:
-        """What to do when nothing is heard."""
-        domain = os.environ.get("ROS_DOMAIN_ID", "0 (not set)")
-        return (
-            f"nothing on /{self._prefix('policy')}/status or /{self._prefix('recorder')}/status. Is a node "
-            f"running, in this namespace (--namespace) and ROS domain (ROS_DOMAIN_ID is {domain})?"
-        )
-
-    def _prefix(self, name: str) -> str:
-        return f"{self._namespace}/{name}" if self._namespace else name
-
-    def _take_policy(self, message: PolicyStatus) -> None:
-        self.policy = time.monotonic(), message
-
-    def _take_recorder(self, message: RecorderStatus) -> None:
-        self.recorder = time.monotonic(), message
-
-    def _take_diagnostics(self, message: DiagnosticArray) -> None:
-        ours = tuple(f"{self._prefix(name)}:" for name in ("policy", "recorder"))
-        for status in message.status:
-            if status.name.startswith(ours):
-                self.diagnostics[status.name] = time.monotonic(), status
-
-
-def panel(view: MonitorView, now: float) -> RenderableType:
-    """Everything, for a terminal. now: time.monotonic() [s]."""
+def monitor_panel(monitor: StatusMonitor, now: float) -> RenderableType:
+    """Everything, for a terminal. now: ``time.monotonic()`` [s]."""
     parts: list[RenderableType] = []
-    if view.policy is not None:
-        when, status = view.policy
-        body = Group(_headline(status), _grid(policy_figures(status)))
+    if monitor.policy is not None:
+        when, status = monitor.policy
+        body = Group(_headline(status), figures_grid(policy_figures(status)))
         parts.append(
             Panel(body, title="policy", subtitle=_age(now - when), border_style=_STATES[status.state])
         )
-    if view.recorder is not None:
-        when, recorder = view.recorder
-        parts.append(Panel(_grid(recorder_figures(recorder)), title="recorder", subtitle=_age(now - when)))
-    if view.diagnostics:
-        parts.append(_findings(view, now))
-    return Group(*parts) if parts else Panel(Text(view.silence()), title="dit_policy monitor")
+    if monitor.recorder is not None:
+        when, recorder = monitor.recorder
+        parts.append(
+            Panel(figures_grid(recorder_figures(recorder)), title="recorder", subtitle=_age(now - when))
+        )
+    if monitor.diagnostics:
+        parts.append(_findings(monitor, now))
+    return Group(*parts) if parts else Panel(Text(monitor.no_status_message()), title="dit_policy monitor")
 
 
-def lines(view: MonitorView, now: float) -> Iterator[str]:
-    """The essence, for a log. now: time.monotonic() [s]."""
-    if not view.heard:
-        yield view.silence()
-    if view.policy is not None:
-        when, status = view.policy
+def monitor_lines(monitor: StatusMonitor, now: float) -> Iterator[str]:
+    """The most important figures, for a log. now: ``time.monotonic()`` [s]."""
+    if not monitor.has_status:
+        yield monitor.no_status_message()
+    if monitor.policy is not None:
+        when, status = monitor.policy
         silent = f" ({_age(now - when)})" if now - when > SILENT_AFTER else ""
         figures = ", ".join(f"{name} {value}" for name, value in policy_figures(status).items())
         reason = f": {status.hold_reason}" if status.hold_reason else ""
         yield f"policy {status.state_name}{reason}{silent}; {figures}"
-    if view.recorder is not None:
-        figures = recorder_figures(view.recorder[1])
+    if monitor.recorder is not None:
+        figures = recorder_figures(monitor.recorder[1])
         yield "recorder " + ", ".join(f"{name} {value}" for name, value in figures.items())
-    for _, status in view.diagnostics.values():
+    for _, status in monitor.diagnostics.values():
         if status.level != DiagnosticStatus.OK:
             yield f"{_LEVELS[status.level][0]} {status.name}: {status.message}"
 
 
 def policy_figures(status: PolicyStatus) -> dict[str, str]:
-    """What there is to read of the policy's status, by label."""
+    """The policy's status as text, by label."""
     shown = {
         "task": (status.task or "(none)") + ("" if status.known_task else " (unknown to the checkpoint)")
     }
@@ -138,7 +97,7 @@ def policy_figures(status: PolicyStatus) -> dict[str, str]:
 
 
 def recorder_figures(status: RecorderStatus) -> dict[str, str]:
-    """What there is to read of the recorder's status, by label."""
+    """The recorder's status as text, by label."""
     left = status.disk_minutes_left
     shown = {
         "state": status.state_name,
@@ -161,31 +120,24 @@ def _headline(status: PolicyStatus) -> Text:
     if status.e_stop:
         text.append(" E-STOP latched ", style="bold white on red")
     if status.state == PolicyStatus.HOLD:
-        way_out = (
+        recovery = (
             "resumes by itself" if status.hold_recoverable and not status.e_stop else "needs /policy/resume"
         )
-        text.append(f" {status.hold_reason} ({way_out})", style="bold")
+        text.append(f" {status.hold_reason} ({recovery})", style="bold")
     return text
 
 
-def _findings(view: MonitorView, now: float) -> Table:
+def _findings(monitor: StatusMonitor, now: float) -> Table:
     table = Table(title="diagnostics", expand=True, title_justify="left")
     table.add_column("", width=5)
     table.add_column("part", no_wrap=True)
     table.add_column("finding", ratio=1)
-    worst_first = sorted(view.diagnostics.values(), key=lambda entry: entry[1].level, reverse=True)
+    worst_first = sorted(monitor.diagnostics.values(), key=lambda entry: entry[1].level, reverse=True)
     for when, status in worst_first:
         word, style = _LEVELS[status.level]
         silent = f" ({_age(now - when)})" if now - when > 2.0 * SILENT_AFTER else ""
         table.add_row(Text(word, style=style), Text(status.name), Text(status.message + silent))
     return table
-
-
-def _grid(figures: dict[str, str]) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    for label, text in figures.items():
-        grid.add_row(Text(label, style="bold"), Text(text))  # Text: brackets in it are no markup
-    return grid
 
 
 def _age(seconds: float) -> str:

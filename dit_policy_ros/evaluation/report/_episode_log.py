@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The episodes of an evaluation, each written down when it ends, so that hours of them are not lost."""
+"""Writes each episode of an evaluation to disk as soon as it ends, so that an interrupt loses none."""
 
 import dataclasses
 import fcntl
@@ -16,48 +16,53 @@ EPISODES_FILE = "episodes.jsonl"
 
 
 class EpisodeLog:
-    """What an evaluation found so far: a line that says what is evaluated, then one for each episode."""
+    """The episodes of an evaluation in a JSON lines file: first what is evaluated, then a line per episode.
+
+    Attributes:
+        outcomes: by task and seed, those read from the file included.
+    """
 
     def __init__(self, folder: Path, facts: Mapping[str, Any], resume: bool) -> None:
-        """Begin a log, or go on with one.
+        """Start a log, or continue one.
 
         Args:
             folder: of the evaluation.
-            facts: what must be the same for episodes to be counted together; JSON.
-            resume: whether to keep the episodes that the folder holds; without, they are overwritten.
+            facts: what must be equal for episodes to be counted together, as JSON values.
+            resume: keep the episodes in the folder; otherwise they are overwritten.
 
         Raises:
-            DitPolicyError: the folder holds episodes of something else, or a file that is no such log, or
-                another evaluation writes to it.
+            DitPolicyError: the folder's episodes have other facts, the file is not such a log, or another
+                evaluation is writing to it.
         """
         self.outcomes: dict[tuple[Task, int], Outcome] = {}
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / EPISODES_FILE
         self._file = path.open("a")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
+            # The kernel releases the lock when the process ends, even after kill -9.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
             raise DitPolicyError(
                 f"{path}: another evaluation is writing to it. Wait for it, or choose another --output"
             ) from error
-        # Without a last line that was cut off: every one ends with a newline.
+        # Every complete line ends with a newline; what follows the last one was cut off by a crash.
         kept = path.read_bytes().rpartition(b"\n")[0] if resume and path.is_file() else b""
         if kept:
             self._read(path, kept.decode(errors="replace").split("\n"), json.loads(json.dumps(facts)))
-            os.truncate(path, len(kept) + 1)  # what was kept is not written again: nothing can lose it
+            os.truncate(path, len(kept) + 1)  # the complete lines stay untouched, so a crash cannot lose them
         else:
             os.truncate(path, 0)
             self._write(facts)
 
     def add(self, seed: int, outcome: Outcome) -> None:
-        """An episode has ended."""
+        """Write down an episode that has ended."""
         self.outcomes[outcome.task, seed] = outcome
         row = dataclasses.asdict(outcome) | {"task": outcome.task.instruction, "seed": seed}
         self._write(row)
 
     def close(self) -> None:
-        """No more episodes."""
+        """Close the file."""
         self._file.close()
 
     def _write(self, row: Mapping[str, Any]) -> None:
@@ -66,21 +71,21 @@ class EpisodeLog:
 
     def _read(self, path: Path, lines: list[str], facts: Mapping[str, Any]) -> None:
         try:
-            found, *rows = map(json.loads, lines)
+            stored, *rows = map(json.loads, lines)
             for row in rows:
                 task, seed = find_task(row.pop("task")), row.pop("seed")
                 row |= {name: tuple(row[name]) for name in ("did", "hold_reasons")}
                 self.outcomes[task, seed] = Outcome(task, **row)
-            names = sorted({*found, *facts})
+            names = sorted({*stored, *facts})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DitPolicyError(f"{path}: expected the episodes of an evaluation, got {error!r}") from error
         differing = [
-            f"{name} was {found.get(name)!r}, is {facts.get(name)!r}"
+            f"{name} was {stored.get(name)!r}, is {facts.get(name)!r}"
             for name in names
-            if found.get(name) != facts.get(name)
+            if stored.get(name) != facts.get(name)
         ]
         if differing:
             raise DitPolicyError(
                 f"{path}: these are episodes of another evaluation: {'; '.join(differing)}. "
-                f"Choose another --output, or begin anew without --resume"
+                f"Choose another --output, or start over without --resume"
             )

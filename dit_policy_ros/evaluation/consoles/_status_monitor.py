@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collects the newest status and diagnostics of policy and recorder."""
+
+import os
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+
+from dit_policy_ros.msg import PolicyStatus, RecorderStatus
+from dit_policy_ros.ros.common import qos
+
+
+class StatusMonitor:
+    """Subscribes in the node's namespace and keeps the newest message of each kind.
+
+    Attributes:
+        policy: time of arrival (``time.monotonic()``) and status; None before the first.
+        recorder: the same of the recorder.
+        diagnostics: the same of each entry in /diagnostics of these two nodes, by its name.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.policy: tuple[float, PolicyStatus] | None = None
+        self.recorder: tuple[float, RecorderStatus] | None = None
+        self.diagnostics: dict[str, tuple[float, DiagnosticStatus]] = {}
+        self._namespace = node.get_namespace().strip("/")
+        node.create_subscription(PolicyStatus, "policy/status", self._on_policy, qos.STATUS)
+        node.create_subscription(RecorderStatus, "recorder/status", self._on_recorder, qos.STATUS)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.DIAGNOSTICS)
+
+    @property
+    def has_status(self) -> bool:
+        """Whether either node has published a status."""
+        return self.policy is not None or self.recorder is not None
+
+    def no_status_message(self) -> str:
+        """Says what to check when there is no status."""
+        domain = os.environ.get("ROS_DOMAIN_ID", "0 (not set)")
+        return (
+            f"nothing on /{self._full_name('policy')}/status or /{self._full_name('recorder')}/status. Is a "
+            f"node running, in this namespace (--namespace) and ROS domain (ROS_DOMAIN_ID is {domain})?"
+        )
+
+    def _full_name(self, name: str) -> str:
+        return f"{self._namespace}/{name}" if self._namespace else name
+
+    def _on_policy(self, message: PolicyStatus) -> None:
+        self.policy = time.monotonic(), message
+
+    def _on_recorder(self, message: RecorderStatus) -> None:
+        self.recorder = time.monotonic(), message
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        prefixes = tuple(f"{self._full_name(name)}:" for name in ("policy", "recorder"))
+        for status in message.status:
+            if status.name.startswith(prefixes):
+                self.diagnostics[status.name] = time.monotonic(), status

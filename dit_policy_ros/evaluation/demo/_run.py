@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's flow: start the nodes, give the instructions one by one, film and measure."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lifecycle_msgs.msg import Transition
+from numpy.typing import NDArray
+
+from dit_policy_ros.evaluation.demo._display import DemoDisplay, distance_text
+from dit_policy_ros.evaluation.demo._monitor import DemoMonitor
+from dit_policy_ros.evaluation.demo._summary import summarize_demo
+from dit_policy_ros.evaluation.report import CaptionedVideo
+from dit_policy_ros.evaluation.session import (
+    MESSAGE_WITHIN,
+    CpuTimer,
+    Session,
+    SessionError,
+    ros_environment,
+    running_session,
+)
+from dit_policy_ros.evaluation.simulator import reset_scene
+
+DEMO_INSTRUCTIONS = (
+    "touch the red cube with the left arm",
+    "lift the blue cube with the right arm",
+    "lift the green cube with the left arm",
+)
+AFTER_SUCCESS = 1.0  # [s] that a trial continues after its task was done
+PLAN_HORIZON = 1.0  # [s] twice the default: a busy computer infers slowly, and simulated arms hurt nobody
+MAX_DURATION = 80.0  # [s] for everything, so that even a slow machine finishes within 90 s
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """What the demo runs.
+
+    Attributes:
+        output: folder for summary, video and logs.
+        checkpoint: of the policy.
+        device: of the policy: auto, cpu, cuda or cuda:N.
+        tasks: the instructions, in order.
+        task_time: time limit of each instruction [s].
+        seed: the scenes are those of seed + 1, seed + 2, ...
+    """
+
+    output: Path
+    checkpoint: Path
+    device: str
+    tasks: tuple[str, ...]
+    task_time: float
+    seed: int
+
+
+def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
+    """Run the whole demo and return its summary. Raises DitPolicyError when the system does not run."""
+    began = time.monotonic()
+    logs = settings.output / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for old in (*logs.glob("*.log"), *settings.output.glob("summary.json")):
+        old.unlink()
+    parameters = {
+        "checkpoint": str(settings.checkpoint.absolute()),
+        "device": settings.device,
+        "plan_horizon": str(PLAN_HORIZON),
+    }
+    sim_parameters = {"seed": str(settings.seed)}
+    video = CaptionedVideo(settings.output / "top.mp4")
+
+    def film(stamp_ns: int, image: NDArray[np.uint8], monitor: DemoMonitor) -> None:
+        if (trial := monitor.trial) is not None and monitor.status is not None:
+            line = f"{monitor.status.state_name}, {distance_text(trial)}{trial.seconds:.1f} s"
+            caption = (trial.instruction, "done" if trial.success else line)
+            video.add(stamp_ns, image, caption, trial.success)
+
+    try:
+        with (
+            display,
+            ros_environment(logs) as environment,
+            running_session(environment, logs, parameters, sim_parameters) as session,
+        ):
+            monitor = DemoMonitor(session.node, film)
+            session.on_spin = lambda: display.refresh(monitor)
+            display.begin_phase(
+                f"starting the simulator and the policy (ROS domain {environment['ROS_DOMAIN_ID']})"
+            )
+            session.change_state(Transition.TRANSITION_CONFIGURE)
+            display.begin_phase("policy loaded and warmed up")
+            if not session.spin_until(lambda: bool(monitor.referee.values), MESSAGE_WITHIN):
+                raise SessionError(f"no message on /sim/referee within {MESSAGE_WITHIN:g} s")
+            ready, cpu = time.monotonic(), CpuTimer(session.children)
+            _run_trials(session, monitor, display, settings, began + MAX_DURATION)
+            cores = {f"cpu_{name}": round(used, 3) for name, used in cpu.cores().items()}
+            status = monitor.trial_status
+            if status is None or not status.plans:
+                raise SessionError(f"the policy published no plan; see the logs in {logs}")
+            display.begin_phase("stopping")
+    finally:
+        video.close()
+    facts = {
+        **cores,
+        "start_up_seconds": round(ready - began, 2),
+        "seconds": round(time.monotonic() - began, 2),
+        "checkpoint": str(settings.checkpoint),
+        "seed": settings.seed,
+        "video": str(settings.output / "top.mp4"),
+        "video_frames": video.frames,
+    }
+    return summarize_demo(monitor, status, facts)
+
+
+def _run_trials(
+    session: Session, monitor: DemoMonitor, display: DemoDisplay, settings: DemoSettings, deadline: float
+) -> None:
+    """One trial per instruction, until the deadline (``time.monotonic()``)."""
+    for number, instruction in enumerate(settings.tasks, 1):
+        left = deadline - time.monotonic()
+        if left < 1.0:
+            display.begin_phase("no time is left for the other instructions")
+            break
+        display.begin_phase(f"instruction {number} of {len(settings.tasks)}: {instruction}")
+        time_limit = min(settings.task_time, left)
+        _run_trial(session, monitor, instruction, settings.seed + number, time_limit)
+
+
+def _run_trial(
+    session: Session, monitor: DemoMonitor, instruction: str, seed: int, time_limit: float
+) -> None:
+    """Let the policy follow an instruction in a new scene until it is done or ``time_limit`` [s] is over."""
+    reset_scene(session, seed)
+    session.set_task(instruction)
+    monitor.referee.clear()
+    session.spin_until(lambda: monitor.referee.is_in_scene(seed), MESSAGE_WITHIN)
+    session.change_state(Transition.TRANSITION_ACTIVATE)
+    trial = monitor.begin_trial(instruction)
+
+    def is_done() -> bool:
+        done_at = trial.time_to_success
+        return done_at is not None and time.monotonic() - trial.began > done_at + AFTER_SUCCESS
+
+    session.spin_until(is_done, time_limit)
+    monitor.end_trial()
+    session.change_state(Transition.TRANSITION_DEACTIVATE)

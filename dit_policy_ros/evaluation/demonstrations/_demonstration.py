@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What recording over ROS and recording in lock-step have in common."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dit_policy_ros.core.errors import SimulationError
+from dit_policy_ros.sim.robot import CAMERAS, Variation
+from dit_policy_ros.sim.tasks import Task
+
+LINGER = 0.7  # [s] recorded after success, which shows the policy how to stay at the goal
+MAX_FAILURES = 10  # attempts in a row
+
+
+@dataclass(frozen=True, slots=True)
+class DemonstrationSettings:
+    """How demonstrations are recorded.
+
+    Attributes:
+        output: folder of the dataset, created or extended.
+        logs: folder for the nodes' output.
+        cameras: the cameras to record.
+        seed: of the first scene.
+        speed: highest speed of the simulation, in multiples of real time; over ROS only.
+        disturbance: standard deviation of the error added to the arms' targets [rad].
+        knocks: how often a knock displaces the arms by centimetres [1/s].
+        start_anywhere: often begin with the arm away from home; in lock-step only.
+        picture_every: render every so many frames and repeat the image in between; in lock-step only.
+        variation: how much the look of scenes varies.
+    """
+
+    output: Path
+    logs: Path = Path("out/dataset")
+    cameras: tuple[str, ...] = tuple(CAMERAS)
+    seed: int = 0
+    speed: float = 2.0
+    disturbance: float = 0.006
+    knocks: float = 0.0
+    start_anywhere: bool = False
+    picture_every: int = 1
+    variation: Variation = field(default_factory=Variation)
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A demonstration that was kept.
+
+    Attributes:
+        task: what it shows.
+        frames: its length.
+        fps: its frame rate [Hz].
+        warnings: from the recorder's check.
+        discarded: failed attempts before it.
+    """
+
+    task: Task
+    frames: int
+    fps: float
+    warnings: tuple[str, ...]
+    discarded: int
+
+
+def repeat_until_kept(
+    order: Sequence[Task], seed: int, attempt: Callable[[Task, int, int], Demonstration | None]
+) -> Iterator[Demonstration]:
+    """Yield one demonstration per entry of ``order``; each attempt uses the scene of the next seed.
+
+    Args:
+        order: the tasks.
+        seed: of the first scene.
+        attempt: called with a task, a seed and the number of attempts discarded before; returns None if the
+            attempt failed.
+
+    Raises:
+        SimulationError: too many attempts in a row failed.
+    """
+    for task in order:
+        discarded = 0
+        while (kept := attempt(task, seed, discarded)) is None:
+            discarded, seed = discarded + 1, seed + 1
+            if discarded == MAX_FAILURES:
+                raise SimulationError(
+                    f"{discarded} demonstrations in a row failed: {task.instruction}. Is this computer too "
+                    "busy? See the logs"
+                )
+        seed += 1
+        yield kept

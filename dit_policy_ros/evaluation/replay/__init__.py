@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repeats an incident offline: its chunks with the policy, its commands with the motion pipeline."""
+
+from dit_policy_ros.evaluation.replay._chunks import ChunkComparison, repeat_chunks, replay_policy
+from dit_policy_ros.evaluation.replay._motion import MotionComparison, replay_motion, write_commands
+
+__all__ = [
+    "ChunkComparison",
+    "MotionComparison",
+    "repeat_chunks",
+    "replay_motion",
+    "replay_policy",
+    "write_commands",
+]

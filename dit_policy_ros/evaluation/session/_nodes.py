@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts nodes as child processes and stops them."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from dit_policy_ros.core.child_processes import Child, start, stop_all
+from dit_policy_ros.core.share import share_directory
+from dit_policy_ros.evaluation.session._session import Session
+from dit_policy_ros.ros.common import profile_environment
+
+STOPS_WITHIN = 12.0  # [s] after that, nodes that have not ended by themselves are killed
+_SIM_MODULE = "sim.sim_node"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCommand:
+    """How to start a node.
+
+    Attributes:
+        module: below ``dit_policy_ros.ros``, for example "policy.policy_node".
+        parameters: parameter values as text, by name.
+        parameter_file: YAML file of parameters; ``parameters`` override it.
+    """
+
+    module: str
+    parameters: Mapping[str, str]
+    parameter_file: Path | None = None
+
+    def arguments(self) -> list[str]:
+        """The command line."""
+        files = ["--params-file", str(self.parameter_file)] if self.parameter_file else []
+        given = [part for name, text in self.parameters.items() for part in ("-p", f"{name}:={text}")]
+        return [sys.executable, "-m", f"dit_policy_ros.ros.{self.module}", "--ros-args", *files, *given]
+
+
+@contextlib.contextmanager
+def running_nodes(
+    environment: Mapping[str, str], logs: Path, commands: Mapping[str, NodeCommand]
+) -> Iterator[Session]:
+    """Start nodes; when the block ends, for whatever reason, stop them in the same order.
+
+    Args:
+        environment: from ``ros_environment``.
+        logs: folder for the nodes' output.
+        commands: by the node's name.
+    """
+    children: list[Child] = []
+    node = Node("dit_policy_session", use_global_arguments=False)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        for name, command in commands.items():
+            profile = profile_environment(environment) if command.module == _SIM_MODULE else {}
+            children.append(
+                start(name, command.arguments(), {**environment, **profile}, logs / f"{name}.log")
+            )
+        yield Session(node, executor, tuple(children))
+    finally:
+        stop_all(children, STOPS_WITHIN)
+        executor.shutdown()
+        node.destroy_node()
+
+
+@contextlib.contextmanager
+def running_session(
+    environment: Mapping[str, str],
+    logs: Path,
+    policy_parameters: Mapping[str, str],
+    sim_parameters: Mapping[str, str],
+) -> Iterator[Session]:
+    """Start the simulator and the policy node (unconfigured); stop them when the block ends."""
+    # The policy stops first: it brakes the arms while the robot is still there.
+    commands = {
+        "policy": NodeCommand("policy.policy_node", policy_parameters, config_path()),
+        "sim": NodeCommand(_SIM_MODULE, sim_parameters),
+    }
+    with running_nodes(environment, logs, commands) as session:
+        yield session
+
+
+def config_path() -> Path:
+    """The parameter file of the simulated robot, with its contract."""
+    return share_directory() / "config" / "bimanual.yaml"
