@@ -54,7 +54,7 @@ class Session:
     def record(self, frames: int, **end) -> StopEpisode.Response:
         answer = self.begin()
         assert answer.success, answer.message
-        recording = self.node._recording
+        recording = self.node._state.recording
         self.wait_for_status(
             lambda status: status.frames >= frames or recording.stopped is not None, f"{frames} frames"
         )

@@ -24,6 +24,7 @@ from dit_policy_ros.core.policy import Policy, check_policy, check_task
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
+    SensorSettings,
     SensorStreams,
     declare_parameters,
     print_help_if_asked,
@@ -118,12 +119,14 @@ class PolicyNode(GuardedLifecycleNode):
         sensors = SensorStreams(
             self,
             contract,
-            policy.n_obs_steps,
-            tuple(policy.image_shapes),
+            SensorSettings(
+                n_obs_steps=policy.n_obs_steps,
+                cameras=tuple(policy.image_shapes),
+                frozen_after=settings["frozen_after"],
+                read_joints_on_demand=True,
+            ),
             on_image=self._on_image,
-            frozen_after=settings["frozen_after"],
             events=self._reporter.events,
-            joints_when_read=True,
         )
         motion = MotionGate(
             pipeline,
@@ -165,7 +168,7 @@ class PolicyNode(GuardedLifecycleNode):
             configured.outputs,
             self._now_ns,
             configured.settings["stream_timeout"],
-            self.leaving,
+            self.is_shutting_down,
         )
         if self._e_stop:
             problems.append("the e-stop is latched: call ~/e_stop with data: false first")
@@ -184,7 +187,7 @@ class PolicyNode(GuardedLifecycleNode):
         watch = ControlWatch(
             motion,
             sensors.observations,
-            sensors.trouble,
+            sensors.faults,
             configured.outputs,
             self._now_ns,
             time.monotonic_ns,
