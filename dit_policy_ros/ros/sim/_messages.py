@@ -102,7 +102,7 @@ def cube_frames(msg: PoseArray) -> np.ndarray:
 
 
 def referee_message(
-    verdicts: Iterable[Verdict], done: Mapping[str, float | None], extra: Mapping[str, str]
+    touch_reports: Iterable[Verdict], done: Mapping[str, float | None], extra: Mapping[str, str]
 ) -> DiagnosticStatus:
     """The referee's values, by key.
 
@@ -112,13 +112,13 @@ def referee_message(
     """
     values = []
     touched = []
-    for verdict in verdicts:
-        instruction = verdict.task.instruction
-        values.append(KeyValue(key=f"{instruction}/distance", value=f"{verdict.distance:.4f}"))
-        values.append(KeyValue(key=f"{instruction}/success", value=str(verdict.success).lower()))
-        values.append(KeyValue(key=f"{instruction}/touches", value=str(verdict.touches)))
-        if verdict.success:
-            touched.append(f"the {verdict.task.side} arm touches the {verdict.task.colour} cube")
+    for report in touch_reports:
+        instruction = report.task.instruction
+        values.append(KeyValue(key=f"{instruction}/distance", value=f"{report.distance:.4f}"))
+        values.append(KeyValue(key=f"{instruction}/success", value=str(report.success).lower()))
+        values.append(KeyValue(key=f"{instruction}/touches", value=str(report.touches)))
+        if report.success:
+            touched.append(f"the {report.task.side} arm touches the {report.task.colour} cube")
     for instruction, seconds in done.items():
         when = "no" if seconds is None else f"{seconds:.3f}"
         values.append(KeyValue(key=f"{instruction}/done", value=when))

@@ -174,9 +174,7 @@ def test_a_bag_equals_a_live_recording(config: Path, tmp_path, storage: str) -> 
     assert records[1].repeated == {}
 
 
-def test_time_ranges_give_episodes_and_missing_images_are_flagged(
-    config: Path, bag: Path, tmp_path, capsys
-) -> None:
+def test_time_ranges_give_episodes_with_flagged_frames(config: Path, bag: Path, tmp_path, capsys) -> None:
     arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
     ranges = ["--episode", "2.5", "5", "push", "--episode", "0.5", "1.5", "pull"]
     assert main([*arguments, *ranges]) == 0
@@ -313,7 +311,7 @@ MISTAKES = {
     ),
     "overlap": (
         ["BAG", "--episode", "1", "3", "a", "--episode", "2", "4", "b"],
-        ["overlaps the previous one"],
+        ["overlaps the previous"],
     ),
     "reversed": (["BAG", "--episode", "3", "1", "a"], ["expected 0 <= begin < end <= 6.0 s"]),
     "no seconds": (["BAG", "--episode", "x", "1", "a"], ["expected seconds"]),

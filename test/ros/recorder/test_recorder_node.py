@@ -243,6 +243,11 @@ BAD = {
         ["one of: commanded, leader, joint_state, array, got 'telepathy'"],
     ),
     "unknown parameter": ({}, {"datset": "x"}, ["Did you mean 'dataset'?"]),
+    "former name": (
+        {},
+        {"verdict.max_missing": 0.1},
+        ["\n  - verdict.max_missing was renamed: use check.max_missing"],
+    ),
     "odd rate": ({"fps": 29.97}, {}, ["whole number of frames per second"]),
     "bad contract": ({"fps": "fast"}, {}, ["fps: expected a number from 1 to 240 [Hz], got 'fast'"]),
 }

@@ -57,9 +57,7 @@ def test_it_waits_for_a_task_and_does_one_task_after_the_other(ros_domain, start
         periods = np.diff(stamps) * 30e-9
         np.testing.assert_allclose(periods, np.round(periods), atol=1e-6, err_msg="equally spaced")
         difference = np.array(leader[-1].position[:6]) - commands[-1].points[0].positions
-        assert 0.0 < np.abs(difference).max() < 0.1, (
-            "the disturbance is in the commands, not in the leader's joints"
-        )
+        assert 0.0 < np.abs(difference).max() < 0.1, "the commands are disturbed, the leader is not"
         assert call(node, SetBool, "/teleop/hold", SetBool.Request(data=False)).success
         assert call(node, Trigger, "/sim/reset", Trigger.Request()).success
         wait_for(lambda: referee[f"{LIFT}/done"] == "no", 10.0, "a new scene")
