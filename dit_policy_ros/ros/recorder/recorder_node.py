@@ -66,26 +66,25 @@ class RecorderNode(GuardedLifecycleNode):
         self._state = RecorderState()
         self._episode_lock = threading.Lock()  # held while an episode begins or ends
         declare_parameters(self, RECORDER_PARAMETERS)
-        services = MutuallyExclusiveCallbackGroup()
-        for kind, name, callback in (
-            (StartEpisode, "start_episode", self._on_start),
-            (StopEpisode, "stop_episode", self._on_stop),
-            (SetTask, "set_task", self._on_set_task),
-            (Trigger, "rerecord", self._on_rerecord),
-            (SetBool, "recover", self._on_recover),
-        ):
-            service = self.create_service(kind, f"~/{name}", callback, callback_group=services)
-            # From a bag with these events, dit_policy bag_to_dataset makes the same episodes.
-            service.configure_introspection(
-                self.get_clock(), qos_profile_services_default, ServiceIntrospectionState.CONTENTS
-            )
-        self._operator_group = services
+        self._operator_group = MutuallyExclusiveCallbackGroup()
+        self._create_operator_service(StartEpisode, "start_episode", self._on_start)
+        self._create_operator_service(StopEpisode, "stop_episode", self._on_stop)
+        self._create_operator_service(SetTask, "set_task", self._on_set_task)
+        self._create_operator_service(Trigger, "rerecord", self._on_rerecord)
+        self._create_operator_service(SetBool, "recover", self._on_recover)
         self._sample_group = MutuallyExclusiveCallbackGroup()
         self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)
         self._reporter = StatusReporter(self)
         watching = MutuallyExclusiveCallbackGroup()
         self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=watching)
         self.create_timer(_DISK_PERIOD, self._watch_disk, callback_group=watching)
+
+    def _create_operator_service(self, kind: Any, name: str, callback: Any) -> None:
+        service = self.create_service(kind, f"~/{name}", callback, callback_group=self._operator_group)
+        # From a bag with these events, dit_policy bag_to_dataset makes the same episodes.
+        service.configure_introspection(
+            self.get_clock(), qos_profile_services_default, ServiceIntrospectionState.CONTENTS
+        )
 
     # --- lifecycle -----------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ MAX_AHEAD_NS = 40_000_000  # [ns] simulated time may lead the newest command by 
 _SILENT_NS = 500_000_000  # [ns] without a command after which the operator is not waited for
 
 
-class ComputerClock:
+class SystemClock:
     """The node's clock. If the simulation cannot keep up, simulated time jumps."""
 
     def __init__(self, node: Node) -> None:
@@ -37,7 +37,7 @@ class ComputerClock:
         """Nothing to publish: every node reads the computer's clock."""
 
 
-class OwnClock:
+class SimulatedClock:
     """Runs ``speed`` times as fast as the computer's clock, or as fast as the simulation can.
 
     It is published on /clock for nodes with use_sim_time. It never jumps: it only shows times that the
@@ -88,6 +88,6 @@ class OwnClock:
         self._publisher.publish(Clock(clock=to_stamp(simulated_ns)))
 
 
-def simulation_clock(node: Node, speed: float, waits_for: str) -> ComputerClock | OwnClock:
+def simulation_clock(node: Node, speed: float, waits_for: str) -> SystemClock | SimulatedClock:
     """The computer's clock for speed 0, else a clock that is ``speed`` times as fast."""
-    return OwnClock(node, speed, waits_for) if speed else ComputerClock(node)
+    return SimulatedClock(node, speed, waits_for) if speed else SystemClock(node)

@@ -96,12 +96,15 @@ class SimNode(Node):
                 self._grippers.append(GripperServer(self, controller))
                 continue
             self.create_subscription(
-                JointTrajectory, f"{name}/joint_trajectory", partial(self._receive, controller), TRAJECTORIES
+                JointTrajectory,
+                f"{name}/joint_trajectory",
+                partial(self._on_trajectory, controller),
+                TRAJECTORIES,
             )
-        self.create_service(Trigger, "~/reset", self._reset)
+        self.create_service(Trigger, "~/reset", self._on_reset)
         self._broken: set[str] = set()
         self._is_shutting_down = threading.Event()
-        self._physics = threading.Thread(target=self._run, name="physics", daemon=True)
+        self._physics = threading.Thread(target=self._run_physics, name="physics", daemon=True)
         self._physics.start()
         self.create_timer(_CHECK_PERIOD, self._check_threads)
         self.get_logger().info(f"the robot is up: cameras {list(settings['cameras'])}, seed {self._seed}")
@@ -114,14 +117,14 @@ class SimNode(Node):
 
     # -- executor's thread --------------------------------------------------------------------------------
 
-    def _receive(self, controller: TrajectoryController, msg: JointTrajectory) -> None:
+    def _on_trajectory(self, controller: TrajectoryController, msg: JointTrajectory) -> None:
         now_ns = self._time.now(self._sim.time_ns)
         reason = controller.accept(trajectory_from(msg), now_ns)
         if reason is not None:
             # As on a real robot, only this log line says so. The sender gets no answer.
             self.get_logger().error(f"{controller.name} rejects a trajectory: {reason}")
 
-    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = int(self.get_parameter("seed").value)
         with self._lock:
             if seed != self._seed:
@@ -144,13 +147,13 @@ class SimNode(Node):
 
     # -- physics thread -----------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run_physics(self) -> None:
         try:
-            self._keep_time()
+            self._step_in_time()
         except Exception:  # noqa: BLE001 - a thread must not die silently
             self.get_logger().fatal(f"the physics stopped:\n{traceback.format_exc()}")
 
-    def _keep_time(self) -> None:
+    def _step_in_time(self) -> None:
         rates = (self._settings[name] for name in ("joint_state_rate", "camera_rate", "referee_rate"))
         events = (self._publish_joints, self._snapshot, self._publish_referee)
         schedules = [_Schedule(rate) for rate in rates]
