@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy on a two-armed robot: ros2 launch dit_policy_ros bimanual.launch.py [robot:=external ...]."""
+"""Runs a policy on a two-armed robot: ros2 launch dit_policy_ros bimanual.launch.py [robot:=external ...]."""
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -8,22 +8,22 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.ros.launching import config_file, lifecycle_node, robot, robot_arguments, value
 
-FIRST_TASK = "touch the red cube with the left arm"  # only without hardware: a real robot waits for its user
+FIRST_TASK = "touch the red cube with the left arm"  # not for a real robot, which waits for its user
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     task = value(context, "task")
-    given: dict[str, str | bool] = {
+    overrides: dict[str, str | bool] = {
         name: text for name in ("checkpoint", "device") if (text := value(context, name))
     }
-    if not task and value(context, "robot") != "external" and "checkpoint" not in given:
+    if not task and value(context, "robot") != "external" and "checkpoint" not in overrides:
         task = FIRST_TASK
     if task:
-        given["task"] = task
+        overrides["task"] = task
     if dry_run := value(context, "dry_run"):
-        given["dry_run"] = dry_run == "true"
-    # The config file may name another checkpoint than the default, an argument is stronger than both.
-    parameters = [{"checkpoint": str(default_checkpoint())}, config_file(context), given]
+        overrides["dry_run"] = dry_run == "true"
+    # Later entries override earlier ones: the default, the config file, the launch arguments.
+    parameters = [{"checkpoint": str(default_checkpoint())}, config_file(context), overrides]
     return [*robot(context), *lifecycle_node(context, "policy_node", "policy", parameters)]
 
 
@@ -34,27 +34,27 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "checkpoint",
                 default_value="",
-                description="folder of a multi_task_dit checkpoint; empty: what the config file says, else "
-                "the one that ships with the package",
+                description="folder of a multi_task_dit checkpoint. Empty: the value in the config file, or "
+                "the checkpoint that ships with the package",
             ),
             DeclareLaunchArgument(
                 "device",
                 default_value="",
-                description="where inference runs: auto, cpu, cuda or cuda:<n>; empty: what the config file "
-                "says, else auto",
+                description="device for inference: auto, cpu, cuda or cuda:N. Empty: the value in the config "
+                "file, or auto",
             ),
             DeclareLaunchArgument(
                 "task",
                 default_value="",
-                description="instruction to begin with; empty: what the config file says. Without any, a "
-                f"real robot is not activated, and the others start with '{FIRST_TASK}'",
+                description="first instruction. Empty: the value in the config file. Without one, an "
+                f"external robot is not activated; sim and mock start with '{FIRST_TASK}'",
             ),
             DeclareLaunchArgument(
                 "dry_run",
                 default_value="",
                 choices=["", "true", "false"],
-                description="true: shadow mode, plans go to /policy/shadow/... and nothing moves; empty: "
-                "what the config file says, else false",
+                description="true: shadow mode, plans are published on /policy/shadow/... and nothing moves. "
+                "Empty: the value in the config file, or false",
             ),
             OpaqueFunction(function=start),
         ]

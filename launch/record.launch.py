@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder beside a robot: ros2 launch dit_policy_ros record.launch.py dataset:=... [robot:=external]."""
+"""Records demonstrations: ros2 launch dit_policy_ros record.launch.py dataset:=FOLDER [robot:=external]."""
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -21,8 +21,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "dataset",
                 default_value="",
-                description="folder of the LeRobotDataset, created or extended; empty: what the config file "
-                "says",
+                description="folder of the LeRobotDataset, which is created or extended. Empty: the value in "
+                "the config file",
             ),
             OpaqueFunction(function=start),
         ]

@@ -120,7 +120,7 @@ def describe(result: Any) -> str:
     if result.episode_index < 0:
         return f"left out: '{result.segment.task}': {result.problem}"
     text = f"episode {result.episode_index}: '{result.segment.task}', {result.frames} frames"
-    return text if result.verdict.passed else f"{text}; FAILED the check: {'; '.join(result.verdict.reasons)}"
+    return text if result.check.passed else f"{text}; FAILED the check: {'; '.join(result.check.reasons)}"
 
 
 if __name__ == "__main__":

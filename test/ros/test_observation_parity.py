@@ -18,7 +18,7 @@ from dit_policy_ros.core.errors import StaleObservation
 from dit_policy_ros.core.recording import EpisodeFrame, EpisodeSampler
 from dit_policy_ros.core.sensing import Observation
 from dit_policy_ros.ros.bags._playback import Playback
-from dit_policy_ros.ros.common import SensorStreams, to_stamp
+from dit_policy_ros.ros.common import SensorSettings, SensorStreams, to_stamp
 from dit_policy_ros.ros.policy._frame_decoder import FrameDecoder
 from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams, recorded_images
 from dit_policy_ros.ros.recorder._parameters import COMMAND
@@ -88,7 +88,7 @@ class Nodes:
 
     def __post_init__(self) -> None:
         self._policy, self._recorder = Playback(pytest.fail), Playback(pytest.fail)
-        self._sensors = SensorStreams(self._policy, self.robot, n_obs_steps=2)
+        self._sensors = SensorStreams(self._policy, self.robot, SensorSettings(n_obs_steps=2))
         action = ActionSettings(COMMAND, "command", False, parse_mapping((), self.robot.joints, ""))
         self._streams = RecorderStreams(self._recorder, self.robot, action)
         self._decode = FrameDecoder({c.name: (c.height, c.width) for c in self.robot.cameras})

@@ -78,4 +78,4 @@ def running(checkpoint, activate=True, **changes):
 
 
 def state(node):
-    return node._state_machine.current_state[1]
+    return node.lifecycle_state

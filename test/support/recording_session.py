@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A teleoperated robot and the operator's hands on the recorder. Imported only where rclpy is there."""
+"""A teleoperated robot, a recorder, and the operator's service calls. Importing it needs rclpy."""
 
 from pathlib import Path
 
@@ -17,19 +17,18 @@ TASK = "touch the red cube"
 
 
 class Session:
-    """A robot, a recorder, and the operator's hands."""
+    """A robot, a recorder, and the operator's calls to it."""
 
     def __init__(self, robot: TeleoperatedRobot, node: RecorderNode | None) -> None:
         self.robot, self.node = robot, node
         self.status = RecorderStatus()
-        self.refused: list[str] = []
         robot.create_subscription(RecorderStatus, "/recorder/status", self._on_status, 10)
 
     def _on_status(self, message: RecorderStatus) -> None:
         self.status = message
 
     def wait_for_status(self, condition, what: str) -> None:
-        """Only a status that was published after this call counts."""
+        """Waits for a status that was published after this call and meets the condition."""
         now_ns = self.robot.get_clock().now().nanoseconds
         try:
             wait_for(lambda: stamp_ns(self.status.stamp) > now_ns and condition(self.status), 20.0, what)
@@ -37,7 +36,7 @@ class Session:
             raise AssertionError(f"{error}; the status is {self.status}") from error
 
     def ready(self) -> None:
-        wait_for(self.robot.heard, 15.0, "the recorder listens to the commands")
+        wait_for(self.robot.has_subscribers, 15.0, "the recorder subscribes to the commands")
         self.robot.command()
         self.wait_for_status(
             lambda status: status.state == RecorderStatus.READY and not status.stale_streams, "ready"
@@ -54,7 +53,7 @@ class Session:
     def record(self, frames: int, **end) -> StopEpisode.Response:
         answer = self.begin()
         assert answer.success, answer.message
-        recording = self.node._recording
+        recording = self.node._state.recording
         self.wait_for_status(
             lambda status: status.frames >= frames or recording.stopped is not None, f"{frames} frames"
         )

@@ -23,7 +23,7 @@ from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.processing import TaskTokenizer, TokenizerOptions
 from dit_policy_ros.ros.common import qos, to_stamp
-from dit_policy_ros.ros.common._executor import PatientExecutor
+from dit_policy_ros.ros.common._scheduling import PatientExecutor
 from dit_policy_ros.training.new_policy._tiny_clip import (
     tiny_text_config,
     tiny_vision_config,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small robot that is being teleoperated: everything it publishes is a known function of time.
+"""A small teleoperated robot. Everything it publishes is a known function of time.
 
-At t [s] since its clock began the joints are at `state(t)`, are told to be at `action(t)`, and the image
-of that moment is number n = 30 t, of brightness `brightness(n)`.
+At t [s] on its clock the joints are at `state(t)`, their command is `action(t)`, and the image has number
+n = 30 t and brightness `brightness(n)`.
 """
 
 import threading
@@ -33,16 +33,18 @@ def action(t: float) -> np.ndarray:
 
 
 def brightness(number: int) -> int:
-    """Of image `number`; repeats after 80 images."""
+    """Brightness of image `number`. It repeats after 80 images."""
     return 10 + 3 * (number % _LEVELS)
 
 
 class TeleoperatedRobot(Node):
-    """Publishes images (30 Hz), joint states and a leader's joints (100 Hz), and commands when asked to."""
+    """Publishes images (30 Hz), joint states and a leader's joints (100 Hz), and commands on `command()`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("robot", **kwargs)
-        self.silent: set[str] = set()  # cameras, "joint_states", "leader"
+        self.silent: set[str] = (
+            set()
+        )  # streams that are not published: camera names, "joint_states", "leader"
         self.sizes = {camera.name: (camera.height, camera.width) for camera in SMALL_CONTRACT.cameras}
         self.joints = SMALL_CONTRACT.joints
         self._began_ns = self.get_clock().now().nanoseconds
@@ -63,19 +65,19 @@ class TeleoperatedRobot(Node):
         self.create_timer(0.01, self._publish_joints, callback_group=group)
 
     def time(self, stamp_ns: int) -> float:
-        """Seconds of the robot's clock at a stamp."""
+        """A stamp on the robot's clock [s]."""
         return (stamp_ns - self._began_ns) / 1e9
 
     def now(self) -> float:
-        """Seconds of the robot's clock now."""
+        """The robot's clock now [s]."""
         return self.time(self.get_clock().now().nanoseconds)
 
-    def heard(self) -> bool:
-        """Whether someone listens to the commands of every controller."""
+    def has_subscribers(self) -> bool:
+        """Whether the commands of every controller have a subscriber."""
         return all(publisher.get_subscription_count() for publisher in self._commands.values())
 
     def command(self, duration: float = 600.0) -> None:
-        """Commands all controllers to move along `action` until `duration` [s]."""
+        """Commands all controllers to follow `action` until `duration` [s]."""
         for controller in SMALL_CONTRACT.controllers:
             columns = SMALL_CONTRACT.indices(controller)
             msg = JointTrajectory(joint_names=list(controller.joints))

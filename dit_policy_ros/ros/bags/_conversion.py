@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes from a recorded bag, by the code that records them live.
+"""Converts episodes of a recorded bag with the code of the live recorder.
 
-The bag's messages go through the recorder's streams in the order in which they were received, with a clock
-that shows the time of receipt; so the dataset is what the recorder would have written had it listened.
+The bag's messages go through the recorder's streams in the order of receipt, with a clock that shows the time
+of receipt. So the dataset is what the recorder would have written live.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.ros.bags._playback import Input, Playback
 from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams, Recording, recorded_images
 
-_TAIL = 2.0 * LATE_SAMPLE_TIMEOUT  # [s] of messages after an episode that may still belong to its last frames
+_TAIL = 2.0 * PATIENCE  # [s] after an episode in which messages may still belong to its last frames
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An episode in a bag, from and to times of receipt [ns].
+    """An episode in a bag, between two times of receipt [ns].
 
-    changes: since when [ns] other instructions were in force, and which, in order.
+    changes: later instructions with their start times [ns], in order.
     """
 
     start_ns: int
@@ -40,11 +40,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What became of a segment: the episode's index, or why there is none."""
+    """The result of one segment: the episode's index, or the problem."""
 
     segment: Segment
     episode_index: int
-    verdict: EpisodeCheck
+    check: Verdict
     frames: int
     problem: str = ""
 
@@ -65,10 +65,10 @@ class Bag:
             self._reader.open()
         except (AnyReaderError, OSError, ValueError) as error:
             raise DatasetError(f"bag {path} cannot be read: {error}") from error
-        except KeyError as error:  # rosbags knows no encoding of definitions but its own
+        except KeyError as error:  # rosbags knows only its own encodings of message definitions
             raise DatasetError(
-                f"bag {path} cannot be read: it describes a type of message in the encoding {error}. Convert "
-                "it to MCAP (ros2 bag convert), or record it without that topic"
+                f"bag {path} cannot be read: it describes a message type in the encoding {error}, which is "
+                "not supported. Convert it to MCAP (ros2 bag convert), or record it without that topic"
             ) from error
 
     def __enter__(self) -> "Bag":
@@ -93,7 +93,7 @@ class Bag:
         return {connection.topic: connection.msgtype for connection in self._reader.connections}
 
     def count(self, topics: Iterable[str]) -> int:
-        """Messages on some topics."""
+        """Number of messages on some topics."""
         wanted = set(topics)
         return sum(c.msgcount for c in self._reader.connections if c.topic in wanted)
 
@@ -105,7 +105,7 @@ class Bag:
 
 
 def absolute(topic: str, namespace: str = "") -> str:
-    """A topic's full name as it stands in a bag."""
+    """A topic's full name, as in a bag."""
     if topic.startswith("/"):
         return topic
     return "/" + "/".join(part for part in (namespace.strip("/"), topic) if part)
@@ -113,7 +113,7 @@ def absolute(topic: str, namespace: str = "") -> str:
 
 @dataclass(slots=True)
 class _DirectWriter:
-    """Hands decoded frames to the dataset at once; the counterpart of EpisodeWriter."""
+    """Writes decoded frames into the dataset without a thread; the counterpart of EpisodeWriter."""
 
     dataset: DatasetWriter
     contract: Contract
@@ -138,10 +138,10 @@ class BagConverter:
     """Converts the segments of a bag.
 
     Args:
-        contract, action: of the robot, as the recorder has them.
-        thresholds: of the verdict.
+        contract, action: the same as for the recorder.
+        thresholds: of the quality check.
         namespace: of the robot's topics.
-        report: hears of messages that cannot be used.
+        report: called with the reason when a message cannot be used.
     """
 
     contract: Contract
@@ -151,11 +151,11 @@ class BagConverter:
     report: Callable[[str], None] = print
 
     def inputs(self) -> list[Input]:
-        """The topics that are needed."""
-        return self._listen()[0].inputs
+        """The topics that the conversion needs."""
+        return self._subscribe()[0].inputs
 
     def check_topics(self, bag: Bag) -> None:
-        """Raises DatasetError that lists what the bag lacks, and what it has."""
+        """Raises DatasetError that lists the missing topics and those of the bag."""
         has = bag.topics
         missing = []
         for needed in self.inputs():
@@ -178,10 +178,11 @@ class BagConverter:
     ) -> Iterator[Converted]:
         """Writes each segment as an episode, in one pass through the bag.
 
-        Segments must follow one another. `progress` is told the number of messages read. Raises DatasetError
-        if the dataset cannot be written; a segment that cannot be sampled is reported and left out.
+        Segments must be in order and must not overlap. `progress` is called with the number of messages read.
+        Raises DatasetError if the dataset cannot be written. A segment that cannot be sampled is skipped, and
+        its result has the problem.
         """
-        playback, streams = self._listen()
+        playback, streams = self._subscribe()
         callbacks: dict[str, list[Callable[[Any], None]]] = {}
         kinds: dict[str, type] = {}
         for needed in playback.inputs:
@@ -209,13 +210,13 @@ class BagConverter:
         for segment in waiting:
             yield Converted(segment, -1, EpisodeCheck(), 0, "it begins after the bag's last message")
 
-    def _listen(self) -> tuple[Playback, RecorderStreams]:
+    def _subscribe(self) -> tuple[Playback, RecorderStreams]:
         playback: Any = Playback(self.report)
         return playback, RecorderStreams(playback, self.contract, self.action)
 
 
 class _Episode:
-    """A segment that is being converted; polls at the times at which the recorder's timer would."""
+    """A segment during its conversion. It samples at the times at which the recorder's timer would."""
 
     def __init__(
         self,
@@ -243,12 +244,14 @@ class _Episode:
             self._problem = str(error)
             return
         length = (segment.stop_ns - sampler.first_stamp_ns) / NANOSECONDS  # [s]
-        self._recording = Recording(segment.task, sampler, self._writer, contract, length)
+        self._recording = Recording(
+            segment.task, contract, sampler=sampler, writer=self._writer, max_length=length
+        )
         for when_ns, task in segment.changes:
             self._recording.set_task(task, when_ns)
 
     def advance(self, until_ns: int) -> None:
-        """Moves the clock to a time [ns] in the recorder's steps."""
+        """Advance the clock to a time [ns], in the recorder's steps."""
         step_ns = self._converter.contract.dt_ns // 2
         while self._recording is not None and self._next_ns < until_ns:
             self._playback.now_ns = self._next_ns
@@ -256,12 +259,12 @@ class _Episode:
             self._next_ns += step_ns
 
     def is_over(self, now_ns: int) -> bool:
-        """Whether no more frames can come."""
+        """Whether no more frames can follow."""
         stopped = self._recording is None or self._recording.stopped is not None
         return stopped or now_ns > self.segment.stop_ns + round(_TAIL * NANOSECONDS)
 
     def finish(self, bag: Bag) -> Converted:
-        """Saves what there is."""
+        """Save the episode, if it has frames."""
         recording, segment = self._recording, self.segment
         if recording is None:
             return Converted(segment, -1, EpisodeCheck(), 0, self._problem)
@@ -270,12 +273,12 @@ class _Episode:
             reason = recording.stopped or self._writer.failure or "it has fewer than 2 frames"
             return Converted(segment, -1, EpisodeCheck(), 0, reason)
         recording.health = self._dataset.end_episode()
-        verdict = recording.judge(self._converter.thresholds)
+        check = recording.check(self._converter.thresholds)
         source = source_of(bag.path, segment)
-        index = self._dataset.save_episode(recording.label(segment.success, verdict, source))
-        return Converted(segment, index, verdict, self._writer.frames)
+        index = self._dataset.save_episode(recording.outcome(segment.success, check, source))
+        return Converted(segment, index, check, self._writer.frames)
 
 
 def source_of(path: Path, segment: Segment) -> dict[str, Any]:
-    """What the side table says about where an episode comes from."""
+    """The entry of the side table that says where an episode comes from."""
     return {"bag": path.name, "bag_start_ns": segment.start_ns}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands where a node stands: what is subscribed to is fed from a recording, and the clock shows its time."""
+"""Replaces a node: its subscriptions are fed from a recording, and its clock shows the recording's time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rclpy.time import Time
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A topic that is needed, and what takes its messages."""
+    """A subscribed topic and its callback."""
 
     kind: type
     topic: str
@@ -19,12 +19,12 @@ class Input:
 
 
 class Playback:
-    """As much of a node as streams need.
+    """The part of a node's interface that streams need.
 
-    now_ns: the time of the recording [ns]; whoever plays it sets it. inputs: what was subscribed to.
+    now_ns: the time of the recording [ns]; the player sets it. inputs: the subscriptions.
 
     Args:
-        report: hears what would be logged as an error.
+        report: called with each message that a node would log as an error.
     """
 
     def __init__(self, report: Callable[[str], None]) -> None:

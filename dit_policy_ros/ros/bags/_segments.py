@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the episodes of a bag begin and end."""
+"""Finds the episodes of a bag: by given times, or by a topic."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,7 +14,7 @@ from dit_policy_ros.ros.bags._conversion import Bag, Segment
 
 
 def from_ranges(bag: Bag, ranges: Sequence[tuple[float, float, str]]) -> list[Segment]:
-    """From (begin, end, task), in seconds after the bag's first message.
+    """Episodes by (begin, end, task), in seconds after the bag's first message.
 
     Raises DatasetError for ranges that are empty, overlap or lie outside the bag, TaskError for a bad task.
     """
@@ -26,15 +26,15 @@ def from_ranges(bag: Bag, ranges: Sequence[tuple[float, float, str]]) -> list[Se
             raise DatasetError(f"episode {begin:g} to {end:g} s: expected 0 <= begin < end <= {length:.1f} s")
         start_ns = bag.begin_ns + round(begin * NANOSECONDS)
         if segments and start_ns < segments[-1].stop_ns:
-            raise DatasetError(f"episode {begin:g} to {end:g} s overlaps the one before it")
+            raise DatasetError(f"episode {begin:g} to {end:g} s overlaps the previous one")
         segments.append(Segment(start_ns, bag.begin_ns + round(min(end, length) * NANOSECONDS), task))
     return segments
 
 
 def from_topic(bag: Bag, topic: str) -> list[Segment]:
-    """From std_msgs/String messages: a task begins an episode, an empty text or the next task ends it.
+    """Episodes by std_msgs/String messages: a task begins an episode; an empty text or the next task ends it.
 
-    Raises DatasetError if there is no such topic, or nothing begins.
+    Raises DatasetError if the topic does not exist, or no episode begins.
     """
     check_topic(bag, topic, "std_msgs/msg/String")
     changes = [(received_ns, message.data) for _, received_ns, message in bag.messages({topic: String})]
@@ -42,19 +42,19 @@ def from_topic(bag: Bag, topic: str) -> list[Segment]:
     segments = [
         Segment(begin_ns, end_ns, task) for (begin_ns, task), (end_ns, _) in pairwise(changes) if task.strip()
     ]
-    return some(segments, topic)
+    return require_segments(segments, topic)
 
 
 def check_topic(bag: Bag, topic: str, kind: str) -> None:
-    """Raises DatasetError if a bag has no such topic of that kind."""
+    """Raises DatasetError if a bag does not have a topic, or has it with another type."""
     has = bag.topics
     if has.get(topic) != kind:
         topics = listing(f"{name} ({each})" for name, each in sorted(has.items()))
         raise DatasetError(f"bag {bag.path}: expected {topic} ({kind}); it has: {topics}")
 
 
-def some(segments: list[Segment], topic: str) -> list[Segment]:
-    """The segments; DatasetError if there are none."""
+def require_segments(segments: list[Segment], topic: str) -> list[Segment]:
+    """Returns the segments. Raises DatasetError if there are none."""
     if not segments:
         raise DatasetError(f"no episode begins on {topic}")
     return segments

@@ -1,38 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the episodes of a bag begin and end, told by what the recorder was asked and what it answered."""
+"""Finds the episodes of a bag by the recorder's service calls and its answers."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from service_msgs.msg import ServiceEventInfo
-from std_srvs.srv._trigger import Trigger_Event
+from std_srvs.srv import Trigger
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.ros.bags._conversion import Bag, Segment
-from dit_policy_ros.ros.bags._segments import check_topic, some
-from dit_policy_ros.srv._set_task import SetTask_Event
-from dit_policy_ros.srv._start_episode import StartEpisode_Event
-from dit_policy_ros.srv._stop_episode import StopEpisode_Event
+from dit_policy_ros.ros.bags._segments import check_topic, require_segments
+from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
 
 _START, _STOP, _RERECORD, _SET_TASK = "start_episode", "stop_episode", "rerecord", "set_task"
 _KINDS = {
-    _START: StartEpisode_Event,
-    _STOP: StopEpisode_Event,
-    _RERECORD: Trigger_Event,
-    _SET_TASK: SetTask_Event,
+    _START: StartEpisode.Event,
+    _STOP: StopEpisode.Event,
+    _RERECORD: Trigger.Event,
+    _SET_TASK: SetTask.Event,
 }
 
 
 def from_service_events(bag: Bag, node: str, default_task: str = "") -> list[Segment]:
-    """From the calls of the recorder's services that it answered with success.
+    """Episodes by the recorder's successful service calls.
 
     Args:
-        bag: holds the service events, with contents.
+        bag: has the service events, with contents.
         node: full name of the recorder.
-        default_task: instruction of episodes that were begun without one.
+        default_task: instruction of episodes that began without one.
 
     Raises:
-        DatasetError: there are no such topics, nothing was saved, or an instruction is missing.
+        DatasetError: the topics are missing, no episode was saved, or an instruction is missing.
     """
     topics = {f"{node.rstrip('/')}/{name}/_service_event": name for name in _KINDS}
     has = bag.topics
@@ -42,24 +40,26 @@ def from_service_events(bag: Bag, node: str, default_task: str = "") -> list[Seg
             check_topic(bag, topic, f"{package}/srv/{kind}")
     kinds = {topic: _KINDS[name] for topic, name in topics.items() if topic in has}
     session = _Session(default_task)
-    asked: dict[tuple[Any, ...], tuple[int, Any]] = {}  # of calls without an answer yet: when [ns] and what
+    asked: dict[tuple[Any, ...], tuple[int, Any]] = {}  # calls without an answer yet: time [ns] and request
     for topic, received_ns, event in bag.messages(kinds):
         info = event.info
         call = (topic, bytes(info.client_gid), info.sequence_number)
         if info.event_type == ServiceEventInfo.REQUEST_RECEIVED and event.request:
             asked[call] = (received_ns, event.request[0])
             if topics[topic] == _STOP:
-                session.stop_asked(received_ns)
+                session.stop_requested(received_ns)
         elif info.event_type == ServiceEventInfo.RESPONSE_SENT and event.response and call in asked:
             asked_ns, request = asked.pop(call)
             if event.response[0].success:
                 session.answered(topics[topic], request, asked_ns, received_ns)
-    return some(session.saved, " and ".join(topic for topic in kinds if topics[topic] in (_START, _STOP)))
+    return require_segments(
+        session.saved, " and ".join(topic for topic in kinds if topics[topic] in (_START, _STOP))
+    )
 
 
 @dataclass(slots=True)
 class _Running:
-    """The episode that is being recorded. end_ns: when it was first asked to end; it takes no more frames."""
+    """The episode that was being recorded. end_ns: when ~/stop_episode was first called; no frames follow."""
 
     begin_ns: int
     task: str
@@ -68,31 +68,31 @@ class _Running:
 
 
 class _Session:
-    """What the recorder did, call by call."""
+    """Follows the recorder's state call by call."""
 
     def __init__(self, default_task: str) -> None:
         self.saved: list[Segment] = []
         self._default_task = default_task
         self._running: _Running | None = None
 
-    def stop_asked(self, now_ns: int) -> None:
-        """The running episode takes no more frames, whether saving succeeds at once or later."""
+    def stop_requested(self, now_ns: int) -> None:
+        """The running episode gets no more frames, even if saving has to be repeated."""
         if self._running is not None and self._running.end_ns is None:
             self._running.end_ns = now_ns
 
     def answered(self, name: str, request: Any, asked_ns: int, answered_ns: int) -> None:
-        """A service did what it was asked."""
+        """Handle a successful service call."""
         running = self._running
         if name == _START:
             task = request.task or self._default_task
             if not task.strip():
                 raise DatasetError(
-                    f"an episode was begun without an instruction at {answered_ns} ns; set the recorder's "
-                    "parameter 'task' in --config to what it was"
+                    f"an episode began without an instruction at {answered_ns} ns; set the recorder's "
+                    "parameter 'task' in --config to the instruction that was used"
                 )
             self._running = _Running(answered_ns, task)
         elif running is None:
-            return  # begun by a button, or before the bag
+            return  # started by a button, or before the bag
         elif name == _RERECORD:
             task = running.changes[-1][1] if running.changes else running.task
             self._running = _Running(answered_ns, task)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several nodes share: parameters, lifecycle, executor, QoS, streams and conversions."""
+"""Code that all nodes share: parameters, lifecycle, executor, QoS, sensor streams and message conversions."""
 
 from dit_policy_ros.ros.common._command_listener import listen_to_commands
 from dit_policy_ros.ros.common._convert import (
@@ -20,9 +20,12 @@ from dit_policy_ros.ros.common._parameters import (
     read_parameters,
     read_settings,
 )
-from dit_policy_ros.ros.common._priority import lower_thread_priority, set_gil_switch_interval
-from dit_policy_ros.ros.common._sensor_streams import SensorStreams
-from dit_policy_ros.ros.common._timers import steady_timer
+from dit_policy_ros.ros.common._scheduling import (
+    lower_thread_priority,
+    set_gil_switch_interval,
+    steady_timer,
+)
+from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStreams
 from dit_policy_ros.ros.common._transport import profile_environment
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "Health",
     "JointStateConverter",
     "Parameter",
+    "SensorSettings",
     "SensorStreams",
     "Severity",
     "array_values",

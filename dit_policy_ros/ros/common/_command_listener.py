@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listens to what others tell the controllers: the operator's actions."""
+"""Subscribes to the trajectories that other nodes send to the controllers: the operator's actions."""
 
 import functools
 
@@ -14,7 +14,7 @@ from dit_policy_ros.ros.common._sensor_streams import SensorStreams
 
 
 def listen_to_commands(sensors: SensorStreams, contract: Contract, actions: CommandedActions) -> None:
-    """Feed `actions` with every trajectory that a controller accepts, until `sensors` is closed."""
+    """Fill `actions` with every trajectory that a controller would accept, until `sensors` is closed."""
     for stream in actions.streams.values():
         callback = functools.partial(_on_command, sensors, contract, stream)
         sensors.subscribe(JointTrajectory, stream.controller.topic, callback, qos.COMMANDS)
@@ -28,5 +28,5 @@ def _on_command(
     start = None if measured is None else measured.value[contract.indices(controller)]  # (A_c,)
     try:
         stream.push(commanded_trajectory(msg, controller.joints, now_ns, start))
-    except StreamError as error:  # the controller does not follow it either
-        sensors.complain(f"a command on '{controller.topic}' is ignored: {error}")
+    except StreamError as error:  # the controller rejects it too
+        sensors.log_bad_message(f"a command on '{controller.topic}' is ignored: {error}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages to a trajectory controller, as the commands that it will follow."""
+"""Converts JointTrajectory messages to the trajectories that a controller would follow."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,16 +17,16 @@ from dit_policy_ros.ros.common._convert import stamp_ns
 def commanded_trajectory(
     msg: JointTrajectory, joints: Sequence[str], received_ns: int, start: np.ndarray | None
 ) -> CommandedTrajectory:
-    """Reads a message to the controller that owns `joints`.
+    """Converts a message for the controller that owns `joints`.
 
     Args:
-        msg: the message; its joints may come in any order.
+        msg: the message. Its joints may be in any order.
         joints: the controller's joints, in the order of the result.
-        received_ns: when it arrived, by our clock [ns].
-        start: where the joints were then (A_c,) [rad or m]; where that is not known, the first point.
+        received_ns: when the message arrived, by the node's clock [ns].
+        start: joint positions at that time (A_c,) [rad or m]. None if unknown: the first point is used.
 
     Raises:
-        StreamError: the controller would refuse the message, or it carries no positions or NaN.
+        StreamError: the controller would reject the message, or positions are missing or not finite.
     """
     names = list(msg.joint_names)
     if sorted(names) != sorted(joints):
@@ -43,7 +43,7 @@ def commanded_trajectory(
     if any(later <= earlier for earlier, later in pairwise(offsets)):
         raise StreamError("trajectory's time_from_start does not increase")
     stamp = stamp_ns(msg.header.stamp)
-    times = np.array(offsets, dtype=np.int64) + (stamp or received_ns)  # (K,); stamp 0 means now
+    times = np.array(offsets, dtype=np.int64) + (stamp or received_ns)  # (K,); stamp 0 means: on arrival
     if stamp and times[-1] < received_ns:
         late = (received_ns - int(times[-1])) / NANOSECONDS
         raise StreamError(f"trajectory ended {late:.3f} s before it arrived; are the clocks synchronised?")
@@ -52,7 +52,7 @@ def commanded_trajectory(
 
 
 def _column(msg: JointTrajectory, field: str, joints: int) -> np.ndarray:
-    """One field of all points, (K, A_c) in the message's order of joints."""
+    """One field of all points, (K, A_c), joints in the message's order."""
     rows = [getattr(point, field) for point in msg.points]
     lengths = {len(row) for row in rows}
     if lengths != {joints}:

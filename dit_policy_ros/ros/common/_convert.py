@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From ROS messages to arrays and back; what cannot be used raises StreamError with the reason."""
+"""Converts ROS messages to numpy arrays and back. Unusable messages raise StreamError with the reason."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -16,25 +16,27 @@ from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.problems import did_you_mean, listing
 
 _ASPECT_TOLERANCE = 0.01  # relative
-_DIRECT = ("rgb8", "bgr8")  # encodings that need no cv_bridge
+_DIRECT = ("rgb8", "bgr8")  # encodings that we convert without cv_bridge
+# Raised by the binary and by the pure Python cv_bridge.
+_CV_BRIDGE_ERRORS = (RuntimeError, TypeError, ValueError, KeyError, cv2.error)
 
 
 def stamp_ns(stamp: Time) -> int:
-    """A message's stamp in nanoseconds."""
+    """A message stamp as nanoseconds."""
     return stamp.sec * NANOSECONDS + stamp.nanosec
 
 
 def to_stamp(ns: int) -> Time:
-    """Nanoseconds as a message's stamp."""
+    """Nanoseconds as a message stamp."""
     seconds, nanoseconds = divmod(ns, NANOSECONDS)
     return Time(sec=seconds, nanosec=nanoseconds)
 
 
 def image_to_rgb(msg: Image | CompressedImage, height: int, width: int) -> np.ndarray:
-    """An image of any encoding as uint8 (height, width, 3) RGB, contiguous, resized where needed.
+    """Converts an image of any encoding to contiguous uint8 RGB (height, width, 3), resized if needed.
 
-    An rgb8 image of the right size is not copied: the array shares the message's memory; do not write to it.
-    Raises StreamError for another aspect ratio, an encoding without colour or brightness, too little data.
+    An rgb8 image of the right size is not copied: the array shares the message's memory, so do not write to
+    it. Raises StreamError if the aspect ratio differs, the encoding cannot be converted, or data is missing.
     """
     if isinstance(msg, CompressedImage):
         image = _decompressed(msg)  # (h, w, 3) RGB
@@ -61,14 +63,14 @@ def _require_aspect(given_width: int, given_height: int, width: int, height: int
 
 
 def _decompressed(msg: CompressedImage) -> np.ndarray:
-    """What image_transport's "compressed" carries: JPEG or PNG of 8 bits, in OpenCV's order of channels."""
+    """Decodes an image of image_transport's "compressed" plugin (8 bit JPEG or PNG) to RGB (h, w, 3)."""
     data = np.frombuffer(msg.data, dtype=np.uint8)  # (bytes,)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(data, flags) if len(data) else None
     if image is None:
         raise StreamError(
             f"compressed image of format {msg.format!r} with {len(data)} bytes cannot be decoded: expected "
-            "JPEG or PNG of 8 bits, as image_transport publishes it on <camera>/image_raw/compressed"
+            "8 bit JPEG or PNG, as image_transport publishes it on <camera>/image_raw/compressed"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # (h, w, 3)
 
@@ -79,7 +81,7 @@ def _direct(msg: Image) -> np.ndarray:
 
 
 def _rows(msg: Image, row_bytes: int) -> np.ndarray:
-    """The image's bytes without the padding at the end of rows, (h, row_bytes); a view if there is none."""
+    """The image's bytes without row padding, (h, row_bytes). A view of the message if there is none."""
     step = msg.step or row_bytes
     if step < row_bytes or len(msg.data) < step * msg.height:
         raise StreamError(
@@ -104,7 +106,7 @@ def _through_cv_bridge(msg: Image) -> np.ndarray:
         )
         packed.data = rows.tobytes()
         return np.asarray(bridge.imgmsg_to_cv2(packed, "rgb8"), dtype=np.uint8)
-    except (RuntimeError, TypeError, ValueError, KeyError, cv2.error) as error:  # as the two cv_bridges raise
+    except _CV_BRIDGE_ERRORS as error:
         raise StreamError(
             f"image encoding '{msg.encoding}' cannot be converted to rgb8: {error}. Publish rgb8 or bgr8."
         ) from error
@@ -114,28 +116,28 @@ def _through_cv_bridge(msg: Image) -> np.ndarray:
 def _bridge() -> Any:
     try:
         from cv_bridge import CvBridge
-        from cv_bridge.boost import cv_bridge_boost  # noqa: F401  the compiled half, imported here to fail early
+        from cv_bridge.boost import cv_bridge_boost  # noqa: F401  the compiled half; imported so that it fails here
     except (ImportError, AttributeError) as error:
         raise StreamError(
             f"cv_bridge cannot be loaded: {error}. Debian's binary cv_bridge is built against numpy 1 and "
-            f"fails beside numpy {np.__version__}: install the pure Python one (pip install cv-bridge), or "
-            "publish rgb8 or bgr8, which need none."
+            f"fails with numpy {np.__version__}. Install the pure Python version (pip install cv-bridge), or "
+            "publish rgb8 or bgr8, which need no cv_bridge."
         ) from error
     return CvBridge()
 
 
 class JointStateConverter:
-    """Picks the contract's joints out of JointState messages by name, whatever their order there."""
+    """Extracts the contract's joints from JointState messages by name, whatever their order."""
 
     def __init__(self, joints: Sequence[str]) -> None:
         self._joints = tuple(joints)
-        self._names: tuple[str, ...] | None = None  # of the last message
+        self._names: tuple[str, ...] | None = None  # in the last message
         self._indices = np.empty(0, dtype=np.intp)  # (D,)
 
     def __call__(self, msg: JointState) -> np.ndarray:
         """Positions in the contract's order, (D,) float64 [rad or m].
 
-        Raises StreamError for a missing or repeated joint, arrays of different lengths, and NaN or infinity.
+        Raises StreamError if a joint is missing or repeated, lengths differ, or a position is not finite.
         """
         names = tuple(msg.name)
         if len(msg.position) != len(names):
@@ -165,12 +167,15 @@ class JointStateConverter:
 
 
 def array_values(msg: Float64MultiArray, positions: Sequence[int]) -> np.ndarray:
-    """The entries of an array at `positions`, (D,); StreamError if there are fewer, or one is not finite."""
+    """The array's values at the indices `positions`, (D,).
+
+    Raises StreamError if the array is too short or a value is not finite.
+    """
     values = np.asarray(msg.data, dtype=np.float64)  # (M,)
     if len(values) <= max(positions):
         raise StreamError(
             f"Float64MultiArray has {len(values)} values, at least {max(positions) + 1} are needed. "
-            "Set 'action.mapping' to where each joint's value stands (left_gripper = 6)."
+            "Set 'action.mapping' to the index of each joint's value (left_gripper = 6)."
         )
     chosen = values[list(positions)]  # (D,)
     if not np.isfinite(chosen).all():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a node, as log lines that a person reads and a program can take apart.
+"""Structured log lines that both people and programs can read, with rate limiting.
 
-``kind: sentence [name=value ...]``, values as JSON. The same event again within `period` is counted instead
-of printed, and the next line says how often: a broken sensor at 500 Hz must not drown what matters.
+Format: ``kind: sentence [name=value ...]``, values as JSON. If an event repeats within `period` it is
+counted instead of printed, and the next printed line gives the count: a broken sensor at 500 Hz must not
+flood the log.
 """
 
 import json
@@ -16,12 +17,12 @@ from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-_DIFFERENT_EVENTS = 256  # whose repetition is looked out for
+_MAX_DISTINCT_EVENTS = 256  # events whose repetitions are tracked
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?([eE][-+]?\d+)?|\bnan\b|\binf\b)")
 
 
 class Severity(StrEnum):
-    """How bad an event is."""
+    """Severity of an event."""
 
     INFO = "info"
     WARNING = "warning"
@@ -29,7 +30,7 @@ class Severity(StrEnum):
 
 
 class EventLog:
-    """Prints events and remembers the newest ones. Thread-safe."""
+    """Logs events and keeps the newest ones. Thread-safe."""
 
     def __init__(
         self,
@@ -38,21 +39,23 @@ class EventLog:
         period: float = 5.0,
         remembered: int = 200,
     ) -> None:
-        """Begin empty.
+        """Start empty.
 
         Args:
-            steady_ns: a clock that never jumps [ns].
-            period: events that differ in numbers only are printed once within this [s].
-            remembered: events that `recent` gives back.
+            logger: the node's logger.
+            steady_ns: a monotonic clock [ns].
+            period: events that differ only in numbers are printed once per period [s].
+            remembered: how many events `recent` returns at most.
         """
         self._logger, self._steady_ns = logger, steady_ns
         self._period_ns = round(period * 1e9)
         self._lock = threading.Lock()
         self._recent: deque[dict[str, Any]] = deque(maxlen=remembered)
-        self._printed: OrderedDict[tuple[str, str], list[int]] = OrderedDict()  # -> [when, repeated since]
+        # (kind, sentence) -> [printed at [ns], repeats since then]
+        self._printed: OrderedDict[tuple[str, str], list[int]] = OrderedDict()
 
     def add(self, severity: Severity, kind: str, sentence: str, **values: Any) -> None:
-        """One event. values: what a program may want of it; anything that JSON knows."""
+        """Logs an event. values: details for programs, of types that JSON can represent."""
         with self._lock:
             repeated = self._repeated(kind, sentence)
             if repeated is None:
@@ -61,7 +64,7 @@ class EventLog:
         self.remember(severity, kind, sentence, **values)
         pairs = " ".join(f"{name}={json.dumps(value)}" for name, value in values.items())
         line = f"{kind}: {sentence}" + (f" [{pairs}]" if pairs else "")
-        # One call each: rclpy insists that a line of source always logs with one severity.
+        # One call per severity: rclpy requires that a source line always logs with the same severity.
         if severity is Severity.ERROR:
             self._logger.error(line)
         elif severity is Severity.WARNING:
@@ -70,7 +73,7 @@ class EventLog:
             self._logger.info(line)
 
     def remember(self, severity: Severity, kind: str, sentence: str, **values: Any) -> None:
-        """An event that somebody else has printed."""
+        """Keeps an event without printing it, because the caller has already logged it."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         event = {"time": now, "severity": severity.value, "kind": kind, "text": sentence, **values}
         self._recent.append(event)
@@ -80,7 +83,7 @@ class EventLog:
         return list(self._recent.copy())
 
     def _repeated(self, kind: str, sentence: str) -> int | None:
-        """How often this was kept back before it is printed now; None to keep it back."""
+        """How many repeats were suppressed before this one, or None to suppress this one too."""
         key, now_ns = (kind, _NUMBER.sub("#", sentence)), self._steady_ns()
         entry = self._printed.get(key)
         if entry is not None and now_ns - entry[0] < self._period_ns:
@@ -88,6 +91,6 @@ class EventLog:
             return None
         self._printed[key] = [now_ns, 0]
         self._printed.move_to_end(key)
-        if len(self._printed) > _DIFFERENT_EVENTS:
+        if len(self._printed) > _MAX_DISTINCT_EVENTS:
             self._printed.popitem(last=False)
         return 0 if entry is None else entry[1]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lifecycle nodes that never swallow an exception, and a main function that stops them in order.
+"""The base class of our lifecycle nodes, and `run_node`, which stops a node in order on SIGINT and SIGTERM.
 
-rclpy turns an exception inside a transition into an error state without a word, and its default signal
-handlers end the context before a node could say goodbye. Here a user's mistake is logged as one message and
-fails the transition, anything else is logged with its traceback, and SIGINT and SIGTERM run the node's own
-way out before the context goes.
+rclpy turns an exception inside a transition into the error state without logging it, and its default signal
+handlers shut the context down before the node can publish a last message. Here a user's mistake is logged as
+one message and fails the transition. Any other exception is logged with its traceback. On SIGINT and SIGTERM
+the node stops and releases everything before the context is shut down.
 """
 
 import os
@@ -22,28 +22,49 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.ros.common._executor import PatientExecutor
+from dit_policy_ros.ros.common._scheduling import PatientExecutor
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SUCCESS = TransitionCallbackReturn.SUCCESS
+# The state after a transition that succeeds, and after one that fails (design.ros2.org, managed nodes).
+# After an error `on_error` runs, and the node is unconfigured.
+_STATES_AFTER = {
+    "configure": ("inactive", "unconfigured"),
+    "activate": ("active", "inactive"),
+    "deactivate": ("inactive", "active"),
+    "cleanup": ("unconfigured", "inactive"),
+    "shutdown": ("finalized", "finalized"),
+}
 
 
 class GuardedLifecycleNode(LifecycleNode):
-    """A lifecycle node written as five hooks, all of which may raise.
+    """A lifecycle node written as five hooks, each of which may raise.
 
     ========== ==================================================================================
-    configure  load, check and create everything; on failure ``teardown`` follows
+    configure  load, check and create everything; if it fails, ``teardown`` follows
     preflight  check that activation is safe; nothing is published yet
-    start      begin to work; the lifecycle publishers are on
-    stop       end the work and leave the robot safe; the lifecycle publishers are still on
-    teardown   release whatever ``configure`` made, however far it came; must not fail if called twice
+    start      begin to work; the lifecycle publishers are active
+    stop       end the work and leave the robot safe; the lifecycle publishers are still active
+    teardown   release what ``configure`` created, even if only in part; may be called twice
     ========== ==================================================================================
     """
 
     def __init__(self, node_name: str, **kwargs: Any) -> None:
-        self.leaving = threading.Event()  # set when the process is asked to end: hooks that wait give up
-        self._transition = threading.RLock()
-        self._working = False
+        self.is_shutting_down = threading.Event()  # set on SIGINT or SIGTERM: waiting hooks return
+        self._transition_lock = threading.RLock()
+        self._is_working = False  # from before ``start`` until ``stop`` runs
+        self._lifecycle_state = "unconfigured"
         super().__init__(node_name, **kwargs)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether ``start`` has been called and ``stop`` has not."""
+        return self._is_working
+
+    @property
+    def lifecycle_state(self) -> str:
+        """Label of the lifecycle state that the last transition led to; rclpy has no public accessor."""
+        return self._lifecycle_state
 
     def configure(self) -> None:
         """See the class."""
@@ -62,102 +83,119 @@ class GuardedLifecycleNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``configure``."""
-        result = self._guard("configure", self.configure)
+        result = self._run_hook("configure", self.configure)
         if result is TransitionCallbackReturn.FAILURE:
-            self._guard("tear down after a failed configure", self.teardown)
-        return self._then(result, super().on_configure, state)
+            self._run_hook("tear down after a failed configure", self.teardown)
+        if result is _SUCCESS:
+            result = super().on_configure(state)
+        return self._end_transition("configure", result)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``preflight``, switch the publishers on, run ``start``."""
-        result = self._then(self._guard("activate", self.preflight), super().on_activate, state)
-        if result is not TransitionCallbackReturn.SUCCESS:
-            return result
-        self._working = True
-        result = self._guard("start", self.start)
-        if result is not TransitionCallbackReturn.SUCCESS:
-            self._finish_work()
-            super().on_deactivate(state)
-        return result
+        """Run ``preflight``, activate the publishers, run ``start``."""
+        result = self._run_hook("activate", self.preflight)
+        if result is _SUCCESS:
+            result = super().on_activate(state)
+        if result is _SUCCESS:
+            self._is_working = True
+            result = self._run_hook("start", self.start)
+            if result is not _SUCCESS:
+                self._stop_working()
+                super().on_deactivate(state)
+        return self._end_transition("activate", result)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop``, then switch the publishers off."""
-        return self._then(self._finish_work(), super().on_deactivate, state)
+        """Run ``stop``, then deactivate the publishers."""
+        result = self._stop_working()
+        if result is _SUCCESS:
+            result = super().on_deactivate(state)
+        return self._end_transition("deactivate", result)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``teardown``."""
-        return self._then(self._guard("clean up", self.teardown), super().on_cleanup, state)
+        result = self._run_hook("clean up", self.teardown)
+        if result is _SUCCESS:
+            result = super().on_cleanup(state)
+        return self._end_transition("cleanup", result)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop`` where it is due, and ``teardown``."""
-        stopped = self._finish_work()
-        torn_down = self._guard("shut down", self.teardown)
-        result = stopped if stopped is not TransitionCallbackReturn.SUCCESS else torn_down
-        return self._then(result, super().on_shutdown, state)
+        """Run ``stop`` if the node is active, and ``teardown``."""
+        stopped = self._stop_working()
+        torn_down = self._run_hook("shut down", self.teardown)
+        result = stopped if stopped is not _SUCCESS else torn_down
+        if result is _SUCCESS:
+            result = super().on_shutdown(state)
+        return self._end_transition("shutdown", result)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop and release everything; the node is unconfigured afterwards."""
-        self._finish_work()
-        self._guard("recover from an error", self.teardown)
+        """Stop and release everything. The node is unconfigured afterwards."""
+        self._stop_working()
+        self._run_hook("recover from an error", self.teardown)
         super().on_error(state)
-        return TransitionCallbackReturn.SUCCESS
+        self._lifecycle_state = "unconfigured"
+        return _SUCCESS
 
     def halt(self) -> None:
-        """Deactivate if active, waiting for a transition that is under way; hooks that wait give up."""
-        self.leaving.set()
-        with self._transition:
-            if self._state_machine.current_state[1] == "active":
+        """Deactivate the node if it is active. Waits for a running transition, whose waiting hooks return."""
+        self.is_shutting_down.set()
+        with self._transition_lock:
+            if self.lifecycle_state == "active":
                 self.trigger_deactivate()
 
     def shut_down(self) -> None:
-        """Walk the state machine to its end."""
+        """Deactivate the node if it is active, then run its shutdown transition."""
         self.halt()
-        with self._transition:
-            if self._state_machine.current_state[1] in ("unconfigured", "inactive", "active"):
+        with self._transition_lock:
+            if self.lifecycle_state in ("unconfigured", "inactive", "active"):
                 self.trigger_shutdown()
 
-    def _finish_work(self) -> TransitionCallbackReturn:
-        if not self._working:
-            return TransitionCallbackReturn.SUCCESS
-        self._working = False
-        return self._guard("stop", self.stop)
+    def _stop_working(self) -> TransitionCallbackReturn:
+        if not self._is_working:
+            return _SUCCESS
+        self._is_working = False
+        return self._run_hook("stop", self.stop)
 
-    def _guard(self, what: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
-        with self._transition:
+    def _run_hook(self, action: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+        with self._transition_lock:
             try:
                 hook()
             except DitPolicyError as error:
-                self.get_logger().error(f"cannot {what}: {error}")
+                self.get_logger().error(f"cannot {action}: {error}")
                 return TransitionCallbackReturn.FAILURE
-            except Exception:  # noqa: BLE001 - whatever it is, it is logged whole and becomes an error state
-                self.get_logger().error(f"unexpected error while trying to {what}:\n{traceback.format_exc()}")
+            except Exception:  # noqa: BLE001 - log any error with its traceback, and go to the error state
+                self.get_logger().error(
+                    f"unexpected error while trying to {action}:\n{traceback.format_exc()}"
+                )
                 return TransitionCallbackReturn.ERROR
-        return TransitionCallbackReturn.SUCCESS
+        return _SUCCESS
 
-    @staticmethod
-    def _then(
-        result: TransitionCallbackReturn,
-        following: Callable[[LifecycleState], TransitionCallbackReturn],
-        state: LifecycleState,
-    ) -> TransitionCallbackReturn:
-        return following(state) if result is TransitionCallbackReturn.SUCCESS else result
+    def _end_transition(self, transition: str, result: TransitionCallbackReturn) -> TransitionCallbackReturn:
+        """Records the state that the result leads to."""
+        on_success, on_failure = _STATES_AFTER[transition]
+        if result is not TransitionCallbackReturn.ERROR:  # an error leads to `on_error`
+            self._lifecycle_state = on_success if result is _SUCCESS else on_failure
+        return result
 
 
 def run_node(make_node: Callable[[], Any], args: list[str] | None = None, threads: int = 4) -> int:
-    """Spin a node until SIGINT or SIGTERM, then let it shut down before the context does.
+    """Spin a node until SIGINT or SIGTERM, then shut it down before the context.
 
     Args:
-        make_node: creates the node; where it has them, ``halt`` is called when a signal comes and
-            ``shut_down`` when no callback runs any more.
-        args: command line of the process, ROS arguments included.
-        threads: of the executor.
+        make_node: creates the node. If it has a method ``halt``, that is called as soon as a signal arrives.
+            If it has ``shut_down``, that is called when no callback runs any more.
+        args: command line of the process, with ROS arguments.
+        threads: threads of the executor.
 
     Returns:
-        An exit code: 0 after a signal, 1 where the node could not be made or a callback raised.
+        Exit code: 0 after a signal, 1 if the node could not be created or a callback raised.
     """
-    # A pipe, because a handler that sets an event can deadlock with the wait for that event.
-    wake, ring = os.pipe()
-    for number in _ENDING:
-        signal.signal(number, lambda *_: os.write(ring, b"s"))
+    # The interpreter writes a byte into this pipe for each signal, in whichever thread receives it. A Python
+    # handler would not do: it runs only when the main thread executes bytecode again, and a signal that
+    # another thread received does not interrupt the main thread in os.read.
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(wake_write)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
@@ -167,34 +205,35 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
         return 1
     executor = PatientExecutor(num_threads=threads)
     executor.add_node(node)
-    failed, ended = threading.Event(), Future()
+    failed, stop_spinning = threading.Event(), Future()
 
     def spin() -> None:
         try:
-            executor.spin_until_future_complete(ended)
+            executor.spin_until_future_complete(stop_spinning)
         except ExternalShutdownException:
             node.get_logger().warning("the ROS context was shut down from outside")
-        except Exception:  # noqa: BLE001 - a callback broke: say so, and leave by the same way as for a signal
+        except Exception:  # noqa: BLE001 - a callback failed: log it, and shut down as after a signal
             node.get_logger().fatal(f"unexpected error in a callback:\n{traceback.format_exc()}")
             failed.set()
         finally:
-            os.write(ring, b"e")
+            os.write(wake_write, b"e")
 
     spinner = threading.Thread(target=spin, name="executor")
     spinner.start()
-    os.read(wake, 1)
+    os.read(wake_read, 1)
     if hasattr(node, "halt"):
         node.halt()  # at once; what callbacks may still use is released when none runs any more
-    # In this order: an executor that is shut down while it spins hands callbacks to threads that are gone.
-    ended.set_result(None)
+    # Order matters: an executor that is shut down while it spins submits callbacks to ended threads.
+    stop_spinning.set_result(None)
     spinner.join()
     executor.shutdown()
     if hasattr(node, "shut_down"):
         node.shut_down()
     node.destroy_node()
     rclpy.try_shutdown()
-    # A terminal's Ctrl-C can reach a launched node twice; the second one must not spoil the exit code, not
-    # even while the interpreter ends.
-    for number in _ENDING:
+    # Ctrl-C in a terminal can reach a launched node twice. The second signal must not change the exit code,
+    # not even while the interpreter shuts down.
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
     return 1 if failed.is_set() else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `--help` of a node prints: its purpose, how to run it, its parameters from their table."""
+"""The `--help` text of a node: purpose, how to run it, and its parameters."""
 
 import sys
 import textwrap
@@ -13,7 +13,7 @@ _WIDTH = 100
 def print_help_if_asked(
     executable: str, purpose: str, table: Sequence[Parameter], args: Sequence[str] | None = None
 ) -> bool:
-    """Prints the help if the command line (sys.argv by default) asks for it; True if it did."""
+    """Prints the help text and returns True if `args` (default: sys.argv) contain -h or --help."""
     if not {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
         return False
     print(help_text(executable, purpose, table))
@@ -21,14 +21,14 @@ def print_help_if_asked(
 
 
 def help_text(executable: str, purpose: str, table: Sequence[Parameter]) -> str:
-    """The help of one node. purpose: a few sentences."""
+    """The help text of one node. purpose: a few sentences."""
     run = f"ros2 run dit_policy_ros {executable} --ros-args --params-file robot.yaml"
     blocks = [
         textwrap.fill(purpose, _WIDTH),
         f"  {run} [-p NAME:=VALUE ...]",
-        "Start from config/bimanual.yaml. Parameters of this node:",
+        "Copy config/bimanual.yaml and adapt it to your robot. Parameters of this node:",
         *(_entry(parameter) for parameter in table),
-        "Parameters of the robot contract (section /** of the file, shared by all nodes):",
+        "Parameters of the robot contract (section /** of the file; all nodes read it):",
         *(_entry(parameter) for parameter in CONTRACT_PARAMETERS),
     ]
     return "\n".join(blocks)

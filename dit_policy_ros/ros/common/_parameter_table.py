@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of one parameter, and the table of those that make up the robot contract."""
+"""The description of one ROS parameter, and the table of the robot contract's parameters."""
 
 import math
 import re
@@ -21,9 +21,11 @@ _KINDS = {
 class Parameter:
     """One parameter of a node.
 
+    name: dots separate groups. In the contract's table <...> matches any one name.
     kind: bool, int, float, str, or tuple for a list of texts (with at least one entry).
-    low, high: inclusive bounds in `unit`; None is unbounded. choices: the only texts allowed, if any.
-    read_only: cannot be changed once the node runs. In the contract's table <name> stands for any name.
+    low, high: inclusive bounds in `unit`; None is unbounded. choices: the allowed texts; empty allows all.
+    read_only: cannot be changed while the node runs.
+    former_name: name in earlier versions; a value given under it is refused with the new name.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Parameter:
 
     @property
     def constraint(self) -> str:
-        """What values are accepted, in words."""
+        """The accepted values, in words."""
         if self.choices:
             return f"one of: {listing(self.choices)}"
         unit = f" [{self.unit}]" if self.unit else ""
@@ -53,15 +55,15 @@ class Parameter:
         return f"{_KINDS[self.kind]}{bounds}{unit}"
 
     def problem(self, value: Any) -> str | None:
-        """What was expected, if the value is not that; None if it is. Whole numbers may stand for floats."""
+        """The accepted values if `value` is not one of them, else None. Floats also accept whole numbers."""
         return None if self._accepts(value) else self.constraint
 
     def convert(self, value: Any) -> Any:
-        """An accepted value as this parameter's type."""
+        """Converts an accepted value to this parameter's type."""
         return self.kind(value)
 
     def matches(self, name: str) -> bool:
-        """Whether a parameter's full name is this one's, with any name for each <...>."""
+        """Whether `name` is this parameter's full name, with any name in place of each <...>."""
         pattern = re.sub(r"<\w+>", "[^.]+", self.name.replace(".", r"\."))
         return re.fullmatch(pattern, name) is not None
 
@@ -83,26 +85,30 @@ def _of_contract(name: str, kind: type, description: str, unit: str = "") -> Par
     return Parameter(name, kind, None, description, unit, read_only=True)
 
 
-# For `ros2 param describe`; what is valid is decided by the contract's parser alone.
+# For `ros2 param describe`. The contract's parser alone decides which values are valid.
 CONTRACT_PARAMETERS = (
-    _of_contract("robot_type", str, "kind of robot, written into datasets"),
-    _of_contract("fps", float, "rate of observations and actions, of datasets and policy", "Hz"),
+    _of_contract("robot_type", str, "robot type; stored in datasets"),
+    _of_contract("fps", float, "rate of observations and actions, for datasets and policy", "Hz"),
     _of_contract("joints", tuple, "order of the joints in the state and action vectors"),
     _of_contract("joint_states.topic", str, "topic of sensor_msgs/JointState"),
     _of_contract("joint_states.max_age", float, "older joint states are stale", "s"),
-    _of_contract("cameras.names", tuple, "names of the cameras; each has a group of its own"),
-    _of_contract("cameras.<camera>.topic", str, "topic of sensor_msgs/Image, or CompressedImage"),
-    _of_contract("cameras.<camera>.height", int, "height that images are resized to", "pixel"),
-    _of_contract("cameras.<camera>.width", int, "width that images are resized to", "pixel"),
+    _of_contract("cameras.names", tuple, "names of the cameras; each has its own group"),
+    _of_contract("cameras.<camera>.topic", str, "topic of sensor_msgs/Image or CompressedImage"),
+    _of_contract("cameras.<camera>.height", int, "image height; other sizes are resized to it", "pixel"),
+    _of_contract("cameras.<camera>.width", int, "image width; other sizes are resized to it", "pixel"),
     _of_contract("cameras.<camera>.max_age", float, "older images are stale", "s"),
-    _of_contract("cameras.<camera>.latency", float, "how long before its stamp an image was exposed", "s"),
-    _of_contract("cameras.<camera>.compressed", bool, "whether the topic is of sensor_msgs/CompressedImage"),
-    _of_contract("controllers.names", tuple, "names of the controllers; each has a group of its own"),
-    _of_contract("controllers.<controller>.type", str, "kind of ros2_control controller"),
-    _of_contract("controllers.<controller>.joints", tuple, "joints that the controller owns"),
-    _of_contract("controllers.<controller>.gripper", bool, "whether the controller moves a gripper"),
-    _of_contract("urdf", str, "path of a URDF file, for limits that are not given here; optional"),
-    _of_contract("limits.<joint>.continuous", bool, "whether it turns without end, which needs no limits"),
+    _of_contract("cameras.<camera>.latency", float, "time from the exposure of an image to its stamp", "s"),
+    _of_contract("cameras.<camera>.compressed", bool, "the topic carries sensor_msgs/CompressedImage"),
+    _of_contract("controllers.names", tuple, "names of the controllers; each has its own group"),
+    _of_contract("controllers.<controller>.type", str, "type of ros2_control controller"),
+    _of_contract("controllers.<controller>.joints", tuple, "joints that the controller commands"),
+    _of_contract("controllers.<controller>.gripper", bool, "the controller moves a gripper"),
+    _of_contract("urdf", str, "path of a URDF file that provides the limits not given here; optional"),
+    _of_contract(
+        "limits.<joint>.continuous",
+        bool,
+        "the joint turns without end and needs no position limits",
+    ),
     _of_contract("limits.<joint>.position_min", float, "lowest commanded position", "rad or m"),
     _of_contract("limits.<joint>.position_max", float, "highest commanded position", "rad or m"),
     _of_contract("limits.<joint>.velocity", float, "highest commanded speed", "rad/s or m/s"),

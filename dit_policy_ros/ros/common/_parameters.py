@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of the nodes: declared once, in a table, and checked when they are read and when they change.
+"""Declares the nodes' parameters from their tables, and checks values when they are read or changed.
 
-A node is created with `automatically_declare_parameters_from_overrides=True`, so that names nobody knows are
-seen and reported. Names that begin like the robot contract go to the contract's parser.
+Create the node with `automatically_declare_parameters_from_overrides=True`, so that unknown names are seen
+and reported. Names that begin like the robot contract are read by the contract's parser.
 """
 
 import re
@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
@@ -20,8 +21,8 @@ from dit_policy_ros.core.errors import ContractError, ParameterError
 from dit_policy_ros.core.problems import Problems, did_you_mean, listing, show
 from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS, Parameter
 
-_CONTRACT_ROOTS = sorted({pattern.name.split(".")[0] for pattern in CONTRACT_PARAMETERS})
-_NOT_OURS = re.compile(r"use_sim_time|start_type_description_service|qos_overrides(\..+)?")
+_CONTRACT_GROUPS = sorted({pattern.name.split(".")[0] for pattern in CONTRACT_PARAMETERS})
+_ROS_OWN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides(\..+)?")
 _ROS_TYPES = {
     bool: RosParameter.Type.BOOL,
     int: RosParameter.Type.INTEGER,
@@ -31,11 +32,18 @@ _ROS_TYPES = {
 }
 
 
-def declare_parameters(node: Node, table: Sequence[Parameter]) -> None:
-    """Declares the table's parameters with their descriptors and has changes at run time checked.
+class _RenamedParameter(ParameterNotDeclaredException):
+    """Refuses a former name. rclpy's services answer with this text, as for any undeclared parameter."""
 
-    Never raises for a value that the user set: a wrong one stays until `read_parameters` reports it, and can
-    be mended by setting the parameter before the next try.
+    def __init__(self, text: str) -> None:
+        Exception.__init__(self, text)
+
+
+def declare_parameters(node: Node, table: Sequence[Parameter]) -> None:
+    """Declares the table's parameters with their descriptors, and checks every later change.
+
+    Never raises for a value that the user set: a wrong value stays until `read_parameters` reports it, and
+    the user can correct it with `ros2 param set` before the next try.
     """
     entries = {entry.name: entry for entry in table}
     for name, value in _values(node).items():
@@ -47,7 +55,14 @@ def declare_parameters(node: Node, table: Sequence[Parameter]) -> None:
         if not node.has_parameter(entry.name):
             _declare(node, entry, entry.name, entry.default)
         elif entry.problem(node.get_parameter(entry.name).value) is None:
-            _settle(node, entry, entry.name)
+            _add_descriptor(node, entry, entry.name)
+    renamed = _renamed(table)
+
+    def refuse_former_names(changes: list[RosParameter]) -> list[RosParameter]:
+        for change in changes:
+            if change.name in renamed:
+                raise _RenamedParameter(renamed[change.name])
+        return changes
 
     def check(changes: list[RosParameter]) -> SetParametersResult:
         for change in changes:
@@ -58,38 +73,40 @@ def declare_parameters(node: Node, table: Sequence[Parameter]) -> None:
                 return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
+    node.add_pre_set_parameters_callback(refuse_former_names)
     node.add_on_set_parameters_callback(check)
 
 
 def read_parameters(node: Node, table: Sequence[Parameter]) -> tuple[Contract, dict[str, Any]]:
-    """The robot contract and the value of every parameter of the table.
+    """The robot contract, and the value of every parameter in the table.
 
-    Raises ParameterError or ContractError that lists everything wrong: unknown names, types, ranges, NaN.
+    Raises ParameterError or ContractError that lists all problems: unknown and former names, wrong types,
+    values out of range, NaN.
     """
     source = configuration_source(node)
-    complaints: list[str] = []
+    messages: list[str] = []
     settings: dict[str, Any] = {}
     error: type[ParameterError] | type[ContractError] = ContractError
     contract = None
     try:
         contract = parse_contract(_contract_mapping(node), source)
     except ContractError as caught:
-        complaints.append(str(caught))
+        messages.append(str(caught))
     try:
         settings = read_settings(node, table)
     except ParameterError as caught:
-        complaints.append(str(caught))
+        messages.append(str(caught))
         error = ParameterError
-    if contract is None or complaints:
-        raise error("\n".join(complaints))
+    if contract is None or messages:
+        raise error("\n".join(messages))
     _describe_contract(node)
     return contract, settings
 
 
 def read_settings(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
-    """The value of every parameter of the table; parameters of the contract may be there and are not read.
+    """The value of every parameter in the table. Parameters of the contract are allowed, but not read.
 
-    Raises ParameterError that lists everything wrong.
+    Raises ParameterError that lists all problems.
     """
     values = _values(node)
     problems = Problems(configuration_source(node))
@@ -102,10 +119,13 @@ def read_settings(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
             problems.add(entry.name, expected, show(value))
         else:
             settings[entry.name] = entry.convert(value)
-            _settle(node, entry, entry.name)
+            _add_descriptor(node, entry, entry.name)
+    renamed = _renamed(table)
     for name in sorted(values):
-        if name not in known and not _is_contract(name) and not _NOT_OURS.fullmatch(name):
-            valid = [*known, *_CONTRACT_ROOTS]
+        if name in renamed:
+            problems.add_line(renamed[name])
+        elif name not in known and not _is_contract(name) and not _ROS_OWN.fullmatch(name):
+            valid = [*known, *_CONTRACT_GROUPS]
             hint = did_you_mean(name, valid)
             problems.add(name, f"one of: {listing(valid)}", "an unknown parameter", hint)
     problems.raise_if_any(ParameterError, "The parameters are not valid")
@@ -113,16 +133,24 @@ def read_settings(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
 
 
 def configuration_source(node: Node) -> str:
-    """Where a node's parameters come from, as far as its command line tells."""
-    arguments = sys.argv
+    """Which node's parameters these are, and the parameter files on its command line: for error messages."""
     files = [
         value
-        for flag, value in pairwise(arguments)
+        for flag, value in pairwise(sys.argv)
         if flag == "--params-file"
-        and not value.startswith("/tmp/launch_params_")  # single values of a launch file
+        and not value.startswith("/tmp/launch_params_")  # launch writes single values to such files
     ]
     name = f"parameters of node '{node.get_fully_qualified_name()}'"
     return f"{name}, from {listing(files)}" if files else name
+
+
+def _renamed(table: Sequence[Parameter]) -> dict[str, str]:
+    """What to say about each former name."""
+    return {
+        entry.former_name: f"{entry.former_name} was renamed: use {entry.name}"
+        for entry in table
+        if entry.former_name
+    }
 
 
 def _values(node: Node) -> dict[str, Any]:
@@ -130,35 +158,35 @@ def _values(node: Node) -> dict[str, Any]:
 
 
 def _contract_mapping(node: Node) -> dict[str, Any]:
-    """The contract's parameters as a nested mapping; dots in names are the levels."""
+    """The contract's parameters as a nested mapping: each dot in a name is one level."""
     root: dict[str, Any] = {}
     for name, value in _values(node).items():
         path = name.split(".")
         if not _is_contract(name):
             continue
-        place = root
+        group = root
         for key in path[:-1]:
-            inner = place.setdefault(key, {})
-            # A value where a group should be: the parser reports the value, the names below it are moot.
-            place = inner if isinstance(inner, dict) else {}
-        place[path[-1]] = value
+            inner = group.setdefault(key, {})
+            # A value where a group is expected: the parser reports the value, so we drop the names below it.
+            group = inner if isinstance(inner, dict) else {}
+        group[path[-1]] = value
     return root
 
 
 def _describe_contract(node: Node) -> None:
-    """Gives the contract's parameters their descriptors; they cannot be changed from here on."""
+    """Adds descriptors to the contract's parameters. This makes them read-only."""
     for name in _values(node):
         for entry in CONTRACT_PARAMETERS:
             if entry.matches(name):
-                _settle(node, entry, name)
+                _add_descriptor(node, entry, name)
 
 
 def _is_contract(name: str) -> bool:
-    return name.split(".")[0] in _CONTRACT_ROOTS
+    return name.split(".")[0] in _CONTRACT_GROUPS
 
 
-def _settle(node: Node, entry: Parameter, name: str) -> None:
-    """Gives a parameter with a good value its type and descriptor, unless it has them."""
+def _add_descriptor(node: Node, entry: Parameter, name: str) -> None:
+    """Gives a declared parameter with a valid value its type and descriptor, if it has none yet."""
     if node.has_parameter(name) and not node.describe_parameter(name).description:
         value = node.get_parameter(name).value
         node.undeclare_parameter(name)
@@ -175,7 +203,7 @@ def _declare(node: Node, entry: Parameter, name: str, value: Any) -> None:
         read_only=entry.read_only,
     )
     if entry.low is not None and entry.high is not None:
-        # Left open at one side ROS cannot express it; `check` knows all bounds.
+        # A ROS range needs both bounds. `check` in declare_parameters also enforces one-sided ones.
         if entry.kind is int:
             descriptor.integer_range = [IntegerRange(from_value=int(entry.low), to_value=int(entry.high))]
         else:

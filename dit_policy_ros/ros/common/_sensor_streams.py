@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cameras and the joint states of the contract, as streams: what both nodes listen to."""
+"""The contract's cameras and joint states: subscriptions of policy and recorder, buffered by stamp."""
 
 import functools
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,62 +20,76 @@ from dit_policy_ros.core.sensing import FrozenImageDetector, ObservationBuilder,
 from dit_policy_ros.ros.common import qos
 from dit_policy_ros.ros.common._convert import JointStateConverter, stamp_ns
 from dit_policy_ros.ros.common._event_log import EventLog, Severity
-from dit_policy_ros.ros.common._unwatched import UnwatchedGroup, waiting_messages
+from dit_policy_ros.ros.common._scheduling import UnwatchedGroup, take_messages
+
+
+@dataclass(frozen=True, slots=True)
+class SensorSettings:
+    """How SensorStreams listens and what it keeps.
+
+    n_obs_steps: time steps of an observation. cameras: names of the cameras to subscribe to; None for all of
+    the contract's. history_margin: history kept beyond what an observation needs [s]. frozen_after: a camera
+    counts as frozen if its image stays the same for this long while all arms move [s]; 0 disables the check.
+    read_joints_on_demand: joint states stay in the middleware until they are read, so that they do not wake
+    the node. They arrive at 100 Hz and more, and waking up for each costs more CPU than all other callbacks.
+    """
+
+    n_obs_steps: int = 1
+    cameras: tuple[str, ...] | None = None
+    history_margin: float = 0.5
+    frozen_after: float = 0.0
+    read_joints_on_demand: bool = False
 
 
 class SensorStreams:
-    """Subscribes to cameras and joint states; callbacks only store.
+    """Subscribes to cameras and joint states. Callbacks only store messages.
 
     Args:
-        node: whose subscriptions they are.
-        contract: topics, names and ages.
-        n_obs_steps: instants in an observation.
-        cameras: names of the cameras that are needed; all of the contract's by default.
-        margin: history kept beyond what is needed [s].
+        node: owns the subscriptions.
+        contract: topics, names and maximum ages.
+        settings: what to keep, and which checks to run.
         on_image: called after each new image.
-        frozen_after: so long may a picture stay the same while all arms move [s]; 0 for ever.
-        events: gets what is wrong with messages; one of its own by default.
-        joints_when_read: joint states wait until somebody reads them, instead of waking the node. They come
-            at 100 Hz and more: to be woken by each costs more time than all else that listens.
+        events: where unusable messages are logged. By default an own log with the node's logger.
     """
 
     def __init__(
         self,
         node: Node,
         contract: Contract,
-        n_obs_steps: int = 1,
-        cameras: Sequence[str] | None = None,
-        margin: float = 0.5,
+        settings: SensorSettings = SensorSettings(),
+        *,
         on_image: Callable[[], None] = lambda: None,
-        frozen_after: float = 0.0,
         events: EventLog | None = None,
-        joints_when_read: bool = False,
     ) -> None:
         self._node, self._contract, self._on_new_image = node, contract, on_image
-        # Not reentrant: rclpy would hand each subscription to its threads again and again until the message
-        # is taken, which doubles the CPU time of listening.
+        # Not reentrant: with a reentrant group rclpy submits each subscription to its threads again and again
+        # until the message is taken, which doubles the CPU time of receiving.
         self._group = MutuallyExclusiveCallbackGroup()
         self._events = events or EventLog(node.get_logger(), time.monotonic_ns)
-        self._fingerprint = frozen_after > 0.0
-        self.observations = ObservationBuilder(contract, n_obs_steps, cameras, margin)
-        self._pictures = FrozenImageDetector(contract, tuple(self.observations.images), frozen_after)
+        self._checks_frozen_images = settings.frozen_after > 0.0
+        self.observations = ObservationBuilder(
+            contract, settings.n_obs_steps, settings.cameras, settings.history_margin
+        )
+        self._frozen_images = FrozenImageDetector(
+            contract, tuple(self.observations.images), settings.frozen_after
+        )
         self._subscriptions: list[Any] = []
-        self._taking = threading.Lock()
+        self._take_lock = threading.Lock()
         for stream in self.observations.images.values():
             kind = CompressedImage if contract.camera(stream.name).compressed else Image
             self.subscribe(kind, stream.topic, functools.partial(self._on_image, stream), qos.IMAGES)
-        self._listen_to_joints(self.observations.joints, joints_when_read)
+        self._subscribe_to_joints(self.observations.joints, settings.read_joints_on_demand)
 
     def now_ns(self) -> int:
         """The node's clock [ns]."""
         return self._node.get_clock().now().nanoseconds
 
-    def trouble(self, now_ns: int) -> dict[str, str]:
-        """What is wrong with each stream that cannot be relied on at ``now_ns``, by its name."""
-        return self._pictures.frozen() | self.observations.stale(now_ns)
+    def faults(self, now_ns: int) -> dict[str, str]:
+        """The streams that are frozen or stale at `now_ns`, by name, each with the reason."""
+        return self._frozen_images.frozen() | self.observations.stale(now_ns)
 
     def measured(self) -> np.ndarray | None:
-        """The measured pose (A,) in contract order, where it is fresh."""
+        """The measured joint positions (A,) in contract order, or None if they are stale."""
         now_ns = self.now_ns()
         joints = self.observations.joints
         sample = joints.latest_at(now_ns)
@@ -83,25 +98,25 @@ class SensorStreams:
         return np.asarray(sample.value, dtype=np.float64)
 
     def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], profile: Any) -> None:
-        """One more subscription, which `close` ends with the others."""
+        """Adds a subscription, which `close` destroys with the others."""
         self._subscriptions.append(
             self._node.create_subscription(kind, topic, callback, profile, callback_group=self._group)
         )
 
-    def complain(self, text: str) -> None:
-        """Logs what is wrong with a message; messages come at 100 Hz, so the log limits its rate."""
+    def log_bad_message(self, text: str) -> None:
+        """Logs why a message cannot be used. Rate-limited, since messages arrive at 100 Hz."""
         self._events.add(Severity.ERROR, "stream", text)
 
     def close(self) -> None:
-        """Ends all subscriptions."""
+        """Destroys all subscriptions."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def _listen_to_joints(self, stream: StreamBuffer, when_read: bool) -> None:
+    def _subscribe_to_joints(self, stream: StreamBuffer, on_demand: bool) -> None:
         convert = JointStateConverter(self._contract.joints)
         callback = functools.partial(self._on_joints, stream, convert)
-        if not when_read:
+        if not on_demand:
             self.subscribe(JointState, stream.topic, callback, qos.JOINT_STATES)
             return
         subscription = self._node.create_subscription(
@@ -110,8 +125,8 @@ class SensorStreams:
         self._subscriptions.append(subscription)
 
         def take_all() -> None:
-            with self._taking:  # whole, so that what came first is pushed first
-                for message in waiting_messages(subscription):
+            with self._take_lock:  # one reader at a time, so that samples are pushed in order
+                for message in take_messages(subscription):
                     callback(message)
 
         stream.before_read = take_all
@@ -119,12 +134,12 @@ class SensorStreams:
     def _on_image(self, stream: StreamBuffer, msg: Image | CompressedImage) -> None:
         stamp = stamp_ns(msg.header.stamp)
         is_new = stream.push(stamp, msg, self.now_ns())
-        self._on_new_image()  # before what nobody waits for
-        if is_new and self._fingerprint:
-            self._pictures.update(stream.name, stamp, zlib.crc32(msg.data), self.measured())
+        self._on_new_image()  # first: inference waits for it, nobody waits for the checksum
+        if is_new and self._checks_frozen_images:
+            self._frozen_images.see(stream.name, stamp, zlib.crc32(msg.data), self.measured())
 
     def _on_joints(self, stream: StreamBuffer, convert: JointStateConverter, msg: JointState) -> None:
         try:
             stream.push(stamp_ns(msg.header.stamp), convert(msg), self.now_ns())
-        except StreamError as error:  # the stream becomes stale unless good messages come too
-            self.complain(f"'{stream.topic}' cannot be used: {error}")
+        except StreamError as error:  # the stream becomes stale unless good messages follow
+            self.log_bad_message(f"'{stream.topic}' cannot be used: {error}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Fast DDS profile that senders of images need, for whoever starts them."""
+"""Selects the Fast DDS profile that processes which publish images need."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ USERS_CHOICE = (PROFILE, OLD_PROFILE, "FASTDDS_BUILTIN_TRANSPORTS")
 
 
 def profile_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable that selects config/fastdds.xml; empty where the user chose a profile or transports.
+    """Environment variable that selects config/fastdds.xml. Empty if the user set a profile or transports.
 
-    Jazzy reads only the old name; Kilted and newer load a file that both names give twice, and complain.
+    Jazzy reads only the old name. Kilted and newer read both, and would load the file twice with an error.
     """
     if any(environment.get(name) for name in USERS_CHOICE):
         return {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quality of service of every kind of topic, in one place."""
+"""Quality of service profiles of all topics."""
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
@@ -13,21 +13,22 @@ def _profile(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
     )
 
 
-# Best effort subscriptions match reliable publishers too. Depths cover half a second of being busy elsewhere.
+# Best-effort subscriptions match reliable publishers too. The depths buffer half a second of messages, for
+# nodes that are busy for that long.
 IMAGES = _profile(ReliabilityPolicy.BEST_EFFORT, 15)
 JOINT_STATES = _profile(ReliabilityPolicy.BEST_EFFORT, 500)
 
-# For whoever wants the present and has no use for a backlog, however busy it is.
+# For subscribers that need only the latest message and no backlog.
 NEWEST = _profile(ReliabilityPolicy.BEST_EFFORT, 2)
 
-# A trajectory controller subscribes reliably; only the newest plan matters. With a depth of 1 Fast DDS asks
-# for an acknowledgement with every message (measured: it is there after 5 ms), so a lost one is sent again at
-# once; with a depth of 2 it asks every 3 s.
+# Trajectory controllers subscribe reliably, and only the newest plan matters. With depth 1 Fast DDS requests
+# an acknowledgement with every message (measured: it arrives after 5 ms), so a lost message is sent again at
+# once. With depth 2 it requests one every 3 s.
 TRAJECTORIES = _profile(ReliabilityPolicy.RELIABLE, 1)
 
-# What an observer of commands (the recorder, a simulator that waits for its operator) must see completely.
+# For nodes that must receive every command: the recorder, and a simulator that waits for its operator.
 COMMANDS = _profile(ReliabilityPolicy.RELIABLE, 100)
 
-CLOCK = _profile(ReliabilityPolicy.RELIABLE, 10)  # subscribers of /clock have either reliability
+CLOCK = _profile(ReliabilityPolicy.RELIABLE, 10)  # reliable, because subscribers of /clock may be either
 STATUS = _profile(ReliabilityPolicy.RELIABLE, 1)
 DIAGNOSTICS = _profile(ReliabilityPolicy.RELIABLE, 10)

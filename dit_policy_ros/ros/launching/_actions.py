@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the launch files share: arguments, the simulated robot, lifecycle nodes that say what went wrong."""
+"""Launch arguments, the simulated or mock robot, and lifecycle nodes that report failed transitions."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,31 +19,32 @@ from dit_policy_ros.core.share import PACKAGE, share_directory
 from dit_policy_ros.ros.common import profile_environment
 from dit_policy_ros.ros.launching._mock_robot import ros2_control
 
-TIME_TO_STOP = "15"  # [s] between SIGINT and SIGTERM: a node brakes the arms and ends its inference first
+TIME_TO_STOP = "15"  # [s] from SIGINT to SIGTERM: time for a node to brake the arms and end its inference
 
 
 def robot_arguments() -> list[DeclareLaunchArgument]:
-    """The arguments that every launch file of this package has."""
+    """The arguments of every launch file in this package."""
     return [
         DeclareLaunchArgument(
             "robot",
             default_value="sim",
             choices=["sim", "mock", "external"],
-            description="sim starts the MuJoCo robot; mock starts ros2_control's real controllers on mock "
-            "hardware, with the simulator's cameras (needs ros2_control and ros2_controllers installed); "
-            "external expects cameras, joint states and controllers of a robot that runs already",
+            description="sim: start the MuJoCo robot. mock: start the real ros2_control controllers on mock "
+            "hardware, with the simulator's cameras (ros2_control and ros2_controllers must be installed). "
+            "external: use the cameras, joint states and controllers of a robot that is already running",
         ),
         DeclareLaunchArgument(
             "config",
             default_value=str(share_directory() / "config" / "bimanual.yaml"),
             description="parameter file with the robot contract (joints, controllers, cameras, limits) and "
-            "the nodes' parameters; copy the default and adapt it",
+            "the parameters of the nodes. Copy the default file and adapt it to your robot",
         ),
         DeclareLaunchArgument(
             "autostart",
             default_value="true",
             choices=["true", "false"],
-            description="configure and activate the node; otherwise do it with `ros2 lifecycle set`",
+            description="true: configure and activate the node. false: do that yourself with "
+            "`ros2 lifecycle set`",
         ),
     ]
 
@@ -54,7 +55,7 @@ def value(context: LaunchContext, name: str) -> str:
 
 
 def config_file(context: LaunchContext) -> str:
-    """Path of the parameter file. Raises FileNotFoundError, which ends the launch with its message."""
+    """Absolute path of the parameter file. Raises FileNotFoundError, whose message ends the launch."""
     path = os.path.abspath(os.path.expanduser(value(context, "config")))
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -65,18 +66,18 @@ def config_file(context: LaunchContext) -> str:
 
 
 def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """The robot that robot:=... asks for; nothing where it runs already."""
+    """The processes of the robot that robot:=... selects. None for an external robot."""
     if value(context, "robot") == "sim":
         return [_simulator(context)]
     if value(context, "robot") == "mock":
-        # The simulator follows the same commands and shows them; the joint states are the controllers'.
-        aside = [("joint_states", "sim/joint_states")]
-        return [*ros2_control(_end_launch), _simulator(context, aside)]
+        # The simulator follows the same commands for its cameras. Joint states come from ros2_control.
+        remappings = [("joint_states", "sim/joint_states")]
+        return [*ros2_control(_end_launch), _simulator(context, remappings)]
     return []
 
 
 def _simulator(context: LaunchContext, remappings: Sequence[tuple[str, str]] = ()) -> Node:
-    """The simulator, with the Fast DDS profile that senders of images need."""
+    """The simulator node, with the Fast DDS profile that image publishers need."""
     return Node(
         package=PACKAGE,
         executable="sim_node",
@@ -85,7 +86,7 @@ def _simulator(context: LaunchContext, remappings: Sequence[tuple[str, str]] = (
         output="screen",
         parameters=[config_file(context)],
         remappings=list(remappings),
-        additional_env=_substitutable(profile_environment(os.environ)),
+        additional_env=_as_substitutions(profile_environment(os.environ)),
         sigterm_timeout=TIME_TO_STOP,
         on_exit=_end_launch("the simulated robot ended"),
     )
@@ -94,10 +95,10 @@ def _simulator(context: LaunchContext, remappings: Sequence[tuple[str, str]] = (
 def lifecycle_node(
     context: LaunchContext, executable: str, name: str, parameters: Sequence[Any]
 ) -> list[LaunchDescriptionEntity]:
-    """One managed node, configured and activated by events where autostart:=true asks for it.
+    """A lifecycle node, which is configured and activated if autostart is true.
 
-    A transition that fails is reported with the command that tries again; everything else goes on running, so
-    that the cause can be mended. The end of the node's process ends the launch.
+    A failed transition is logged with the command that tries it again. The other processes keep running, so
+    that the user can fix the cause. When the node's process ends, the launch ends.
     """
     node = LifecycleNode(
         package=PACKAGE,
@@ -109,11 +110,11 @@ def lifecycle_node(
         sigterm_timeout=TIME_TO_STOP,
         on_exit=_end_launch(f"{name} ended"),
     )
-    entities = [_report(node, name, "configure", "configuring", "unconfigured")]
-    entities += [_report(node, name, "activate", "activating", "inactive")]
-    entities += [_report(node, name, "configure", "errorprocessing", "unconfigured")]
+    entities = [_report_failure(node, name, "configure", "configuring", "unconfigured")]
+    entities += [_report_failure(node, name, "activate", "activating", "inactive")]
+    entities += [_report_failure(node, name, "configure", "errorprocessing", "unconfigured")]
     if value(context, "autostart") == "true":
-        activate = _change(node, Transition.TRANSITION_ACTIVATE)
+        activate = _trigger(node, Transition.TRANSITION_ACTIVATE)
         entities += [
             RegisterEventHandler(
                 OnStateTransition(
@@ -124,7 +125,7 @@ def lifecycle_node(
                 )
             ),
             node,
-            _change(node, Transition.TRANSITION_CONFIGURE),
+            _trigger(node, Transition.TRANSITION_CONFIGURE),
         ]
     else:
         entities.append(node)
@@ -138,26 +139,30 @@ def _end_launch(reason: str) -> Callable[[Any, LaunchContext], list[LaunchDescri
     return on_exit
 
 
-def _change(node: LifecycleNode, transition: int) -> EmitEvent:
+def _trigger(node: LifecycleNode, transition: int) -> EmitEvent:
     return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
 
 
-def _report(node: LifecycleNode, name: str, wanted: str, start: str, goal: str) -> RegisterEventHandler:
-    def tell(_: LaunchContext) -> None:
+def _report_failure(
+    node: LifecycleNode, name: str, transition: str, start_state: str, goal_state: str
+) -> RegisterEventHandler:
+    """Logs an error when the node goes from `start_state` to `goal_state`, which means that it failed."""
+
+    def log(_: LaunchContext) -> None:
         get_logger(name).error(
-            f"could not {wanted} and is {goal}; its own message above says why. After mending the cause: "
-            f"ros2 lifecycle set /{name} {wanted}"
+            f"could not {transition} and is {goal_state}. The node's own message above says why. Fix the "
+            f"cause, then run: ros2 lifecycle set /{name} {transition}"
         )
 
     return RegisterEventHandler(
         OnStateTransition(
             target_lifecycle_node=node,
-            start_state=start,
-            goal_state=goal,
-            entities=[OpaqueFunction(function=tell)],
+            start_state=start_state,
+            goal_state=goal_state,
+            entities=[OpaqueFunction(function=log)],
         )
     )
 
 
-def _substitutable(environment: Mapping[str, str]) -> dict[SomeSubstitutionsType, SomeSubstitutionsType]:
+def _as_substitutions(environment: Mapping[str, str]) -> dict[SomeSubstitutionsType, SomeSubstitutionsType]:
     return dict(environment)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ros2_control for real, on mock hardware: the controllers that a robot would run, for launch files."""
+"""Starts the real ros2_control controllers on mock hardware."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,18 +16,18 @@ _NEEDED = {
     "robot_state_publisher": "robot-state-publisher",
     "controller_manager": "ros2-control",
     "joint_trajectory_controller": "ros2-controllers",
-}  # package -> end of its Debian name
-SPAWNED_WITHIN = "60"  # [s] for the controller manager to appear, on a machine that is busy starting
+}  # package -> suffix of its Debian package
+SPAWNER_TIMEOUT = "60"  # [s] to wait for the controller manager; starting takes long on a busy machine
 
 
 def ros2_control(on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]:
-    """robot_state_publisher, the controller manager on mock_components/GenericSystem, and all controllers.
+    """The robot_state_publisher, a controller manager on mock_components/GenericSystem, and all controllers.
 
     Args:
-        on_exit: makes the handler for the end of a process that must not end, from a reason.
+        on_exit: creates the exit handler of a required process from the reason to log.
 
     Raises:
-        RuntimeError: what this needs is not installed; ends the launch with its message.
+        RuntimeError: a required package is not installed. This ends the launch with its message.
     """
     _require_packages()
     urdf = share_directory() / "urdf" / "bimanual.urdf"
@@ -56,7 +56,7 @@ def ros2_control(on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]
             arguments=[
                 *names,
                 *("--param-file", str(controllers)),
-                *("--controller-manager-timeout", SPAWNED_WITHIN),
+                *("--controller-manager-timeout", SPAWNER_TIMEOUT),
             ],
         ),
     ]
@@ -72,6 +72,6 @@ def _require_packages() -> None:
     if missing:
         debian = " ".join(f"ros-$ROS_DISTRO-{_NEEDED[package]}" for package in missing)
         raise RuntimeError(
-            f"robot:=mock needs the packages {', '.join(missing)}, which are not installed: sudo apt install "
-            f"{debian}. Without them robot:=sim has controllers of its own."
+            f"robot:=mock needs the packages {', '.join(missing)}, which are not installed. Install them "
+            f"with: sudo apt install {debian}. Or use robot:=sim, which needs no ros2_control."
         )

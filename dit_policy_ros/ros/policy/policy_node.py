@@ -20,6 +20,7 @@ from dit_policy_ros.core.policy_interface import Policy, check_policy, check_tas
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
+    SensorSettings,
     SensorStreams,
     declare_parameters,
     print_help_if_asked,
@@ -280,12 +281,228 @@ class PolicyNode(GuardedLifecycleNode):
         return SensorStreams(
             self,
             contract,
-            policy.n_obs_steps,
-            tuple(policy.image_shapes),
+            SensorSettings(
+                n_obs_steps=policy.n_obs_steps,
+                cameras=tuple(policy.image_shapes),
+                frozen_after=settings["frozen_after"],
+                read_joints_on_demand=True,
+            ),
             on_image=self._on_image,
-            frozen_after=settings["frozen_after"],
             events=self._reporter.events,
-            joints_when_read=True,
+        )
+        motion = MotionGate(
+            pipeline,
+            contract,
+            outputs,
+            self._now_ns,
+            time.monotonic_ns,
+            self.get_parameter("use_sim_time").value,
+            sensors.measured,
+            self.get_logger(),
+        )
+        chunk_publisher = self.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS)
+        control_timer = steady_timer(
+            self, settings["control_rate"], self._on_control_tick, self._control_group
+        )
+        control_timer.cancel()
+        self._configured = Configured(
+            contract, settings, policy, sensors, motion, outputs, chunk_publisher, control_timer, ring
+        )
+        self._reporter.open(contract, settings, policy, sensors, motion, ring)
+        # The libraries' objects stay for good. Walking over them costs the garbage collector 0.1 s at a time,
+        # during which nothing else in this process runs (measured with 390,000 objects).
+        gc.collect()
+        gc.freeze()
+        self.get_logger().info(f"configured: {policy.description}")
+
+    def preflight(self) -> None:
+        """Refuse with everything that is wrong at once."""
+        configured = self._require_configured()
+        if not self._task:
+            raise TaskError(
+                "no task: set the parameter 'task' or call ~/set_task first"
+                + self._known_hint(configured.policy.known_tasks)
+            )
+        problems = activation_problems(
+            self,
+            configured.sensors.observations,
+            configured.contract,
+            configured.outputs,
+            self._now_ns,
+            configured.settings["stream_timeout"],
+            self.is_shutting_down,
+        )
+        if self._e_stop:
+            problems.append("the e-stop is latched: call ~/e_stop with data: false first")
+        if problems:
+            raise DitPolicyError("not safe to start:\n  - " + "\n  - ".join(problems))
+
+    def start(self) -> None:
+        """Begin to infer; the first plan follows the first chunk."""
+        configured = self._require_configured()
+        settings, sensors, motion = configured.settings, configured.sensors, configured.motion
+        pose = sensors.measured()
+        if pose is None:
+            raise DitPolicyError("the joint states became stale between preflight and start; activate again")
+        motion.slow_down(self.get_parameter("velocity_scale").value)
+        motion.begin(pose)
+        watch = ControlWatch(
+            motion,
+            sensors.observations,
+            sensors.faults,
+            configured.outputs,
+            self._now_ns,
+            time.monotonic_ns,
+            1.0 / settings["control_rate"],
+            lambda: settings["recovery_time"],
+        )
+        worker = InferenceWorker(
+            configured.policy,
+            sensors.observations,
+            motion,
+            lambda: self._task,
+            self._now_ns,
+            configured.contract.dt_ns,
+            settings["replan_interval"],
+            settings["max_latency"] or math.inf,
+            settings["encode_on_arrival"],
+            self._publish_chunk,
+            configured.ring,
+            self.get_logger(),
+        )
+        self._active = Active(worker, watch)
+        self._reporter.activate(worker.figures, watch)
+        configured.control_timer.reset()
+        worker.start()
+        self.get_logger().info(f"active: {self._task!r}")
+
+    def stop(self) -> None:
+        """HOLD first, so that no inference under way delays it; then wait for the worker."""
+        configured, active = self._require_configured(), self._active
+        configured.control_timer.cancel()
+        self._reporter.deactivate()
+        if active is not None:
+            active.worker.end()
+        configured.motion.end("deactivated", ACKNOWLEDGED_WITHIN)
+        self._active = None
+        if active is not None and not active.worker.join(timeout=10.0):
+            self.get_logger().error("the inference is still running 10 s after its end was asked for")
+
+    def teardown(self) -> None:
+        """Release the policy and every subscription and publisher of configure."""
+        self._reporter.close()
+        if self._configured is not None:
+            self._configured.sensors.close()
+            self.destroy_timer(self._configured.control_timer)
+            self.destroy_lifecycle_publisher(self._configured.chunk_publisher)
+            self._configured.outputs.close()
+        self._configured = None
+        gc.unfreeze()
+
+    # --- services and timers -------------------------------------------------------------------------------
+
+    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+        if (configured := self._configured) is None:
+            response.message = "the policy node is not configured: no checkpoint is loaded yet"
+            return response
+        known = configured.policy.known_tasks
+        response.known_tasks = list(known)
+        try:
+            check_task(request.task, known)
+        except TaskError as error:
+            response.message = f"{error}; the task stays {self._task!r}"
+            return response
+        if request.task == self._task:  # nothing to forget: a panel may repeat itself at any rate
+            response.success, response.message = True, f"the task was {request.task!r} already"
+            return response
+        self._task = request.task
+        configured.motion.change_task()
+        response.success, response.message = True, f"the task is now {request.task!r}"
+        familiar = not known or request.task in known
+        if not familiar:
+            response.message += " (the checkpoint was not trained on it" + self._known_hint(known) + ")"
+        self._reporter.task_changed(response.message, familiar)
+        return response
+
+    def _on_e_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._e_stop = request.data
+        response.success = True
+        if request.data:
+            if (configured := self._configured) is not None:
+                configured.motion.hold("e-stop")
+            response.message = "e-stop latched; clear it with data: false, then call ~/resume"
+        else:
+            response.message = "e-stop cleared; motion needs ~/resume"
+        return response
+
+    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        configured, active = self._configured, self._active
+        if configured is None or active is None:
+            response.message = "the policy node is not active"
+        elif configured.motion.state is not MotionState.HOLD:
+            response.success, response.message = True, "not holding"
+        elif self._e_stop:
+            response.message = "the e-stop is latched: call ~/e_stop with data: false first"
+        elif trouble := active.watch.trouble():
+            response.message = f"still in trouble: {trouble}"
+        elif not configured.motion.resume():
+            response.message = "the arms are still braking; try again"
+        else:
+            response.success, response.message = True, "resumed, softly, from the commanded pose"
+        return response
+
+    def _on_parameters(self, changes: list[Parameter]) -> None:
+        if (configured := self._configured) is None:
+            return  # configure reads them
+        for change in changes:
+            if change.name in configured.settings:  # shared with whoever reads them
+                configured.settings[change.name] = change.value
+                self.get_logger().info(f"{change.name}: {change.value}")
+            if change.name == "velocity_scale":
+                configured.motion.slow_down(change.value)
+
+    def _on_goal_rejected(self, reason: str) -> None:
+        if (configured := self._configured) is not None:
+            configured.motion.hold(reason)
+
+    def _on_image(self) -> None:
+        if (active := self._active) is not None:
+            active.worker.wake()
+
+    def _on_control_tick(self) -> None:
+        if (active := self._active) is not None:
+            active.watch.tick(self._e_stop)
+            self._reporter.tick()
+
+    def _publish_chunk(self, chunk: Chunk, task: str) -> None:
+        self._reporter.chunk(chunk, task)
+        if (configured := self._configured) is not None and self._active is not None:
+            configured.chunk_publisher.publish(chunk_message(chunk, configured.contract.joints))
+
+    # --- small things --------------------------------------------------------------------------------------
+
+    def _check_pace(self, policy: Policy, contract: Contract, settings: dict[str, Any]) -> None:
+        if settings["max_latency"]:
+            budget = policy.fit_steps(settings["max_latency"], settings["warm_up_chunks"])
+            self.get_logger().info(
+                f"{budget.steps} steps fit into max_latency {settings['max_latency']:g} s: "
+                f"{budget.latency_p95:.3f} s (p95)"
+            )
+        latencies = policy.warm_up(settings["warm_up_chunks"])  # (n,) [s]
+        p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # the first ones pay for allocation
+        rows = policy.horizon - policy.n_obs_steps + 1
+        if settings["pacing"] == Pacing.CONTINUOUS:
+            check_pacing(
+                p95,
+                (rows - 1) * contract.dt,
+                contract.dt,
+                settings["fade_knots"],
+                settings["replan_interval"],
+                settings["plan_horizon"],
+            )
+        self.get_logger().info(
+            f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: "
+            f"{policy.backend})"
         )
 
     def _require_configured(self) -> Configured:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder node: teleoperated demonstrations into a LeRobotDataset.
+"""The recorder node: records teleoperated demonstrations into a LeRobotDataset.
 
 `recorder_node` is the node; the other modules are its parts.
 """

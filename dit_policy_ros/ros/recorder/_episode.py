@@ -21,48 +21,54 @@ from dit_policy_ros.msg import EpisodeReport
 
 
 class FrameWriter(Protocol):
-    """Where frames go: an EpisodeWriter, or something that needs no thread."""
+    """Where frames are written: an EpisodeWriter, or a writer without a thread."""
 
     @property
     def failure(self) -> str | None:
-        """Why the episode takes no more frames, if so."""
+        """Why the episode accepts no more frames, or None."""
         ...
 
     @property
     def frames(self) -> int:
-        """Frames written in the running episode."""
+        """Number of frames written in the running episode."""
         ...
 
     def put(self, frame: EpisodeFrame, task: str) -> bool:
-        """Takes a frame; False if it cannot be taken without waiting."""
+        """Accepts a frame without waiting. Returns False if it cannot; the frame is then not written."""
         ...
 
 
-_NOTHING = EpisodeCheck(("no frame was recorded",))
+_EMPTY_EPISODE = Verdict(("no frame was recorded",))
 
 
 class Recording:
-    """Moves frames from the sampler to the writer until it is ended, or until that becomes impossible.
+    """Moves frames from the sampler to the writer until the episode ends or an error stops it.
 
-    What was recorded up to then is kept: `stopped` says why no more frames are taken, `failed` whether that
-    is a fault.
+    Frames recorded up to then are kept. `stopped` says why no more frames are accepted, `failed` whether the
+    reason is an error.
 
     Args:
-        task: the instruction at the beginning.
-        sampler: where frames come from.
-        writer: where they go.
+        task: the instruction at the start.
         contract: rate, joints and limits.
-        max_length: frames after which it stops [s]; 0 for no limit.
+        sampler: source of the frames.
+        writer: destination of the frames.
+        max_length: the episode stops after this time [s]; 0 for no limit.
     """
 
     def __init__(
-        self, task: str, sampler: EpisodeSampler, writer: FrameWriter, contract: Contract, max_length: float
+        self,
+        task: str,
+        contract: Contract,
+        *,
+        sampler: EpisodeSampler,
+        writer: FrameWriter,
+        max_length: float = 0.0,
     ) -> None:
         self.sampler = sampler
         self.stopped: str | None = None
         self.failed = False
         self.health: Mapping[str, CameraHealth] = {}
-        self._tasks = [(0, task)]  # since when [ns], and the instruction
+        self._tasks = [(0, task)]  # (valid from [ns], instruction), in order
         self._writer = writer
         self._contract = contract
         self._max_frames = round(max_length * contract.fps)
@@ -76,23 +82,23 @@ class Recording:
 
     @property
     def remaining(self) -> float:
-        """Time until it stops by itself [s]; NaN without a limit."""
-        left = max(0, self._max_frames - self.sampler.frames) / self._contract.fps
-        return left if self._max_frames else float("nan")
+        """Time until the maximum length is reached [s]; NaN without a limit."""
+        remaining = max(0, self._max_frames - self.sampler.frames) / self._contract.fps
+        return remaining if self._max_frames else float("nan")
 
     def set_task(self, task: str, now_ns: int) -> None:
-        """Changes the instruction for the frames from `now_ns` [ns] on."""
+        """Changes the instruction of all frames from `now_ns` [ns] on."""
         with self._lock:
             self._tasks.append((now_ns, task))
 
     def stop(self, reason: str) -> None:
-        """Takes no more frames because of a fault; what was recorded is kept."""
+        """Stops because of an error. The frames so far are kept."""
         with self._lock:
             if self.stopped is None:
                 self.stopped, self.failed = reason, True
 
     def tick(self, now_ns: int) -> bool:
-        """Takes every frame that is final at `now_ns` [ns]; True if this call made it stop."""
+        """Writes all frames that are complete at `now_ns` [ns]. True if this call stopped the episode."""
         with self._lock:
             if self._ended or self.stopped is not None:
                 return False
@@ -100,7 +106,7 @@ class Recording:
                 while not self._is_full() and (frame := self.sampler.poll(now_ns)) is not None:
                     if not self._writer.put(frame, self._task_at(frame.stamp_ns)):
                         raise StreamError(
-                            "images come faster than they can be encoded; free some CPU, or lower the "
+                            "images arrive faster than they can be encoded; free some CPU, or lower the "
                             "cameras' resolution or fps"
                         )
             except StreamError as error:
@@ -108,39 +114,37 @@ class Recording:
             if self._writer.failure is not None:
                 self.stopped, self.failed = self._writer.failure, True
             elif self.stopped is None and self._is_full():
-                self.stopped = "the episode has reached its greatest length"
+                self.stopped = "the episode has reached max_episode_length"
             return self.stopped is not None
 
     def end(self, now_ns: int) -> None:
-        """Takes the last frames; none are taken afterwards. May be called again."""
+        """Writes the last frames; later calls of `tick` write none. May be called again."""
         self.tick(now_ns)
         with self._lock:
             self._ended = True
 
-    def judge(self, thresholds: CheckThresholds) -> EpisodeCheck:
-        """The verdict; call it after the writer has ended and `health` is set."""
-        trace, (rate, _) = self.sampler.trace, self.sampler.slowest_camera()
-        verdict = (
-            check_episode(trace, rate, self.health, self._contract, thresholds) if len(trace) else _NOTHING
-        )
-        fault = self.stopped if self.failed else self._writer.failure
-        if fault is None:
-            return verdict
-        return verdict.with_reason(f"the episode ended early, at frame {self._writer.frames}: {fault}")
+    def check(self, thresholds: Thresholds) -> Verdict:
+        """The quality check. Call it after the writer has ended and `health` is set."""
+        trace, (rate, _) = self.sampler.trace, self.sampler.reached()
+        check = judge(trace, rate, self.health, self._contract, thresholds) if len(trace) else _EMPTY_EPISODE
+        error = self.stopped if self.failed else self._writer.failure
+        if error is None:
+            return check
+        return check.failed(f"the episode ended early, at frame {self._writer.frames}: {error}")
 
-    def report(self, episode_index: int, success_label: bool, verdict: EpisodeCheck) -> EpisodeReport:
-        """What was recorded."""
-        rate, p99 = self.sampler.slowest_camera()
-        dropped = self.sampler.stream_counters()
+    def report(self, episode_index: int, success_label: bool, check: Verdict) -> EpisodeReport:
+        """The report that ~/stop_episode returns."""
+        rate, p99 = self.sampler.reached()
+        dropped = self.sampler.dropped()
         streams = list(self.sampler.missing)
         frames = self._writer.frames
         return EpisodeReport(
             episode_index=episode_index,
             task=self.task,
             success_label=success_label,
-            passed=verdict.passed,
-            reasons=list(verdict.reasons),
-            warnings=list(verdict.warnings),
+            passed=check.passed,
+            reasons=list(check.reasons),
+            warnings=list(check.warnings),
             frames=frames,
             duration=max(0, frames - 1) / self._contract.fps,
             fps=rate,
@@ -155,32 +159,35 @@ class Recording:
             frozen_images=[camera.frozen for camera in self.health.values()],
             clipped_images=[camera.clipped for camera in self.health.values()],
             encoder_waits=[camera.waits for camera in self.health.values()],
-            camera_skew=verdict.camera_skew,
-            joint_skew=verdict.joint_skew,
-            idle_start=verdict.idle_start,
-            idle_end=verdict.idle_end,
-            action_jumps=verdict.jumps,
-            still_joints=list(verdict.still_joints),
+            camera_skew=check.camera_skew,
+            joint_skew=check.joint_skew,
+            idle_start=check.idle_start,
+            idle_end=check.idle_end,
+            action_jumps=check.jumps,
+            still_joints=list(check.still_joints),
         )
 
-    def label(
-        self, success: bool | None, verdict: EpisodeCheck, more: Mapping[str, Any] | None = None
-    ) -> EpisodeOutcome:
-        """What goes into the dataset's side table, `more` figures included."""
-        figures = asdict(verdict)
+    def outcome(
+        self, success_label: bool | None, check: Verdict, extra_figures: Mapping[str, Any] | None = None
+    ) -> EpisodeLabel:
+        """The episode's record for the dataset's side table, with `extra_figures` added."""
+        figures = asdict(check)
         for name in ("reasons", "warnings", "still_joints"):
             figures[name] = list(figures[name])
         reasons = figures.pop("reasons")
         rate, p99 = self.sampler.slowest_camera()
         measured = {name: value for name, value in (("fps", rate), ("interval_p99", p99)) if value == value}
-        return EpisodeOutcome(
-            success, verdict.passed, tuple(reasons), figures=figures | measured | dict(more or {})
+        return EpisodeLabel(
+            success_label,
+            check.passed,
+            tuple(reasons),
+            figures=figures | measured | dict(extra_figures or {}),
         )
 
     def _is_full(self) -> bool:
         return 0 < self._max_frames <= self.sampler.frames
 
     def _task_at(self, stamp_ns: int) -> str:
-        """The instruction in force at a time [ns]."""
+        """The instruction at a time [ns]."""
         index = bisect_right(self._tasks, stamp_ns, lo=1, key=lambda entry: entry[0])
         return self._tasks[index - 1][1]

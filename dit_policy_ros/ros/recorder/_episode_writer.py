@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes frames and hands them to an episode sink in a thread of its own, so that sampling never waits."""
+"""Decodes frames and writes them in a thread of its own, so that sampling never waits."""
 
 import functools
 import queue
@@ -22,40 +22,40 @@ from dit_policy_ros.ros.common import image_to_rgb
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Something to do between frames, and where its outcome goes."""
+    """Work for the thread between two frames, and the future of its result."""
 
     work: Callable[[], Any]
-    outcome: Future
+    result: Future
 
 
 class EpisodeWriter:
-    """Owns the thread that calls a sink. `failure` says why the running episode takes no more frames, if so.
+    """Owns the thread that calls a sink. `failure` says why an episode takes no more frames.
 
     Args:
-        sink: where episodes go.
-        cameras: sizes that images are brought to.
-        capacity: frames that may wait.
-        logger: for what nobody waits for.
+        sink: writes the episodes.
+        cameras: the sizes that images are resized to.
+        capacity: number of frames that may wait.
+        logger: for errors at the end, when no caller waits.
     """
 
     def __init__(
-        self, sink: EpisodeSink, cameras: tuple[Camera, ...], capacity: int, logger: RcutilsLogger
+        self, sink: EpisodeSink, *, cameras: tuple[Camera, ...], capacity: int, logger: RcutilsLogger
     ) -> None:
         self._sink = sink
         self._cameras = cameras
         self._logger = logger
         self._queue: queue.Queue[_Job | tuple[EpisodeFrame, str] | None] = queue.Queue(capacity)
         self.failure: str | None = None
-        self.frames = 0  # handed to the sink in the running episode
+        self.frames = 0  # written in the running episode
         self._thread = threading.Thread(target=self._run, name="episode_writer")
         self._thread.start()
 
     def begin(self) -> None:
-        """Prepares for an episode and waits for it. Raises DatasetError."""
+        """Begin an episode; wait until the sink is ready. Raises DatasetError."""
         self._do(self._begin)
 
     def put(self, frame: EpisodeFrame, task: str) -> bool:
-        """Queues a frame without waiting; False if the queue is full, and then it was not taken."""
+        """Queue a frame without waiting. Returns False if the queue is full; the frame is then not taken."""
         try:
             self._queue.put_nowait((frame, task))
         except queue.Full:
@@ -63,29 +63,29 @@ class EpisodeWriter:
         return True
 
     def end(self) -> dict[str, CameraHealth]:
-        """Waits until all frames queued so far are written; what became of the images, by camera.
+        """Wait until all queued frames are written. Returns the health of the images, by camera.
 
-        May be called again. Raises DatasetError.
+        It may be called again. Raises DatasetError.
         """
         return self._do(self._sink.end_episode)
 
-    def save(self, label: EpisodeOutcome) -> int:
-        """Keeps the episode and returns its index; when it returns, the episode survives a loss of power.
+    def save(self, outcome: EpisodeLabel) -> int:
+        """Save the episode and return its index. From then on the episode survives a loss of power.
 
-        Raises DatasetError if that failed; the episode is still there and can be saved again, or discarded.
+        Raises DatasetError if saving failed. The episode still exists; it can be saved again or discarded.
         """
-        return self._do(functools.partial(self._sink.save_episode, label))
+        return self._do(functools.partial(self._sink.save_episode, outcome))
 
     def discard(self) -> None:
-        """Forgets the episode with all frames queued so far; waits for it. Raises DatasetError."""
+        """Discard the episode with all queued frames, and wait for it. Raises DatasetError."""
         self._do(self._sink.discard_episode)
 
     def resolve_interrupted(self, keep: bool) -> int:
-        """Keeps or removes what a crash interrupted; returns how many episodes. Raises DatasetError."""
+        """Keep or remove interrupted episodes; returns their number. Raises DatasetError."""
         return self._do(functools.partial(self._sink.resolve_interrupted, keep))
 
     def close(self) -> None:
-        """Closes the sink after all that is queued, and ends the thread. May be called again."""
+        """Write everything that is queued, close the sink and end the thread. It may be called again."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
@@ -93,15 +93,15 @@ class EpisodeWriter:
     def _do(self, work: Callable[[], Any]) -> Any:
         job = _Job(work, Future())
         self._queue.put(job)
-        return job.outcome.result()
+        return job.result.result()
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
             if isinstance(item, _Job):
                 try:
-                    item.outcome.set_result(item.work())
-                except BaseException as error:  # noqa: BLE001 - whoever waits for the outcome gets it
-                    item.outcome.set_exception(error)
+                    item.result.set_result(item.work())
+                except BaseException as error:  # noqa: BLE001 - the caller that waits gets it
+                    item.result.set_exception(error)
             elif self.failure is None:
                 self._add(*item)
         try:
@@ -120,16 +120,16 @@ class EpisodeWriter:
             self.frames += 1
         except DitPolicyError as error:
             self.failure = str(error)
-        except Exception:  # noqa: BLE001 - the thread must live on, or the node could not even stop
+        except Exception:  # noqa: BLE001 - without this thread the node could not even stop
             self.failure = f"unexpected error:\n{traceback.format_exc()}"
 
 
 def recorded_images(
     frame: EpisodeFrame, cameras: Sequence[Camera], jpeg_cameras: Collection[str]
 ) -> dict[str, CameraImage]:
-    """A frame's images as a sink takes them, by camera: uint8 (h, w, 3) RGB, or the bytes of a JPEG.
+    """A frame's images for a sink, by camera: uint8 (h, w, 3) RGB, or the bytes of a JPEG.
 
-    Raises StreamError for an image that cannot be used.
+    Raises StreamError for an image that cannot be decoded.
     """
     return {
         camera.name: bytes(frame.images[camera.name].data)

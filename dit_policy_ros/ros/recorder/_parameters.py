@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of the recorder node, beside the robot contract, and what they mean together."""
+"""Parameters of the recorder node, besides the robot contract, and the settings made of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,11 +12,14 @@ from dit_policy_ros.ros.common import Parameter
 
 COMMANDED, LEADER, COMMAND, ARRAY = "commanded", "leader", "joint_state", "array"
 KEEP, DISCARD, ASK = "keep", "discard", "ask"
-_VERDICT, _VIDEO = CheckThresholds(), VideoSettings()
+_CHECK, _VIDEO = Thresholds(), VideoSettings()
 
 
 def _share(name: str, description: str) -> Parameter:
-    return Parameter(f"verdict.{name}", float, getattr(_VERDICT, name), description, low=0.0, high=1.0)
+    return Parameter(
+        f"check.{name}", float, getattr(_CHECK, name), description, low=0.0, high=1.0,
+        former_name=f"verdict.{name}",
+    )  # fmt: skip
 
 
 def _button(name: str, description: str) -> Parameter:
@@ -28,25 +31,25 @@ RECORDER_PARAMETERS = (
         "dataset",
         str,
         "",
-        "folder of the LeRobot dataset; created, or extended if it was recorded with this contract",
+        "folder of the LeRobot dataset; it is created, or extended if it was recorded with this contract",
         read_only=True,
     ),
     Parameter(
         "recover",
         str,
         ASK,
-        "what becomes of an episode that a crash interrupted: kept as far as it got, discarded, or none "
-        "begins until ~/recover is called",
+        "what to do with an episode that a crash interrupted: keep its frames, discard it, or ask (no "
+        "episode begins until ~/recover is called)",
         choices=(KEEP, DISCARD, ASK),
         read_only=True,
     ),
-    Parameter("task", str, "", "instruction of episodes that are begun without one (by a button)"),
+    Parameter("task", str, "", "instruction of episodes that start without one (by a button)"),
     Parameter(
         "action.source",
         str,
         COMMANDED,
-        "action of a frame: what the controllers were commanded, the joints of a leader arm, or the last "
-        "sensor_msgs/JointState or std_msgs/Float64MultiArray on a topic of commands",
+        "source of the actions: the commands to the controllers, the joints of a leader arm, or the newest "
+        "sensor_msgs/JointState or std_msgs/Float64MultiArray on a command topic",
         choices=(COMMANDED, LEADER, COMMAND, ARRAY),
         read_only=True,
     ),
@@ -54,85 +57,108 @@ RECORDER_PARAMETERS = (
         "action.topic",
         str,
         "leader/joint_states",
-        "where the action comes from; not for commanded",
+        "topic of the actions; not used by source commanded",
         read_only=True,
     ),
     Parameter(
         "action.mapping",
         tuple,
         ("",),
-        "how other names or units become the contract's joints: 'joint = source * scale + offset' for each "
-        "that differs; source is a joint's name, for array the position in it",
+        "maps other names or units to the contract's joints: one 'joint = source * scale + offset' for each "
+        "that differs; source is a joint's name, or for array an index",
         read_only=True,
     ),
     Parameter(
         "max_episode_length",
         float,
         0.0,
-        "after that long an episode takes no more frames; 0: no limit",
+        "longest episode; 0: no limit",
         "s",
         0.0,
     ),
-    Parameter("reset_time", float, 0.0, "for which no episode can begin after the last one", "s", 0.0),
+    Parameter("reset_time", float, 0.0, "time after an episode in which none can begin", "s", 0.0),
     Parameter(
         "min_free_space",
         float,
         1000.0,
-        "with less free space on the dataset's disk no episode begins, with half of that a running one ends",
+        "with less free disk space no episode begins; with less than half of it a running episode stops",
         unit="MB",
         low=0.0,
     ),
     Parameter(
-        "video.codec", str, _VIDEO.codec, "as FFmpeg names it; auto: hardware if it works", read_only=True
+        "video.codec",
+        str,
+        _VIDEO.codec,
+        "FFmpeg's name of the codec; auto: a hardware encoder if one works",
+        read_only=True,
     ),
     Parameter(
-        "video.quality", int, _VIDEO.quality, "rate factor; lower is better", "", 0, 63, read_only=True
+        "video.quality",
+        int,
+        _VIDEO.quality,
+        "rate factor of the encoder; lower is better quality",
+        "",
+        0,
+        63,
+        read_only=True,
     ),
     Parameter("video.gop", int, _VIDEO.gop, "frames between key frames", "", 1, 300, read_only=True),
-    Parameter("video.preset", str, _VIDEO.preset, "speed of h264 and hevc", read_only=True),
-    Parameter("video.threads", int, _VIDEO.threads, "of each camera's encoder", "", 1, 64, read_only=True),
+    Parameter("video.preset", str, _VIDEO.preset, "speed preset of h264 and hevc", read_only=True),
+    Parameter(
+        "video.threads", int, _VIDEO.threads, "threads of each camera's encoder", "", 1, 64, read_only=True
+    ),
     Parameter(
         "video.keep_jpeg",
         bool,
         _VIDEO.keep_jpeg,
-        "keep the JPEG images of compressed cameras as they came instead of encoding them again",
+        "keep the JPEG images of compressed cameras unchanged instead of encoding them again",
         read_only=True,
     ),
-    _share("max_missing", "share of frames without a fresh sample beyond which the verdict fails"),
-    _share("min_rate", "share of fps that the slowest camera must reach"),
-    _share("max_frozen", "share of new images that equal the one before"),
-    _share("max_clipped", "share of images that are all black or all white"),
+    _share("max_missing", "largest share of frames without a fresh sample"),
+    _share("min_rate", "smallest rate of the slowest camera, as a share of fps"),
+    _share("max_frozen", "largest share of new images that equal the previous one"),
+    _share("max_clipped", "largest share of images that are all black or all white"),
     Parameter(
-        "verdict.max_skew",
+        "check.max_skew",
         float,
-        _VERDICT.max_skew,
-        "of images in time, to each other and the joints",
+        _CHECK.max_skew,
+        "largest time difference of images, to each other and to the joints",
         "periods",
         0.0,
+        former_name="verdict.max_skew",
     ),
     Parameter(
-        "verdict.max_jump",
+        "check.max_jump",
         float,
-        _VERDICT.max_jump,
-        "of the command per frame, times the velocity limit",
+        _CHECK.max_jump,
+        "largest step of the command per frame, as a multiple of the velocity limit",
         "",
         0.0,
+        former_name="verdict.max_jump",
     ),
     Parameter(
-        "verdict.max_idle", float, _VERDICT.max_idle, "without motion at either end: a warning", "s", 0.0
+        "check.max_idle",
+        float,
+        _CHECK.max_idle,
+        "longer idle time at either end gives a warning",
+        "s",
+        0.0,
+        former_name="verdict.max_idle",
     ),
-    Parameter("joy.topic", str, "", "sensor_msgs/Joy of a gamepad or pedal; empty: none", read_only=True),
-    _button("start", "begins an episode, and saves it as a success if one is running"),
+    Parameter(
+        "joy.topic", str, "", "topic of sensor_msgs/Joy of a gamepad or pedal; empty: none", read_only=True
+    ),
+    _button("start", "starts an episode, or saves the running one as a success"),
     _button("save", "saves the episode as a success"),
     _button("fail", "saves the episode as a failure"),
     _button("discard", "discards the episode"),
-    _button("rerecord", "discards the episode and begins it again"),
+    _button("rerecord", "discards the episode and starts it again"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSettings:
-    """Where actions come from. array: the topic carries Float64MultiArray, else JointState."""
+    """Source of the actions. array: the topic carries Float64MultiArray, else JointState."""
 
     source: str
     topic: str
@@ -141,19 +167,17 @@ class ActionSettings:
 
 
 def action_settings(settings: Mapping[str, Any], joints: Sequence[str]) -> ActionSettings:
-    """Raises ParameterError for a mapping that is not valid."""
+    """The source of the actions. Raises ParameterError for a mapping that is not valid."""
     source = settings["action.source"]
     mapping = parse_mapping(settings["action.mapping"], joints, "action.mapping")
     return ActionSettings(source, settings["action.topic"], source == ARRAY, mapping)
 
 
-def thresholds(settings: Mapping[str, Any]) -> CheckThresholds:
-    """Of the verdict."""
-    return CheckThresholds(
-        **{field.name: settings[f"verdict.{field.name}"] for field in fields(CheckThresholds)}
-    )
+def thresholds(settings: Mapping[str, Any]) -> Thresholds:
+    """Thresholds of the quality check."""
+    return Thresholds(**{field.name: settings[f"check.{field.name}"] for field in fields(Thresholds)})
 
 
 def video_settings(settings: Mapping[str, Any]) -> VideoSettings:
-    """How images are encoded."""
+    """Settings of the video encoders."""
     return VideoSettings(**{field.name: settings[f"video.{field.name}"] for field in fields(VideoSettings)})

@@ -1,29 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the recorder says of itself: its status, and diagnostics for whoever watches the whole robot."""
+"""The recorder's status message and its entry in /diagnostics."""
 
 import shutil
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
-from dit_policy_ros.core.contract import NANOSECONDS, Contract
+from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.data.dataset import nearest_existing
-from dit_policy_ros.data.recording import EpisodeSink
 from dit_policy_ros.msg import RecorderStatus
-from dit_policy_ros.ros.common import qos, to_stamp
-from dit_policy_ros.ros.recorder._buttons import Buttons
+from dit_policy_ros.ros.common import Health, qos, to_stamp
 from dit_policy_ros.ros.recorder._episode import Recording
-from dit_policy_ros.ros.recorder._episode_writer import EpisodeWriter
-from dit_policy_ros.ros.recorder._streams import RecorderStreams
+from dit_policy_ros.ros.recorder._state import Configured, RecorderState
 
 STATUS_RATE = 10.0  # [Hz]
 _DIAGNOSTICS_PERIOD = 1.0  # [s]
-_LEAST_FRAMES = 5  # for a guess of how fast the disk fills
-_RATE_WINDOW = 2.0  # [s] over which cameras' rates are counted
+_MIN_FRAMES = 5  # before the disk usage per second is estimated
+_RATE_WINDOW = 2.0  # [s] averaging time of the cameras' rates
 _NAMES = {
     RecorderStatus.UNCONFIGURED: "unconfigured",
     RecorderStatus.INACTIVE: "inactive",
@@ -34,24 +28,6 @@ _NAMES = {
 }
 
 
-@dataclass(slots=True)
-class Configured:
-    """What exists between configure and cleanup."""
-
-    contract: Contract
-    settings: dict[str, Any]
-    streams: RecorderStreams
-    sink: EpisodeSink
-    writer: EpisodeWriter
-    clock: Any  # the sampling timer; cancelled while nothing is recorded
-    buttons: Buttons | None
-
-    @property
-    def folder(self) -> Path:
-        """The dataset."""
-        return Path(self.settings["dataset"])
-
-
 class StatusReporter:
     """Builds the status message, and publishes /diagnostics once a second."""
 
@@ -59,24 +35,19 @@ class StatusReporter:
         self._node = node
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._diagnosed = 0.0  # [s]
-        self._counted: dict[str, tuple[float, int, float]] = {}  # since [s], images then, rate before [Hz]
+        # by camera: start of the count [s], images until then, rate before it [Hz]
+        self._counted: dict[str, tuple[float, int, float]] = {}
         self._bytes_per_second = float("nan")  # of the newest episode
 
-    def status(
-        self,
-        configured: Configured | None,
-        recording: Recording | None,
-        active: bool,
-        saving: bool,
-        countdown: float,
-    ) -> RecorderStatus:
-        """The newest status; `countdown` [s] is left to reset the scene."""
+    def status(self, state: RecorderState, is_active: bool) -> RecorderStatus:
+        """The present status. is_active: of the lifecycle node."""
+        configured, recording = state.configured, state.recording
         now_ns = self._node.get_clock().now().nanoseconds
         nan = float("nan")
         status = RecorderStatus(
-            stamp=to_stamp(now_ns), disk_minutes_left=nan, remaining=nan, countdown=countdown
+            stamp=to_stamp(now_ns), disk_minutes_left=nan, remaining=nan, countdown=state.countdown
         )
-        status.state = _state(configured, recording, active, saving)
+        status.state = state.status_code(is_active)
         status.state_name = _NAMES[status.state]
         if configured is not None:
             sink = configured.sink
@@ -103,7 +74,7 @@ class StatusReporter:
         return status
 
     def _rate(self, configured: Configured, camera: str) -> float:
-        """Images per second that arrive [Hz]."""
+        """Rate of arriving images [Hz]."""
         now, images = time.monotonic(), configured.streams.observations.images[camera].counters.accepted
         since, then, rate = self._counted.setdefault(camera, (now, images, 0.0))
         if now - since >= _RATE_WINDOW or images < then:
@@ -112,10 +83,10 @@ class StatusReporter:
         return rate
 
     def _minutes_left(self, configured: Configured, recording: Recording | None) -> float:
-        """Recording that still fits on the disk, by the size of the newest episode [min]."""
+        """Recording time that still fits on the disk [min], judged by the newest episode's size."""
         free = shutil.disk_usage(nearest_existing(configured.folder)).free
         written = configured.sink.episode_bytes
-        if recording is not None and recording.sampler.frames >= _LEAST_FRAMES and written:
+        if recording is not None and recording.sampler.frames >= _MIN_FRAMES and written:
             seconds = recording.sampler.frames / configured.contract.fps
             self._bytes_per_second = written / seconds
         return free / self._bytes_per_second / 60.0
@@ -124,36 +95,16 @@ class StatusReporter:
         if time.monotonic() - self._diagnosed < _DIAGNOSTICS_PERIOD:
             return
         self._diagnosed = time.monotonic()
-        level = DiagnosticStatus.OK
-        if status.problem:
-            level = DiagnosticStatus.ERROR
-        elif (status.stale_streams and status.state >= RecorderStatus.READY) or status.interrupted:
-            level = DiagnosticStatus.WARN
-        values = {
-            "task": status.task,
-            "episode": status.episode_index,
-            "frames": status.frames,
-            "stale streams": " ".join(status.stale_streams),
-            "disk left [min]": f"{status.disk_minutes_left:.0f}",
-            "waiting to be added": status.waiting,
-        }
-        entry = DiagnosticStatus(
-            level=level,
-            name=f"{self._node.get_name()}: recording",
-            message=status.problem or status.state_name,
-            hardware_id=status.dataset,
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-        )
-        array = DiagnosticArray(status=[entry])
+        health = Health(f"{self._node.get_name()}: recording", status.dataset)
+        health.figure("task", status.task)
+        health.figure("episode", status.episode_index)
+        health.figure("frames", status.frames)
+        health.figure("stale streams", " ".join(status.stale_streams))
+        health.figure("disk left", f"{status.disk_minutes_left:.0f}", "min")
+        health.figure("waiting to be added", status.waiting)
+        stale = bool(status.stale_streams) and status.state >= RecorderStatus.READY
+        health.error_if(bool(status.problem), status.problem)
+        health.warn_if(not status.problem and (stale or bool(status.interrupted)), status.state_name)
+        array = DiagnosticArray(status=[health.status(status.state_name)])
         array.header.stamp = status.stamp
         self._diagnostics.publish(array)
-
-
-def _state(configured: Configured | None, recording: Recording | None, active: bool, saving: bool) -> int:
-    if configured is None:
-        return RecorderStatus.UNCONFIGURED
-    if saving:
-        return RecorderStatus.SAVING
-    if recording is not None:
-        return RecorderStatus.RECORDING if recording.stopped is None else RecorderStatus.ENDED
-    return RecorderStatus.READY if active else RecorderStatus.INACTIVE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder node: teleoperated demonstrations, episode by episode, into a LeRobot dataset."""
+"""The recorder node: it records teleoperated demonstrations into a LeRobot dataset."""
 
 import shutil
 import sys
@@ -38,22 +38,24 @@ from dit_policy_ros.ros.recorder._parameters import (
     thresholds,
     video_settings,
 )
-from dit_policy_ros.ros.recorder._status import STATUS_RATE, Configured, StatusReporter
+from dit_policy_ros.ros.recorder._state import Configured, RecorderState
+from dit_policy_ros.ros.recorder._status import STATUS_RATE, StatusReporter
 from dit_policy_ros.ros.recorder._streams import RecorderStreams
 from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
 
 _PURPOSE = (
     "Records teleoperated demonstrations into a LeRobot dataset (v3). A lifecycle node named 'recorder': "
-    "configure and activate it, then call ~/start_episode with the instruction and ~/stop_episode with "
-    "save: true to keep what was recorded or save: false to discard it. ~/set_task changes the instruction "
-    "within an episode, ~/rerecord begins it again, ~/recover decides about what a crash interrupted. "
-    "~/status tells what it is doing; `dit_policy record_console` shows it and does all this by single keys."
+    "configure and activate it, then call ~/start_episode with the instruction, and ~/stop_episode with "
+    "save: true to keep the episode or save: false to discard it. ~/set_task changes the instruction during "
+    "an episode, ~/rerecord starts the episode again, ~/recover keeps or discards an episode that a crash "
+    "interrupted. ~/status says what the recorder is doing. `dit_policy record_console` shows the status and "
+    "does all of this by single keys."
 )
 _TICKS_PER_FRAME = 2
-_QUEUE_SECONDS = 2.0  # of frames that may wait for the encoder
+_QUEUE_SECONDS = 2.0  # [s] of frames that may wait for the encoder
 _MEGABYTE = 1e6
-_GRACE = 1.0  # [s] for streams to become live before an episode is refused
-_DISK_PERIOD = 1.0  # [s] between two looks at the disk while recording
+_GRACE = 1.0  # [s] to wait for live streams before an episode is refused
+_DISK_PERIOD = 1.0  # [s] between checks of the free disk space while recording
 
 
 class RecorderNode(GuardedLifecycleNode):
@@ -61,38 +63,33 @@ class RecorderNode(GuardedLifecycleNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("recorder", automatically_declare_parameters_from_overrides=True, **kwargs)
-        self._configured: Configured | None = None
-        self._active = False
-        self._recording: Recording | None = None
-        self._saving = False
-        self._ready_at = 0.0  # [s] monotonic time before which no episode begins: the scene is being reset
-        self._ending = threading.Lock()  # held while an episode is begun or ended
+        self._state = RecorderState()
+        self._episode_lock = threading.Lock()  # held while an episode begins or ends
         declare_parameters(self, RECORDER_PARAMETERS)
-        services = MutuallyExclusiveCallbackGroup()
-        for kind, name, callback in (
-            (StartEpisode, "start_episode", self._on_start),
-            (StopEpisode, "stop_episode", self._on_stop),
-            (SetTask, "set_task", self._on_set_task),
-            (Trigger, "rerecord", self._on_rerecord),
-            (SetBool, "recover", self._on_recover),
-        ):
-            service = self.create_service(kind, f"~/{name}", callback, callback_group=services)
-            # A bag that holds these events can be cut into the same episodes (dit_policy bag_to_dataset).
-            service.configure_introspection(
-                self.get_clock(), qos_profile_services_default, ServiceIntrospectionState.CONTENTS
-            )
-        self._operator_group = services
-        self._clock_group = MutuallyExclusiveCallbackGroup()
+        self._operator_group = MutuallyExclusiveCallbackGroup()
+        self._create_operator_service(StartEpisode, "start_episode", self._on_start)
+        self._create_operator_service(StopEpisode, "stop_episode", self._on_stop)
+        self._create_operator_service(SetTask, "set_task", self._on_set_task)
+        self._create_operator_service(Trigger, "rerecord", self._on_rerecord)
+        self._create_operator_service(SetBool, "recover", self._on_recover)
+        self._sample_group = MutuallyExclusiveCallbackGroup()
         self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)
         self._reporter = StatusReporter(self)
         watching = MutuallyExclusiveCallbackGroup()
         self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=watching)
         self.create_timer(_DISK_PERIOD, self._watch_disk, callback_group=watching)
 
+    def _create_operator_service(self, kind: Any, name: str, callback: Any) -> None:
+        service = self.create_service(kind, f"~/{name}", callback, callback_group=self._operator_group)
+        # From a bag with these events, dit_policy bag_to_dataset makes the same episodes.
+        service.configure_introspection(
+            self.get_clock(), qos_profile_services_default, ServiceIntrospectionState.CONTENTS
+        )
+
     # --- lifecycle -----------------------------------------------------------------------------------------
 
     def configure(self) -> None:
-        """Check the parameters and the dataset, recover what a crash left, and begin to listen."""
+        """Check the parameters and the dataset, recover episodes after a crash, and subscribe."""
         contract, settings = read_parameters(self, RECORDER_PARAMETERS)
         if not settings["dataset"]:
             raise ParameterError(
@@ -103,23 +100,28 @@ class RecorderNode(GuardedLifecycleNode):
         self.get_logger().info("loading LeRobot, which takes some seconds")
         sink = self.make_sink(settings, contract)
         writer = EpisodeWriter(
-            sink, contract.cameras, round(_QUEUE_SECONDS * contract.fps), self.get_logger()
+            sink,
+            cameras=contract.cameras,
+            capacity=round(_QUEUE_SECONDS * contract.fps),
+            logger=self.get_logger(),
         )
-        clock = self.create_timer(
-            contract.dt / _TICKS_PER_FRAME, self._on_tick, callback_group=self._clock_group
+        sample_timer = self.create_timer(
+            contract.dt / _TICKS_PER_FRAME, self._on_tick, callback_group=self._sample_group
         )
-        clock.cancel()
+        sample_timer.cancel()
         streams = RecorderStreams(self, contract, action)
         buttons = (
             Buttons(self, settings, self._press, self._operator_group) if settings["joy.topic"] else None
         )
-        self._configured = Configured(contract, settings, streams, sink, writer, clock, buttons)
+        self._state.configured = Configured(contract, settings, streams, sink, writer, sample_timer, buttons)
         self.get_logger().info(f"dataset {settings['dataset']}: the next episode is number {sink.next_index}")
         if sink.interrupted:
-            self.get_logger().warning(f"interrupted, call ~/recover: {listing(map(str, sink.interrupted))}")
+            self.get_logger().warning(
+                f"a crash interrupted {listing(map(str, sink.interrupted))}; call ~/recover"
+            )
 
     def make_sink(self, settings: dict[str, Any], contract: Contract) -> EpisodeSink:
-        """Where episodes go."""
+        """The writer of the dataset."""
         return DatasetWriter(
             settings["dataset"],
             DatasetSpec.from_contract(contract),
@@ -129,27 +131,25 @@ class RecorderNode(GuardedLifecycleNode):
         )
 
     def start(self) -> None:
-        """Be ready for episodes."""
-        self._active = True
+        """Accept episodes from now on."""
         self.get_logger().info("ready: call ~/start_episode")
 
     def stop(self) -> None:
-        """Save the running episode, if there is one: what an operator did is not thrown away."""
-        self._active = False
-        if self._recording is None:
+        """Save a running episode: the operator's work is not thrown away."""
+        if self._state.recording is None:
             return
-        self.get_logger().warning("an episode is running while the recorder stops; it is saved")
+        self.get_logger().warning("the recorder stops during an episode; the episode is saved")
         response = self._end(StopEpisode.Request(save=True, success_label=False), StopEpisode.Response())
         if not response.success:
             raise DatasetError(response.message)
 
     def teardown(self) -> None:
         """Close the dataset and all subscriptions."""
-        configured, self._configured = self._configured, None
-        self._recording = None
+        configured, self._state.configured = self._state.configured, None
+        self._state.recording = None
         if configured is None:
             return
-        self.destroy_timer(configured.clock)
+        self.destroy_timer(configured.sample_timer)
         if configured.buttons is not None:
             configured.buttons.close()
         configured.streams.close()
@@ -161,14 +161,14 @@ class RecorderNode(GuardedLifecycleNode):
         self, request: StartEpisode.Request, response: StartEpisode.Response
     ) -> StartEpisode.Response:
         response.episode_index = -1
-        with self._ending:
+        with self._episode_lock:
             try:
                 configured = self._ready()
                 task = request.task or configured.settings["task"]
                 self._begin(configured, task)
             except DitPolicyError as error:
                 response.message = str(error)
-                self.get_logger().error(f"no episode begins: {error}")
+                self.get_logger().error(f"cannot start an episode: {error}")
                 return response
             response.success, response.episode_index = True, configured.sink.next_index
             response.message = f"recording episode {response.episode_index}: {task!r}"
@@ -176,16 +176,18 @@ class RecorderNode(GuardedLifecycleNode):
         return response
 
     def _ready(self) -> Configured:
-        configured = self._configured
-        if configured is None or not self._active:
+        configured = self._state.configured
+        if configured is None or not self.is_working:
             state = "inactive" if configured is not None else "not configured"
             raise DitPolicyError(f"the recorder is {state}: configure and activate it first")
         return configured
 
     def _begin(self, configured: Configured, task: str) -> None:
-        """Raises with everything that is in the way."""
-        if self._recording is not None:
-            raise TaskError(f"an episode is running ('{self._recording.task}'): call ~/stop_episode first")
+        """Start an episode. Raises DitPolicyError that lists everything that prevents it."""
+        if self._state.recording is not None:
+            raise TaskError(
+                f"an episode is running ('{self._state.recording.task}'): call ~/stop_episode first"
+            )
         problems = []
         try:
             check_task(task)
@@ -194,70 +196,68 @@ class RecorderNode(GuardedLifecycleNode):
         if configured.sink.interrupted:
             problems.append(
                 f"a crash interrupted: {listing(map(str, configured.sink.interrupted))}; call ~/recover with "
-                "data: true to keep it or data: false to discard it"
+                "data: true to keep or data: false to discard"
             )
-        countdown = self._ready_at - time.monotonic()
-        if countdown > 0.0:
-            problems.append(f"the scene is being reset: {countdown:.1f} s are left of reset_time")
+        if (countdown := self._state.countdown) > 0.0:
+            problems.append(f"the scene is being reset: {countdown:.1f} s of reset_time are left")
         problems += self._wait_for_streams(configured.streams).values()
         free, least = self._free_space(configured), configured.settings["min_free_space"]
         if free < least:
             problems.append(
-                f"disk: {free:.0f} MB are free for {configured.folder}, min_free_space is {least:g} MB"
+                f"disk: {free:.0f} MB are free for {configured.folder}, but min_free_space is {least:g} MB"
             )
         if problems:
             raise DitPolicyError("\n  - ".join(["not ready to record:", *problems]))
         configured.writer.begin()
         streams, contract = configured.streams, configured.contract
-        self._wait_for_streams(streams)  # opening files may have kept the interpreter from listening
+        self._wait_for_streams(streams)  # opening files may have blocked the subscriptions
         try:
             sampler = EpisodeSampler(contract, streams.observations, streams.actions, streams.now_ns())
         except DitPolicyError:
             configured.writer.discard()
             raise
         length = configured.settings["max_episode_length"]
-        self._recording = Recording(task, sampler, configured.writer, contract, length)
-        configured.clock.reset()
+        self._state.recording = Recording(
+            task, contract, sampler=sampler, writer=configured.writer, max_length=length
+        )
+        configured.sample_timer.reset()
 
     def _wait_for_streams(self, streams: RecorderStreams) -> dict[str, str]:
-        """What is wrong with the streams still after a moment's patience, by name."""
+        """Problems of the streams that remain after a short wait, by name."""
         deadline = time.monotonic() + _GRACE
         while (problems := streams.problems()) and time.monotonic() < deadline:
-            if self.leaving.wait(_GRACE / 50):
+            if self.is_shutting_down.wait(_GRACE / 50):
                 break
         return problems
 
     def _on_tick(self) -> None:
-        configured, recording = self._configured, self._recording
+        configured, recording = self._state.configured, self._state.recording
         if configured is None or recording is None:
             return
         if recording.tick(configured.streams.now_ns()):
-            say = self.get_logger().error if recording.failed else self.get_logger().info
-            say(f"~/stop_episode keeps or discards what was recorded: {recording.stopped}")
+            log = self.get_logger().error if recording.failed else self.get_logger().info
+            log(f"recording stopped: {recording.stopped}; call ~/stop_episode to keep or discard the episode")
 
     def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
         return self._end(request, response)
 
     def _end(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
-        """Ends the running episode as asked; waits until it is on disk, or gone.
-
-        If that fails it can be repeated.
-        """
-        with self._ending:
-            configured, recording = self._configured, self._recording
+        """End the running episode; wait until it is on disk, or discarded. A failed call can be repeated."""
+        with self._episode_lock:
+            configured, recording = self._state.configured, self._state.recording
             response.report.episode_index = -1
             if configured is None or recording is None:
                 response.message = "no episode is running: call ~/start_episode first"
                 return response
-            configured.clock.cancel()
-            self._saving = True
+            configured.sample_timer.cancel()
+            self._state.is_saving = True
             recording.end(configured.streams.now_ns())
             index = -1
             try:
                 recording.health = configured.writer.end()
-                verdict = recording.judge(thresholds(configured.settings))
+                check = recording.check(thresholds(configured.settings))
                 if request.save:
-                    index = configured.writer.save(recording.label(request.success_label, verdict))
+                    index = configured.writer.save(recording.outcome(request.success_label, check))
                 else:
                     configured.writer.discard()
             except DatasetError as error:
@@ -265,15 +265,15 @@ class RecorderNode(GuardedLifecycleNode):
                 self.get_logger().error(response.message)
                 return response
             finally:
-                self._saving = False
-            self._recording, response.success = None, True
-            self._ready_at = time.monotonic() + configured.settings["reset_time"]
-            response.report = recording.report(index, request.success_label, verdict)
-        self._speak(request, response)
+                self._state.is_saving = False
+            self._state.recording, response.success = None, True
+            self._state.ready_at = time.monotonic() + configured.settings["reset_time"]
+            response.report = recording.report(index, request.success_label, check)
+        self._announce(request, response)
         return response
 
-    def _speak(self, request: StopEpisode.Request, response: StopEpisode.Response) -> None:
-        """The outcome, as the service's answer and in the log."""
+    def _announce(self, request: StopEpisode.Request, response: StopEpisode.Response) -> None:
+        """Put the outcome into the service's answer and into the log."""
         report = response.report
         what = f"episode {report.episode_index} saved" if request.save else "episode discarded"
         response.message = f"{what}: {report.frames} frames, {report.duration:.1f} s, {report.task!r}"
@@ -284,7 +284,7 @@ class RecorderNode(GuardedLifecycleNode):
             self.get_logger().warning(text)
 
     def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
-        configured, recording = self._configured, self._recording
+        configured, recording = self._state.configured, self._state.recording
         try:
             check_task(request.task)
         except TaskError as error:
@@ -299,20 +299,20 @@ class RecorderNode(GuardedLifecycleNode):
         return response
 
     def _on_rerecord(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        recording = self._recording
+        recording = self._state.recording
         if recording is None:
             response.message = "no episode is running: call ~/start_episode"
             return response
         ended = self._end(StopEpisode.Request(save=False), StopEpisode.Response())
         response.message = ended.message
         if ended.success:
-            self._ready_at = 0.0  # whoever begins again is ready to
+            self._state.ready_at = 0.0  # the operator asked for it, so the scene is ready
             begun = self._on_start(StartEpisode.Request(task=recording.task), StartEpisode.Response())
             response.success, response.message = begun.success, begun.message
         return response
 
     def _on_recover(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        configured = self._configured
+        configured = self._state.configured
         if configured is None or not configured.sink.interrupted:
             response.message = "no interrupted episode waits for a decision"
             return response
@@ -327,37 +327,35 @@ class RecorderNode(GuardedLifecycleNode):
         return response
 
     def _press(self, action: str) -> None:
-        """What a button does."""
+        """Do what a pressed button is for."""
         if action == "rerecord":
             self._on_rerecord(Trigger.Request(), Trigger.Response())
-        elif action == "start" and self._recording is None:
+        elif action == "start" and self._state.recording is None:
             self._on_start(StartEpisode.Request(), StartEpisode.Response())
-        elif self._recording is not None:
+        elif self._state.recording is not None:
             save, success = action != "discard", action != "fail"
             self._end(StopEpisode.Request(save=save, success_label=success), StopEpisode.Response())
 
     # --- status --------------------------------------------------------------------------------------------
 
     def _free_space(self, configured: Configured) -> float:
-        """On the dataset's disk [MB]."""
+        """Free space on the dataset's disk [MB]."""
         return shutil.disk_usage(nearest_existing(configured.folder)).free / _MEGABYTE
 
     def _watch_disk(self) -> None:
-        """Ends the running episode in time: what it holds must still be added to the dataset."""
-        configured, recording = self._configured, self._recording
+        """Stop a running episode early enough that the disk still has room to add it to the dataset."""
+        configured, recording = self._state.configured, self._state.recording
         if configured is None or recording is None or recording.stopped is not None:
             return
         free, least = self._free_space(configured), configured.settings["min_free_space"] / 2.0
         if free < least:
             recording.stop(f"only {free:.0f} MB are free on the disk of {configured.folder}")
-            self.get_logger().error(f"~/stop_episode keeps what was recorded: {recording.stopped}")
+            self.get_logger().error(
+                f"recording stopped: {recording.stopped}; call ~/stop_episode to keep the episode"
+            )
 
     def _publish_status(self) -> None:
-        countdown = max(0.0, self._ready_at - time.monotonic())
-        status = self._reporter.status(
-            self._configured, self._recording, self._active, self._saving, countdown
-        )
-        self._status.publish(status)
+        self._status.publish(self._reporter.status(self._state, self.is_working))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator's cameras: a thread that renders and publishes snapshots of the scene."""
+"""The simulator's cameras: a thread renders and publishes snapshots of the scene."""
 
 import threading
 import traceback
@@ -13,17 +13,17 @@ from sensor_msgs.msg import CameraInfo, Image
 from dit_policy_ros.ros.sim._messages import camera_info_message, image_message
 from dit_policy_ros.sim.robot import Model, Renderer, focal_length
 
-# Reliable, so that tools with default settings see the pictures too; the policy subscribes best effort.
+# Reliable, so that tools with default settings receive images, too. The policy subscribes best effort.
 _QOS = QoSProfile(depth=5)
-_STUCK = 2.0  # [s] after which nobody waits for the renderer
+_STUCK = 2.0  # [s] longest wait for the renderer
 
 
 class CameraThread:
-    """Publishes <camera>/image_raw and <camera>/camera_info for every snapshot it is handed.
+    """Publishes <camera>/image_raw and <camera>/camera_info for each snapshot.
 
-    Only the newest snapshot waits: when rendering is slower than the cameras' rate, frames are dropped and
-    counted, and what is published is always recent. A simulation that makes its own time ``waits`` instead.
-    All cameras of a snapshot share its stamp.
+    Only the newest snapshot is kept: when rendering is slower than the camera rate, older ones are dropped
+    and counted, so that images are always recent. With ``waits`` the simulation waits for the renderer
+    instead. All cameras of a snapshot have the same stamp.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class CameraThread:
         *,
         waits: bool = False,
     ) -> None:
-        """Raises SimulationError when nothing can be rendered or a camera is unknown."""
+        """Raises SimulationError if rendering does not work or a camera is unknown."""
         self._node = node
         self._model = model
         self._size, self._waits = (width, height), waits
@@ -46,7 +46,7 @@ class CameraThread:
         self._focal_lengths = {c: focal_length(model, c, height) for c in self._cameras}
         self._change = threading.Condition()
         self._snapshot: tuple[int, np.ndarray] | None = None
-        self._leaving = False
+        self._is_stopping = False
         self.dropped = 0
         self.published = 0
         self._failure: Exception | None = None
@@ -62,28 +62,28 @@ class CameraThread:
         """Whether frames are still rendered."""
         return self._thread.is_alive()
 
-    def offer(self, time_ns: int, qpos: np.ndarray) -> None:
-        """Hands over a snapshot: the instant [ns] and all coordinates of the scene (nq,)."""
+    def submit(self, time_ns: int, qpos: np.ndarray) -> None:
+        """Submit a snapshot: its time [ns] and all coordinates of the scene (nq,)."""
         with self._change:
             if self._waits:
-                self._change.wait_for(lambda: self._leaving or self._snapshot is None, _STUCK)
+                self._change.wait_for(lambda: self._is_stopping or self._snapshot is None, _STUCK)
             if self._snapshot is not None:
                 self.dropped += 1
             self._snapshot = (time_ns, qpos)
             self._change.notify()
 
     def stop(self) -> None:
-        """Ends the thread after the frame in work."""
+        """End the thread after the present frame."""
         with self._change:
-            self._leaving = True
+            self._is_stopping = True
             self._change.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        # The renderer belongs to this thread from making to closing.
+        # OpenGL: this thread must create, use and close the renderer.
         try:
             renderer = Renderer(self._model, *self._size)
-        except Exception as error:  # noqa: BLE001 - raised again where the node is made
+        except Exception as error:  # noqa: BLE001 - the constructor raises it again
             self._failure = error
             return
         finally:
@@ -97,10 +97,10 @@ class CameraThread:
 
     def _next(self) -> tuple[int, np.ndarray] | None:
         with self._change:
-            self._change.wait_for(lambda: self._leaving or self._snapshot is not None)
+            self._change.wait_for(lambda: self._is_stopping or self._snapshot is not None)
             snapshot, self._snapshot = self._snapshot, None
             self._change.notify()
-            return None if self._leaving else snapshot
+            return None if self._is_stopping else snapshot
 
     def _publish(self, renderer: Renderer, time_ns: int, qpos: np.ndarray) -> None:
         width, height = self._size

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
@@ -11,17 +11,17 @@ from rclpy.task import Future
 from dit_policy_ros.ros.controllers import parallel_gripper_command
 from dit_policy_ros.sim.robot import GoalEnd, ParallelGripperController
 
-_MONITOR_PERIOD = 0.05  # [s] action_monitor_rate's default
+_MONITOR_PERIOD = 0.05  # [s] the default of action_monitor_rate
 
 
 class GripperServer:
-    """Serves <controller>/gripper_cmd; a new goal preempts the running one, as the real controller has it."""
+    """Serves <controller>/gripper_cmd. A new goal preempts the running one, as in the real controller."""
 
     def __init__(self, node: Node, controller: ParallelGripperController) -> None:
-        """Raises ContractError where control_msgs is not installed."""
+        """Raises ContractError if control_msgs is not installed."""
         self._type = parallel_gripper_command(controller.name)
         self._node, self._controller = node, controller
-        self._end: Future = Future()  # of the running goal: a GoalEnd, or None where it is preempted
+        self._end: Future = Future()  # of the running goal: a GoalEnd, or None if it is preempted
         self._end.set_result(None)
         group = MutuallyExclusiveCallbackGroup()
         self._server = ActionServer(
@@ -43,8 +43,8 @@ class GripperServer:
         return GoalResponse.REJECT
 
     def _on_cancel(self, _: Any) -> CancelResponse:
-        """The real controller would now command the measured position."""
-        self._node.get_logger().error(f"{self._controller.name}: a goal is cancelled, the grip is lost")
+        """Like the real controller, command the measured position from now on."""
+        self._node.get_logger().error(f"{self._controller.name}: a goal was cancelled, so the grip is lost")
         self._controller.release()
         return CancelResponse.ACCEPT
 

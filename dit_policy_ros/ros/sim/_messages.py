@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between the simulator's plain data and ROS messages."""
+"""Conversions between the simulator's data and ROS messages."""
 
 import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ def optical_frame(camera: str) -> str:
 
 
 def trajectory_from(msg: JointTrajectory) -> Trajectory:
-    """Copies a message as it is; nothing is checked, that is the controller's business."""
+    """Copies a message unchecked; the controller checks it."""
     points = tuple(
         Point(
             _duration_ns(point.time_from_start),
@@ -45,7 +45,7 @@ def _duration_ns(duration: Duration) -> int:
 def joint_state_message(
     time_ns: int, names: Sequence[str], positions: np.ndarray, velocities: np.ndarray
 ) -> JointState:
-    """positions, velocities: (A,) in the order of names; [rad], [rad/s], of grippers [m], [m/s]."""
+    """positions, velocities: (A,) in the order of names; [rad], [rad/s]; for grippers [m], [m/s]."""
     msg = JointState(
         name=list(names),
         position=array.array("d", positions.tobytes()),
@@ -61,7 +61,7 @@ def image_message(time_ns: int, camera: str, image: np.ndarray) -> Image:
     msg = Image(height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width)
     msg.header.stamp = to_stamp(time_ns)
     msg.header.frame_id = optical_frame(camera)
-    # An array of bytes is taken over as it is; any other type would be checked number by number.
+    # rclpy takes an array of bytes unchecked; it would check any other type number by number.
     msg.data = array.array("B", image.tobytes())
     return msg
 
@@ -71,7 +71,7 @@ def camera_info_message(
 ) -> CameraInfo:
     """An undistorted camera with square pixels; focal_length in pixels.
 
-    Pixel centres have whole coordinates, so the optical axis of an even number of pixels lies between two.
+    Pixel centres have integer coordinates, so the optical axis of an even number of pixels lies between two.
     """
     f, cx, cy = focal_length, (width - 1) / 2.0, (height - 1) / 2.0
     msg = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
@@ -84,36 +84,41 @@ def camera_info_message(
 
 
 def cubes_message(time_ns: int, frames: np.ndarray) -> PoseArray:
-    """Where the cubes really are: (3, 7) place [m] and quaternion (w, x, y, z), in the world."""
-    msg = PoseArray()
+    """The cubes' true poses: (3, 7) position [m] and quaternion (w, x, y, z), in the world frame."""
+    poses = [
+        Pose(position=Point3(x=x, y=y, z=z), orientation=Quaternion(w=qw, x=qx, y=qy, z=qz))
+        for x, y, z, qw, qx, qy, qz in frames.tolist()
+    ]
+    msg = PoseArray(poses=poses)
     msg.header.stamp = to_stamp(time_ns)
     msg.header.frame_id = "world"
-    for x, y, z, qw, qx, qy, qz in frames.tolist():
-        msg.poses.append(Pose(position=Point3(x=x, y=y, z=z), orientation=Quaternion(w=qw, x=qx, y=qy, z=qz)))
     return msg
 
 
 def cube_frames(msg: PoseArray) -> np.ndarray:
-    """The reverse of ``cubes_message``: (3, 7)."""
+    """The inverse of ``cubes_message``: (3, 7)."""
     rows = [(pose.position, pose.orientation) for pose in msg.poses]
     return np.array([(p.x, p.y, p.z, q.w, q.x, q.y, q.z) for p, q in rows])
 
 
 def referee_message(
-    verdicts: Iterable[TouchReport], done: Mapping[str, float | None], extra: Mapping[str, str]
+    touch_reports: Iterable[Verdict], done: Mapping[str, float | None], extra: Mapping[str, str]
 ) -> DiagnosticStatus:
-    """Values "<instruction>/distance" [m], "<instruction>/success" (true or false since the last message),
-    "<instruction>/touches" (since the scene began) of touches; "<instruction>/done" of every task, when it
-    was done [s of the scene] or "no"; and what `extra` adds."""
+    """The referee's values, by key.
+
+    For touch tasks: "<instruction>/distance" [m], "<instruction>/success" (true or false, since the last
+    message) and "<instruction>/touches" (since the scene began). For every task: "<instruction>/done", the
+    time when it was done [s of scene time] or "no". `extra` is added unchanged.
+    """
     values = []
     touched = []
-    for verdict in verdicts:
-        instruction = verdict.task.instruction
-        values.append(KeyValue(key=f"{instruction}/distance", value=f"{verdict.distance:.4f}"))
-        values.append(KeyValue(key=f"{instruction}/success", value=str(verdict.success).lower()))
-        values.append(KeyValue(key=f"{instruction}/touches", value=str(verdict.touches)))
-        if verdict.success:
-            touched.append(f"the {verdict.task.side} arm touches the {verdict.task.colour} cube")
+    for report in touch_reports:
+        instruction = report.task.instruction
+        values.append(KeyValue(key=f"{instruction}/distance", value=f"{report.distance:.4f}"))
+        values.append(KeyValue(key=f"{instruction}/success", value=str(report.success).lower()))
+        values.append(KeyValue(key=f"{instruction}/touches", value=str(report.touches)))
+        if report.success:
+            touched.append(f"the {report.task.side} arm touches the {report.task.colour} cube")
     for instruction, seconds in done.items():
         when = "no" if seconds is None else f"{seconds:.3f}"
         values.append(KeyValue(key=f"{instruction}/done", value=when))

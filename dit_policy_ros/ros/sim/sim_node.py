@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated robot as a ROS node: what a robot under ros2_control with three cameras looks like."""
+"""The simulator node: it looks like a robot under ros2_control with three cameras."""
 
 import sys
 import threading
@@ -45,32 +45,32 @@ from dit_policy_ros.sim.tasks import Referee
 
 _CHECK_PERIOD = 0.5  # [s]
 _PURPOSE = (
-    "A simulated two-armed robot that looks like one under ros2_control: publishes joint_states and three "
-    "cameras, takes trajectories on <controller>/joint_trajectory by joint_trajectory_controller's rules."
+    "A simulated two-armed robot that looks like one under ros2_control: it publishes joint_states and three "
+    "cameras, and follows <controller>/joint_trajectory by joint_trajectory_controller's rules."
 )
-_TICK = 0.004  # [s] between looks at the clock: two physics steps
-# joint_state_broadcaster's order is its own (alphabetical, as a rule); readers must go by name.
+_TICK = 0.004  # [s] period of the physics thread: two physics steps
+# joint_state_broadcaster publishes in its own order, mostly alphabetical. Readers must use the names.
 _PUBLISHED_ORDER = sorted(range(len(JOINTS)), key=lambda i: JOINTS[i])
 _JOINT_STATES = QoSProfile(depth=10)  # reliable, as the broadcaster publishes
 
 
 class SimNode(Node):
-    """Physics in one thread, cameras in another, messages in the executor's.
+    """Runs physics in one thread, cameras in a second one, and callbacks in the executor's.
 
     Topics: joint_states, <camera>/image_raw, <camera>/camera_info, <controller>/joint_trajectory, ~/referee,
-    ~/cubes, with ``speed`` /clock; service ~/reset. Stamps are the simulated instants.
+    ~/cubes, with ``speed`` /clock; service ~/reset. Stamps are simulated times.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        """Raises ParameterError or SimulationError when the simulation cannot be set up as asked."""
+        """Raises ParameterError or SimulationError if the simulation cannot be set up."""
         super().__init__("sim", automatically_declare_parameters_from_overrides=True, **kwargs)
         declare_parameters(self, SIM_PARAMETERS)
         settings = read_settings(self, SIM_PARAMETERS)
         self._settings = settings
         if self.get_parameter("use_sim_time").value:
             raise SimulationError(
-                "the simulator makes time (parameter speed) or keeps the computer's, got the parameter "
-                "use_sim_time: true; set it to false for the node 'sim'"
+                "the simulator publishes /clock or uses the computer's clock (parameter speed), so it "
+                "cannot have use_sim_time: true; set it to false for the node 'sim'"
             )
         self._seed, self._resets = settings["seed"], 0
         self._sim = BimanualSim(
@@ -79,7 +79,7 @@ class SimNode(Node):
             variation=Variation(settings["camera_jitter"], settings["lighting"]),
         )
         self._referee = Referee(self._sim)
-        self._lock = threading.Lock()  # over the simulation's state
+        self._lock = threading.Lock()  # guards the simulation's state
         self._time = simulation_clock(self, settings["speed"], settings["waits_for"])
         self._real_time = RealTimeFactor()
         self._skipped_ns = 0
@@ -96,32 +96,35 @@ class SimNode(Node):
                 self._grippers.append(GripperServer(self, controller))
                 continue
             self.create_subscription(
-                JointTrajectory, f"{name}/joint_trajectory", partial(self._receive, controller), TRAJECTORIES
+                JointTrajectory,
+                f"{name}/joint_trajectory",
+                partial(self._on_trajectory, controller),
+                TRAJECTORIES,
             )
-        self.create_service(Trigger, "~/reset", self._reset)
+        self.create_service(Trigger, "~/reset", self._on_reset)
         self._broken: set[str] = set()
-        self._leaving = threading.Event()
-        self._physics = threading.Thread(target=self._run, name="physics", daemon=True)
+        self._is_shutting_down = threading.Event()
+        self._physics = threading.Thread(target=self._run_physics, name="physics", daemon=True)
         self._physics.start()
         self.create_timer(_CHECK_PERIOD, self._check_threads)
         self.get_logger().info(f"the robot is up: cameras {list(settings['cameras'])}, seed {self._seed}")
 
     def shut_down(self) -> None:
-        """Stops time and the cameras."""
-        self._leaving.set()
+        """Stop physics and cameras."""
+        self._is_shutting_down.set()
         self._physics.join()
         self._cameras.stop()
 
     # -- executor's thread --------------------------------------------------------------------------------
 
-    def _receive(self, controller: TrajectoryController, msg: JointTrajectory) -> None:
+    def _on_trajectory(self, controller: TrajectoryController, msg: JointTrajectory) -> None:
         now_ns = self._time.now(self._sim.time_ns)
         reason = controller.accept(trajectory_from(msg), now_ns)
         if reason is not None:
-            # As on a real robot, this line is all there is: the sender is not told.
+            # As on a real robot, only this log line says so. The sender gets no answer.
             self.get_logger().error(f"{controller.name} rejects a trajectory: {reason}")
 
-    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = int(self.get_parameter("seed").value)
         with self._lock:
             if seed != self._seed:
@@ -133,30 +136,30 @@ class SimNode(Node):
             self._referee.restart()
             self._broken.clear()
         response.success = True
-        response.message = f"arms at home, cubes anew: scene {self._resets} of seed {seed}"
+        response.message = f"arms at home, new cube poses: scene {self._resets} of seed {seed}"
         self.get_logger().info(response.message)
         return response
 
     def _check_threads(self) -> None:
-        """Ends the process, by raising, when half of the robot has died; the reason was logged there."""
-        if not self._leaving.is_set() and not (self._physics.is_alive() and self._cameras.alive):
-            raise RuntimeError("the simulation cannot go on without its physics and its cameras")
+        """Raise, which ends the process, if a thread has died. The thread has logged the reason."""
+        if not self._is_shutting_down.is_set() and not (self._physics.is_alive() and self._cameras.alive):
+            raise RuntimeError("a thread of the simulation has died; the log above says why")
 
     # -- physics thread -----------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run_physics(self) -> None:
         try:
-            self._keep_time()
+            self._step_in_time()
         except Exception:  # noqa: BLE001 - a thread must not die silently
             self.get_logger().fatal(f"the physics stopped:\n{traceback.format_exc()}")
 
-    def _keep_time(self) -> None:
+    def _step_in_time(self) -> None:
         rates = (self._settings[name] for name in ("joint_state_rate", "camera_rate", "referee_rate"))
         events = (self._publish_joints, self._snapshot, self._publish_referee)
         schedules = [_Schedule(rate) for rate in rates]
         self._sim.epoch_ns = self._time.begin()  # no step has been made yet
         wake = time.monotonic()
-        while not self._leaving.is_set():
+        while not self._is_shutting_down.is_set():
             todo = advance(self._time.goal(self._sim.time_ns), self._sim.time_ns)
             if todo.skip_ns:
                 self._sim.epoch_ns += todo.skip_ns
@@ -173,9 +176,9 @@ class SimNode(Node):
                             event()
             self._time.publish(self._sim.time_ns)
             self._real_time.mark(time.monotonic_ns(), self._sim.steps)
-            # Deadlines lie on a fixed grid; after a stall the missed ones are not made up for.
+            # Deadlines are on a fixed grid. Those missed in a stall are skipped.
             wake = max(wake + _TICK, time.monotonic() - _TICK)
-            self._leaving.wait(max(0.0, wake - time.monotonic()))
+            self._is_shutting_down.wait(max(0.0, wake - time.monotonic()))
 
     def _publish_joints(self) -> None:
         self._referee.observe()
@@ -185,10 +188,10 @@ class SimNode(Node):
         msg = joint_state_message(self._sim.time_ns, names, positions[order], velocities[order])
         self._joint_states.publish(msg)
         self._cubes.publish(cubes_message(self._sim.time_ns, self._sim.cube_frames()))
-        self._complain_about_nan()
+        self._report_nan()
 
     def _snapshot(self) -> None:
-        self._cameras.offer(self._sim.time_ns, self._sim.qpos)
+        self._cameras.submit(self._sim.time_ns, self._sim.qpos)
 
     def _publish_referee(self) -> None:
         controllers = self._sim.controllers.values()
@@ -204,27 +207,27 @@ class SimNode(Node):
         }
         self._referee_status.publish(referee_message(self._referee.report(), self._referee.done(), extra))
 
-    def _complain_about_nan(self) -> None:
+    def _report_nan(self) -> None:
         if not self._sim.nan_commands:
             return
         broken = {joint for c in self._sim.controllers.values() for joint in c.broken_joints}
         if broken - self._broken:
             self.get_logger().error(
-                f"NaN has reached the command of {sorted(broken - self._broken)}: the controller accepts "
-                "it and never recovers; the servos keep their last target until ~/reset"
+                f"the command of {sorted(broken - self._broken)} is NaN: the controller accepted it and "
+                "does not recover; the servos keep their last target until ~/reset"
             )
         self._broken = broken
 
 
 class _Schedule:
-    """Due instants k / rate of simulated time, met by the first physics step at or after each."""
+    """Events at simulated times k / rate; each is due at the first physics step at or after its time."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._count = 0
 
     def due(self, elapsed_ns: int) -> bool:
-        """Whether an instant has come by `elapsed_ns` [ns]; several missed ones count as one."""
+        """Whether an event is due at `elapsed_ns` [ns]. Several missed events count as one."""
         reached = int(np.floor(elapsed_ns * self._rate / NANOSECONDS + 1e-6)) + 1
         if reached <= self._count:
             return False

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scripted operator as a ROS node: commands the simulated robot as a person with leader arms would.
+"""The scripted operator as a ROS node: it commands the simulated robot as a person with leader arms would.
 
-It sees what a person sees and a little more: the joints, and where the cubes really are (sim_node's ~/cubes).
-It commands by the topics that a leader arm's driver would use, so the recorder hears it like one.
+It reads the joints and the true poses of the cubes (sim_node's ~/cubes). It publishes on the topics of a
+leader arm's driver, so the recorder records it like one.
 """
 
 import sys
@@ -34,92 +34,92 @@ from dit_policy_ros.sim.tasks import find_task, suite
 from dit_policy_ros.srv import SetTask
 
 _PURPOSE = (
-    "A scripted operator for the simulated robot: carries out one instruction after the other by commands on "
-    "<controller>/joint_trajectory, for recording demonstrations. Without a task it holds the arms."
+    "A scripted operator for the simulated robot, for recording demonstrations: it does one task after the "
+    "other, by commands on <controller>/joint_trajectory. Without a task it holds the arms."
 )
 TELEOP_PARAMETERS = (
-    Parameter("task", str, "", "instruction to begin with; empty: wait for ~/set_task", read_only=True),
+    Parameter("task", str, "", "first instruction; empty: wait for ~/set_task", read_only=True),
     Parameter(
         "disturbance", float, 0.0,
-        "standard deviation of a slow error of the arms against the leader's joints, from which the operator "
-        "comes back: data of it teach a policy to do so", "rad", 0.0, 0.1, read_only=True,
+        "standard deviation of a slow error between the arms and the leader's joints. The operator corrects "
+        "it, so the data teach a policy to recover", "rad", 0.0, 0.1, read_only=True,
     ),
     Parameter(
-        "knocks", float, 0.0, "how often a knock leads the arms astray by centimetres", "1/s", 0.0, 5.0,
+        "knocks", float, 0.0, "rate of knocks that move the arms by centimetres", "1/s", 0.0, 5.0,
         read_only=True,
     ),
-    Parameter("seed", int, 0, "of the variation from one demonstration to the next", low=0, high=2**31 - 1),
+    Parameter("seed", int, 0, "seed of the variation between demonstrations", low=0, high=2**31 - 1),
 )  # fmt: skip
 _ARMS = np.array(["gripper" not in name for name in JOINTS])  # (14,)
-_LOST = 0.8  # [rad] between an arm and its command; fast turns leave half of it
-_AHEAD = Duration(nanosec=round(2e9 / FPS))  # until a command is reached: the next one comes half-way
+_MAX_ERROR = 0.8  # [rad] largest error between an arm and its command; fast motions reach half of it
+_REACH_TIME = Duration(nanosec=round(2e9 / FPS))  # time to reach a command; the next one arrives half-way
 
 
 class TeleopNode(Node):
-    """joint_states and sim/cubes in; leader/joint_states and <controller>/joint_trajectory out.
+    """Reads joint_states and sim/cubes; publishes leader/joint_states and <controller>/joint_trajectory.
 
     Services: ~/set_task, ~/hold.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        """Raises TaskError where the first instruction is none of the scene's."""
+        """Raises TaskError if the first instruction is not a task of the scene."""
         super().__init__("teleop", automatically_declare_parameters_from_overrides=True, **kwargs)
         declare_parameters(self, TELEOP_PARAMETERS)
         settings = read_settings(self, TELEOP_PARAMETERS)
         self._mirror = BimanualSim()
         self._rng = np.random.default_rng(settings["seed"])
-        self._sigma, self._knock_rate = settings["disturbance"], settings["knocks"]
+        self._disturbance_std, self._knock_rate = settings["disturbance"], settings["knocks"]
         self._operator = Operator(self._rng)
-        self._disturbance = Disturbance(self._rng, 0.0)  # while the arms are only held
+        self._disturbance = Disturbance(self._rng, 0.0)  # none while the arms are held
         self._target: np.ndarray | None = None  # (14,) [rad], [m], last commanded
         self._joints: tuple[int, np.ndarray] | None = None  # stamp [ns], (14,)
         self._scene: tuple[np.ndarray, np.ndarray] | None = None  # joints (14,), cubes (3, 7) of one instant
-        self._seen: np.ndarray | None = None  # (14,) of the instant that the mirror shows
+        self._mirrored: np.ndarray | None = None  # (14,) of the instant that the mirror shows
         self._has_task, self._holds, self._first_ns = False, True, 0
-        self._waiting = settings["task"]
-        if self._waiting:
-            find_task(self._waiting)
-        self._outputs = {
+        self._next_task = settings["task"]
+        if self._next_task:
+            find(self._next_task)
+        self._trajectory_publishers = {
             name: self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", TRAJECTORIES)
             for name in CONTROLLERS
         }
         self._leader = self.create_publisher(JointState, "leader/joint_states", COMMANDS)
-        self.create_subscription(JointState, "joint_states", self._take_joints, NEWEST)
-        self.create_subscription(PoseArray, "sim/cubes", self._take_cubes, NEWEST)
-        self.create_service(SetTask, "~/set_task", self._set_task)
-        self.create_service(SetBool, "~/hold", self._hold)
+        self.create_subscription(JointState, "joint_states", self._on_joint_states, NEWEST)
+        self.create_subscription(PoseArray, "sim/cubes", self._on_cubes, NEWEST)
+        self.create_service(SetTask, "~/set_task", self._on_set_task)
+        self.create_service(SetBool, "~/hold", self._on_hold)
         self.create_timer(1.0 / FPS, self._act)
 
-    def _take_joints(self, msg: JointState) -> None:
+    def _on_joint_states(self, msg: JointState) -> None:
         by_name = dict(zip(msg.name, msg.position, strict=True))
         self._joints = stamp_ns(msg.header.stamp), np.array([by_name[name] for name in JOINTS])
 
-    def _take_cubes(self, msg: PoseArray) -> None:
-        """Published right after joint_states of the same instant; others are left out."""
+    def _on_cubes(self, msg: PoseArray) -> None:
+        """Use the message that follows joint_states with the same stamp; ignore others."""
         if self._joints is not None and self._joints[0] == stamp_ns(msg.header.stamp):
             self._scene = self._joints[1], cube_frames(msg)
 
-    def _look(self) -> None:
-        """Have the mirror show the newest instant."""
+    def _update_mirror(self) -> None:
+        """Copy the newest state to the mirror."""
         if self._scene is not None:
-            self._seen, cubes = self._scene
-            self._mirror.mirror(self._seen, cubes, self._target)
+            self._mirrored, cubes = self._scene
+            self._mirror.imitate(self._mirrored, cubes, self._target)
 
-    def _set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
         response.known_tasks = [task.instruction for task in suite()]
         try:
             find_task(request.task)
         except TaskError as error:
             response.success, response.message = False, str(error)
             return response
-        self._waiting, self._holds = request.task, True
+        self._next_task, self._holds = request.task, True
         response.success, response.message = True, f"the operator will {request.task}"
         return response
 
-    def _hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Let go of the arms, for as long as somebody else moves them, or hold them where they are."""
-        self._holds, self._has_task, self._waiting = request.data, False, ""
-        self._target = self._seen = self._scene = None  # to be looked at anew
+    def _on_hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Release the arms, so that someone else can move them, or hold them in place."""
+        self._holds, self._has_task, self._next_task = request.data, False, ""
+        self._target = self._mirrored = self._scene = None  # unknown until the next message
         self._disturbance = Disturbance(self._rng, 0.0)
         response.success = True
         response.message = (
@@ -128,27 +128,27 @@ class TeleopNode(Node):
         return response
 
     def _tick_ns(self) -> int:
-        """The period's instant [ns], equally spaced however late the timer is, as a leader's driver would."""
+        """Stamp of this period [ns]: equally spaced even if the timer is late, as from a leader arm."""
         now_ns = self.get_clock().now().nanoseconds
         if not self._first_ns:
             self._first_ns = now_ns
         return self._first_ns + round(round((now_ns - self._first_ns) * 1e-9 * FPS) * 1e9 / FPS)
 
     def _act(self) -> None:
-        self._look()
-        if self._seen is None or not self._holds:
+        self._update_mirror()
+        if self._mirrored is None or not self._holds:
             return
-        if self._target is None or np.abs(self._target - self._seen)[_ARMS].max() > _LOST:
-            # At first, and when the scene was reset or an arm is held up: where the arms are, once.
+        if self._target is None or np.abs(self._target - self._mirrored)[_ARMS].max() > _MAX_ERROR:
+            # At the start, after a reset, or when an arm is blocked: command the measured pose once.
             if self._has_task:
-                self.get_logger().warning("the arms are far from where they were led: the task is given up")
-            self._target, self._has_task = self._seen.copy(), False
-            self._mirror.mirror(self._seen, self._mirror.cube_frames(), self._target)
-        if self._waiting:
-            self._operator.begin(self._mirror, find_task(self._waiting))
-            self.get_logger().info(f"now: {self._waiting}")
-            self._waiting, self._has_task = "", True
-            self._disturbance = Disturbance(self._rng, self._sigma, knock_rate=self._knock_rate)
+                self.get_logger().warning("the arms are far from their command: the task is abandoned")
+            self._target, self._has_task = self._mirrored.copy(), False
+            self._mirror.imitate(self._mirrored, self._mirror.cube_frames(), self._target)
+        if self._next_task:
+            self._operator.begin(self._mirror, find(self._next_task))
+            self.get_logger().info(f"task: {self._next_task}")
+            self._next_task, self._has_task = "", True
+            self._disturbance = Disturbance(self._rng, self._disturbance_std, knock_rate=self._knock_rate)
         if self._has_task:
             self._target = self._operator.act(self._mirror)
         leader = JointState(name=list(JOINTS), position=self._target.tolist())
@@ -156,9 +156,9 @@ class TeleopNode(Node):
         self._leader.publish(leader)
         disturbed = self._target + self._disturbance.step()
         command = np.clip(disturbed, self._mirror.lower, self._mirror.upper)  # (14,)
-        for name, publisher in self._outputs.items():
+        for name, publisher in self._trajectory_publishers.items():
             indices = [JOINTS.index(joint) for joint in CONTROLLERS[name]]
-            point = JointTrajectoryPoint(positions=command[indices].tolist(), time_from_start=_AHEAD)
+            point = JointTrajectoryPoint(positions=command[indices].tolist(), time_from_start=_REACH_TIME)
             publisher.publish(JointTrajectory(joint_names=list(CONTROLLERS[name]), points=[point]))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bag gives the dataset that the recorder would have written, whatever its storage and its boundaries."""
+"""A converted bag equals the dataset that the recorder would have written, for every storage and boundary."""
 
 import sqlite3
 from pathlib import Path
@@ -20,7 +20,6 @@ from sensor_msgs.msg import Image, JointState
 from service_msgs.msg import ServiceEventInfo
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from std_srvs.srv._trigger import Trigger_Event
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.cli.bag_to_dataset import main
@@ -32,9 +31,6 @@ from dit_policy_ros.ros.common import image_to_rgb, to_stamp
 from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams
 from dit_policy_ros.ros.recorder._parameters import COMMANDED
 from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
-from dit_policy_ros.srv._set_task import SetTask_Event
-from dit_policy_ros.srv._start_episode import StartEpisode_Event
-from dit_policy_ros.srv._stop_episode import StopEpisode_Event
 
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND
@@ -42,7 +38,7 @@ STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite": StoragePlugin.SQLITE3}
 
 
 def messages(seconds: float = 6.0) -> list[tuple[int, str, object]]:
-    """What a robot published: (received [ns], topic, message); a camera is silent for a while."""
+    """The messages of a robot: (received [ns], topic, message). One camera is silent for a while."""
     rng = np.random.default_rng(0)
     found = []
     for number in range(int(seconds * 30)):
@@ -75,9 +71,7 @@ def messages(seconds: float = 6.0) -> list[tuple[int, str, object]]:
     return sorted(found, key=lambda entry: entry[0])
 
 
-UNKNOWN = "unknown"  # ros2 bag has no definition of service events to write
-EVENTS = {StartEpisode: StartEpisode_Event, StopEpisode: StopEpisode_Event, SetTask: SetTask_Event}
-EVENTS[Trigger] = Trigger_Event
+UNKNOWN = "unknown"  # ros2 bag has no definition of service events to store
 
 
 def write_bag(path: Path, plugin: StoragePlugin, found: list[tuple[int, str, object]]) -> Path:
@@ -180,7 +174,7 @@ def test_a_bag_equals_a_live_recording(config: Path, tmp_path, storage: str) -> 
     assert records[1].repeated == {}
 
 
-def test_ranges_give_episodes_too_and_silence_is_flagged(config: Path, bag: Path, tmp_path, capsys) -> None:
+def test_time_ranges_give_episodes_with_flagged_frames(config: Path, bag: Path, tmp_path, capsys) -> None:
     arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
     ranges = ["--episode", "2.5", "5", "push", "--episode", "0.5", "1.5", "pull"]
     assert main([*arguments, *ranges]) == 0
@@ -195,7 +189,7 @@ def test_ranges_give_episodes_too_and_silence_is_flagged(config: Path, bag: Path
     assert records[1].figures["bag"] == bag.name
 
 
-def test_a_second_run_adds_only_what_is_missing(config: Path, bag: Path, tmp_path, capsys) -> None:
+def test_a_second_run_adds_only_missing_episodes(config: Path, bag: Path, tmp_path, capsys) -> None:
     arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
     assert main([*arguments, "--episode", "0.5", "1.5", "pull"]) == 0
     assert main([*arguments, "--episode", "0.5", "1.5", "pull", "--episode", "2", "3", "push"]) == 0
@@ -204,19 +198,19 @@ def test_a_second_run_adds_only_what_is_missing(config: Path, bag: Path, tmp_pat
 
 
 class Calls:
-    """What the recorder's services publish about themselves."""
+    """The service events that the recorder publishes."""
 
     def __init__(self) -> None:
         self.found: list[tuple[int, str, object]] = []
 
     def add(self, when: float, name: str, kind, success: bool = True, **request) -> None:
-        """A call at a time [s]; its answer comes 10 ms later."""
+        """A call at a time [s], answered 10 ms later."""
         number = len(self.found)
         for delay, event_type in (
             (0, ServiceEventInfo.REQUEST_RECEIVED),
             (10, ServiceEventInfo.RESPONSE_SENT),
         ):
-            event = EVENTS[kind]()
+            event = kind.Event()
             event.info.event_type, event.info.sequence_number = event_type, number
             if delay:
                 event.response = [kind.Response(success=success)]
@@ -226,8 +220,8 @@ class Calls:
             self.found.append((received, f"/recorder/{name}/_service_event", event))
 
 
-def a_session() -> list[tuple[int, str, object]]:
-    """The robot's messages, and an operator who makes every kind of call."""
+def recorded_session() -> list[tuple[int, str, object]]:
+    """The robot's messages, and the events of an operator who makes every kind of call."""
     calls = Calls()
     calls.add(0.5, "start_episode", StartEpisode, success=False, task="too early")
     calls.add(1.0, "start_episode", StartEpisode, task="first")
@@ -247,9 +241,9 @@ def a_session() -> list[tuple[int, str, object]]:
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_service_events_give_the_episodes_that_the_operator_recorded(tmp_path, storage: str) -> None:
-    path = write_bag(tmp_path / "bag", STORAGES[storage], a_session())
+    path = write_bag(tmp_path / "bag", STORAGES[storage], recorded_session())
     if storage == "sqlite":
-        undefined(path, "DELETE FROM message_definitions WHERE topic_type LIKE '%_Event'")
+        change_definitions(path, "DELETE FROM message_definitions WHERE topic_type LIKE '%_Event'")
     config = tmp_path / "robot.yaml"
     recorder = {"ros__parameters": {"task": "by default"}}
     config.write_text(yaml.safe_dump({"/**": {"ros__parameters": SMALL_MAPPING}, "/recorder": recorder}))
@@ -259,7 +253,7 @@ def test_service_events_give_the_episodes_that_the_operator_recorded(tmp_path, s
     records = read_records(tmp_path / "set")
     assert [records[index].success for index in range(dataset.num_episodes)] == [False, True]
     seconds = [(records[index].recorded_ns - BEGIN) / SECOND for index in range(2)]
-    # It begins with the newest images when it was answered, as the recorder does.
+    # The first frame has the newest images at the time of the answer, as in the recorder.
     assert all(0.0 < answered - begun < 0.08 for answered, begun in zip((1.01, 4.01), seconds, strict=True))
     first, second = dataset.meta.episodes["length"][:]
     assert seconds[0] + first / 30 == pytest.approx(2.5, abs=0.035)
@@ -270,14 +264,14 @@ def test_service_events_give_the_episodes_that_the_operator_recorded(tmp_path, s
     assert tasks == ["first"] * renamed + ["renamed"] * (first - renamed) + ["by default"] * second
 
 
-def undefined(bag: Path, statement: str) -> None:
-    """Changes what a bag says about its types."""
+def change_definitions(bag: Path, statement: str) -> None:
+    """Changes the message definitions that a bag stores."""
     (database,) = bag.glob("*.db3")
     with sqlite3.connect(database) as connection:
         assert connection.execute(statement).rowcount > 0
 
 
-def test_service_events_need_a_task_and_something_saved(config: Path, tmp_path, capsys) -> None:
+def test_service_events_need_a_task_and_a_saved_episode(config: Path, tmp_path, capsys) -> None:
     calls = Calls()
     calls.add(1.0, "start_episode", StartEpisode, task="in vain")
     calls.add(2.0, "stop_episode", StopEpisode, save=False)
@@ -289,16 +283,16 @@ def test_service_events_need_a_task_and_something_saved(config: Path, tmp_path, 
     calls.add(2.8, "stop_episode", StopEpisode, save=True)
     bag = write_bag(tmp_path / "nameless", StoragePlugin.MCAP, messages(3.0) + calls.found)
     assert main([str(bag), *arguments]) == 2
-    assert "begun without an instruction" in capsys.readouterr().err
+    assert "an episode began without an instruction" in capsys.readouterr().err
     assert not (tmp_path / "set").exists()
 
 
-def test_a_bag_that_cannot_be_understood_is_named(config: Path, tmp_path, capsys) -> None:
+def test_a_bag_with_an_unknown_encoding_is_refused(config: Path, tmp_path, capsys) -> None:
     bag = write_bag(tmp_path / "bag", StoragePlugin.SQLITE3, messages(1.0))
-    undefined(bag, "UPDATE message_definitions SET encoding = 'mystery'")
+    change_definitions(bag, "UPDATE message_definitions SET encoding = 'mystery'")
     arguments = ["--config", str(config), "--dataset", str(tmp_path / "set"), "--topic", "/episode"]
     assert main([str(bag), *arguments]) == 2
-    assert "in the encoding 'mystery'. Convert it to MCAP" in capsys.readouterr().err
+    assert "in the encoding 'mystery', which is not supported. Convert it to MCAP" in capsys.readouterr().err
 
 
 MISTAKES = {
@@ -315,7 +309,10 @@ MISTAKES = {
         ["BAG", "--topic", "/episode", "--namespace", "cell_2"],
         ["/cell_2/top/image_raw (sensor_msgs/msg/Image) is not in it", "/cell_2/joint_states"],
     ),
-    "overlap": (["BAG", "--episode", "1", "3", "a", "--episode", "2", "4", "b"], ["overlaps the one before"]),
+    "overlap": (
+        ["BAG", "--episode", "1", "3", "a", "--episode", "2", "4", "b"],
+        ["overlaps the previous"],
+    ),
     "reversed": (["BAG", "--episode", "3", "1", "a"], ["expected 0 <= begin < end <= 6.0 s"]),
     "no seconds": (["BAG", "--episode", "x", "1", "a"], ["expected seconds"]),
     "no task": (["BAG", "--episode", "1", "2", " "], ["task: expected an instruction"]),
@@ -323,7 +320,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_mistakes_are_explained_and_leave_nothing(
+def test_mistakes_are_explained_and_create_no_dataset(
     config: Path, bag: Path, tmp_path, capsys, case: str
 ) -> None:
     arguments, fragments = MISTAKES[case]
@@ -335,7 +332,7 @@ def test_mistakes_are_explained_and_leave_nothing(
     assert not (tmp_path / "set").exists()
 
 
-def test_an_episode_without_samples_is_left_out(config: Path, bag: Path, tmp_path, capsys) -> None:
+def test_an_episode_without_samples_is_skipped(config: Path, bag: Path, tmp_path, capsys) -> None:
     arguments = [str(bag), "--config", str(config), "--dataset", str(tmp_path / "set")]
     assert main([*arguments, "--episode", "0", "0.005", "too early", "--episode", "1", "2", "fine"]) == 1
     assert "left out: 'too early'" in capsys.readouterr().out

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a controller would follow is read exactly; what it would refuse is refused."""
+"""Trajectories that a controller would follow are read exactly; those it would reject raise StreamError."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def read(msg: JointTrajectory):
     return commanded_trajectory(msg, ("a", "b"), NOW, np.zeros(2))
 
 
-def test_joints_are_put_in_the_controllers_order() -> None:
+def test_joints_are_sorted_into_the_controllers_order() -> None:
     trajectory = read(message())
     np.testing.assert_array_equal(trajectory.positions, [[1.0, 2.0], [3.0, 4.0]])
     np.testing.assert_array_equal(trajectory.times_ns, [NOW, NOW + 100 * MS])
@@ -67,6 +67,6 @@ def test_a_stamp_of_zero_means_on_arrival() -> None:
         (message(positions=[[1.0, np.nan], [3.0, 4.0]]), "positions that are not finite"),
     ],
 )
-def test_what_a_controller_would_refuse_is_refused(msg: JointTrajectory, reason: str) -> None:
+def test_what_a_controller_would_reject_raises(msg: JointTrajectory, reason: str) -> None:
     with pytest.raises(StreamError, match=reason):
         read(msg)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages become arrays exactly, and unusable ones say why."""
+"""Messages are converted exactly, and errors about unusable ones give the reason."""
 
 import sys
 
@@ -27,7 +27,7 @@ def message(array: np.ndarray, encoding: str, padding: int = 0) -> Image:
 
 
 @pytest.mark.parametrize("ns", [0, 1, 999_999_999, 1_000_000_000, 1_700_000_000_123_456_789])
-def test_stamps_go_there_and_back(ns: int) -> None:
+def test_stamps_survive_a_round_trip(ns: int) -> None:
     assert stamp_ns(to_stamp(ns)) == ns
 
 
@@ -41,20 +41,20 @@ def test_stamps_go_there_and_back(ns: int) -> None:
         (np.dstack([RGB[..., ::-1], np.full((24, 32), 9, np.uint8)]), "bgra8"),
     ],
 )
-def test_colour_images_of_any_layout_become_the_same(array: np.ndarray, encoding: str, padding: int) -> None:
+def test_any_colour_layout_gives_the_same_rgb(array: np.ndarray, encoding: str, padding: int) -> None:
     image = image_to_rgb(message(array, encoding, padding), 24, 32)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
     np.testing.assert_array_equal(image, RGB)
 
 
-def test_grey_becomes_three_equal_channels() -> None:
+def test_mono_images_get_three_equal_channels() -> None:
     image = image_to_rgb(message(RGB[..., :1], "mono8"), 24, 32)
     np.testing.assert_array_equal(image, np.repeat(RGB[..., :1], 3, axis=2))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_compressed_images_become_the_same_in_the_right_order_of_channels(suffix: str) -> None:
+def test_compressed_images_give_the_same_rgb(suffix: str) -> None:
     smooth = np.zeros((24, 32, 3), np.uint8)
     smooth[:, :16] = (200, 30, 60)
     data = cv2.imencode(suffix, smooth[..., ::-1])[1].tobytes()
@@ -65,12 +65,12 @@ def test_compressed_images_become_the_same_in_the_right_order_of_channels(suffix
 
 
 @pytest.mark.parametrize(("data", "words"), [(b"", "0 bytes"), (b"no picture at all", "cannot be decoded")])
-def test_a_compressed_image_that_is_none_says_so(data: bytes, words: str) -> None:
+def test_undecodable_compressed_images_raise(data: bytes, words: str) -> None:
     with pytest.raises(StreamError, match=words):
         image_to_rgb(CompressedImage(format="jpeg", data=data), 24, 32)
 
 
-def test_a_compressed_image_of_another_shape_is_refused() -> None:
+def test_a_compressed_image_of_another_aspect_ratio_is_refused() -> None:
     data = cv2.imencode(".png", RGB)[1].tobytes()
     with pytest.raises(StreamError, match="image is 32x24, expected 24x24"):
         image_to_rgb(CompressedImage(format="png", data=data), 24, 24)
@@ -89,7 +89,7 @@ def test_another_resolution_is_resized(height: int, width: int) -> None:
     assert (image == (10, 20, 30)).all()
 
 
-def test_shrinking_averages() -> None:
+def test_downscaling_averages_pixels() -> None:
     checker = np.indices((24, 32)).sum(axis=0) % 2 * 200
     image = image_to_rgb(message(np.repeat(checker[..., None].astype(np.uint8), 3, 2), "rgb8"), 12, 16)
     assert (image == 100).all()
@@ -106,7 +106,7 @@ def test_shrinking_averages() -> None:
         ({"width": 24, "step": 72}, ["24x24", "32x24", "aspect ratio"]),
     ],
 )
-def test_unusable_images_say_why(change: dict, fragments: list[str]) -> None:
+def test_errors_about_unusable_images_give_the_reason(change: dict, fragments: list[str]) -> None:
     msg = message(RGB, "rgb8")
     for name, value in change.items():
         setattr(msg, name, value)
@@ -116,7 +116,7 @@ def test_unusable_images_say_why(change: dict, fragments: list[str]) -> None:
         assert fragment in str(caught.value)
 
 
-def test_a_cv_bridge_that_does_not_load_is_explained(monkeypatch) -> None:
+def test_a_cv_bridge_that_fails_to_import_is_explained(monkeypatch) -> None:
     convert._bridge.cache_clear()
     monkeypatch.setitem(sys.modules, "cv_bridge.boost", None)
     with pytest.raises(StreamError, match=r"numpy 1 .* numpy \d.*pip install cv-bridge"):
@@ -136,7 +136,7 @@ def test_joints_are_found_by_name_in_any_order() -> None:
     np.testing.assert_array_equal(converter(joint_state(["a", "b", "c"], [4.0, 5.0, 6.0])), [4, 5, 6])
 
 
-def test_nan_of_joints_that_are_not_ours_does_not_matter() -> None:
+def test_nan_in_joints_outside_the_contract_is_ignored() -> None:
     np.testing.assert_array_equal(JointStateConverter(["a"])(joint_state(["x", "a"], [np.nan, 1.0])), [1.0])
 
 
@@ -152,7 +152,7 @@ def test_nan_of_joints_that_are_not_ours_does_not_matter() -> None:
         ([], [], ["lacks a, left_b"]),
     ],
 )
-def test_unusable_joint_states_say_why(
+def test_errors_about_unusable_joint_states_give_the_reason(
     names: list[str], positions: list[float], fragments: list[str]
 ) -> None:
     with pytest.raises(StreamError) as caught:

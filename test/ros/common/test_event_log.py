@@ -34,7 +34,7 @@ def log():
     return EventLog(logger, clock, period=5.0, remembered=3), logger, clock
 
 
-def test_a_line_is_read_by_people_and_by_programs(log):
+def test_a_line_has_a_sentence_and_json_values(log):
     events, logger, _ = log
     events.add(Severity.WARNING, "idle", "nothing moves", task='pick "it"', seconds=5.5)
     severity, line = logger.lines[0]
@@ -43,20 +43,20 @@ def test_a_line_is_read_by_people_and_by_programs(log):
     assert json.loads(line.partition("task=")[2].partition(" seconds")[0]) == 'pick "it"'
 
 
-def test_repetitions_that_differ_in_numbers_only_are_counted(log):
+def test_repeats_that_differ_only_in_numbers_are_counted(log):
     events, logger, clock = log
     for i in range(1000):
         clock.ns += 2_000_000
         events.add(Severity.ERROR, "joint_states", f"position {i * 0.1:.3g} of joint_{i} is not finite")
     assert len(logger.lines) == 1
     events.add(Severity.ERROR, "joint_states", "something else")
-    assert len(logger.lines) == 2, "another sentence is another event"
+    assert len(logger.lines) == 2, "a different sentence is a different event"
     clock.ns += 5_000_000_000
     events.add(Severity.ERROR, "joint_states", "position nan of joint_7 is not finite")
     assert logger.lines[-1][1].endswith("[repeated=999]")
 
 
-def test_memory_is_bounded(log):
+def test_memory_use_is_bounded(log):
     events, _, _ = log
     for i in range(2000):
         events.add(Severity.INFO, "kind" + "x" * i, "text")

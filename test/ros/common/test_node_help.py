@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--help names every parameter, and nothing is started."""
+"""--help lists every parameter and starts no node."""
 
 import pytest
 

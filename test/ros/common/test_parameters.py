@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters are checked against their table when read and when changed; mistakes come all at once."""
+"""Parameters are checked against their table when read and when changed; all problems come in one error."""
 
 import math
 from pathlib import Path
@@ -8,9 +8,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+import rclpy
 import yaml
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
+from ros_testing import call, spinning
 
 from dit_policy_ros.core.errors import ContractError, ParameterError
 from dit_policy_ros.ros.common import Parameter, declare_parameters, read_parameters, read_settings
@@ -25,6 +31,8 @@ TABLE = (
     Parameter("ensemble.mode", str, "act", "weighting", choices=("act", "newest", "none")),
     Parameter("groups", tuple, ("left", "right"), "coupled groups"),
     Parameter("least", float, 0.0, "something with one bound", low=0.0),
+    Parameter("plan_horizon", float, 0.5, "length of a plan", "s", 0.1, 5.0, former_name="max_blind_time"),
+    Parameter("ensemble.coeff", float, 0.01, "weight decay", former_name="ensemble.m"),
 )
 
 
@@ -80,7 +88,7 @@ def test_every_shipped_contract_parameter_has_a_description_and_is_read_only(mak
     assert read_parameters(node, TABLE)[0].joints == read_parameters(node, TABLE)[0].joints
 
 
-def test_overrides_are_taken_and_whole_numbers_become_floats(make) -> None:
+def test_overrides_are_read_and_whole_numbers_become_floats(make) -> None:
     node = make(*with_values(soft_start=3, steps=20, dry_run="true", **{"ensemble.mode": "none"}))
     settings = read_settings(node, TABLE)
     assert settings["soft_start"] == 3.0
@@ -106,7 +114,7 @@ def test_overrides_are_taken_and_whole_numbers_become_floats(make) -> None:
         ({"limts.left_joint_1": 1.0}, ["limts.left_joint_1", "an unknown parameter"]),
     ],
 )
-def test_each_mistake_is_named(make, values: dict, fragments: list[str]) -> None:
+def test_each_problem_is_named(make, values: dict, fragments: list[str]) -> None:
     node = make(*with_values(**values))
     with pytest.raises(ParameterError) as caught:
         read_settings(node, TABLE)
@@ -114,7 +122,7 @@ def test_each_mistake_is_named(make, values: dict, fragments: list[str]) -> None
         assert fragment in str(caught.value)
 
 
-def test_mistakes_in_contract_and_parameters_come_in_one_message(make) -> None:
+def test_problems_in_contract_and_parameters_come_in_one_message(make) -> None:
     node = make(*with_values(fps="fast", soft_start=-1.0, stesp=3))
     with pytest.raises(ParameterError) as caught:
         read_parameters(node, TABLE)
@@ -127,18 +135,18 @@ def test_a_bad_contract_alone_is_a_contract_error(make) -> None:
         read_parameters(make(), TABLE)
 
 
-def test_a_value_where_a_group_belongs_is_reported(make) -> None:
+def test_a_value_in_place_of_a_group_is_reported(make) -> None:
     node = make(*with_values(cameras="top", **{"limits.left_joint_1.velocity": 1.0}))
     with pytest.raises(ContractError, match="cameras: expected a group"):
         read_parameters(node, TABLE)
 
 
-def test_ros_own_parameters_are_not_mistakes(make) -> None:
+def test_ros_own_parameters_are_accepted(make) -> None:
     name = "qos_overrides./clock.subscription.depth"
     read_settings(make(*with_values(use_sim_time="true", **{name: 5})), TABLE)
 
 
-def test_a_wrong_value_can_be_mended_at_run_time(make) -> None:
+def test_a_wrong_value_can_be_corrected_at_run_time(make) -> None:
     node = make(*with_values(soft_start="fast"))
     with pytest.raises(ParameterError):
         read_settings(node, TABLE)
@@ -148,7 +156,7 @@ def test_a_wrong_value_can_be_mended_at_run_time(make) -> None:
     assert node.describe_parameter("soft_start").description
 
 
-def test_a_wrong_contract_can_be_mended_at_run_time(make, tmp_path) -> None:
+def test_a_wrong_contract_can_be_corrected_at_run_time(make, tmp_path) -> None:
     shared = {"/**": yaml.safe_load(CONFIG.read_text())["/**"]}
     shared["/**"]["ros__parameters"]["cameras"]["top"]["height"] = "tall"
     file = tmp_path / "robot.yaml"
@@ -181,10 +189,42 @@ def test_changes_at_run_time_are_checked(make, name: str, value, reason: str) ->
     assert node.get_parameter(name).value == before
 
 
-def test_good_changes_at_run_time_are_read(make) -> None:
+def test_valid_changes_at_run_time_are_read(make) -> None:
     node = make()
     assert node.set_parameters([RosParameter("ensemble.mode", value="none")])[0].successful
     assert read_settings(node, TABLE)["ensemble.mode"] == "none"
+
+
+def test_former_names_are_refused_with_the_new_name_beside_all_other_problems(make) -> None:
+    node = make(*with_values(max_blind_time=0.4, stesp=3, **{"ensemble.m": 0.1, "plan_horizon": 0.5}))
+    with pytest.raises(ParameterError) as caught:
+        read_settings(node, TABLE)
+    text = str(caught.value)
+    assert "(3 problems" in text
+    assert "\n  - max_blind_time was renamed: use plan_horizon\n" in text
+    assert "\n  - ensemble.m was renamed: use ensemble.coeff\n" in text
+    assert "Did you mean 'steps'?" in text
+
+
+def test_a_former_name_in_a_parameter_file_is_refused(make, tmp_path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(yaml.safe_dump({"/policy": {"ros__parameters": {"ensemble": {"m": 0.1}}}}))
+    with pytest.raises(ParameterError, match=r"ensemble\.m was renamed: use ensemble\.coeff"):
+        read_settings(make("--params-file", str(file)), TABLE)
+
+
+@pytest.mark.parametrize("given_at_start", [False, True])
+def test_a_former_name_is_refused_at_run_time(make, given_at_start: bool) -> None:
+    node = make(*(with_values(max_blind_time=0.4) if given_at_start else ()))
+    client = rclpy.create_node("client")
+    name, value = "max_blind_time", ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.4)
+    request = SetParameters.Request(parameters=[ParameterMessage(name=name, value=value)])
+    with pytest.raises(ParameterNotDeclaredException, match="max_blind_time was renamed: use plan_horizon"):
+        node.set_parameters([RosParameter(name, value=0.4)])
+    with spinning(node, client):
+        answer = call(client, SetParameters, "/policy/set_parameters", request)
+    assert not answer.results[0].successful
+    assert answer.results[0].reason == "max_blind_time was renamed: use plan_horizon"
 
 
 def test_the_parameter_file_is_named(make, monkeypatch) -> None:

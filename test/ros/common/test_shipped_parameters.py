@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What config/bimanual.yaml says of each node, the node's table knows."""
+"""Every node parameter in config/bimanual.yaml is in the node's table, valid, and equal to the default."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def flat(section: dict, prefix: str = "") -> dict:
 
 
 @pytest.mark.parametrize("node", TABLES)
-def test_every_value_is_known_and_allowed(node: str) -> None:
+def test_every_value_in_the_file_is_known_and_valid(node: str) -> None:
     table = {entry.name: entry for entry in TABLES[node]}
     for name, value in flat(SECTIONS[node]["ros__parameters"]).items():
         assert name in table
@@ -35,7 +35,7 @@ def test_every_value_is_known_and_allowed(node: str) -> None:
 
 
 @pytest.mark.parametrize("node", TABLES)
-def test_defaults_are_allowed_and_everything_is_described(node: str) -> None:
+def test_defaults_are_valid_and_every_parameter_has_a_description(node: str) -> None:
     for entry in TABLES[node]:
         assert entry.problem(entry.default) is None, entry.name
         assert entry.description, entry.name
@@ -43,7 +43,7 @@ def test_defaults_are_allowed_and_everything_is_described(node: str) -> None:
 
 @pytest.mark.parametrize("node", TABLES)
 def test_the_file_repeats_the_defaults(node: str) -> None:
-    """So that a line can be deleted without a change."""
+    """So that deleting a line changes nothing."""
     table = {entry.name: entry for entry in TABLES[node]}
     values = flat(SECTIONS[node]["ros__parameters"])
     assert {name: table[name].convert(value) for name, value in values.items()} == {
@@ -51,6 +51,6 @@ def test_the_file_repeats_the_defaults(node: str) -> None:
     }
 
 
-def test_what_the_command_line_must_be_able_to_set_is_not_in_the_file():
-    """A value under /policy beats `-p NAME:=VALUE`: asked for a shadow, the robot would move all the same."""
+def test_dry_run_is_not_in_the_file():
+    """A value under /policy overrides `-p dry_run:=true`: the robot would move in spite of it."""
     assert "dry_run" not in SECTIONS["/policy"]["ros__parameters"]

@@ -14,7 +14,7 @@ from dit_policy_ros.ros.common import profile_environment
 from dit_policy_ros.ros.common._transport import OLD_PROFILE, PROFILE, USERS_CHOICE
 
 FRAMES = 60
-# 640x480 rgb8 is larger than a default segment of shared memory
+# A 640x480 rgb8 image is larger than a default shared memory segment.
 CAMERA = f"""
 import rclpy
 from rclpy.qos import QoSProfile
@@ -38,7 +38,7 @@ rclpy.spin(node)
 """
 
 
-def test_the_profile_is_chosen_unless_the_user_chose():
+def test_the_profile_is_selected_unless_the_user_selected_one():
     chosen = profile_environment({})
     assert set(chosen) == {PROFILE}
     assert Path(chosen[PROFILE]).is_file()
@@ -48,7 +48,7 @@ def test_the_profile_is_chosen_unless_the_user_chose():
     assert profile_environment({PROFILE: ""}) == chosen
 
 
-def test_the_profile_keeps_udp_and_fits_into_a_container():
+def test_the_profile_keeps_udp_and_fits_into_a_containers_shared_memory():
     name = "{http://www.eprosima.com}"
     root = ElementTree.parse(profile_environment({})[PROFILE]).getroot()
     types = [element.text for element in root.iter(f"{name}type")]
@@ -57,8 +57,8 @@ def test_the_profile_keeps_udp_and_fits_into_a_container():
     assert 32e6 < int(segment.text or 0) < 60e6  # of 64 MB
 
 
-def test_images_of_a_sender_with_the_profile_reach_a_plain_process(ros_domain, start_process):
-    """Neither this process nor its service client has a profile; the transports understand each other."""
+def test_images_from_a_sender_with_the_profile_reach_a_process_without_it(ros_domain, start_process):
+    """This process and its service client use the default transports, and still receive everything."""
     camera = start_process("camera", sys.executable, "-c", CAMERA, **profile_environment(os.environ))
     node = rclpy.create_node("plain")
     received = []
@@ -73,7 +73,7 @@ def test_images_of_a_sender_with_the_profile_reach_a_plain_process(ros_domain, s
         answer = future.result()
         return answer is not None and answer.success
 
-    wait_for(done, 30, "a plain process hears from the camera that all frames are sent")
+    wait_for(done, 30, "the camera reports that all frames are sent")
     assert camera.alive
-    assert len(received) > FRAMES / 2  # how many exactly is a matter of load, and of the benchmarks
+    assert len(received) > FRAMES / 2  # the exact number depends on the load; the benchmarks measure it
     node.destroy_node()

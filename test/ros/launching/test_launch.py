@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The launch files, run by launch_ros as `ros2 launch` runs them."""
+"""The launch files, run by launch_ros as `ros2 launch` does."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ def launch(start_process, tmp_path):
 
 
 def processes_of(child) -> dict[int, list[str]]:
-    """Command lines of everything in the launch's session, by process id."""
+    """Command lines of all processes in the launch's session, by process id."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -98,7 +98,7 @@ def test_one_command_starts_simulator_and_policy(ros_domain, launch, tmp_path):
     assert "Caught exception" not in child.output()
 
 
-def test_a_wrong_checkpoint_is_reported_and_the_rest_goes_on(ros_domain, launch, tmp_path):
+def test_a_wrong_checkpoint_is_reported_and_the_rest_keeps_running(ros_domain, launch, tmp_path):
     child = launch("bimanual.launch.py", f"checkpoint:={tmp_path / 'nothing'}")
     wait_for(lambda: "could not configure" in child.output(), 120, "the failed transition is reported")
     assert str(tmp_path / "nothing") in child.output()
@@ -118,15 +118,15 @@ def test_a_real_robot_without_a_task_is_not_activated(ros_domain, launch, tmp_pa
 def installed(*packages: str) -> bool:
     try:
         return all(get_package_prefix(package) for package in packages)
-    except (PackageNotFoundError, OSError):  # the latter where no workspace is sourced
+    except (PackageNotFoundError, OSError):  # OSError if no workspace is sourced
         return False
 
 
 REAL_CONTROLLERS = installed("controller_manager", "joint_trajectory_controller", "robot_state_publisher")
 
 
-@pytest.mark.skipif(REAL_CONTROLLERS, reason="nothing is missing here")
-def test_what_the_mock_robot_lacks_is_named_with_the_command_that_installs_it(ros_domain, launch):
+@pytest.mark.skipif(REAL_CONTROLLERS, reason="ros2_control is installed")
+def test_missing_packages_of_the_mock_robot_are_listed_with_the_install_command(ros_domain, launch):
     child = launch("bimanual.launch.py", "robot:=mock")
     wait_for(lambda: not child.alive, 60, "the launch ends")
     assert child.process.returncode != 0
@@ -157,7 +157,7 @@ def test_the_policy_moves_the_mock_robot_through_the_real_controllers(ros_domain
     wait_for(lambda: not child.alive, 30, "the launch ends on Ctrl-C")
 
 
-def test_shadow_mode_is_an_argument(ros_domain, launch, tmp_path):
+def test_shadow_mode_is_a_launch_argument(ros_domain, launch, tmp_path):
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
     launch("bimanual.launch.py", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "dry_run:=true")
     observer = rclpy.create_node("observer")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder over real DDS: what a robot publishes is what LeRobot reads back, and mistakes are named."""
+"""The recorder over DDS: LeRobot reads back what the robot published, and mistakes are explained."""
 
 import signal
 from pathlib import Path
@@ -30,7 +30,7 @@ def load(root: Path):
 
 
 def assert_follows_the_clock(dataset, rows: range) -> None:
-    """State, action and images of each frame belong to one instant, and the instants are one period apart."""
+    """State, action and images of a frame are of the same time, and frames are one period apart."""
     items = [dataset[row] for row in rows]
     times = np.array([(item["observation.state"].numpy()[0] - state(0.0)[0]) / 0.01 for item in items])
     np.testing.assert_allclose(np.diff(times), 1 / 30, atol=2e-3)
@@ -45,7 +45,7 @@ def assert_follows_the_clock(dataset, rows: range) -> None:
             assert min(abs(level - brightness(number)) for number in numbers) < 1.5, (level, numbers)
 
 
-def test_episodes_are_recorded_as_published_and_discarded_ones_leave_nothing(start_session, tmp_path) -> None:
+def test_episodes_are_recorded_as_published_and_discarded_ones_are_deleted(start_session, tmp_path) -> None:
     session = start_session()
     session.ready()
     assert session.status.dataset == str(tmp_path / "dataset")
@@ -85,7 +85,7 @@ def is_clean(report) -> bool:
 
 
 def recorded_until_clean(session: Session, frames: int, label: bool) -> list:
-    """A machine that is busy with other things may miss frames, and says so; one episode must be whole."""
+    """Records until an episode is complete: a busy machine may miss frames, which the report says."""
     answers = []
     for _ in range(5):
         answers.append(session.record(frames, label=label))
@@ -95,7 +95,7 @@ def recorded_until_clean(session: Session, frames: int, label: bool) -> list:
     raise AssertionError(f"no episode without missing frames: {[answer.report for answer in answers]}")
 
 
-def test_the_joints_of_a_leader_can_be_the_action(start_session, tmp_path) -> None:
+def test_the_leaders_joints_can_be_the_action(start_session, tmp_path) -> None:
     session = start_session(**{"action.source": "leader", "action.topic": "leader"})
     session.wait_for_status(lambda status: status.state == RecorderStatus.READY, "ready")
     session.wait_for_status(lambda status: not status.stale_streams, "live")
@@ -105,11 +105,11 @@ def test_the_joints_of_a_leader_can_be_the_action(start_session, tmp_path) -> No
     dataset = load(tmp_path / "dataset")
     for row in range(dataset.num_frames):
         lead = dataset[row]["action"] - dataset[row]["observation.state"]
-        # The leader's last message may be a period old, or more on a loaded machine; its motion is slow.
+        # The leader's last message may be older than a period on a loaded machine, but its motion is slow.
         np.testing.assert_allclose(lead, LEAD, atol=0.02)
 
 
-def test_a_camera_that_dies_is_repeated_counted_and_named(start_session, tmp_path) -> None:
+def test_images_of_a_dead_camera_are_repeated_counted_and_reported(start_session, tmp_path) -> None:
     session = start_session()
     session.ready()
     assert session.begin().success
@@ -117,7 +117,7 @@ def test_a_camera_that_dies_is_repeated_counted_and_named(start_session, tmp_pat
     session.robot.silent.add("wrist")
     session.wait_for_status(lambda status: "wrist" in status.stale_streams, "wrist is stale")
     frames = session.status.frames
-    session.wait_for_status(lambda status: status.frames >= frames + 20, "recording goes on")
+    session.wait_for_status(lambda status: status.frames >= frames + 20, "recording continues")
     answer = session.end()
     assert answer.success, answer.message
     refused = session.begin()
@@ -135,7 +135,7 @@ def test_a_camera_that_dies_is_repeated_counted_and_named(start_session, tmp_pat
     assert failed_episodes(tmp_path / "dataset") == {0: tuple(answer.report.reasons)}
 
 
-def test_an_image_of_another_shape_ends_the_episode_and_keeps_what_was_there(start_session, tmp_path) -> None:
+def test_an_image_of_another_shape_ends_the_episode_and_keeps_its_frames(start_session, tmp_path) -> None:
     session = start_session()
     session.ready()
     assert session.begin().success
@@ -154,7 +154,7 @@ def test_an_image_of_another_shape_ends_the_episode_and_keeps_what_was_there(sta
         assert_follows_the_clock(dataset, range(dataset.num_frames))
 
 
-def test_an_episode_cannot_begin_without_streams_commands_or_a_task(start_session) -> None:
+def test_an_episode_cannot_begin_without_streams_commands_and_a_task(start_session) -> None:
     session = start_session(silent={"top"})
     answer = session.begin("  ")
     assert not answer.success
@@ -181,7 +181,7 @@ def test_bad_tasks_low_disk_and_a_second_start_are_refused(start_session) -> Non
     assert not answer.success
     assert "MB are free for" in answer.message
     assert "min_free_space is 1e+09 MB" in answer.message
-    session.node._configured.settings["min_free_space"] = 0.0
+    session.node._state.configured.settings["min_free_space"] = 0.0
     answer = session.begin("x" * 10_000)
     assert "at most 1000 characters, got 10000" in answer.message
     assert session.begin().success
@@ -192,7 +192,7 @@ def test_bad_tasks_low_disk_and_a_second_start_are_refused(start_session) -> Non
     assert answer.success or "at least 2 frames" in answer.message
 
 
-def test_wrong_joint_names_are_named(start_session, capfd) -> None:
+def test_wrong_joint_names_are_logged(start_session, capfd) -> None:
     session = start_session()
     session.robot.joints = ("shoulder", "finger", "elbov")
     wait_for(
@@ -243,6 +243,11 @@ BAD = {
         ["one of: commanded, leader, joint_state, array, got 'telepathy'"],
     ),
     "unknown parameter": ({}, {"datset": "x"}, ["Did you mean 'dataset'?"]),
+    "former name": (
+        {},
+        {"verdict.max_missing": 0.1},
+        ["\n  - verdict.max_missing was renamed: use check.max_missing"],
+    ),
     "odd rate": ({"fps": 29.97}, {}, ["whole number of frames per second"]),
     "bad contract": ({"fps": "fast"}, {}, ["fps: expected a number from 1 to 240 [Hz], got 'fast'"]),
 }
@@ -254,7 +259,7 @@ def test_a_bad_configuration_leaves_the_node_unconfigured(make_node, case: str, 
     monkeypatch.setattr("sys.argv", ["recorder_node", "--ros-args", "--params-file", "robot.yaml"])
     node = make_node(small_mapping(**changes), **settings)
     assert node.trigger_configure().name == "FAILURE"
-    assert node._state_machine.current_state[1] == "unconfigured"
+    assert node.lifecycle_state == "unconfigured"
     node.destroy_node()
     printed = capfd.readouterr().err
     for fragment in fragments:
@@ -277,5 +282,5 @@ def test_sigterm_saves_the_running_episode_and_ends_the_process(ros_domain, star
         session.wait_for_status(lambda status: status.frames >= 5, "5 frames")
         child.process.send_signal(signal.SIGTERM)
         assert child.process.wait(30.0) == 0
-    assert "it is saved" in child.output()
+    assert "the episode is saved" in child.output()
     assert load(tmp_path / "dataset").num_frames >= 5

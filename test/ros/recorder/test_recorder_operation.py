@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator can do beside starting and stopping, and what the recorder does by itself."""
+"""The operator's other actions, and what the recorder does by itself."""
 
 import os
 import pty
@@ -30,41 +30,40 @@ from dit_policy_ros.data.dataset import DatasetSpec, read_records
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.recorder._buttons import ACTIONS, Buttons
 from dit_policy_ros.srv import SetTask
-from dit_policy_ros.srv._set_task import SetTask_Event
 
 RECORDING, ENDED = RecorderStatus.RECORDING, RecorderStatus.ENDED
 
 
-def frames(session: Session, count: int) -> None:
+def wait_for_frames(session: Session, count: int) -> None:
     session.wait_for_status(lambda status: status.frames >= count, f"{count} frames")
 
 
-def call_of(event: SetTask_Event) -> tuple[bytes, int]:
-    """Which call an event is of."""
+def call_id(event: SetTask.Event) -> tuple[bytes, int]:
+    """Identifies the service call of an event."""
     return bytes(event.info.client_gid), event.info.sequence_number
 
 
 def test_the_instruction_changes_within_an_episode(start_session, tmp_path) -> None:
     session = start_session()
-    said: list[SetTask_Event] = []  # what a bag would be cut by
+    events: list[SetTask.Event] = []
     session.robot.create_subscription(
-        SetTask_Event, "/recorder/set_task/_service_event", said.append, qos_profile_services_default
+        SetTask.Event, "/recorder/set_task/_service_event", events.append, qos_profile_services_default
     )
     session.ready()
     early = call(session.robot, SetTask, "/recorder/set_task", SetTask.Request(task="push"))
     assert not early.success and "no episode is running" in early.message
     assert session.begin().success
-    frames(session, 5)
+    wait_for_frames(session, 5)
     assert (
         "expected an instruction"
         in call(session.robot, SetTask, "/recorder/set_task", SetTask.Request(task=" ")).message
     )
     assert call(session.robot, SetTask, "/recorder/set_task", SetTask.Request(task="push")).success
-    frames(session, session.status.frames + 8)
+    wait_for_frames(session, session.status.frames + 8)
     assert session.end().success
-    wait_for(lambda: any(event.response and event.response[0].success for event in said), 20.0, "the event")
-    (asked,) = [event for event in said if event.request and event.request[0].task == " "]
-    (answered,) = [event for event in said if event.response and call_of(event) == call_of(asked)]
+    wait_for(lambda: any(event.response and event.response[0].success for event in events), 20.0, "the event")
+    (asked,) = [event for event in events if event.request and event.request[0].task == " "]
+    (answered,) = [event for event in events if event.response and call_id(event) == call_id(asked)]
     assert asked.info.event_type == ServiceEventInfo.REQUEST_RECEIVED
     assert answered.info.event_type == ServiceEventInfo.RESPONSE_SENT
     assert not answered.response[0].success
@@ -76,12 +75,12 @@ def test_the_instruction_changes_within_an_episode(start_session, tmp_path) -> N
     assert tasks == [TASK] * change + ["push"] * (len(tasks) - change)
 
 
-def test_an_episode_is_begun_again(start_session, tmp_path) -> None:
+def test_an_episode_is_recorded_again(start_session, tmp_path) -> None:
     session = start_session(reset_time=60.0)
     session.ready()
     assert not call(session.robot, Trigger, "/recorder/rerecord", Trigger.Request()).success
     assert session.begin().success
-    frames(session, 20)
+    wait_for_frames(session, 20)
     answer = call(session.robot, Trigger, "/recorder/rerecord", Trigger.Request(), timeout=30.0)
     assert answer.success, answer.message
     session.wait_for_status(lambda status: status.state == RECORDING and 3 <= status.frames < 15, "a new one")
@@ -92,18 +91,18 @@ def test_an_episode_is_begun_again(start_session, tmp_path) -> None:
     session.wait_for_status(lambda status: 0.0 < status.countdown <= 60.0, "the countdown")
 
 
-def test_an_episode_ends_by_itself_when_it_is_long_enough_or_the_disk_fills(start_session, tmp_path) -> None:
+def test_an_episode_ends_by_itself_at_its_maximum_length_or_on_a_full_disk(start_session, tmp_path) -> None:
     session = start_session(max_episode_length=0.4)
     session.ready()
     assert session.begin().success
     session.wait_for_status(lambda status: status.state == ENDED, "it ended")
-    assert "greatest length" in session.status.problem
+    assert "max_episode_length" in session.status.problem
     answer = session.end()
     assert answer.success and answer.report.frames == 12
-    session.node._configured.settings["max_episode_length"] = 0.0
+    session.node._state.configured.settings["max_episode_length"] = 0.0
     assert session.begin().success
-    frames(session, 5)
-    session.node._configured.settings["min_free_space"] = 1e9
+    wait_for_frames(session, 5)
+    session.node._state.configured.settings["min_free_space"] = 1e9
     session.wait_for_status(lambda status: status.state == ENDED, "it ended")
     assert "MB are free on the disk" in session.status.problem
     answer = session.end()
@@ -111,11 +110,11 @@ def test_an_episode_ends_by_itself_when_it_is_long_enough_or_the_disk_fills(star
     assert "MB are free on the disk" in answer.report.reasons[0]
 
 
-def test_a_full_disk_at_the_end_can_be_mended(start_session, monkeypatch, tmp_path) -> None:
+def test_saving_can_be_repeated_after_a_full_disk(start_session, monkeypatch, tmp_path) -> None:
     session = start_session()
     session.ready()
     assert session.begin().success
-    frames(session, 5)
+    wait_for_frames(session, 5)
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -130,25 +129,25 @@ def test_a_full_disk_at_the_end_can_be_mended(start_session, monkeypatch, tmp_pa
     assert load(tmp_path / "dataset").num_episodes == 1
 
 
-def test_what_a_crash_interrupted_is_asked_about(start_session, tmp_path) -> None:
+def test_an_episode_that_a_crash_interrupted_waits_for_a_decision(start_session, tmp_path) -> None:
     contract = SMALL_CONTRACT
     writer = make(tmp_path / "dataset", DatasetSpec.from_contract(contract))
     for index in range(6):
         images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in contract.cameras}
         writer.add_frame(images, frame(0, index)["state"], frame(0, index)["action"], "half done")
-    writer.finalize()  # without a decision, as if it had crashed
+    writer.finalize()  # neither saved nor discarded, as after a crash
     session = start_session()
     session.ready()
     refused = session.begin()
     assert "a crash interrupted: 'half done', 6 frames" in refused.message and "~/recover" in refused.message
     session.wait_for_status(
-        lambda status: list(status.interrupted) == ["'half done', 6 frames (0.2 s)"], "told"
+        lambda status: list(status.interrupted) == ["'half done', 6 frames (0.2 s)"], "the status lists it"
     )
     answer = call(session.robot, SetBool, "/recorder/recover", SetBool.Request(data=True))
     assert answer.success and answer.message.endswith("kept: 1")
     assert not call(session.robot, SetBool, "/recorder/recover", SetBool.Request(data=True)).success
     assert session.begin().episode_index == 1
-    frames(session, 5)
+    wait_for_frames(session, 5)
     assert session.end().success
     session.node.shut_down()
     assert [record.recovered for record in read_records(tmp_path / "dataset").values()] == [True, False]
@@ -177,14 +176,14 @@ def test_buttons_record_without_a_keyboard(start_session, tmp_path) -> None:
     assert [record.success for record in records.values()] == [False, True]
 
 
-def test_a_held_button_is_pressed_once(start_session) -> None:
+def test_a_held_button_counts_once(start_session) -> None:
     pressed = []
     session = start_session()
     settings = {"joy.topic": "joy"} | {f"joy.{action}": number for number, action in enumerate(ACTIONS)}
     buttons = Buttons(session.node, settings, pressed.append, session.node.default_callback_group)
     for state in ([1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]):
         buttons._on_joy(Joy(buttons=state))
-    assert pressed == ["save", "save", "fail"]  # the first was held before we listened
+    assert pressed == ["save", "save", "fail"]  # the first one was already held
     buttons.close()
 
 
@@ -199,7 +198,7 @@ def test_a_command_topic_can_be_the_action(start_session, tmp_path) -> None:
     commands = session.robot.create_publisher(Float64MultiArray, "commands", 10)
     wait_for(lambda: commands.get_subscription_count() == 1, 15.0, "the recorder listens")
     assert "'commands': nothing commanded yet" in session.begin().message
-    commands.publish(Float64MultiArray(data=[1.0, 2.0]))  # too short: ignored
+    commands.publish(Float64MultiArray(data=[1.0, 2.0]))  # too short, so it is ignored
     commands.publish(Float64MultiArray(data=[1.0, 2.0, 3.0]))
     session.wait_for_status(lambda status: not status.stale_streams, "live")
     assert session.record(8).success
@@ -252,15 +251,15 @@ def test_the_console_records_by_single_keys(start_session, tmp_path) -> None:
     assert record.success is True
 
 
-def test_diagnostics_tell_whether_recording_is_well(start_session) -> None:
-    heard: list[DiagnosticStatus] = []
+def test_diagnostics_report_problems(start_session) -> None:
+    received: list[DiagnosticStatus] = []
     session = start_session()
     session.robot.create_subscription(
-        DiagnosticArray, "/diagnostics", lambda msg: heard.extend(msg.status), 10
+        DiagnosticArray, "/diagnostics", lambda msg: received.extend(msg.status), 10
     )
     session.ready()
-    wait_for(lambda: heard and heard[-1].level == DiagnosticStatus.OK, 20.0, "all is well")
+    wait_for(lambda: received and received[-1].level == DiagnosticStatus.OK, 20.0, "all is well")
     session.robot.silent.add("wrist")
-    wait_for(lambda: heard[-1].level == DiagnosticStatus.WARN, 20.0, "a camera is missed")
-    assert heard[-1].name == "recorder: recording"
-    assert {pair.key: pair.value for pair in heard[-1].values}["stale streams"] == "wrist"
+    wait_for(lambda: received[-1].level == DiagnosticStatus.WARN, 20.0, "a camera is missing")
+    assert received[-1].name == "recorder: recording"
+    assert {pair.key: pair.value for pair in received[-1].values}["stale streams"] == "wrist"

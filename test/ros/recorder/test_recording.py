@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong between sampling and disk ends the episode with a reason, and never the thread."""
+"""Errors between sampling and disk end the episode with a reason, and never the writer's thread."""
 
 import threading
 
@@ -25,7 +25,7 @@ TASK = "touch the cube"
 
 
 class Sink:
-    """Keeps what it is given; fails as told, and can be made slow."""
+    """Keeps its frames; raises the given failures, and can be made slow."""
 
     def __init__(self) -> None:
         self.next_index = 0
@@ -69,7 +69,7 @@ class Sink:
 
 
 class Sampler:
-    """Has a number of frames ready at every poll."""
+    """Has a given number of frames ready."""
 
     def __init__(self, ready: int = 0) -> None:
         self.ready, self.frames = ready, 0
@@ -106,7 +106,7 @@ def frame(number: int, height: int = 48) -> EpisodeFrame:
 
 
 def start(sampler: Sampler, writer: EpisodeWriter, max_length: float = 0.0) -> Recording:
-    return Recording(TASK, sampler, writer, SMALL_CONTRACT, max_length)
+    return Recording(TASK, SMALL_CONTRACT, sampler=sampler, writer=writer, max_length=max_length)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def sink() -> Sink:
 
 @pytest.fixture
 def writer(sink: Sink):
-    writer = EpisodeWriter(sink, SMALL_CONTRACT.cameras, 4, get_logger("test"))
+    writer = EpisodeWriter(sink, cameras=SMALL_CONTRACT.cameras, capacity=4, logger=get_logger("test"))
     yield writer
     sink.go.set()
     writer.close()
@@ -146,7 +146,7 @@ def test_frames_arrive_decoded_and_in_order(sink: Sink, writer: EpisodeWriter) -
     ]
 
 
-def test_jpeg_images_that_are_to_be_kept_are_not_decoded(sink: Sink, writer: EpisodeWriter) -> None:
+def test_jpeg_images_to_keep_are_not_decoded(sink: Sink, writer: EpisodeWriter) -> None:
     sink.jpeg_cameras = {"top"}
     writer.begin()
     jpeg = b"\xff\xd8 is handed on \xff\xd9"
@@ -158,7 +158,7 @@ def test_jpeg_images_that_are_to_be_kept_are_not_decoded(sink: Sink, writer: Epi
     assert taken["wrist"].shape == (32, 48, 3)
 
 
-def test_nothing_is_taken_after_the_end(writer: EpisodeWriter) -> None:
+def test_no_frame_is_written_after_the_end(writer: EpisodeWriter) -> None:
     sampler = Sampler(ready=1)
     recording = start(sampler, writer)
     recording.end(0)
@@ -167,25 +167,23 @@ def test_nothing_is_taken_after_the_end(writer: EpisodeWriter) -> None:
     assert sampler.frames == 1
 
 
-def test_a_disk_too_slow_ends_the_episode_but_keeps_it(sink: Sink, writer: EpisodeWriter) -> None:
+def test_a_slow_disk_ends_the_episode_but_keeps_it(sink: Sink, writer: EpisodeWriter) -> None:
     sink.go.clear()
     recording = start(Sampler(ready=100), writer)
     writer.begin()
     assert recording.tick(0)
     assert "faster than they can be encoded" in recording.stopped
-    assert not recording.tick(0)  # said once
+    assert not recording.tick(0)  # reported once
     sink.go.set()
     recording.end(0)
     assert writer.save(EpisodeOutcome()) == 0
     numbers = [float(state[0]) for _, state, *_ in sink.frames]
     assert numbers == list(range(1, len(numbers) + 1))
     assert 4 <= len(numbers) <= 5
-    assert "ended early" in recording.judge(CheckThresholds()).reasons[0]
+    assert "ended early" in recording.check(Thresholds()).reasons[0]
 
 
-def test_an_image_that_cannot_be_used_ends_the_episode_but_keeps_it(
-    sink: Sink, writer: EpisodeWriter
-) -> None:
+def test_an_unusable_image_ends_the_episode_but_keeps_it(sink: Sink, writer: EpisodeWriter) -> None:
     recording = start(Sampler(), writer)
     writer.begin()
     for number, height in ((1, 48), (2, 64), (3, 48)):
@@ -196,7 +194,7 @@ def test_an_image_that_cannot_be_used_ends_the_episode_but_keeps_it(
     assert len(sink.frames) == 1
 
 
-def test_a_sink_that_fails_keeps_what_it_has(sink: Sink, writer: EpisodeWriter) -> None:
+def test_a_sink_that_fails_keeps_its_frames(sink: Sink, writer: EpisodeWriter) -> None:
     recording = start(Sampler(ready=1), writer)
     writer.begin()
     recording.tick(0)
@@ -207,7 +205,7 @@ def test_a_sink_that_fails_keeps_what_it_has(sink: Sink, writer: EpisodeWriter) 
     assert writer.put(frame(3), TASK)
     assert writer.save(EpisodeOutcome()) == 0
     assert len(sink.frames) == 1
-    assert "at frame 1: disk full" in recording.judge(CheckThresholds()).reasons[0]
+    assert "at frame 1: disk full" in recording.check(Thresholds()).reasons[0]
 
 
 def test_an_episode_that_cannot_be_saved_can_be_saved_later(sink: Sink, writer: EpisodeWriter) -> None:
@@ -231,7 +229,7 @@ def test_a_bug_in_the_sink_does_not_end_the_thread(sink: Sink, writer: EpisodeWr
     assert sink.calls == ["begin", "add", "discard"]
 
 
-def test_whoever_begins_hears_why_not(sink: Sink, writer: EpisodeWriter) -> None:
+def test_begin_raises_the_sinks_error(sink: Sink, writer: EpisodeWriter) -> None:
     sink.failures["begin"] = DatasetError("read-only")
     with pytest.raises(DatasetError, match="read-only"):
         writer.begin()
@@ -243,7 +241,7 @@ def test_closing_finalizes_once(sink: Sink, writer: EpisodeWriter) -> None:
     assert sink.calls == ["finalize"]
 
 
-def test_faults_come_first_in_the_verdict(writer: EpisodeWriter) -> None:
+def test_errors_come_first_in_the_check(writer: EpisodeWriter) -> None:
     sampler = Sampler(ready=2)
     recording = start(sampler, writer)
     recording.tick(0)
@@ -251,10 +249,10 @@ def test_faults_come_first_in_the_verdict(writer: EpisodeWriter) -> None:
     sampler.error = StreamError("the clock was set back by 5.00 s")
     assert recording.tick(0)
     writer.discard()
-    verdict = recording.judge(CheckThresholds())
-    assert "the clock was set back by 5.00 s" in verdict.reasons[0]
-    assert "delivered 15.0 of 30 images per second" in verdict.reasons[1]
-    assert "config/fastdds.xml" in verdict.reasons[1]
+    check = recording.check(Thresholds())
+    assert "the clock was set back by 5.00 s" in check.reasons[0]
+    assert "delivered 15.0 images per second of 30" in check.reasons[1]
+    assert "config/fastdds.xml" in check.reasons[1]
 
 
 def test_the_instruction_can_change_within_an_episode(sink: Sink, writer: EpisodeWriter) -> None:
@@ -267,35 +265,35 @@ def test_the_instruction_can_change_within_an_episode(sink: Sink, writer: Episod
     assert recording.task == "now the blue one"
 
 
-def test_an_episode_has_a_greatest_length(sink: Sink, writer: EpisodeWriter) -> None:
+def test_an_episode_has_a_maximum_length(sink: Sink, writer: EpisodeWriter) -> None:
     sampler = Sampler(ready=100)
     recording = start(sampler, writer, max_length=0.1)
     assert recording.remaining == pytest.approx(0.1)
     assert recording.tick(0)
     writer.end()
     assert (len(sink.frames), recording.failed, recording.remaining) == (3, False, 0.0)
-    assert "greatest length" in recording.stopped
+    assert "max_episode_length" in recording.stopped
     assert not recording.tick(0)
-    assert not any("ended early" in reason for reason in recording.judge(CheckThresholds()).reasons)
+    assert not any("ended early" in reason for reason in recording.check(Thresholds()).reasons)
 
 
-def test_a_full_disk_ends_it_with_the_reason(writer: EpisodeWriter) -> None:
+def test_a_full_disk_ends_the_episode_with_the_reason(writer: EpisodeWriter) -> None:
     recording = start(Sampler(ready=3), writer)
     recording.stop("only 3 MB are free")
     assert not recording.tick(0)
-    verdict = recording.judge(CheckThresholds())
-    assert verdict.reasons == (
+    check = recording.check(Thresholds())
+    assert check.reasons == (
         "the episode ended early, at frame 0: only 3 MB are free",
         "no frame was recorded",
     )
 
 
-def test_the_label_carries_the_verdict_into_the_side_table(writer: EpisodeWriter) -> None:
+def test_the_outcome_carries_the_check_into_the_side_table(writer: EpisodeWriter) -> None:
     recording = start(Sampler(ready=3), writer)
     recording.tick(0)
-    label = recording.label(True, EpisodeCheck(reasons=("too dark",), still_joints=("elbow",), jumps=2))
-    assert (label.success, label.passed, label.reasons) == (True, False, ("too dark",))
-    assert (label.figures["jumps"], label.figures["still_joints"], label.figures["fps"]) == (
+    outcome = recording.outcome(True, Verdict(reasons=("too dark",), still_joints=("elbow",), jumps=2))
+    assert (outcome.success, outcome.passed, outcome.reasons) == (True, False, ("too dark",))
+    assert (outcome.figures["jumps"], outcome.figures["still_joints"], outcome.figures["fps"]) == (
         2,
         ["elbow"],
         30.0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulation's own clock: as fast as asked, never ahead of what was simulated or of the operator."""
+"""The simulation's own clock: at the given speed, never ahead of the simulation or of the operator."""
 
 import pytest
 
@@ -14,7 +14,7 @@ MS = 1_000_000
 
 
 class Steady:
-    """A steady clock that is set by hand."""
+    """A monotonic clock that the test sets."""
 
     def __init__(self) -> None:
         self.ns = 10**9
@@ -37,17 +37,17 @@ def node(ros_domain):
     made.destroy_node()
 
 
-def test_it_goes_as_fast_as_asked_where_the_simulation_follows(node, steady) -> None:
+def test_it_runs_at_the_given_speed_if_the_simulation_keeps_up(node, steady) -> None:
     clock = sim_clock.simulation_clock(node, 3.0, "")
     now = start = clock.begin()
     for _ in range(200):
         steady.ns += 2 * MS
-        now = clock.goal(now)  # reached at once
+        now = clock.goal(now)  # the simulation keeps up
     assert now - start == pytest.approx(3 * 400 * MS, rel=0.01)
-    assert clock.now(now) == now, "for everybody else it is what was simulated"
+    assert clock.now(now) == now, "other nodes see the simulated time"
 
 
-def test_it_slows_down_where_the_simulation_does_not_follow_and_never_jumps(node, steady) -> None:
+def test_it_slows_down_if_the_simulation_lags_and_never_jumps(node, steady) -> None:
     clock = sim_clock.simulation_clock(node, 3.0, "")
     start = clock.begin()
     steady.ns += 5000 * MS
@@ -61,13 +61,13 @@ def test_it_waits_for_the_operator_but_not_for_a_silent_one(node, steady) -> Non
     now = start = clock.begin()
     command = JointState()
     command.header.stamp = to_stamp(start)
-    clock._hear(command)
+    clock._on_command(command)
     for _ in range(100):
         steady.ns += 2 * MS
         now = clock.goal(now)
     assert now == start + sim_clock.MAX_AHEAD_NS
     command.header.stamp = to_stamp(start + 33 * MS)
-    clock._hear(command)
+    clock._on_command(command)
     for _ in range(10):
         steady.ns += 10 * MS
         now = clock.goal(now)
@@ -76,7 +76,7 @@ def test_it_waits_for_the_operator_but_not_for_a_silent_one(node, steady) -> Non
     assert clock.goal(now) == now + sim_clock.MAX_BEHIND_NS
 
 
-def test_zero_is_the_computers_time(node, steady) -> None:
+def test_speed_zero_is_the_computers_clock(node, steady) -> None:
     clock = sim_clock.simulation_clock(node, 0.0, "")
     before = node.get_clock().now().nanoseconds
     assert before <= clock.goal(0) <= clock.now(0) <= node.get_clock().now().nanoseconds

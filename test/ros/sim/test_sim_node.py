@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator node in its own process, over real DDS."""
+"""The simulator node as a process, over DDS."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ class Listener:
         self.images: dict[str, list[Image]] = {}
         self.infos: dict[str, CameraInfo] = {}
         self.referee: list[dict[str, str]] = []
-        # The way of an ordinary tool for joint states, the policy's way for images.
+        # Joint states with default QoS, as most tools; images with sensor QoS, as the policy.
         self.node.create_subscription(JointState, "/joint_states", self.joints.append, 10)
         for camera in ("top", "left_wrist", "right_wrist"):
             frames = self.images[camera] = []
@@ -49,13 +49,13 @@ class Listener:
             self.node.create_subscription(
                 CameraInfo, f"/{camera}/camera_info", lambda m, c=camera: self.infos.__setitem__(c, m), 5
             )
-        self.node.create_subscription(DiagnosticStatus, "/sim/referee", self._hear_referee, 1)
+        self.node.create_subscription(DiagnosticStatus, "/sim/referee", self._on_referee, 1)
         self.commands = {
             name: self.node.create_publisher(JointTrajectory, f"/{name}/joint_trajectory", 2)
             for name in CONTROLLERS
         }
 
-    def _hear_referee(self, msg: DiagnosticStatus) -> None:
+    def _on_referee(self, msg: DiagnosticStatus) -> None:
         self.referee.append({value.key: value.value for value in msg.values})
 
     def position(self, joint: str) -> float:
@@ -72,7 +72,7 @@ class Listener:
 
 @pytest.fixture
 def running(ros_domain, start_process, wait_for):
-    """A simulator process that publishes, and someone who listens to it."""
+    """A running simulator process, and a connected listener."""
     process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", "-p", "seed:=4")
     listener = Listener()
     with spinning(listener.node):
@@ -83,14 +83,14 @@ def running(ros_domain, start_process, wait_for):
         yield process, listener
 
 
-def test_what_it_publishes(running, wait_for):
+def test_published_messages(running, wait_for):
     process, listener = running
-    wait_for(lambda: len(listener.joints) > 100 and len(listener.images["top"]) > 20, WAIT, "messages come")
+    wait_for(lambda: len(listener.joints) > 100 and len(listener.images["top"]) > 20, WAIT, "messages arrive")
     now_ns = listener.node.get_clock().now().nanoseconds
 
     joints = listener.joints[-1]
     assert set(joints.name) == set(JOINTS)
-    assert list(joints.name) != list(JOINTS)  # whoever reads by position finds out here
+    assert list(joints.name) != list(JOINTS)  # so that code that reads by position fails here
     assert len(joints.position) == len(joints.velocity) == 14
     np.testing.assert_allclose([listener.position(j) for j in JOINTS], HOME, atol=0.01)
     assert 0 <= now_ns - stamp_ns(joints.header.stamp) < 5_000_000_000
@@ -104,7 +104,7 @@ def test_what_it_publishes(running, wait_for):
         assert image.header.frame_id == f"{camera}_optical_frame"
         pixels = np.frombuffer(image.data, np.uint8).reshape(240, 320, 3)
         assert pixels.std() > 10
-        wait_for(lambda c=camera: c in listener.infos, WAIT, "camera_info comes")
+        wait_for(lambda c=camera: c in listener.infos, WAIT, "camera_info arrives")
         info = listener.infos[camera]
         assert (info.width, info.height, info.header.frame_id) == (320, 240, image.header.frame_id)
         assert info.k[0] == info.k[4] > 100
@@ -112,16 +112,16 @@ def test_what_it_publishes(running, wait_for):
     stamps = np.array([stamp_ns(m.header.stamp) for m in listener.images["top"]])
     assert np.median(np.diff(stamps)) == pytest.approx(1e9 / 30, abs=2.1e6)
 
-    verdict = listener.referee[-1]
-    assert float(verdict["touch the red cube with the left arm/distance"]) > 0.05
-    assert verdict["touch the red cube with the left arm/success"] == "false"
-    assert float(verdict["real_time_factor"]) >= 0.0
+    referee = listener.referee[-1]
+    assert float(referee["touch the red cube with the left arm/distance"]) > 0.05
+    assert referee["touch the red cube with the left arm/success"] == "false"
+    assert float(referee["real_time_factor"]) >= 0.0
 
     os.kill(process.process.pid, signal.SIGTERM)
     assert process.process.wait(10.0) == 0
 
 
-def test_commands_move_the_arms_and_mistakes_only_reach_the_log(running, wait_for):
+def test_commands_move_the_arms_and_rejections_are_only_logged(running, wait_for):
     process, listener = running
     listener.send("left_arm_controller", *(HOME[:6] + 0.2))
     listener.send("right_gripper_controller", 0.035)
@@ -137,9 +137,9 @@ def test_commands_move_the_arms_and_mistakes_only_reach_the_log(running, wait_fo
     assert listener.position("left_joint_1") == pytest.approx(0.2, abs=0.01)
 
     listener.send("left_arm_controller", float("nan"), *HOME[1:6])
-    wait_for(lambda: "NaN has reached the command" in process.output(), WAIT, "NaN is reported")
+    wait_for(lambda: "is NaN: the controller accepted it" in process.output(), WAIT, "NaN is logged")
     before = len(listener.joints)
-    wait_for(lambda: len(listener.joints) > before + 20, WAIT, "joint states go on")
+    wait_for(lambda: len(listener.joints) > before + 20, WAIT, "joint states are still published")
     assert all(np.isfinite(m.position).all() for m in listener.joints)
 
 
@@ -154,17 +154,17 @@ def test_a_stamped_trajectory_runs_on_the_nodes_clock(running, wait_for):
         msg.points.append(point)
     listener.commands["left_arm_controller"].publish(msg)
     wait_for(lambda: listener.position("left_joint_1") > 0.39, WAIT, "the trajectory ends")
-    on_the_way = [
+    samples = [
         (stamp_ns(m.header.stamp), m.position[list(m.name).index("left_joint_1")]) for m in listener.joints
     ]
-    due = [(t, q) for t, q in on_the_way if start_ns + 5e8 < t < start_ns + 1.9e9]
+    due = [(t, q) for t, q in samples if start_ns + 5e8 < t < start_ns + 1.9e9]
     assert due
     for t, q in due:
-        # 0.2 rad/s from zero at the stamp, a servo lag of some 30 ms behind
+        # 0.2 rad/s from zero at the stamp, minus the servo's lag of about 30 ms
         assert q == pytest.approx(0.2 * (t - start_ns) * 1e-9, abs=0.02)
 
 
-def test_reset_brings_the_arms_home_and_the_cubes_anew(running, wait_for):
+def test_reset_moves_the_arms_home_and_the_cubes_to_new_poses(running, wait_for):
     _, listener = running
     listener.send("left_arm_controller", *(HOME[:6] + 0.3), after=0.3)
     wait_for(lambda: abs(listener.position("left_joint_1") - 0.3) < 0.01, WAIT, "the left arm moves")
@@ -176,7 +176,7 @@ def test_reset_brings_the_arms_home_and_the_cubes_anew(running, wait_for):
     wait_for(lambda: abs(listener.position("left_joint_1")) < 0.01, WAIT, "the arm is at home")
     wait_for(lambda: listener.referee[-1][key] != before, WAIT, "the cubes lie elsewhere")
 
-    # The same seed again begins the same row of scenes.
+    # Setting the seed again restarts the same sequence of scenes.
     second = listener.referee[-1][key]
     for seed in (5, 4):
         value = ParameterValue(type=2, integer_value=seed)
@@ -205,7 +205,7 @@ def test_a_wrong_parameter_is_one_clear_error(ros_domain, start_process, argumen
     assert all(word in process.output() for word in words)
 
 
-def test_grippers_take_goals_if_they_are_asked_to(ros_domain, start_process, wait_for):
+def test_parallel_gripper_controllers_accept_goals(ros_domain, start_process, wait_for):
     action = pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
     from rclpy.action import ActionClient
 
@@ -233,7 +233,7 @@ def test_grippers_take_goals_if_they_are_asked_to(ros_domain, start_process, wai
         client.destroy()
 
 
-def test_its_own_clock_waits_for_the_operator_and_goes_on_without_one(ros_domain, start_process, wait_for):
+def test_its_own_clock_waits_for_the_operator_and_runs_without_one(ros_domain, start_process, wait_for):
     parameters = ("speed:=20.0", "waits_for:=leader/joint_states", "cameras:=[top]")
     given = [part for each in parameters for part in ("-p", each)]
     process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *given)
@@ -243,40 +243,40 @@ def test_its_own_clock_waits_for_the_operator_and_goes_on_without_one(ros_domain
     node.create_subscription(Clock, "/clock", lambda m: clock.append(stamp_ns(m.clock)), 10)
     node.create_subscription(Image, "/top/image_raw", lambda m: images.append(stamp_ns(m.header.stamp)), 50)
     leader = node.create_publisher(JointState, "leader/joint_states", COMMANDS)
-    standing: list[int] = []  # the stamp of the operator who takes his time
+    paused: list[int] = []  # the stamp of an operator who does not proceed
 
-    def say_the_same() -> None:
-        if standing:
-            leader.publish(JointState(header=Header(stamp=to_stamp(standing[0]))))
+    def repeat_command() -> None:
+        if paused:
+            leader.publish(JointState(header=Header(stamp=to_stamp(paused[0]))))
 
-    timer = node.create_timer(0.05, say_the_same)
+    timer = node.create_timer(0.05, repeat_command)
     with spinning(node):
-        wait_for(lambda: process.alive and len(images) > 30, START, "time passes without an operator")
+        wait_for(lambda: process.alive and len(images) > 30, START, "time runs without an operator")
         wait_for(lambda: leader.get_subscription_count() > 0, WAIT, "the simulator listens")
-        standing.append(clock[-1])
-        wait_for(lambda: len(clock) > 50 and len(set(clock[-50:])) == 1, WAIT, "the clock stands still")
-        assert standing[0] <= clock[-1]
+        paused.append(clock[-1])
+        wait_for(lambda: len(clock) > 50 and len(set(clock[-50:])) == 1, WAIT, "the clock stops")
+        assert paused[0] <= clock[-1]
         seen = clock[-1]
-        standing[0] = seen + 500_000_000
+        paused[0] = seen + 500_000_000
         wait_for(lambda: clock[-1] > seen + 400_000_000, WAIT, "it follows the operator")
-        wait_for(lambda: len(set(clock[-50:])) == 1, WAIT, "and waits again")
-        assert clock[-1] <= standing[0] + MAX_AHEAD_NS + STEP_NS
+        wait_for(lambda: len(set(clock[-50:])) == 1, WAIT, "it waits again")
+        assert clock[-1] <= paused[0] + MAX_AHEAD_NS + STEP_NS
         node.destroy_timer(timer)
-        wait_for(lambda: clock[-1] > standing[0] + 10**9, WAIT, "a silent operator is not waited for")
-    assert all(np.diff(clock) >= 0), "it never goes back"
+        wait_for(lambda: clock[-1] > paused[0] + 10**9, WAIT, "it does not wait for a silent operator")
+    assert all(np.diff(clock) >= 0), "it never runs backwards"
     gaps = np.diff(images) * 1e-9 * 30
-    np.testing.assert_allclose(gaps, 1.0, atol=0.1, err_msg="no image is left out, however fast time goes")
+    np.testing.assert_allclose(gaps, 1.0, atol=0.1, err_msg="no image is skipped at any speed")
     node.destroy_node()
 
 
-def test_without_a_renderer_it_says_what_to_install(ros_domain, start_process):
+def test_without_a_renderer_the_error_says_what_to_install(ros_domain, start_process):
     process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", MUJOCO_GL="glfw")
     assert process.process.wait(START) == 1
     assert "Traceback" not in process.output()
     assert "MUJOCO_GL" in process.output()
 
 
-def test_it_does_not_outlive_its_physics(ros_domain):
+def test_the_node_ends_when_its_physics_thread_dies(ros_domain):
     from dit_policy_ros.ros.sim.sim_node import SimNode
 
     class Breaking(SimNode):
@@ -287,7 +287,7 @@ def test_it_does_not_outlive_its_physics(ros_domain):
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        with pytest.raises(RuntimeError, match="physics"):
+        with pytest.raises(RuntimeError, match="a thread of the simulation has died"):
             for _ in range(1000):
                 executor.spin_once(timeout_sec=0.1)
     finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted operator and the simulated robot, as processes with DDS between them."""
+"""The scripted operator and the simulated robot as two processes."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ START, DONE = 90.0, 90.0  # [s] on a busy machine
 LIFT, PUSH = "lift the red cube with the left arm", "push the blue cube to the right zone"
 
 
-def test_it_waits_for_a_task_and_does_one_after_the_other(ros_domain, start_process, wait_for) -> None:
+def test_it_waits_for_a_task_and_does_one_task_after_the_other(ros_domain, start_process, wait_for) -> None:
     start_process(
         "sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", "-p", "seed:=4", "-p", "camera_rate:=1.0"
     )
@@ -48,7 +48,7 @@ def test_it_waits_for_a_task_and_does_one_after_the_other(ros_domain, start_proc
         refused = call(node, SetTask, "/teleop/set_task", SetTask.Request(task="juggle"))
         assert not refused.success and "knows no task 'juggle'" in refused.message
         assert LIFT in refused.known_tasks and len(refused.known_tasks) == 21
-        wait_for(lambda: len(commands) > 10, 20.0, "it holds the arms, as a leader arm at rest does")
+        wait_for(lambda: len(commands) > 10, 20.0, "it holds the arms")
         assert all(command.points == commands[0].points for command in commands)
         assert call(node, SetTask, "/teleop/set_task", SetTask.Request(task=LIFT)).success
         wait_for(lambda: referee[f"{LIFT}/done"] != "no", DONE, "the cube is lifted")
@@ -56,16 +56,16 @@ def test_it_waits_for_a_task_and_does_one_after_the_other(ros_domain, start_proc
         stamps = np.array([stamp_ns(message.header.stamp) for message in leader])
         periods = np.diff(stamps) * 30e-9
         np.testing.assert_allclose(periods, np.round(periods), atol=1e-6, err_msg="equally spaced")
-        led = np.array(leader[-1].position[:6]) - commands[-1].points[0].positions
-        assert 0.0 < np.abs(led).max() < 0.1, "the arms are led astray, the leader's joints are not"
+        difference = np.array(leader[-1].position[:6]) - commands[-1].points[0].positions
+        assert 0.0 < np.abs(difference).max() < 0.1, "the commands are disturbed, the leader is not"
         assert call(node, SetBool, "/teleop/hold", SetBool.Request(data=False)).success
         assert call(node, Trigger, "/sim/reset", Trigger.Request()).success
         wait_for(lambda: referee[f"{LIFT}/done"] == "no", 10.0, "a new scene")
-        let_go = len(commands)
-        wait_for(lambda: float(referee["scene_time"]) > 1.0, 20.0, "time goes by")
-        assert len(commands) == let_go, "it does not drag the arms back to where they were"
+        released_at = len(commands)
+        wait_for(lambda: float(referee["scene_time"]) > 1.0, 20.0, "time passes")
+        assert len(commands) == released_at, "it does not command released arms"
         assert call(node, SetBool, "/teleop/hold", SetBool.Request(data=True)).success
-        wait_for(lambda: len(commands) > let_go + 10, 20.0, "it holds them where they are")
+        wait_for(lambda: len(commands) > released_at + 10, 20.0, "it holds the arms in place")
         held = commands[-1].points[0].positions
         np.testing.assert_allclose(held, HOME[:6], atol=0.02)
         assert call(node, SetTask, "/teleop/set_task", SetTask.Request(task=PUSH)).success
