@@ -21,7 +21,7 @@ from dit_policy_ros.data.recording import DatasetWriter
 from dit_policy_ros.ros.bags._playback import Input, Playback
 from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams, Recording, recorded_images
 
-_TAIL = 2.0 * PATIENCE  # [s] after an episode in which messages may still belong to its last frames
+_TAIL = 2.0 * LATE_SAMPLE_TIMEOUT  # [s] after an episode; messages may still belong to its last frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Converted:
 
     segment: Segment
     episode_index: int
-    check: Verdict
+    check: EpisodeCheck
     frames: int
     problem: str = ""
 

@@ -136,7 +136,7 @@ class SensorStreams:
         is_new = stream.push(stamp, msg, self.now_ns())
         self._on_new_image()  # first: inference waits for it, nobody waits for the checksum
         if is_new and self._checks_frozen_images:
-            self._frozen_images.see(stream.name, stamp, zlib.crc32(msg.data), self.measured())
+            self._frozen_images.update(stream.name, stamp, zlib.crc32(msg.data), self.measured())
 
     def _on_joints(self, stream: StreamBuffer, convert: JointStateConverter, msg: JointState) -> None:
         try:

@@ -38,7 +38,7 @@ class FrameWriter(Protocol):
         ...
 
 
-_EMPTY_EPISODE = Verdict(("no frame was recorded",))
+_EMPTY_EPISODE = EpisodeCheck(("no frame was recorded",))
 
 
 class Recording:
@@ -123,19 +123,21 @@ class Recording:
         with self._lock:
             self._ended = True
 
-    def check(self, thresholds: Thresholds) -> Verdict:
+    def check(self, thresholds: CheckThresholds) -> EpisodeCheck:
         """The quality check. Call it after the writer has ended and `health` is set."""
-        trace, (rate, _) = self.sampler.trace, self.sampler.reached()
-        check = judge(trace, rate, self.health, self._contract, thresholds) if len(trace) else _EMPTY_EPISODE
+        trace, (rate, _) = self.sampler.trace, self.sampler.slowest_camera()
+        check = _EMPTY_EPISODE
+        if len(trace):
+            check = check_episode(trace, rate, self.health, self._contract, thresholds)
         error = self.stopped if self.failed else self._writer.failure
         if error is None:
             return check
-        return check.failed(f"the episode ended early, at frame {self._writer.frames}: {error}")
+        return check.with_reason(f"the episode ended early, at frame {self._writer.frames}: {error}")
 
-    def report(self, episode_index: int, success_label: bool, check: Verdict) -> EpisodeReport:
+    def report(self, episode_index: int, success_label: bool, check: EpisodeCheck) -> EpisodeReport:
         """The report that ~/stop_episode returns."""
-        rate, p99 = self.sampler.reached()
-        dropped = self.sampler.dropped()
+        rate, p99 = self.sampler.slowest_camera()
+        dropped = self.sampler.stream_counters()
         streams = list(self.sampler.missing)
         frames = self._writer.frames
         return EpisodeReport(
@@ -168,8 +170,8 @@ class Recording:
         )
 
     def outcome(
-        self, success_label: bool | None, check: Verdict, extra_figures: Mapping[str, Any] | None = None
-    ) -> EpisodeLabel:
+        self, success_label: bool | None, check: EpisodeCheck, extra_figures: Mapping[str, Any] | None = None
+    ) -> EpisodeOutcome:
         """The episode's record for the dataset's side table, with `extra_figures` added."""
         figures = asdict(check)
         for name in ("reasons", "warnings", "still_joints"):
@@ -177,7 +179,7 @@ class Recording:
         reasons = figures.pop("reasons")
         rate, p99 = self.sampler.slowest_camera()
         measured = {name: value for name, value in (("fps", rate), ("interval_p99", p99)) if value == value}
-        return EpisodeLabel(
+        return EpisodeOutcome(
             success_label,
             check.passed,
             tuple(reasons),

@@ -69,7 +69,7 @@ class EpisodeWriter:
         """
         return self._do(self._sink.end_episode)
 
-    def save(self, outcome: EpisodeLabel) -> int:
+    def save(self, outcome: EpisodeOutcome) -> int:
         """Save the episode and return its index. From then on the episode survives a loss of power.
 
         Raises DatasetError if saving failed. The episode still exists; it can be saved again or discarded.

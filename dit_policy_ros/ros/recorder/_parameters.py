@@ -12,7 +12,7 @@ from dit_policy_ros.ros.common import Parameter
 
 COMMANDED, LEADER, COMMAND, ARRAY = "commanded", "leader", "joint_state", "array"
 KEEP, DISCARD, ASK = "keep", "discard", "ask"
-_CHECK, _VIDEO = Thresholds(), VideoSettings()
+_CHECK, _VIDEO = CheckThresholds(), VideoSettings()
 
 
 def _share(name: str, description: str) -> Parameter:
@@ -173,9 +173,10 @@ def action_settings(settings: Mapping[str, Any], joints: Sequence[str]) -> Actio
     return ActionSettings(source, settings["action.topic"], source == ARRAY, mapping)
 
 
-def thresholds(settings: Mapping[str, Any]) -> Thresholds:
+def thresholds(settings: Mapping[str, Any]) -> CheckThresholds:
     """Thresholds of the quality check."""
-    return Thresholds(**{field.name: settings[f"check.{field.name}"] for field in fields(Thresholds)})
+    names = [field.name for field in fields(CheckThresholds)]
+    return CheckThresholds(**{name: settings[f"check.{name}"] for name in names})
 
 
 def video_settings(settings: Mapping[str, Any]) -> VideoSettings:

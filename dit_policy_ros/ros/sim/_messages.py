@@ -102,7 +102,7 @@ def cube_frames(msg: PoseArray) -> np.ndarray:
 
 
 def referee_message(
-    touch_reports: Iterable[Verdict], done: Mapping[str, float | None], extra: Mapping[str, str]
+    touch_reports: Iterable[TouchReport], done: Mapping[str, float | None], extra: Mapping[str, str]
 ) -> DiagnosticStatus:
     """The referee's values, by key.
 

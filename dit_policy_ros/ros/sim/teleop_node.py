@@ -78,7 +78,7 @@ class TeleopNode(Node):
         self._has_task, self._holds, self._first_ns = False, True, 0
         self._next_task = settings["task"]
         if self._next_task:
-            find(self._next_task)
+            find_task(self._next_task)
         self._trajectory_publishers = {
             name: self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", TRAJECTORIES)
             for name in CONTROLLERS
@@ -103,7 +103,7 @@ class TeleopNode(Node):
         """Copy the newest state to the mirror."""
         if self._scene is not None:
             self._mirrored, cubes = self._scene
-            self._mirror.imitate(self._mirrored, cubes, self._target)
+            self._mirror.mirror(self._mirrored, cubes, self._target)
 
     def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
         response.known_tasks = [task.instruction for task in suite()]
@@ -143,9 +143,9 @@ class TeleopNode(Node):
             if self._has_task:
                 self.get_logger().warning("the arms are far from their command: the task is abandoned")
             self._target, self._has_task = self._mirrored.copy(), False
-            self._mirror.imitate(self._mirrored, self._mirror.cube_frames(), self._target)
+            self._mirror.mirror(self._mirrored, self._mirror.cube_frames(), self._target)
         if self._next_task:
-            self._operator.begin(self._mirror, find(self._next_task))
+            self._operator.begin(self._mirror, find_task(self._next_task))
             self.get_logger().info(f"task: {self._next_task}")
             self._next_task, self._has_task = "", True
             self._disturbance = Disturbance(self._rng, self._disturbance_std, knock_rate=self._knock_rate)

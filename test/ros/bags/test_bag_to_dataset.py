@@ -185,7 +185,7 @@ def test_time_ranges_give_episodes_with_flagged_frames(config: Path, bag: Path, 
     assert last - first == 3
     printed = capsys.readouterr().out.replace("\n", " ")
     assert "episode 1: 'push', 76 frames; FAILED the check:" in printed
-    assert "wrist: 4 of 76 frames repeat" in printed
+    assert "wrist: 4 of 76 frames had no new sample" in printed
     assert records[1].figures["bag"] == bag.name
 
 

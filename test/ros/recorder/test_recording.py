@@ -180,7 +180,7 @@ def test_a_slow_disk_ends_the_episode_but_keeps_it(sink: Sink, writer: EpisodeWr
     numbers = [float(state[0]) for _, state, *_ in sink.frames]
     assert numbers == list(range(1, len(numbers) + 1))
     assert 4 <= len(numbers) <= 5
-    assert "ended early" in recording.check(Thresholds()).reasons[0]
+    assert "ended early" in recording.check(CheckThresholds()).reasons[0]
 
 
 def test_an_unusable_image_ends_the_episode_but_keeps_it(sink: Sink, writer: EpisodeWriter) -> None:
@@ -205,7 +205,7 @@ def test_a_sink_that_fails_keeps_its_frames(sink: Sink, writer: EpisodeWriter) -
     assert writer.put(frame(3), TASK)
     assert writer.save(EpisodeOutcome()) == 0
     assert len(sink.frames) == 1
-    assert "at frame 1: disk full" in recording.check(Thresholds()).reasons[0]
+    assert "at frame 1: disk full" in recording.check(CheckThresholds()).reasons[0]
 
 
 def test_an_episode_that_cannot_be_saved_can_be_saved_later(sink: Sink, writer: EpisodeWriter) -> None:
@@ -249,9 +249,9 @@ def test_errors_come_first_in_the_check(writer: EpisodeWriter) -> None:
     sampler.error = StreamError("the clock was set back by 5.00 s")
     assert recording.tick(0)
     writer.discard()
-    check = recording.check(Thresholds())
+    check = recording.check(CheckThresholds())
     assert "the clock was set back by 5.00 s" in check.reasons[0]
-    assert "delivered 15.0 images per second of 30" in check.reasons[1]
+    assert "delivered 15.0 of 30 images per second" in check.reasons[1]
     assert "config/fastdds.xml" in check.reasons[1]
 
 
@@ -274,14 +274,14 @@ def test_an_episode_has_a_maximum_length(sink: Sink, writer: EpisodeWriter) -> N
     assert (len(sink.frames), recording.failed, recording.remaining) == (3, False, 0.0)
     assert "max_episode_length" in recording.stopped
     assert not recording.tick(0)
-    assert not any("ended early" in reason for reason in recording.check(Thresholds()).reasons)
+    assert not any("ended early" in reason for reason in recording.check(CheckThresholds()).reasons)
 
 
 def test_a_full_disk_ends_the_episode_with_the_reason(writer: EpisodeWriter) -> None:
     recording = start(Sampler(ready=3), writer)
     recording.stop("only 3 MB are free")
     assert not recording.tick(0)
-    check = recording.check(Thresholds())
+    check = recording.check(CheckThresholds())
     assert check.reasons == (
         "the episode ended early, at frame 0: only 3 MB are free",
         "no frame was recorded",
@@ -291,7 +291,7 @@ def test_a_full_disk_ends_the_episode_with_the_reason(writer: EpisodeWriter) -> 
 def test_the_outcome_carries_the_check_into_the_side_table(writer: EpisodeWriter) -> None:
     recording = start(Sampler(ready=3), writer)
     recording.tick(0)
-    outcome = recording.outcome(True, Verdict(reasons=("too dark",), still_joints=("elbow",), jumps=2))
+    outcome = recording.outcome(True, EpisodeCheck(reasons=("too dark",), still_joints=("elbow",), jumps=2))
     assert (outcome.success, outcome.passed, outcome.reasons) == (True, False, ("too dark",))
     assert (outcome.figures["jumps"], outcome.figures["still_joints"], outcome.figures["fps"]) == (
         2,
