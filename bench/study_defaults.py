@@ -63,7 +63,7 @@ def cells(with_flow_matching: bool) -> Iterator[Cell]:
         yield Cell(f"warm start, {steps} of {OF_STEPS} steps", policy={**OF, "warm_start": steps})
     for mode in MODES[:2]:
         options = {**OF, "real_time_chunking": True}
-        yield Cell(f"continuity, {mode}", policy=options, parameters={"ensemble.mode": mode})
+        yield Cell(f"real-time chunking, {mode}", policy=options, parameters={"ensemble.mode": mode})
     for steps in FLOW_STEPS if with_flow_matching else ():
         yield Cell(f"flow matching, {steps} steps", flow_matching=True, policy={"sampling_steps": steps})
 
@@ -166,8 +166,8 @@ def read_options() -> argparse.Namespace:
         "--episodes", type=int, default=5, help="episodes per task and cell; default: %(default)s"
     )
     parser.add_argument("--only", nargs="+", help="names of the cells to run; default: all")
-    parser.add_argument("--tasks", type=int, help="number of tasks to run; default: all")
-    return parse(parser, episodes=1, only=["newest, 0 ms"], tasks=1)
+    parser.add_argument("--task-count", type=int, help="number of tasks to run; default: all")
+    return parse(parser, episodes=1, only=["newest, 0 ms"], task_count=1)
 
 
 def main() -> None:
@@ -183,7 +183,7 @@ def main() -> None:
             task
             for task in suite()
             if isinstance(task, Touch | Lift) and task.instruction in policy.known_tasks
-        ][: options.tasks]
+        ][: options.task_count]
         path = options.output / f"{cell.name.replace(', ', '_').replace(' ', '_')}.jsonl"
         rows = run_cell(cell, policy, weights_sha256(folder), tasks, options.episodes, path)
         results.append(summary(cell, rows))

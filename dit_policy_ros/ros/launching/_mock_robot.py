@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""StartPoses the real ros2_control controllers on mock hardware."""
+"""Starts the real ros2_control controllers on mock hardware."""
 
 from collections.abc import Callable
 from typing import Any
