@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules of CONTRIBUTING.md that a machine can check."""
 
+import ast
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dit_policy_ros"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 400  # lines
-FULLEST = 16  # files in a folder
+FULLEST = 16  # files in a folder: 15 modules and __init__.py
+MOST_ARGUMENTS = 6  # of a constructor, without self
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 
 
@@ -55,6 +58,34 @@ def test_modules_stay_short():
 def test_folders_stay_small():
     folders = Counter(str(path.parent.relative_to(ROOT)) for path in MODULES)
     assert {folder: files for folder, files in folders.items() if files > FULLEST} == {}
+
+
+def constructors(path: Path) -> Iterator[tuple[str, ast.arguments]]:
+    """The written constructors of a module, by class; a dataclass has none."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                    yield f"{path.relative_to(ROOT)}: {node.name}", method.args
+
+
+def test_constructors_take_few_arguments():
+    counts = {
+        name: len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs) - 1
+        for path in MODULES
+        for name, arguments in constructors(path)
+    }
+    assert len(counts) > 100  # the search finds them
+    assert {name: count for name, count in counts.items() if count > MOST_ARGUMENTS} == {}
+
+
+def test_packages_say_what_they_are_for():
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []
 
 
 def test_modules_name_their_licence():

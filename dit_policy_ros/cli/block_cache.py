@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from dit_policy_ros.cli.common import add_device_option
 from dit_policy_ros.cli.renamed_options import refuse_positionals, refuse_renamed_options
 from dit_policy_ros.core.errors import DitPolicyError
 
@@ -42,7 +43,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--observations", type=int, default=16, metavar="N",
         help="number of observations; default: %(default)s",
     )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
+    add_device_option(parser)
     refuse_renamed_options(parser, {"--steps": "--num-inference-steps"})
     refuse_positionals(parser, ("--checkpoint", "--dataset"))
     options = parser.parse_args(arguments)

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from dit_policy_ros.cli.common import add_device_option
 from dit_policy_ros.cli.renamed_options import refuse_positionals, refuse_renamed_options
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.policy import load_policy
@@ -63,7 +64,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", required=True, help="folder or hub id of the policy")
     parser.add_argument("--dataset", required=True, help="folder of a LeRobotDataset v3")
     parser.add_argument("--output", type=Path, default=Path("out/diagnose"), help="default: %(default)s")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default: %(default)s")
+    add_device_option(parser)
     parser.add_argument(
         "--observations", type=int, default=32, metavar="N", help="per task; default: %(default)s"
     )
