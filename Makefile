@@ -7,8 +7,8 @@ SHELL := bash
 
 PYTHON := .venv/bin/python
 # A process per core runs the tests, up to four; each claims ROS domains of its own. A file's tests stay together,
-# because they share fixtures.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# because they share fixtures. One torch thread per process: more would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 # Activates .venv and adds it to the ament index.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export AMENT_PREFIX_PATH := $(if $(AMENT_PREFIX_PATH),$(AMENT_PREFIX_PATH):)$(CURDIR)/.venv
@@ -42,10 +42,10 @@ evaluate: setup
 	@$(PYTHON) -m dit_policy_ros.cli.main evaluate --episodes $(or $(EPISODES),10) $(ARGS)
 
 test: setup
-	@$(PYTHON) -m pytest -m "not slow" $(PARALLEL) $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: setup
-	@$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: setup
 	ruff check .

@@ -34,7 +34,7 @@ from dit_policy_ros.policy.inference._fast_adaln import FactorisedDenoiser
 from dit_policy_ros.policy.inference._fast_clip import FastClip
 from dit_policy_ros.policy.inference._network_forms import CompiledNetwork, TracedNetwork
 from dit_policy_ros.policy.inference._packed_linear import PackedLinear
-from dit_policy_ros.policy.sampling import predictor, time_tensor
+from dit_policy_ros.policy.sampling import make_predictor, time_tensor
 
 FORMS = (
     "trained_compiled",
@@ -117,7 +117,7 @@ def compare_loops(policy: DiTPolicy, forms: Sequence[str], rounds: int) -> Figur
     t = time_tensor(50, 1, noise)
 
     def trained_loop(form: nn.Module) -> Callable[[], Tensor]:
-        return lambda: objective.sample(predictor(form, observation), noise)
+        return lambda: objective.sample(make_predictor(form, observation), noise)
 
     def loop(name: str) -> Callable[[], Tensor]:
         if name == "trained_compiled":

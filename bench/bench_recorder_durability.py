@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.data.dataset import DatasetSpec
 from dit_policy_ros.data.recording import DatasetWriter, Recover, pending_episodes
 
 FPS, JOINTS = 30, tuple(f"joint_{number}" for number in range(14))
@@ -32,7 +34,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
 def writer(root: Path, **options) -> DatasetWriter:
-    return DatasetWriter(root, FPS, CAMERAS, JOINTS, "bench", **options)
+    return DatasetWriter(root, DatasetSpec(FPS, CAMERAS, JOINTS, "bench"), **options)
 
 
 def image(episode: int, frame: int, camera: int) -> np.ndarray:
@@ -67,8 +69,10 @@ def in_child(work, kill_after: float | None, number: int = signal.SIGKILL) -> bo
     if child == 0:
         try:
             work()
-        finally:
-            os._exit(0)
+        except BaseException:  # noqa: BLE001 - a fork must not return into the parent's code
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(child, number)

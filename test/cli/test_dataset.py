@@ -54,7 +54,7 @@ def test_an_output_that_is_no_dataset_is_refused_by_the_recorder(
     arguments = ["--output", str(folder), "--cameras", "top", "--logs", str(tmp_path / "logs")]
     assert main(arguments) == 1
     shown = " ".join(capsys.readouterr().err.split())
-    assert "the node recorder could not be configured" in shown and "no LeRobot dataset" in shown
+    assert "the node recorder could not be configured" in shown and "not a LeRobot dataset" in shown
     assert (folder / "diary.txt").read_text() == "mine"
 
 

@@ -13,7 +13,7 @@ from episodes import add, frame, load, make
 
 from dit_policy_ros.cli.inspect import main
 from dit_policy_ros.data.dataset import EpisodeRecord, failed_episodes, flagged_frames
-from dit_policy_ros.data.dataset._overview import intervals
+from dit_policy_ros.data.dataset._episode_plot import sample_intervals
 from dit_policy_ros.data.recording import EpisodeOutcome
 from dit_policy_ros.data.recording._recovery import pending_episodes
 
@@ -90,7 +90,7 @@ def test_the_picture_shows_every_episode(root: Path, tmp_path) -> None:
 
 def test_intervals_are_from_one_new_sample_to_the_next() -> None:
     record = EpisodeRecord(0, 8, repeated={"wrist": ((2, 3), (6, 6)), "top": ((7, 7),)})
-    found = intervals(record, 10.0)
+    found = sample_intervals(record, 10.0)
     times, gaps = found["wrist"]  # new are frames 0, 1, 4, 5, 7
     np.testing.assert_allclose(times, [0.1, 0.4, 0.5, 0.7])
     np.testing.assert_allclose(gaps, [0.1, 0.3, 0.1, 0.2])

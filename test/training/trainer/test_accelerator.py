@@ -34,7 +34,7 @@ def test_fp16_needs_a_gpu() -> None:
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(CheckpointError, match=r"'cuda:1' was asked for, but .* sees 0 CUDA device"):
+    with pytest.raises(CheckpointError, match=r"device: got 'cuda:1', but .* sees 0 CUDA device"):
         make_accelerator(TrainConfig(device="cuda:1"))
 
 
