@@ -104,7 +104,7 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
     writer.finalize()
     assert len(pending_episodes(root)) == 1
     assert main([str(root), "--delete", "0"]) == 2
-    assert "episodes to be recovered first" in capsys.readouterr().err
+    assert "its journal contains episodes; recover them first" in capsys.readouterr().err
     assert main([str(root), "--recover", "keep"]) == 0
     assert "episodes recovered: 1" in capsys.readouterr().out
     assert load(root).num_episodes == 5
@@ -113,8 +113,8 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
 
 MISTAKES = {
     "no dataset": (["nowhere"], "which does not exist"),
-    "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes of 0 to 3, got 9"),
-    "all of them": (["ROOT", "--delete", "0-3"], "all 4 episodes would be removed"),
+    "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes from 0 to 3, got 9"),
+    "all of them": (["ROOT", "--delete", "0-3"], "this would remove all 4 episodes"),
     "no numbers": (["ROOT", "--delete", "one"], "expected numbers and ranges like 0-5,12, got 'one'"),
     "none chosen": (["ROOT", "--episodes", "8"], "no episode of --episodes 8 exists"),
     "no picture": (["ROOT", "--picture", "/nowhere/x.png"], "cannot be written"),

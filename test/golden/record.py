@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "test" / "support")]
+sys.path[:0] = [str(ROOT / folder) for folder in (".", "test/support", "test/support/learning")]
 
 
 def main() -> None:

@@ -56,7 +56,8 @@ class ForkServer:
 @contextmanager
 def fork_server() -> Iterator[ForkServer]:
     """Start the process that forks; end it afterwards."""
-    path = os.pathsep.join([str(TESTS.parent), str(TESTS / "support"), os.environ.get("PYTHONPATH", "")])
+    folders = (TESTS.parent, TESTS / "support", TESTS / "support" / "learning")
+    path = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, __file__],
         env={**os.environ, "PYTHONPATH": path},
