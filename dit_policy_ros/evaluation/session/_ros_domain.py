@@ -3,8 +3,10 @@
 
 import contextlib
 import random
+import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 HIGHEST_SAFE_DOMAIN = 101  # above it, DDS ports reach into Linux's ephemeral range
 
@@ -12,6 +14,7 @@ HIGHEST_SAFE_DOMAIN = 101  # above it, DDS ports reach into Linux's ephemeral ra
 PORT_BASE, DOMAIN_GAIN = 7400, 250
 MULTICAST_OFFSET = 0
 FIRST_PARTICIPANT_OFFSET = 10
+SHARED_MEMORY = Path("/dev/shm")  # where Fast DDS keeps a file per port, fastdds_port<port>
 CLAIM_OFFSET = 9  # no participant binds offsets 2 to 9, so a socket bound here marks the domain as claimed
 
 
@@ -34,18 +37,29 @@ def _is_in_use(domain: int) -> bool:
     return False
 
 
+def _with_leftovers() -> set[int]:
+    """Domains whose shared-memory ports were left behind by a killed process."""
+    ports = (
+        re.fullmatch(r"fast(?:dds|rtps)_port(\d+)", path.name) for path in SHARED_MEMORY.glob("fast*_port*")
+    )
+    return {(int(port[1]) - PORT_BASE) // DOMAIN_GAIN for port in ports if port}
+
+
 @contextlib.contextmanager
 def claimed_domain() -> Iterator[int]:
     """Yields a free domain id and keeps it claimed until the block ends.
 
     The claim is a bound UDP port: other programs that claim a domain see it at once, and the kernel releases
-    it when the process ends.
+    it when the process ends. Domains in which a killed process left shared-memory ports come last, because a
+    message to such a port, and a service call with it, can be lost.
 
     Raises:
         RuntimeError: all domains are in use.
     """
     candidates = list(range(1, HIGHEST_SAFE_DOMAIN + 1))
-    random.SystemRandom().shuffle(candidates)  # programs that start together do not all try the same id first
+    random.SystemRandom().shuffle(candidates)  # programs that start together do not try the same id first
+    leftovers = _with_leftovers()
+    candidates.sort(key=lambda domain: domain in leftovers)
     for domain in candidates:
         claim = _bind(PORT_BASE + DOMAIN_GAIN * domain + CLAIM_OFFSET, "127.0.0.1")
         if claim is None:

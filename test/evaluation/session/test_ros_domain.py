@@ -26,3 +26,17 @@ def test_a_domain_with_a_participant_is_not_claimed(monkeypatch, offset):
             pass
     with claimed_domain() as again:
         assert again == only
+
+
+def test_domains_with_leftovers_of_killed_processes_come_last(monkeypatch, tmp_path):
+    with claimed_domain() as clean, claimed_domain() as used:
+        pass
+    (tmp_path / f"fastdds_port{7400 + 250 * used + 11}").touch()
+    (tmp_path / f"sem.fastdds_port{7400 + 250 * clean + 11}_mutex").touch()  # not a port
+    monkeypatch.setattr(domain, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(domain, "range", lambda *_: [used, clean], raising=False)  # the two candidates
+    for _ in range(10):
+        with claimed_domain() as claimed:
+            assert claimed == clean
+    with claimed_domain(), claimed_domain() as claimed:
+        assert claimed == used
