@@ -62,18 +62,19 @@ def write_folder_atomically(
     Raises:
         OSError, or what `write` raises: `folder` is unchanged and the temporary folder is removed.
     """
-    partial = _temporary(folder, "unfinished")
+    partial, old = _temporary(folder, "unfinished"), _temporary(folder, "old")
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed process that had our process id
     try:
         partial.mkdir(parents=True)
         write(partial)
         if durable:
             sync_tree(partial)
-        old = _temporary(folder, "old")
         if replace and folder.exists():
             folder.rename(old)
         partial.rename(folder)
     except BaseException:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)

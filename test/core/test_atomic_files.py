@@ -98,6 +98,21 @@ def test_a_folder_appears_only_when_it_is_complete(tmp_path) -> None:
     assert names(folder.parent) == ["folder"] and names(folder) == ["other"]
 
 
+def test_a_replacement_that_fails_at_the_last_rename_keeps_the_old_folder(tmp_path, monkeypatch) -> None:
+    folder, rename = tmp_path / "folder", Path.rename
+    write_folder_atomically(folder, lambda partial: (partial / "old").touch())
+
+    def fail_for_the_new_one(path: Path, target: Path) -> Path:
+        if "unfinished" in path.name:
+            raise OSError("no space left")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(OSError, match="no space left"):
+        write_folder_atomically(folder, lambda partial: (partial / "new").touch(), replace=True)
+    assert names(tmp_path) == ["folder"] and names(folder) == ["old"]
+
+
 def test_a_tree_is_synced_files_first(tmp_path, syncs: list[str]) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     for file in ("one", "a/two", "a/b/three"):
