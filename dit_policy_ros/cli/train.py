@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     console = Console()
     try:
+        arguments = [part for each in arguments for part in _split_recipe(each)]
         if "--recipe" in arguments[:-1]:
             return _run_recipe(arguments, console)
         options = make_parser(tuple(RECIPES)).parse_args(arguments)
@@ -50,6 +51,11 @@ def train(config: TrainConfig, folder: RunFolder, resume: bool, console: Console
         console.print(f"stopped early; continue with: dit_policy train --resume --output {folder.path}")
         return 130
     return 0
+
+
+def _split_recipe(argument: str) -> list[str]:
+    """--recipe=NAME as the two arguments --recipe NAME; any other argument unchanged."""
+    return argument.split("=", 1) if argument.startswith("--recipe=") else [argument]
 
 
 def _run_recipe(arguments: list[str], console: Console) -> int:

@@ -186,8 +186,11 @@ def test_help_shows_options_and_examples(
         assert text in shown
 
 
-def test_an_unknown_recipe_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.main(["--recipe", "fold_towels"]) == 2
+@pytest.mark.parametrize("arguments", [["--recipe", "fold_towels"], ["--recipe=fold_towels"]])
+def test_an_unknown_recipe_lists_the_known_ones(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert train.main(arguments) == 2
     assert "valid names: cube_tasks" in capsys.readouterr().err
 
 
@@ -197,7 +200,8 @@ def test_a_recipe_gets_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = ("lift the red cube with the left arm", "lift the blue cube with the right arm")
     arguments = ["--output", "here", "--task", tasks[0], "--task", tasks[1], "--threads", "3"]
     assert train.main(["--recipe", "cube_tasks", *arguments]) == 1
-    assert given == [CubeTasksConfig(output=Path("here"), tasks=tasks, threads=3)]
+    assert train.main(["--recipe=cube_tasks", *arguments]) == 1
+    assert given == [CubeTasksConfig(output=Path("here"), tasks=tasks, threads=3)] * 2
     assert cube_tasks_recipe.read_options([]) == CubeTasksConfig()
 
 
