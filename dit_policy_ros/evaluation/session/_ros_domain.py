@@ -50,8 +50,8 @@ def claimed_domain() -> Iterator[int]:
     """Yields a free domain id and keeps it claimed until the block ends.
 
     The claim is a bound UDP port: other programs that claim a domain see it at once, and the kernel releases
-    it when the process ends. Domains in which a killed process left shared-memory ports come last, so that new
-    participants do not start on ports in an unknown state.
+    it when the process ends. Domains in which a killed process left shared-memory ports come last, so that
+    new participants do not start on ports in an unknown state.
 
     Raises:
         RuntimeError: all domains are in use.
