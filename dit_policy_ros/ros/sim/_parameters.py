@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parameters of the simulator node."""
 
-from dit_policy_ros.ros.common import Parameter
+from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
 
 SIM_PARAMETERS = (
     Parameter("seed", int, 0, "seed of all scenes from the next reset on", low=0, high=2**31 - 1),
@@ -43,4 +43,5 @@ SIM_PARAMETERS = (
         read_only=True,
     ),
     Parameter("referee_rate", float, 10.0, "rate of ~/referee", "Hz", 1.0, 50.0, read_only=True),
+    FOLLOW_PARENT,
 )  # fmt: skip
