@@ -2,6 +2,7 @@
 """The parameters of the simulator node."""
 
 from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
+from dit_policy_ros.sim.robot import ControllerRelease
 
 SIM_PARAMETERS = (
     Parameter("seed", int, 0, "seed of all scenes from the next reset on", low=0, high=2**31 - 1),
@@ -30,6 +31,16 @@ SIM_PARAMETERS = (
         "gripper_type", str, "joint_trajectory_controller",
         "ros2_control controller that the simulated grippers imitate", read_only=True,
         choices=("joint_trajectory_controller", "parallel_gripper_controller"),
+    ),
+    Parameter(
+        "controller_release", str, ControllerRelease.KILTED.value,
+        "release of ros2_controllers whose joint_trajectory_controller is imitated; rolling stands for the "
+        "releases after Kilted", read_only=True, choices=tuple(ControllerRelease),
+    ),
+    Parameter(
+        "allow_trajectory_replacement", bool, False,
+        "that parameter of the imitated controllers, which only rolling has. Its default there is true, but "
+        "config/bimanual_controllers.yaml sets false", read_only=True,
     ),
     Parameter(
         "speed", float, 0.0,
