@@ -17,6 +17,7 @@ from rich.console import Console
 from dit_policy_ros.cli.common import (
     add_checkpoint_option,
     add_device_option,
+    add_domain_option,
     add_task_option,
     add_variation_options,
     progress_bar,
@@ -79,6 +80,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     add_variation_options(parser)
     add_device_option(parser)
+    add_domain_option(parser)
     parser.add_argument("--num-inference-steps", **number, help="of the policy; default: the checkpoint's")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="1 is off; default: %(default)s")
     parser.add_argument(
@@ -95,6 +97,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, smallest in (("episodes", 1), ("execute", 1), ("videos", 0)):
         if (value := getattr(options, name)) < smallest:
             parser.error(f"--{name}: expected at least {smallest}, got {value}")
+    if options.domain is not None and (options.lock_step or options.actor != "policy"):
+        parser.error("--domain: not in lock-step, which runs without ROS")
     return options
 
 
@@ -133,6 +137,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         variation=read_variation(options),
         max_videos=options.videos,
         resume=options.resume,
+        domain=options.domain,
     )
     with Evaluation(settings) as evaluation:
         with progress_bar(console) as bar:

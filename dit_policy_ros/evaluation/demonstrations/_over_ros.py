@@ -50,7 +50,7 @@ def ros_demonstrations(settings: DemonstrationSettings, order: Sequence[Task]) -
     """
     settings.logs.mkdir(parents=True, exist_ok=True)
     with (
-        ros_environment(settings.logs) as environment,
+        ros_environment(settings.logs, settings.domain) as environment,
         running_nodes(environment, settings.logs, _commands(settings)) as session,
     ):
         recording = _RosRecording(session)
