@@ -20,6 +20,7 @@ from dit_policy_ros.ros.common._parameters import (
     read_parameters,
     read_settings,
 )
+from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import (
     lower_thread_priority,
     set_gil_switch_interval,
@@ -34,6 +35,7 @@ __all__ = [
     "Health",
     "JointStateConverter",
     "Parameter",
+    "Resources",
     "SensorSettings",
     "SensorStreams",
     "Severity",

@@ -22,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import PatientExecutor
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -38,15 +39,18 @@ _STATES_AFTER = {
 
 
 class GuardedLifecycleNode(LifecycleNode):
-    """A lifecycle node written as five hooks, each of which may raise.
+    """A lifecycle node written as four hooks, each of which may raise.
 
     ========== ==================================================================================
-    configure  load, check and create everything; if it fails, ``teardown`` follows
+    configure  load, check and create everything; hand each thing to ``until_cleanup`` at once
     preflight  check that activation is safe; nothing is published yet
     start      begin to work; the lifecycle publishers are active
     stop       end the work and leave the robot safe; the lifecycle publishers are still active
-    teardown   release what ``configure`` created, even if only in part; may be called twice
     ========== ==================================================================================
+
+    What ``until_cleanup`` owns is released in reverse order at cleanup, at shutdown, after an error, and when
+    ``configure`` fails at whatever step. Publishers, subscriptions, timers, services and clients that
+    ``configure`` makes are among it by themselves. A release that fails is logged, and stops no other.
     """
 
     def __init__(self, node_name: str, **kwargs: Any) -> None:
@@ -55,6 +59,7 @@ class GuardedLifecycleNode(LifecycleNode):
         self._is_working = False  # from before ``start`` until ``stop`` runs
         self._lifecycle_state = "unconfigured"
         super().__init__(node_name, **kwargs)
+        self.until_cleanup = Resources(self.get_logger())
 
     @property
     def is_working(self) -> bool:
@@ -78,16 +83,14 @@ class GuardedLifecycleNode(LifecycleNode):
     def stop(self) -> None:
         """See the class."""
 
-    def teardown(self) -> None:
-        """See the class."""
-
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``configure``."""
-        result = self._run_hook("configure", self.configure)
-        if result is TransitionCallbackReturn.FAILURE:
-            self._run_hook("tear down after a failed configure", self.teardown)
+        """Run ``configure``. If it fails, release what it has made."""
+        with self.until_cleanup.collecting(self):
+            result = self._run_hook("configure", self.configure)
         if result is _SUCCESS:
             result = super().on_configure(state)
+        if result is not _SUCCESS:
+            self._release()
         return self._end_transition("configure", result)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -104,24 +107,25 @@ class GuardedLifecycleNode(LifecycleNode):
         return self._end_transition("activate", result)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop``, then deactivate the publishers."""
+        """Run ``stop``, then deactivate the publishers. If ``stop`` fails, it runs again at the next try."""
         result = self._stop_working()
         if result is _SUCCESS:
             result = super().on_deactivate(state)
+        elif result is TransitionCallbackReturn.FAILURE:
+            self._is_working = True  # the node is still active
         return self._end_transition("deactivate", result)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``teardown``."""
-        result = self._run_hook("clean up", self.teardown)
+        """Release what ``configure`` made."""
+        result = self._release()
         if result is _SUCCESS:
             result = super().on_cleanup(state)
         return self._end_transition("cleanup", result)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop`` if the node is active, and ``teardown``."""
-        stopped = self._stop_working()
-        torn_down = self._run_hook("shut down", self.teardown)
-        result = stopped if stopped is not _SUCCESS else torn_down
+        """Run ``stop`` if the node is active, and release everything."""
+        stopped, released = self._stop_working(), self._release()
+        result = stopped if stopped is not _SUCCESS else released
         if result is _SUCCESS:
             result = super().on_shutdown(state)
         return self._end_transition("shutdown", result)
@@ -129,7 +133,7 @@ class GuardedLifecycleNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and release everything. The node is unconfigured afterwards."""
         self._stop_working()
-        self._run_hook("recover from an error", self.teardown)
+        self._release()
         super().on_error(state)
         self._lifecycle_state = "unconfigured"
         return _SUCCESS
@@ -153,6 +157,11 @@ class GuardedLifecycleNode(LifecycleNode):
             return _SUCCESS
         self._is_working = False
         return self._run_hook("stop", self.stop)
+
+    def _release(self) -> TransitionCallbackReturn:
+        """Release what ``configure`` made. ERROR, which leads to unconfigured, if a part of it failed."""
+        with self._transition_lock:
+            return _SUCCESS if self.until_cleanup.release_all() else TransitionCallbackReturn.ERROR
 
     def _run_hook(self, action: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
         with self._transition_lock:
