@@ -5,7 +5,7 @@ from typing import Any
 
 from dit_policy_ros.core.motion import EnsembleMode, Pacing
 from dit_policy_ros.core.policy_interface import BACKENDS, DTYPES
-from dit_policy_ros.ros.common import Parameter
+from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
 _PACINGS = tuple(pacing.value for pacing in Pacing)
@@ -128,6 +128,16 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.0,
         high=10.0,
+    ),
+    _parameter(
+        "chunk_timeout",
+        float,
+        0.0,
+        "HOLD if the policy gives no usable chunk for this long; 0: three times replan_interval and the "
+        "latency measured at configure, plus the age that observations may have, at least 2 s",
+        unit="s",
+        low=0.0,
+        high=600.0,
     ),
     _parameter(
         "pacing",
@@ -311,4 +321,5 @@ POLICY_PARAMETERS = (
         "",
         "folder for incidents; empty: dit_policy_incidents in $ROS_HOME (~/.ros)",
     ),
+    FOLLOW_PARENT,
 )
