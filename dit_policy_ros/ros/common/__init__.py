@@ -12,7 +12,8 @@ from dit_policy_ros.ros.common._convert import (
 from dit_policy_ros.ros.common._event_log import EventLog, Severity
 from dit_policy_ros.ros.common._health import Health
 from dit_policy_ros.ros.common._lifecycle import GuardedLifecycleNode, run_node
-from dit_policy_ros.ros.common._node_help import print_help_if_asked
+from dit_policy_ros.ros.common._node_help import answer_arguments
+from dit_policy_ros.ros.common._parameter_sources import is_value, resolved_parameters
 from dit_policy_ros.ros.common._parameter_table import Parameter
 from dit_policy_ros.ros.common._parameters import (
     configuration_source,
@@ -37,16 +38,18 @@ __all__ = [
     "SensorSettings",
     "SensorStreams",
     "Severity",
+    "answer_arguments",
     "array_values",
     "configuration_source",
     "declare_parameters",
     "image_to_rgb",
+    "is_value",
     "listen_to_commands",
     "lower_thread_priority",
-    "print_help_if_asked",
     "profile_environment",
     "read_parameters",
     "read_settings",
+    "resolved_parameters",
     "run_node",
     "set_gil_switch_interval",
     "stamp_ns",
