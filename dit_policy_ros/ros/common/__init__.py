@@ -11,7 +11,7 @@ from dit_policy_ros.ros.common._convert import (
 )
 from dit_policy_ros.ros.common._event_log import EventLog, Severity
 from dit_policy_ros.ros.common._health import Health
-from dit_policy_ros.ros.common._lifecycle import GuardedLifecycleNode, run_node
+from dit_policy_ros.ros.common._lifecycle import FOLLOW_PARENT, GuardedLifecycleNode, run_node
 from dit_policy_ros.ros.common._node_help import answer_arguments
 from dit_policy_ros.ros.common._parameter_sources import is_value, resolved_parameters
 from dit_policy_ros.ros.common._parameter_table import Parameter
@@ -30,6 +30,7 @@ from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStre
 from dit_policy_ros.ros.common._transport import profile_environment
 
 __all__ = [
+    "FOLLOW_PARENT",
     "EventLog",
     "GuardedLifecycleNode",
     "Health",

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The base class of our lifecycle nodes, and `run_node`, which stops a node in order on SIGINT and SIGTERM.
+"""The base class of our lifecycle nodes, and `run_node`, which stops a node in order.
 
 rclpy turns an exception inside a transition into the error state without logging it, and its default signal
 handlers shut the context down before the node can publish a last message. Here a user's mistake is logged as
-one message and fails the transition. Any other exception is logged with its traceback. On SIGINT and SIGTERM
-the node stops and releases everything before the context is shut down.
+one message and fails the transition. Any other exception is logged with its traceback. On SIGINT, SIGTERM and
+SIGHUP, and when the process that started it has ended, the node stops and releases everything before the
+context is shut down.
 """
 
 import os
+import select
 import signal
 import threading
 import traceback
@@ -16,20 +18,32 @@ from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
-from rclpy.parameter import Parameter
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from dit_policy_ros.core.errors import DitPolicyError, ParameterError
+from dit_policy_ros.core.parent_process import PARENT
 from dit_policy_ros.ros.common._command_line import USAGE_ERROR, command_line
 from dit_policy_ros.ros.common._parameter_sources import lost_overrides
+from dit_policy_ros.ros.common._parameter_table import Parameter
 from dit_policy_ros.ros.common._scheduling import PatientExecutor
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+FOLLOW_PARENT = Parameter(
+    "follow_parent",
+    bool,
+    True,
+    "end like after Ctrl-C when the process that started the node has ended: a launch that was killed leaves "
+    "no node behind. Does nothing under init, systemd or `nohup`",
+)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
+_PARENT_PERIOD = 0.1  # [s] between two looks at the parent process
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 # The state after a transition that succeeds, and after one that fails (design.ros2.org, managed nodes).
 # After an error `on_error` runs, and the node is unconfigured.
@@ -55,13 +69,18 @@ class GuardedLifecycleNode(LifecycleNode):
     """
 
     def __init__(self, node_name: str, **kwargs: Any) -> None:
-        self.is_shutting_down = threading.Event()  # set on SIGINT or SIGTERM: waiting hooks return
+        self.is_shutting_down = threading.Event()  # set when the node must end: waiting hooks return
         self._transition_lock = threading.RLock()
         self._parameter_lock = threading.RLock()  # configure reads all parameters as of one instant
         self._is_configured = False
         self._is_working = False  # from before ``start`` until ``stop`` runs
         self._lifecycle_state = "unconfigured"
-        super().__init__(node_name, **kwargs)
+        self._configuring_thread: int | None = None
+        # As LifecycleNode's constructor, which puts the services of the transitions into the default group.
+        # The subscription of /clock is in that group and must not wait until a transition has ended.
+        Node.__init__(self, node_name, **kwargs)
+        LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
+        self.add_on_set_parameters_callback(self._refuse_while_configuring)
 
     @property
     def is_working(self) -> bool:
@@ -78,12 +97,12 @@ class GuardedLifecycleNode(LifecycleNode):
         """Label of the lifecycle state that the last transition led to; rclpy has no public accessor."""
         return self._lifecycle_state
 
-    def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
+    def set_parameters(self, parameter_list: list[RosParameter]) -> list[SetParametersResult]:
         """As rclpy's, but never while ``configure`` begins."""
         with self._parameter_lock:
             return super().set_parameters(parameter_list)
 
-    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+    def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
         """As rclpy's, but never while ``configure`` begins."""
         with self._parameter_lock:
             return super().set_parameters_atomically(parameter_list)
@@ -106,8 +125,9 @@ class GuardedLifecycleNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``configure``."""
         with self._parameter_lock:
-            self._is_configured = True
+            self._is_configured, self._configuring_thread = True, threading.get_ident()
         result = self._run_hook("configure", self.configure)
+        self._configuring_thread = None
         if result is TransitionCallbackReturn.FAILURE:
             self._tear_down("tear down after a failed configure")
         if result is _SUCCESS:
@@ -172,6 +192,14 @@ class GuardedLifecycleNode(LifecycleNode):
             if self.lifecycle_state in ("unconfigured", "inactive", "active"):
                 self.trigger_shutdown()
 
+    def _refuse_while_configuring(self, changes: list[RosParameter]) -> SetParametersResult:
+        """Refuse a change that ``configure`` may have read already. It declares parameters itself."""
+        if self._configuring_thread in (None, threading.get_ident()):
+            return SetParametersResult(successful=True)
+        names = ", ".join(change.name for change in changes)
+        reason = f"{names}: cannot be changed while the node is being configured; try again when it has ended"
+        return SetParametersResult(successful=False, reason=reason)
+
     def _stop_working(self) -> TransitionCallbackReturn:
         if not self._is_working:
             return _SUCCESS
@@ -206,7 +234,7 @@ class GuardedLifecycleNode(LifecycleNode):
 
 
 def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threads: int = 4) -> int:
-    """Spin a node until SIGINT or SIGTERM, then shut it down before the context.
+    """Spin a node until SIGINT, SIGTERM or SIGHUP, or the end of its parent; then shut it down in order.
 
     Args:
         make_node: creates the node; it gets the ROS arguments as ``cli_args``. If the node has a method
@@ -216,8 +244,8 @@ def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threa
         threads: threads of the executor.
 
     Returns:
-        Exit code: 0 after a signal, 1 if the node could not be created or a callback raised, 2 if the
-        arguments cannot be used.
+        Exit code: 0 after a signal or the parent's end, 1 if the node could not be created or a callback
+        raised, 2 if the arguments cannot be used.
     """
     try:
         given = command_line(args)
@@ -229,7 +257,8 @@ def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threa
     # another thread received does not interrupt the main thread in os.read.
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
-    for number in _SIGNALS:
+    handled = [n for n in _SIGNALS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+    for number in handled:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake_write)
     try:
@@ -266,7 +295,7 @@ def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threa
 
     spinner = threading.Thread(target=spin, name="executor")
     spinner.start()
-    os.read(wake_read, 1)
+    _wait_for_end(node, wake_read)
     if hasattr(node, "halt"):
         node.halt()  # at once; what callbacks may still use is released when none runs any more
     # Order matters: an executor that is shut down while it spins submits callbacks to ended threads.
@@ -279,7 +308,20 @@ def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threa
     rclpy.try_shutdown()
     # Ctrl-C in a terminal can reach a launched node twice. The second signal must not change the exit code,
     # not even while the interpreter shuts down.
-    for number in _SIGNALS:
+    for number in handled:
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
     return 1 if failed.is_set() else 0
+
+
+def _wait_for_end(node: Node, wake: int) -> None:
+    """Wait until `wake` has something to read, or the parent process has ended and the node follows it."""
+    name = FOLLOW_PARENT.name
+    while not select.select([wake], [], [], _PARENT_PERIOD)[0]:
+        follows = not node.has_parameter(name) or node.get_parameter(name).value is not False
+        if follows and PARENT.has_ended():
+            node.get_logger().error(
+                f"{PARENT}, which started this node, has ended: the node ends, too. To keep it running, "
+                f"start it with -p {name}:=false or under nohup"
+            )
+            return

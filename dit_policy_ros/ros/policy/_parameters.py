@@ -5,7 +5,7 @@ from typing import Any
 
 from dit_policy_ros.core.motion import EnsembleMode, Pacing
 from dit_policy_ros.core.policy_interface import BACKENDS, DTYPES
-from dit_policy_ros.ros.common import Parameter
+from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
 _PACINGS = tuple(pacing.value for pacing in Pacing)
@@ -311,4 +311,5 @@ POLICY_PARAMETERS = (
         "",
         "folder for incidents; empty: dit_policy_incidents in $ROS_HOME (~/.ros)",
     ),
+    FOLLOW_PARENT,
 )

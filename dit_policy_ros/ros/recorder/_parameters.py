@@ -8,7 +8,7 @@ from typing import Any
 from dit_policy_ros.core.contract import JointMapping, parse_mapping
 from dit_policy_ros.core.recording import CheckThresholds
 from dit_policy_ros.data.video import VideoSettings
-from dit_policy_ros.ros.common import Parameter
+from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
 
 COMMANDED, LEADER, COMMAND, ARRAY = "commanded", "leader", "joint_state", "array"
 KEEP, DISCARD, ASK = "keep", "discard", "ask"
@@ -153,6 +153,7 @@ RECORDER_PARAMETERS = (
     _button("fail", "saves the episode as a failure"),
     _button("discard", "discards the episode"),
     _button("rerecord", "discards the episode and starts it again"),
+    FOLLOW_PARENT,
 )
 
 

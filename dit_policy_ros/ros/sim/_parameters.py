@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parameters of the simulator node."""
 
-from dit_policy_ros.ros.common import Parameter
+from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
+from dit_policy_ros.sim.robot import ControllerRelease
 
 SIM_PARAMETERS = (
     Parameter("seed", int, 0, "seed of all scenes from the next reset on", low=0, high=2**31 - 1),
@@ -32,6 +33,16 @@ SIM_PARAMETERS = (
         choices=("joint_trajectory_controller", "parallel_gripper_controller"),
     ),
     Parameter(
+        "controller_release", str, ControllerRelease.KILTED.value,
+        "release of ros2_controllers whose joint_trajectory_controller is imitated; rolling stands for the "
+        "releases after Kilted", fixed=True, choices=tuple(ControllerRelease),
+    ),
+    Parameter(
+        "allow_trajectory_replacement", bool, False,
+        "that parameter of the imitated controllers, which only rolling has. Its default there is true, but "
+        "config/bimanual_controllers.yaml sets false", fixed=True,
+    ),
+    Parameter(
         "speed", float, 0.0,
         "0: simulated time is the computer's time. Otherwise the simulator publishes /clock, for nodes with "
         "use_sim_time, up to this many times as fast, if rendering keeps up", "times real time",
@@ -43,4 +54,5 @@ SIM_PARAMETERS = (
         fixed=True,
     ),
     Parameter("referee_rate", float, 10.0, "rate of ~/referee", "Hz", 1.0, 50.0, fixed=True),
+    FOLLOW_PARENT,
 )  # fmt: skip

@@ -41,6 +41,8 @@ from dit_policy_ros.sim.robot import (
     JOINTS,
     STEP_NS,
     BimanualSim,
+    ControllerRelease,
+    ControllerSettings,
     ParallelGripperController,
     RealTimeFactor,
     TrajectoryController,
@@ -82,7 +84,11 @@ class SimNode(Node):
         self._seed, self._resets = settings["seed"], 0
         self._sim = BimanualSim(
             settings["seed"],
-            parallel_grippers=settings["gripper_type"] == "parallel_gripper_controller",
+            controllers=ControllerSettings(
+                release=ControllerRelease(settings["controller_release"]),
+                allow_trajectory_replacement=settings["allow_trajectory_replacement"],
+                parallel_grippers=settings["gripper_type"] == "parallel_gripper_controller",
+            ),
             variation=Variation(settings["camera_jitter"], settings["lighting"]),
         )
         self._referee = Referee(self._sim)

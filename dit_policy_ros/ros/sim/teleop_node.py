@@ -18,6 +18,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.core.errors import TaskError
 from dit_policy_ros.ros.common import (
+    FOLLOW_PARENT,
     Parameter,
     answer_arguments,
     declare_parameters,
@@ -50,6 +51,7 @@ TELEOP_PARAMETERS = (
         fixed=True,
     ),
     Parameter("seed", int, 0, "seed of the variation between demonstrations", low=0, high=2**31 - 1),
+    FOLLOW_PARENT,
 )  # fmt: skip
 _ARMS = np.array(["gripper" not in name for name in JOINTS])  # (14,)
 _MAX_ERROR = 0.8  # [rad] largest error between an arm and its command; fast motions reach half of it
@@ -169,7 +171,7 @@ def main(args: list[str] | None = None) -> int:
     answer = answer_arguments("teleop_expert", _PURPOSE, TELEOP_PARAMETERS, args)
     if answer is not None:
         return answer
-    return run_node(TeleopNode, args, threads=1)
+    return run_node(TeleopNode, args, threads=2)
 
 
 if __name__ == "__main__":

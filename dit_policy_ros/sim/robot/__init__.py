@@ -5,6 +5,7 @@ Its controllers follow the rules of ros2_control's own.
 """
 
 from dit_policy_ros.sim.robot._appearance import Variation
+from dit_policy_ros.sim.robot._controller_settings import ControllerRelease, ControllerSettings
 from dit_policy_ros.sim.robot._cubes import CUBE_EDGE, CUBES, sample_cubes
 from dit_policy_ros.sim.robot._gripper_controller import GoalEnd, ParallelGripperController
 from dit_policy_ros.sim.robot._kinematics import ArmKinematics
@@ -38,6 +39,8 @@ __all__ = [
     "STEP_NS",
     "ArmKinematics",
     "BimanualSim",
+    "ControllerRelease",
+    "ControllerSettings",
     "GoalEnd",
     "Model",
     "ParallelGripperController",

@@ -9,6 +9,7 @@ import numpy as np
 from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.sim.robot._appearance import Appearance, Variation
 from dit_policy_ros.sim.robot._assets import asset_path
+from dit_policy_ros.sim.robot._controller_settings import ControllerSettings
 from dit_policy_ros.sim.robot._cubes import CUBE_EDGE, CUBES, sample_cubes
 from dit_policy_ros.sim.robot._gripper_controller import ParallelGripperController
 from dit_policy_ros.sim.robot._renderer import Renderer, camera_id
@@ -31,6 +32,7 @@ STEP_NS = 2_000_000  # one physics step: 500 Hz
 _ARM_HOME = (0.0, -1.8650, 2.1590, 0.0, 1.2768, 0.0, 0.02)
 HOME = np.array(_ARM_HOME * 2)  # (14,)
 HOME.flags.writeable = False
+_DEFAULT_CONTROLLERS = ControllerSettings()
 
 
 def arm_slice(side: str) -> slice:
@@ -53,13 +55,13 @@ class BimanualSim:
         epoch_ns: int = 0,
         width: int = 320,
         height: int = 240,
-        parallel_grippers: bool = False,
+        controllers: ControllerSettings = _DEFAULT_CONTROLLERS,
         variation: Variation | None = None,
     ) -> None:
         """Build the scene of a seed.
 
         Args:
-            parallel_grippers: grippers take goals, as under parallel_gripper_controller, not trajectories.
+            controllers: which controllers the robot has, and their parameters.
             variation: how cameras and lights vary from reset to reset.
         """
         self.model = mujoco.MjModel.from_xml_path(str(asset_path("mjcf/bimanual.xml")))
@@ -84,8 +86,10 @@ class BimanualSim:
         self._command = HOME.copy()  # (14,), output of the controllers
         self.controllers: dict[str, TrajectoryController | ParallelGripperController] = {
             name: (
-                ParallelGripperController if parallel_grippers and "gripper" in name else TrajectoryController
-            )(name, names, period_ns=STEP_NS)
+                ParallelGripperController(name, names, period_ns=STEP_NS)
+                if controllers.parallel_grippers and "gripper" in name
+                else TrajectoryController(name, names, period_ns=STEP_NS, settings=controllers)
+            )
             for name, names in CONTROLLERS.items()
         }
         self._controlled = [

@@ -51,17 +51,28 @@ class Segment:
 
     def position(self, time_ns: int) -> np.ndarray:
         """Returns the joints (A,) [rad] or [m] at an instant."""
+        return self._derivative(time_ns, self.coefficients)
+
+    def sample(self, time_ns: int) -> Knot:
+        """Returns position, velocity and acceleration at an instant, (A,) each."""
+        powers = np.arange(len(self.coefficients))[:, None]  # (degree + 1, 1)
+        slopes = (powers * self.coefficients)[1:]
+        curves = (powers[:-1] * slopes)[1:]
+        return Knot(
+            time_ns,
+            self.position(time_ns),
+            self._derivative(time_ns, slopes),
+            self._derivative(time_ns, curves),
+        )
+
+    def _derivative(self, time_ns: int, coefficients: np.ndarray) -> np.ndarray:
+        if not len(coefficients):
+            return np.zeros(self.coefficients.shape[1])
         t = (time_ns - self.start_ns) * 1e-9
-        value = self.coefficients[-1]
-        for coefficient in self.coefficients[-2::-1]:
+        value = coefficients[-1]
+        for coefficient in coefficients[-2::-1]:
             value = value * t + coefficient
         return value
-
-    def velocity(self, time_ns: int) -> np.ndarray:
-        """Returns the derivative (A,) [rad/s] or [m/s] at an instant."""
-        t = (time_ns - self.start_ns) * 1e-9
-        powers = np.arange(1, len(self.coefficients))  # (degree,)
-        return (powers * t ** (powers - 1)) @ self.coefficients[1:]
 
 
 def segment_between(a: Knot, b: Knot) -> Segment:

@@ -2,13 +2,20 @@
 import signal
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 import rclpy
-from lifecycle_msgs.srv import GetState
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from ros_testing import call, spinning
+from rosgraph_msgs.msg import Clock
+from small_robot import spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.errors import DitPolicyError
@@ -18,10 +25,10 @@ from dit_policy_ros.ros.common import GuardedLifecycleNode
 class Recorded(GuardedLifecycleNode):
     """Records which hooks ran, and raises the given errors in them."""
 
-    def __init__(self, **raising):
+    def __init__(self, parameter_overrides=(), **raising):
         self.calls = []
         self.raising = raising
-        super().__init__("recorded")
+        super().__init__("recorded", parameter_overrides=list(parameter_overrides))
 
     def _hook(self, name):
         self.calls.append(name)
@@ -128,6 +135,65 @@ def test_shutting_down_an_active_node_stops_it_first(make):
     assert node.calls.count("stop") == 1
 
 
+class WaitsForClock(Recorded):
+    """Refuses to be activated if its clock stands still meanwhile."""
+
+    def preflight(self):
+        before, deadline = self.get_clock().now(), time.monotonic() + 5.0
+        while self.get_clock().now() == before:
+            if time.monotonic() > deadline:
+                raise DitPolicyError("the clock stands still")
+            time.sleep(0.01)
+
+
+def test_simulated_time_goes_on_during_a_transition(ros_domain):
+    node = WaitsForClock([Parameter("use_sim_time", value=True)])
+    simulation = rclpy.create_node("simulation")
+    clock = simulation.create_publisher(Clock, "/clock", 10)
+    beginning = time.monotonic()
+
+    def publish():
+        message = Clock()
+        message.clock.nanosec = round((time.monotonic() - beginning) % 1.0 * 1e9)
+        message.clock.sec = 1 + int(time.monotonic() - beginning)
+        clock.publish(message)
+
+    simulation.create_timer(0.01, publish)
+    with spinning_together(simulation, node):
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            request = ChangeState.Request(transition=Transition(id=transition))
+            client = rclpy.create_node(f"client_{transition}")
+            with spinning(client):
+                assert call(client, ChangeState, "/recorded/change_state", request, 20.0).success
+    assert node.calls[:2] == ["configure", "start"]
+
+
+def test_parameters_cannot_change_while_configure_reads_them(ros_domain):
+    class Slow(Recorded):
+        def configure(self):
+            self.declare_parameter("declared", 1)  # its own thread may
+            is_configuring.set()
+            assert has_tried.wait(20.0)
+
+    is_configuring, has_tried = threading.Event(), threading.Event()
+    node, client = Slow(), rclpy.create_node("client")
+    node.declare_parameter("speed", 1.0)
+    parameter = Parameter("speed", value=0.1).to_parameter_msg()
+    request = SetParameters.Request(parameters=[parameter])
+    with spinning_together(node), spinning(client):
+        transition = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+        change = client.create_client(ChangeState, "/recorded/change_state")
+        wait_for(change.service_is_ready, 10.0, "the service")
+        configured = change.call_async(transition)
+        assert is_configuring.wait(10.0)
+        result = call(client, SetParameters, "/recorded/set_parameters", request).results[0]
+        has_tried.set()
+        wait_for(configured.done, 10.0, "configured")
+        assert not result.successful and "while the node is being configured" in result.reason
+        assert configured.result().success
+        assert call(client, SetParameters, "/recorded/set_parameters", request).results[0].successful
+
+
 NODE = """
     import sys
     from dit_policy_ros.ros.common import GuardedLifecycleNode, run_node
@@ -145,7 +211,7 @@ NODE = """
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_the_node_before_the_context_goes(ros_domain, start_process, tmp_path, number):
     script = tmp_path / "active.py"
     script.write_text(textwrap.dedent(NODE))
@@ -156,6 +222,40 @@ def test_a_signal_stops_the_node_before_the_context_goes(ros_domain, start_proce
     wait_for(lambda: not child.alive, 10.0, "the process ends")
     assert child.process.returncode == 0
     assert "stopped, context valid" in child.output()
+
+
+PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:]).wait()"
+
+
+def test_a_node_ends_in_order_when_the_process_that_started_it_was_killed(
+    ros_domain, start_process, tmp_path
+):
+    script = tmp_path / "active.py"
+    script.write_text(textwrap.dedent(NODE))
+    parent = start_process("parent", sys.executable, "-c", PARENT, sys.executable, str(script))
+    wait_for(lambda: "ready" in parent.output(), 30.0, "the node is active")
+    parent.process.kill()
+    wait_for(lambda: "stopped, context valid" in parent.output(), 10.0, "the node stops")
+    assert "has ended: the node ends, too" in parent.output()
+
+
+def test_a_node_stays_if_it_was_told_not_to_follow_its_parent(ros_domain, start_process, tmp_path):
+    """It sees its parent's end a hundred times, which takes longer than the node takes to look."""
+    stays = """
+            self.declare_parameter("follow_parent", False)
+            self.create_timer(0.01, lambda: print(PARENT.has_ended(), flush=True))
+            print("ready", flush=True)
+    """
+    script = tmp_path / "active.py"
+    script.write_text(
+        "from dit_policy_ros.core.parent_process import PARENT\n"
+        + textwrap.dedent(NODE.replace('            print("ready", flush=True)\n', stays[1:].rstrip(" ")))
+    )
+    parent = start_process("parent", sys.executable, "-c", PARENT, sys.executable, str(script))
+    wait_for(lambda: "ready" in parent.output(), 30.0, "the node is active")
+    parent.process.kill()
+    wait_for(lambda: parent.output().count("True") > 100, 20.0, "the node sees the end of its parent")
+    assert "stopped" not in parent.output()
 
 
 def test_a_signal_that_another_thread_receives_ends_the_process_too(ros_domain, start_process, tmp_path):

@@ -2,7 +2,13 @@
 import numpy as np
 import pytest
 
-from dit_policy_ros.sim.robot import STEP_NS, BimanualSim, GoalEnd, ParallelGripperController
+from dit_policy_ros.sim.robot import (
+    STEP_NS,
+    BimanualSim,
+    ControllerSettings,
+    GoalEnd,
+    ParallelGripperController,
+)
 
 
 def controller(position: float = 0.04) -> ParallelGripperController:
@@ -67,7 +73,7 @@ def test_needs_exactly_one_joint():
 
 
 def test_the_simulated_robot_closes_its_fingers_by_a_goal():
-    sim = BimanualSim(parallel_grippers=True)
+    sim = BimanualSim(controllers=ControllerSettings(parallel_grippers=True))
     sim.controllers["left_gripper_controller"].accept((0.0,))
     before = sim.joint_positions
     sim.step(500)
