@@ -13,8 +13,8 @@ from dit_policy_ros.ros.common._event_log import EventLog, Severity
 from dit_policy_ros.ros.common._health import Health
 from dit_policy_ros.ros.common._lifecycle import FOLLOW_PARENT, GuardedLifecycleNode, run_node
 from dit_policy_ros.ros.common._node_help import answer_arguments
-from dit_policy_ros.ros.common._parameter_sources import is_value, resolved_parameters
-from dit_policy_ros.ros.common._parameter_table import Parameter
+from dit_policy_ros.ros.common._parameter_sources import is_value, resolved_parameters, text_problem
+from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS, Parameter
 from dit_policy_ros.ros.common._parameters import (
     configuration_source,
     declare_parameters,
@@ -30,6 +30,7 @@ from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStre
 from dit_policy_ros.ros.common._transport import profile_environment
 
 __all__ = [
+    "CONTRACT_PARAMETERS",
     "FOLLOW_PARENT",
     "EventLog",
     "GuardedLifecycleNode",
@@ -55,5 +56,6 @@ __all__ = [
     "set_gil_switch_interval",
     "stamp_ns",
     "steady_timer",
+    "text_problem",
     "to_stamp",
 ]

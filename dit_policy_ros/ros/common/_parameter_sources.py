@@ -25,7 +25,7 @@ from rclpy.node import Node
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.problems import Problems, did_you_mean, listing, show
 from dit_policy_ros.ros.common._command_line import CommandLine, command_line, is_written_by_launch
-from dit_policy_ros.ros.common._parameter_table import CONTRACT_GROUPS
+from dit_policy_ros.ros.common._parameter_table import CONTRACT_GROUPS, Parameter
 
 KINDS = ("policy", "recorder", "sim", "teleop")  # names of our nodes in the code
 _BODY = "ros__parameters"
@@ -129,6 +129,25 @@ def lost_overrides(node: Node, given: CommandLine) -> list[str]:
         if not is_value(value, override.text):
             lost.append(f"{override.given} was asked for, but the node uses {show(value)}")
     return lost
+
+
+def text_problem(entry: Parameter, text: str) -> str | None:
+    """The accepted values if a text on the command line is none of them, else None.
+
+    For an early answer; the node judges the value that ROS makes of the text.
+    """
+    written = _value(text, text)
+    if isinstance(written, yaml.SequenceNode):
+        return entry.problem(tuple(str(each.value) for each in written.value))
+    word = str(written.value)
+    with contextlib.suppress(ValueError):
+        if entry.kind is bool:
+            return None if word.lower() in _TRUE | _FALSE else entry.constraint
+        if entry.kind is int:
+            return entry.problem(int(word, 0))
+        if entry.kind is float:
+            return entry.problem(float(word))
+    return entry.problem(word)
 
 
 def is_value(value: Any, text: str) -> bool:
