@@ -57,7 +57,7 @@ def controller_findings(
         findings.advise(
             "interpolate_from_desired_state",
             "true",
-            "a plan that begins in its future, as its clock is behind, would make it step to the measured pose",
+            "a plan that begins in its future (its clock is behind) makes it step to the measured pose",
         )
     if parameters.get("cmd_timeout", 0.0) > 0.0:
         findings.advise(
