@@ -42,10 +42,22 @@ def controller_findings(
                 "joints", f"[{listing(controller.joints)}]", "a plan has exactly the joints of the contract"
             )
     findings.require("interpolation_method", "splines", "plans have velocities and need cubic interpolation")
+    # Only the releases after Kilted have it. Their default is true.
+    findings.require(
+        "allow_trajectory_replacement",
+        False,
+        "plans begin in the past, and such a controller would start each of them anew from its beginning",
+    )
     slowest = 2.0 * contract.fps  # [Hz]
     if parameters.get("update_rate", slowest) < slowest:
         findings.advise(
             "update_rate", f"{max(100.0, slowest):.0f}", "that is too slow for the knots of a plan"
+        )
+    if not parameters.get("interpolate_from_desired_state", True):
+        findings.advise(
+            "interpolate_from_desired_state",
+            "true",
+            "a plan that begins in its future (its clock is behind) makes it step to the measured pose",
         )
     if parameters.get("cmd_timeout", 0.0) > 0.0:
         findings.advise(

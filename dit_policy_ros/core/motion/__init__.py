@@ -5,7 +5,9 @@
 """
 
 from dit_policy_ros.core.motion._chunk import Chunk
+from dit_policy_ros.core.motion._chunk_deadline import ChunkDeadline
 from dit_policy_ros.core.motion._continuation import Continuation, continuation
+from dit_policy_ros.core.motion._e_stop import EStop
 from dit_policy_ros.core.motion._ensemble import EnsembleMode, EnsembleSettings
 from dit_policy_ros.core.motion._pacing import Pacing, check_pacing
 from dit_policy_ros.core.motion._pipeline import MotionSettings, MotionState, Pipeline
@@ -16,7 +18,9 @@ from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 __all__ = [
     "FROZEN_INTERVALS",
     "Chunk",
+    "ChunkDeadline",
     "Continuation",
+    "EStop",
     "EnsembleMode",
     "EnsembleSettings",
     "MotionSettings",

@@ -23,8 +23,11 @@ _ANSWER_TIMEOUT = 2.0  # [s] for the controllers' parameters
 _SHORTEST_DELAY = (-0.05, 0.1)
 
 
-def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> None:
+def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> float:
     """Run some inferences and check their latency. With max_latency, choose the number of steps first.
+
+    Returns:
+        The 95th percentile of the latency [s].
 
     Raises:
         DitPolicyError: inference is too slow for max_latency, or for ``pacing: continuous``.
@@ -51,6 +54,7 @@ def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], log
     logger.info(
         f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: {policy.backend})"
     )
+    return p95
 
 
 def activation_problems(
