@@ -17,9 +17,10 @@ CONTROLLERS = {
     for name, section in yaml.safe_load((CONFIG / "bimanual_controllers.yaml").read_text()).items()
 }
 
-# The parameters of ros2_controllers that the jazzy and kilted branches have in common (August 2026), one of
-# master that both ignore (as seen on the controllers of Kilted: it is not declared, without a word), and their
-# types, from joint_trajectory_controller_parameters.yaml and joint_state_broadcaster_parameters.yaml.
+# The parameters of ros2_controllers that the jazzy and kilted branches have in common (August 2026) and their
+# types. allow_trajectory_replacement is of master; the others do not declare it, and ignore it without a word
+# (seen on the controllers of Kilted). The types are from joint_trajectory_controller_parameters.yaml and
+# joint_state_broadcaster_parameters.yaml.
 TRAJECTORY_PARAMETERS = {
     "joints": list,
     "command_joints": list,
@@ -92,7 +93,7 @@ def test_settings_suit_streamed_plans(controller: str) -> None:
     assert settings["command_interfaces"] == ["position"]
     assert settings["state_interfaces"] == ["position", "velocity"]
     assert settings["interpolation_method"] == "splines"
-    assert settings["interpolate_from_desired_state"] is False
+    assert settings["interpolate_from_desired_state"] is True
     assert settings["allow_trajectory_replacement"] is False
     assert settings["allow_nonzero_velocity_at_trajectory_end"] is False
     assert settings["cmd_timeout"] == 0.0

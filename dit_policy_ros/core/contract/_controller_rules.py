@@ -53,6 +53,12 @@ def controller_findings(
         findings.advise(
             "update_rate", f"{max(100.0, slowest):.0f}", "that is too slow for the knots of a plan"
         )
+    if not parameters.get("interpolate_from_desired_state", True):
+        findings.advise(
+            "interpolate_from_desired_state",
+            "true",
+            "a plan that begins in its future (its clock is behind) makes it step to the measured pose",
+        )
     if parameters.get("cmd_timeout", 0.0) > 0.0:
         findings.advise(
             "cmd_timeout", "0.0", "the controller must hold the last commanded position, not the measured one"

@@ -88,6 +88,8 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
                 f"starting the simulator and the policy (ROS domain {environment['ROS_DOMAIN_ID']})"
             )
             session.change_state(Transition.TRANSITION_CONFIGURE)
+            session.check_parameters(parameters)
+            used = session.parameters(list(parameters))
             display.begin_phase("policy loaded and warmed up")
             if not session.spin_until(lambda: bool(monitor.referee.values), MESSAGE_WITHIN):
                 raise SessionError(f"no message on /sim/referee within {MESSAGE_WITHIN:g} s")
@@ -105,6 +107,7 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
         "start_up_seconds": round(ready - began, 2),
         "seconds": round(time.monotonic() - began, 2),
         "checkpoint": str(settings.checkpoint),
+        "node_parameters": used,
         "seed": settings.seed,
         "video": str(settings.output / "top.mp4"),
         "video_frames": video.frames,

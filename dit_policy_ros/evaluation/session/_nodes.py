@@ -25,7 +25,7 @@ class NodeCommand:
 
     Attributes:
         module: below ``dit_policy_ros.ros``, for example "policy.policy_node".
-        parameters: parameter values as text, by name.
+        parameters: parameter values as text, by name, as after ``-p NAME:=``.
         parameter_file: YAML file of parameters; ``parameters`` override it.
     """
 

@@ -20,6 +20,7 @@ import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -27,8 +28,10 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.errors import DitPolicyError, ParameterError
 from dit_policy_ros.core.parent_process import PARENT
+from dit_policy_ros.ros.common._command_line import USAGE_ERROR, command_line
+from dit_policy_ros.ros.common._parameter_sources import lost_overrides
 from dit_policy_ros.ros.common._parameter_table import Parameter
 from dit_policy_ros.ros.common._scheduling import PatientExecutor
 
@@ -68,6 +71,8 @@ class GuardedLifecycleNode(LifecycleNode):
     def __init__(self, node_name: str, **kwargs: Any) -> None:
         self.is_shutting_down = threading.Event()  # set when the node must end: waiting hooks return
         self._transition_lock = threading.RLock()
+        self._parameter_lock = threading.RLock()  # configure reads all parameters as of one instant
+        self._is_configured = False
         self._is_working = False  # from before ``start`` until ``stop`` runs
         self._lifecycle_state = "unconfigured"
         self._configuring_thread: int | None = None
@@ -83,9 +88,24 @@ class GuardedLifecycleNode(LifecycleNode):
         return self._is_working
 
     @property
+    def is_configured(self) -> bool:
+        """Whether ``configure`` has begun and ``teardown`` has not ended since."""
+        return self._is_configured
+
+    @property
     def lifecycle_state(self) -> str:
         """Label of the lifecycle state that the last transition led to; rclpy has no public accessor."""
         return self._lifecycle_state
+
+    def set_parameters(self, parameter_list: list[RosParameter]) -> list[SetParametersResult]:
+        """As rclpy's, but never while ``configure`` begins."""
+        with self._parameter_lock:
+            return super().set_parameters(parameter_list)
+
+    def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
+        """As rclpy's, but never while ``configure`` begins."""
+        with self._parameter_lock:
+            return super().set_parameters_atomically(parameter_list)
 
     def configure(self) -> None:
         """See the class."""
@@ -104,11 +124,12 @@ class GuardedLifecycleNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``configure``."""
-        self._configuring_thread = threading.get_ident()
+        with self._parameter_lock:
+            self._is_configured, self._configuring_thread = True, threading.get_ident()
         result = self._run_hook("configure", self.configure)
         self._configuring_thread = None
         if result is TransitionCallbackReturn.FAILURE:
-            self._run_hook("tear down after a failed configure", self.teardown)
+            self._tear_down("tear down after a failed configure")
         if result is _SUCCESS:
             result = super().on_configure(state)
         return self._end_transition("configure", result)
@@ -135,7 +156,7 @@ class GuardedLifecycleNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``teardown``."""
-        result = self._run_hook("clean up", self.teardown)
+        result = self._tear_down("clean up")
         if result is _SUCCESS:
             result = super().on_cleanup(state)
         return self._end_transition("cleanup", result)
@@ -143,7 +164,7 @@ class GuardedLifecycleNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``stop`` if the node is active, and ``teardown``."""
         stopped = self._stop_working()
-        torn_down = self._run_hook("shut down", self.teardown)
+        torn_down = self._tear_down("shut down")
         result = stopped if stopped is not _SUCCESS else torn_down
         if result is _SUCCESS:
             result = super().on_shutdown(state)
@@ -152,7 +173,7 @@ class GuardedLifecycleNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and release everything. The node is unconfigured afterwards."""
         self._stop_working()
-        self._run_hook("recover from an error", self.teardown)
+        self._tear_down("recover from an error")
         super().on_error(state)
         self._lifecycle_state = "unconfigured"
         return _SUCCESS
@@ -185,6 +206,11 @@ class GuardedLifecycleNode(LifecycleNode):
         self._is_working = False
         return self._run_hook("stop", self.stop)
 
+    def _tear_down(self, action: str) -> TransitionCallbackReturn:
+        result = self._run_hook(action, self.teardown)
+        self._is_configured = False
+        return result
+
     def _run_hook(self, action: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
         with self._transition_lock:
             try:
@@ -207,19 +233,25 @@ class GuardedLifecycleNode(LifecycleNode):
         return result
 
 
-def run_node(make_node: Callable[[], Any], args: list[str] | None = None, threads: int = 4) -> int:
+def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threads: int = 4) -> int:
     """Spin a node until SIGINT, SIGTERM or SIGHUP, or the end of its parent; then shut it down in order.
 
     Args:
-        make_node: creates the node. If it has a method ``halt``, that is called as soon as a signal arrives.
-            If it has ``shut_down``, that is called when no callback runs any more.
+        make_node: creates the node; it gets the ROS arguments as ``cli_args``. If the node has a method
+            ``halt``, that is called as soon as a signal arrives. If it has ``shut_down``, that is called when
+            no callback runs any more.
         args: command line of the process, with ROS arguments.
         threads: threads of the executor.
 
     Returns:
         Exit code: 0 after a signal or the parent's end, 1 if the node could not be created or a callback
-        raised.
+        raised, 2 if the arguments cannot be used.
     """
+    try:
+        given = command_line(args)
+    except DitPolicyError as error:
+        get_logger("dit_policy_ros").error(str(error))
+        return USAGE_ERROR
     # The interpreter writes a byte into this pipe for each signal, in whichever thread receives it. A Python
     # handler would not do: it runs only when the main thread executes bytecode again, and a signal that
     # another thread received does not interrupt the main thread in os.read.
@@ -229,13 +261,23 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
     for number in handled:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake_write)
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = make_node()
+        # Without parameters: they are for the node alone, which sorts them by what counts most.
+        rclpy.init(args=list(given.others), signal_handler_options=SignalHandlerOptions.NO)
+    except (rclpy_implementation.UnknownROSArgsError, rclpy_implementation.RCLError) as error:
+        get_logger("dit_policy_ros").error(f"the arguments cannot be used: {error}")
+        return USAGE_ERROR
+    try:
+        node = make_node(cli_args=given.parameter_arguments)
+        if lost := lost_overrides(node, given):
+            raise ParameterError("\n".join(lost))
     except DitPolicyError as error:
         get_logger("dit_policy_ros").error(str(error))
         rclpy.try_shutdown()
         return 1
+    if isinstance(node, GuardedLifecycleNode) and node.lifecycle_state == "unconfigured":
+        name = node.get_fully_qualified_name()
+        node.get_logger().info(f"unconfigured: the next step is `ros2 lifecycle set {name} configure`")
     executor = PatientExecutor(num_threads=threads)
     executor.add_node(node)
     failed, stop_spinning = threading.Event(), Future()

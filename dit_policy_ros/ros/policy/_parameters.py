@@ -13,8 +13,8 @@ _COUPLINGS = ("all", "controller", "none")
 
 
 def _parameter(name: str, kind: type, default: Any, description: str, **more: Any) -> Parameter:
-    """A parameter that is read-only unless said otherwise, so that an incident replays as it happened."""
-    options: dict[str, Any] = {"read_only": True, **more}
+    """A parameter that is fixed unless said otherwise, so that an incident replays as it happened."""
+    options: dict[str, Any] = {"fixed": True, **more}
     return Parameter(name, kind, default, description, **options)
 
 
@@ -153,7 +153,7 @@ POLICY_PARAMETERS = (
         "fraction of the velocity limits that is used; below 1 for first trials",
         low=0.01,
         high=1.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "plan_horizon",
@@ -237,7 +237,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.0,
         high=600.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "recovery_time",
@@ -247,7 +247,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.0,
         high=60.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "frozen_after",
@@ -331,7 +331,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.5,
         high=600.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "idle_motion",

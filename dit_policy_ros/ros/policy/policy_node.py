@@ -22,9 +22,10 @@ from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
     SensorSettings,
     SensorStreams,
+    answer_arguments,
     declare_parameters,
-    print_help_if_asked,
     read_parameters,
+    resolved_parameters,
     run_node,
     set_gil_switch_interval,
     steady_timer,
@@ -59,7 +60,8 @@ class PolicyNode(GuardedLifecycleNode):
     """Lifecycle node ``policy``; the README lists its interfaces."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("policy", automatically_declare_parameters_from_overrides=True, **kwargs)
+        with resolved_parameters("policy", kwargs) as options:
+            super().__init__("policy", automatically_declare_parameters_from_overrides=True, **options)
         self.state = NodeState()
         declare_parameters(self, POLICY_PARAMETERS)
         self.add_post_set_parameters_callback(self._on_parameters)
@@ -312,8 +314,9 @@ def _known_hint(known_tasks: tuple[str, ...]) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    if print_help_if_asked("policy_node", _PURPOSE, POLICY_PARAMETERS, args):
-        return 0
+    answer = answer_arguments("policy_node", _PURPOSE, POLICY_PARAMETERS, args)
+    if answer is not None:
+        return answer
     set_gil_switch_interval()
     return run_node(PolicyNode, args, threads=THREADS)
 

@@ -22,11 +22,12 @@ from dit_policy_ros.data.recording import DatasetWriter, EpisodeSink, Recover
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
+    answer_arguments,
     configuration_source,
     declare_parameters,
-    print_help_if_asked,
     qos,
     read_parameters,
+    resolved_parameters,
     run_node,
 )
 from dit_policy_ros.ros.recorder._buttons import Buttons
@@ -62,7 +63,8 @@ class RecorderNode(GuardedLifecycleNode):
     """Lifecycle node ``recorder``; its interfaces are listed in the README."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("recorder", automatically_declare_parameters_from_overrides=True, **kwargs)
+        with resolved_parameters("recorder", kwargs) as options:
+            super().__init__("recorder", automatically_declare_parameters_from_overrides=True, **options)
         self._state = RecorderState()
         self._episode_lock = threading.Lock()  # held while an episode begins or ends
         declare_parameters(self, RECORDER_PARAMETERS)
@@ -360,8 +362,9 @@ class RecorderNode(GuardedLifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    if print_help_if_asked("recorder_node", _PURPOSE, RECORDER_PARAMETERS, args):
-        return 0
+    answer = answer_arguments("recorder_node", _PURPOSE, RECORDER_PARAMETERS, args)
+    if answer is not None:
+        return answer
     return run_node(RecorderNode, args)
 
 

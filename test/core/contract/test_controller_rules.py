@@ -53,6 +53,7 @@ def test_parameters_that_break_streaming_are_problems_with_the_setting_that_fixe
     ("change", "words"),
     [
         ({"update_rate": 50}, "set update_rate: 100"),
+        ({"interpolate_from_desired_state": False}, "set interpolate_from_desired_state: true"),
         ({"cmd_timeout": 0.5}, "set cmd_timeout: 0.0"),
         ({"constraints.left_joint_2.trajectory": 0.1}, "set constraints.left_joint_2.trajectory: 0.0"),
         ({"constraints.goal_time": 1.0}, "set constraints.goal_time: 0.0"),

@@ -199,8 +199,8 @@ NODE = """
     from dit_policy_ros.ros.common import GuardedLifecycleNode, run_node
 
     class Active(GuardedLifecycleNode):
-        def __init__(self):
-            super().__init__("active")
+        def __init__(self, **options):
+            super().__init__("active", **options)
             self.trigger_configure()
             self.trigger_activate()
             print("ready", flush=True)

@@ -142,9 +142,9 @@ def test_parameters_that_may_change_at_run_time_take_effect_at_once(ros_domain, 
 @pytest.mark.parametrize(
     "name", ["plan_horizon", "soft_start", "ensemble.temporal_ensemble_coeff", "limits.left_joint_1.velocity"]
 )
-def test_parameters_that_plans_and_replays_depend_on_are_read_only(ros_domain, checkpoint, name):
+def test_parameters_that_plans_and_replays_depend_on_are_fixed_while_configured(ros_domain, checkpoint, name):
     with configured(checkpoint) as (robot, node):
         before = node.get_parameter(name).value
         answer = set_number(robot, name, 0.7)
-        assert not answer.successful and "read-only" in answer.reason
+        assert not answer.successful and "ros2 lifecycle set /policy cleanup" in answer.reason
         assert node.get_parameter(name).value == before
