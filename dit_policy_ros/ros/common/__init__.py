@@ -21,13 +21,13 @@ from dit_policy_ros.ros.common._parameters import (
     read_parameters,
     read_settings,
 )
+from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import (
     lower_thread_priority,
     set_gil_switch_interval,
     steady_timer,
 )
 from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStreams
-from dit_policy_ros.ros.common._transport import profile_environment
 
 __all__ = [
     "CONTRACT_PARAMETERS",
@@ -37,6 +37,7 @@ __all__ = [
     "Health",
     "JointStateConverter",
     "Parameter",
+    "Resources",
     "SensorSettings",
     "SensorStreams",
     "Severity",
@@ -48,7 +49,6 @@ __all__ = [
     "is_value",
     "listen_to_commands",
     "lower_thread_priority",
-    "profile_environment",
     "read_parameters",
     "read_settings",
     "resolved_parameters",

@@ -33,6 +33,7 @@ from dit_policy_ros.core.parent_process import PARENT
 from dit_policy_ros.ros.common._command_line import USAGE_ERROR, command_line
 from dit_policy_ros.ros.common._parameter_sources import lost_overrides
 from dit_policy_ros.ros.common._parameter_table import Parameter
+from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import PatientExecutor
 
 FOLLOW_PARENT = Parameter(
@@ -57,15 +58,18 @@ _STATES_AFTER = {
 
 
 class GuardedLifecycleNode(LifecycleNode):
-    """A lifecycle node written as five hooks, each of which may raise.
+    """A lifecycle node written as four hooks, each of which may raise.
 
     ========== ==================================================================================
-    configure  load, check and create everything; if it fails, ``teardown`` follows
+    configure  load, check and create everything; hand each thing to ``until_cleanup`` at once
     preflight  check that activation is safe; nothing is published yet
     start      begin to work; the lifecycle publishers are active
     stop       end the work and leave the robot safe; the lifecycle publishers are still active
-    teardown   release what ``configure`` created, even if only in part; may be called twice
     ========== ==================================================================================
+
+    What ``until_cleanup`` owns is released in reverse order at cleanup, at shutdown, after an error, and when
+    ``configure`` fails at whatever step. Publishers, subscriptions, timers, services and clients that
+    ``configure`` makes are among it by themselves. A release that fails is logged, and stops no other.
     """
 
     def __init__(self, node_name: str, **kwargs: Any) -> None:
@@ -81,6 +85,7 @@ class GuardedLifecycleNode(LifecycleNode):
         Node.__init__(self, node_name, **kwargs)
         LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
         self.add_on_set_parameters_callback(self._refuse_while_configuring)
+        self.until_cleanup = Resources(self.get_logger())
 
     @property
     def is_working(self) -> bool:
@@ -89,7 +94,7 @@ class GuardedLifecycleNode(LifecycleNode):
 
     @property
     def is_configured(self) -> bool:
-        """Whether ``configure`` has begun and ``teardown`` has not ended since."""
+        """Whether ``configure`` has begun and not all that it made has been released since."""
         return self._is_configured
 
     @property
@@ -119,19 +124,17 @@ class GuardedLifecycleNode(LifecycleNode):
     def stop(self) -> None:
         """See the class."""
 
-    def teardown(self) -> None:
-        """See the class."""
-
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``configure``."""
+        """Run ``configure``. If it fails, release what it has made."""
         with self._parameter_lock:
             self._is_configured, self._configuring_thread = True, threading.get_ident()
-        result = self._run_hook("configure", self.configure)
+        with self.until_cleanup.collecting(self):
+            result = self._run_hook("configure", self.configure)
         self._configuring_thread = None
-        if result is TransitionCallbackReturn.FAILURE:
-            self._tear_down("tear down after a failed configure")
         if result is _SUCCESS:
             result = super().on_configure(state)
+        if result is not _SUCCESS:
+            self._release()
         return self._end_transition("configure", result)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -148,24 +151,25 @@ class GuardedLifecycleNode(LifecycleNode):
         return self._end_transition("activate", result)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop``, then deactivate the publishers."""
+        """Run ``stop``, then deactivate the publishers. If ``stop`` fails, it runs again at the next try."""
         result = self._stop_working()
         if result is _SUCCESS:
             result = super().on_deactivate(state)
+        elif result is TransitionCallbackReturn.FAILURE:
+            self._is_working = True  # the node is still active
         return self._end_transition("deactivate", result)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``teardown``."""
-        result = self._tear_down("clean up")
+        """Release what ``configure`` made."""
+        result = self._release()
         if result is _SUCCESS:
             result = super().on_cleanup(state)
         return self._end_transition("cleanup", result)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop`` if the node is active, and ``teardown``."""
-        stopped = self._stop_working()
-        torn_down = self._tear_down("shut down")
-        result = stopped if stopped is not _SUCCESS else torn_down
+        """Run ``stop`` if the node is active, and release everything."""
+        stopped, released = self._stop_working(), self._release()
+        result = stopped if stopped is not _SUCCESS else released
         if result is _SUCCESS:
             result = super().on_shutdown(state)
         return self._end_transition("shutdown", result)
@@ -173,7 +177,7 @@ class GuardedLifecycleNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and release everything. The node is unconfigured afterwards."""
         self._stop_working()
-        self._tear_down("recover from an error")
+        self._release()
         super().on_error(state)
         self._lifecycle_state = "unconfigured"
         return _SUCCESS
@@ -206,10 +210,12 @@ class GuardedLifecycleNode(LifecycleNode):
         self._is_working = False
         return self._run_hook("stop", self.stop)
 
-    def _tear_down(self, action: str) -> TransitionCallbackReturn:
-        result = self._run_hook(action, self.teardown)
-        self._is_configured = False
-        return result
+    def _release(self) -> TransitionCallbackReturn:
+        """Release what ``configure`` made. ERROR, which leads to unconfigured, if a part of it failed."""
+        with self._transition_lock:
+            is_released = self.until_cleanup.release_all()
+            self._is_configured = False
+            return _SUCCESS if is_released else TransitionCallbackReturn.ERROR
 
     def _run_hook(self, action: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
         with self._transition_lock:
