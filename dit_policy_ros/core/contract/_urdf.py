@@ -13,12 +13,14 @@ from dit_policy_ros.core.errors import ContractError
 class UrdfJoint:
     """Limits of a joint: position [rad or m] and velocity [rad/s or m/s]; None if the URDF has none.
 
-    The position limits of a continuous joint are infinite.
+    The position limits of a continuous joint are infinite. prismatic: whether the joint slides; None if
+    unknown.
     """
 
     position_min: float | None
     position_max: float | None
     velocity: float | None
+    prismatic: bool | None = None
 
     @property
     def continuous(self) -> bool:
@@ -60,5 +62,6 @@ def _joint(joint: ElementTree.Element, path: Path) -> UrdfJoint:
             ) from error
 
     if joint.get("type") == "continuous":
-        return UrdfJoint(-math.inf, math.inf, number("velocity"))
-    return UrdfJoint(number("lower"), number("upper"), number("velocity"))
+        return UrdfJoint(-math.inf, math.inf, number("velocity"), prismatic=False)
+    prismatic = joint.get("type") == "prismatic"
+    return UrdfJoint(number("lower"), number("upper"), number("velocity"), prismatic)
