@@ -267,6 +267,17 @@ def test_a_bad_configuration_leaves_the_node_unconfigured(make_node, case: str, 
         assert fragment in printed
 
 
+def test_a_mistake_can_be_corrected_without_starting_again(make_node, tmp_path) -> None:
+    node = make_node(dataset="")
+    assert node.trigger_configure().name == "FAILURE"
+    assert node.set_parameters([Parameter("dataset", value=str(tmp_path / "right"))])[0].successful
+    assert node.trigger_configure().name == "SUCCESS"
+    refused = node.set_parameters([Parameter("dataset", value="other")])[0]
+    assert not refused.successful and "`ros2 lifecycle set /recorder cleanup`" in refused.reason
+    assert node.set_parameters([Parameter("reset_time", value=3.0)])[0].successful, "it is dynamic"
+    node.destroy_node()
+
+
 def test_without_simulated_time_the_recorder_says_so(make_node) -> None:
     """Its status and its look at the disk do not wait for the time that does not come."""
     node, robot = make_node(), TeleoperatedRobot()
