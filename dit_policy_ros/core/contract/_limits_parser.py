@@ -15,7 +15,10 @@ from dit_policy_ros.core.contract._urdf import UrdfJoint, read_urdf
 from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.core.problems import Problems, show
 
-_GROUP = "a group with position_min, position_max, velocity and acceleration (optional: jerk, continuous)"
+_GROUP = (
+    "a group with position_min, position_max, velocity and acceleration (optional: jerk, continuous, "
+    "prismatic)"
+)
 _NO_LIMITS = UrdfJoint(None, None, None)
 
 
@@ -27,14 +30,16 @@ def parse_limits(root: MappingReader, joints: tuple[str, ...], problems: Problem
     """
     urdf = _urdf(root, problems)
     group = root.group("limits", "a group with one entry per joint")
-    rows = []
+    rows, prismatic = [], []
     for joint in joints if group is not None else ():
         entry = group.group(joint, _GROUP) if group is not None else None
         if entry is not None:
-            rows.append(_row(entry, _checked(joint, urdf.get(joint, _NO_LIMITS), problems), problems))
+            of_urdf = _checked(joint, urdf.get(joint, _NO_LIMITS), problems)
+            prismatic.append(_prismatic(entry, of_urdf, problems))
+            rows.append(_row(entry, of_urdf, problems))
     if group is not None:
         group.report_unknown_keys()
-    return Limits(*np.array(rows, dtype=np.float64).reshape(-1, 5).T)
+    return Limits(*np.array(rows, dtype=np.float64).reshape(-1, 5).T, np.array(prismatic, dtype=bool))
 
 
 def _urdf(root: MappingReader, problems: Problems) -> Mapping[str, UrdfJoint]:
@@ -67,10 +72,20 @@ def _checked(name: str, joint: UrdfJoint, problems: Problems) -> UrdfJoint:
     return replace(joint, position_min=low, position_max=high, velocity=velocity)
 
 
+def _prismatic(entry: MappingReader, urdf: UrdfJoint, problems: Problems) -> bool:
+    """Whether a joint slides, so that its unit is the metre. Without a URDF the contract says it."""
+    prismatic = entry.boolean("prismatic", default=bool(urdf.prismatic))
+    if urdf.prismatic is not None and prismatic is not urdf.prismatic:
+        problems.add(entry.key("prismatic"), f"{urdf.prismatic}, as the URDF says", show(prismatic))
+    return prismatic
+
+
 def _row(entry: MappingReader, urdf: UrdfJoint, problems: Problems) -> tuple[float, ...]:
     """One joint's position_min, position_max, velocity, acceleration and jerk."""
     continuous = entry.boolean("continuous", default=urdf.continuous)
     if continuous:
+        if entry.boolean("prismatic", default=bool(urdf.prismatic)):
+            problems.add(entry.key("continuous"), "false for a prismatic joint: it cannot turn", "true")
         low, high = -math.inf, math.inf
         for name in ("position_min", "position_max"):
             if entry.has(name):

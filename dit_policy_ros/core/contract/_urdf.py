@@ -13,12 +13,16 @@ class UrdfJoint:
     """Limits of a joint as the file has them: position [rad or m] and velocity [rad/s or m/s].
 
     None if the URDF has none. The values are not checked, except that they are numbers.
+
+    continuous: it turns without end, so that its position limits mean nothing.
+    prismatic: whether the joint slides; None if unknown.
     """
 
     position_min: float | None
     position_max: float | None
     velocity: float | None
-    continuous: bool = False  # it turns without end, so that its position limits mean nothing
+    prismatic: bool | None = None
+    continuous: bool = False
 
 
 def read_urdf(path: Path) -> dict[str, UrdfJoint]:
@@ -55,5 +59,6 @@ def _joint(joint: ElementTree.Element, path: Path) -> UrdfJoint:
             ) from error
 
     if joint.get("type") == "continuous":
-        return UrdfJoint(None, None, number("velocity"), continuous=True)
-    return UrdfJoint(number("lower"), number("upper"), number("velocity"))
+        return UrdfJoint(None, None, number("velocity"), prismatic=False, continuous=True)
+    prismatic = joint.get("type") == "prismatic"
+    return UrdfJoint(number("lower"), number("upper"), number("velocity"), prismatic)

@@ -153,6 +153,7 @@ class PolicyNode(GuardedLifecycleNode):
             configured.sensors.observations,
             configured.contract,
             configured.controllers,
+            pose_tolerance=configured.motion.pipeline.settings.pose_tolerance,
             timeout=configured.settings["stream_timeout"],
             cancelled=self.is_shutting_down,
         )

@@ -42,6 +42,7 @@ def test_limits_missing_in_the_contract_come_from_the_urdf(urdf):
     assert limits.position_max.tolist() == [1.25, 0.04, math.inf]
     assert limits.velocity.tolist() == [3.0, 0.2, 4.0]
     assert limits.continuous.tolist() == [False, False, True]
+    assert limits.prismatic.tolist() == [False, True, False]
 
 
 def test_the_contract_may_be_stricter(urdf):
@@ -54,6 +55,12 @@ def test_the_contract_may_be_stricter(urdf):
 @pytest.mark.parametrize(
     ("joint", "change", "words"),
     [
+        (
+            "shoulder",
+            {"prismatic": True},
+            ["limits.shoulder.prismatic", "False, as the URDF says", "True"],
+        ),
+        ("finger", {"prismatic": False}, ["limits.finger.prismatic", "True, as the URDF says", "False"]),
         (
             "shoulder",
             {"position_min": -2.0},
