@@ -199,7 +199,8 @@ def _check_sections(kind: str, full_name: str, file: str, sections: Sequence[_Se
         if is_contract or near:
             problems.add_line(
                 f"{section.node}: no node is called so.{near} A section for this node, {full_name}, is "
-                f"called /{kind}, whatever the node's name and namespace"
+                f"called /{kind}, whatever the node's name and namespace; sections for other programs belong "
+                "into a file of their own"
             )
     ours = [
         section
