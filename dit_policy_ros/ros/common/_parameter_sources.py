@@ -30,6 +30,7 @@ from dit_policy_ros.ros.common._parameter_table import CONTRACT_GROUPS, Paramete
 KINDS = ("policy", "recorder", "sim", "teleop")  # names of our nodes in the code
 _BODY = "ros__parameters"
 _ALL = "/**"  # the section for all nodes
+_OCTAL = re.compile(r"[+-]?0[0-7]+")  # as C reads whole numbers, and so rcl
 _TRUE = frozenset(("y", "yes", "on", "true"))  # rcl accepts them, capitalised or not
 _FALSE = frozenset(("n", "no", "off", "false"))
 # rcl's errors that mean: this file or value cannot be read.
@@ -170,9 +171,9 @@ def _is_value(value: Any, written: yaml.Node) -> bool:
     if not isinstance(value, int | float):
         return False
     with contextlib.suppress(ValueError):
-        return int(text, 0) == value
+        return int(text, 8 if _OCTAL.fullmatch(text) else 0) == value
     with contextlib.suppress(ValueError):
-        number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+        number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return number == value or (number != number and value != value)
     return False
 
