@@ -160,7 +160,7 @@ def test_a_file_of_other_programs_is_no_contract(values) -> None:
         (["@list"], ["list.yaml", "expected sections"]),
         (["@flat"], ["flat.yaml", "velocity_scale", "expected sections"]),
         (["-p", "mixed:=[1, two]"], ["mixed:=[1, two]"]),
-        (["@empty"], ["task: expected a value", "got nothing"]),
+        (["@empty"], ["empty.yaml", "task: expected a value", "got nothing"]),
     ],
 )
 def test_what_cannot_be_used_is_one_clear_error(values, arguments, words) -> None:
