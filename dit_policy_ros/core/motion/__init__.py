@@ -5,6 +5,7 @@
 """
 
 from dit_policy_ros.core.motion._chunk import Chunk
+from dit_policy_ros.core.motion._clock_tolerance import PLAN_HISTORY, clock_problem, clock_tolerance
 from dit_policy_ros.core.motion._continuation import Continuation, continuation
 from dit_policy_ros.core.motion._ensemble import EnsembleMode, EnsembleSettings
 from dit_policy_ros.core.motion._pacing import Pacing, check_pacing
@@ -15,6 +16,7 @@ from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
 __all__ = [
     "FROZEN_INTERVALS",
+    "PLAN_HISTORY",
     "Chunk",
     "Continuation",
     "EnsembleMode",
@@ -26,5 +28,7 @@ __all__ = [
     "Plan",
     "check_pacing",
     "check_plan",
+    "clock_problem",
+    "clock_tolerance",
     "continuation",
 ]

@@ -21,9 +21,11 @@ from dit_policy_ros.ros.common._parameters import (
     read_settings,
 )
 from dit_policy_ros.ros.common._scheduling import (
+    UnwatchedGroup,
     lower_thread_priority,
     set_gil_switch_interval,
     steady_timer,
+    take_messages,
 )
 from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStreams
 from dit_policy_ros.ros.common._transport import profile_environment
@@ -38,6 +40,7 @@ __all__ = [
     "SensorSettings",
     "SensorStreams",
     "Severity",
+    "UnwatchedGroup",
     "array_values",
     "configuration_source",
     "declare_parameters",
@@ -52,5 +55,6 @@ __all__ = [
     "set_gil_switch_interval",
     "stamp_ns",
     "steady_timer",
+    "take_messages",
     "to_stamp",
 ]

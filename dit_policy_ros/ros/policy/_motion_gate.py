@@ -68,12 +68,12 @@ class MotionGate:
         return self._epoch
 
     def start(self, pose: Pose) -> None:
-        """Begin to accept chunks, from rest at the measured pose (A,)."""
+        """Begin to accept chunks, from rest at the pose (A,) that the controllers command."""
         with self._lock:
             self._detect_clock_jump()  # forget jumps from before
             self.pipeline.reset_counters()
             self.pipeline.start(pose, self._clocks.now_ns())
-            self._controllers.start_grippers(self.pipeline.plan)
+            self._controllers.start(self.pipeline.plan, self._clocks.now_ns())
             self._epoch += 1
             self._is_open = True
 
@@ -104,6 +104,9 @@ class MotionGate:
         with self._lock:
             self.check_clock()
             if not self._is_open or epoch != self._epoch:
+                return None
+            # A plan for a controller that does something else would make it jump. The next tick holds.
+            if self._controllers.unreachable() or self._controllers.other_commander(self._clocks.now_ns()):
                 return None
             return self._send(self.pipeline.add_chunk, chunk, self._clocks.now_ns())
 
@@ -164,7 +167,14 @@ class MotionGate:
             missed_hold = np.zeros(self._contract.action_dim, dtype=bool)  # (A,)
             for name in self._missed_hold:
                 missed_hold[self._contract.indices(name)] = True
-            resumed = self.pipeline.resume(self._clocks.now_ns(), self._measured_pose(), missed_hold)
+            pose = self._measured_pose()
+            if pose is not None:
+                # What a controller commands, where it says so: the measured pose would make its command step.
+                pose, commanded = self._controllers.reference_pose(
+                    pose, self.pipeline.settings.max_tracking_error
+                )
+                missed_hold |= commanded
+            resumed = self.pipeline.resume(self._clocks.now_ns(), pose, missed_hold)
             if resumed:
                 self._missed_hold.clear()
                 self._epoch += 1
@@ -181,7 +191,8 @@ class MotionGate:
         try:
             plan = make_plan(*arguments)
             if plan is not None:
-                self._controllers.send(self._controllers.checked_messages(plan, self._clocks.now_ns()))
+                now_ns = self._clocks.now_ns()
+                self._controllers.send(plan, self._controllers.checked_messages(plan, now_ns), now_ns)
         except PlanRejected as error:
             self.hold(f"plan rejected: {error}")
             return None
@@ -225,7 +236,7 @@ class MotionGate:
             except PlanRejected as error:  # an imperfect braking plan is better than none
                 self._logger.error(f"the braking plan breaks a rule, and is sent all the same: {error}")
                 messages = self._controllers.messages(plan)
-            self._controllers.send(messages)
+            self._controllers.send(plan, messages, now_ns)
             return True
 
     def _log_hold(self, reason: str, recoverable: bool) -> None:

@@ -140,6 +140,7 @@ class PolicyNode(GuardedLifecycleNode):
         pose = sensors.measured()  # (A,)
         if pose is None:
             raise DitPolicyError("the joint states became stale between preflight and start: activate again")
+        pose, _ = configured.controllers.reference_pose(pose, motion.pipeline.settings.max_tracking_error)
         motion.set_velocity_scale(self.get_parameter("velocity_scale").value)
         motion.start(pose)
         watch = ControlWatch(
@@ -241,7 +242,7 @@ class PolicyNode(GuardedLifecycleNode):
             response.success, response.message = True, "not holding"
         elif self.state.e_stop:
             response.message = "the e-stop is latched: call ~/e_stop with data: false first"
-        elif fault := active.watch.fault():
+        elif fault := active.watch.fault() or active.watch.other_commander():
             response.message = f"cannot resume yet: {fault}"
         elif not configured.motion.resume():
             response.message = "the arms are still braking: try again"
