@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """How smooth the motion is, by the method that streams chunks to a joint_trajectory_controller.
 
-A 30 Hz policy sends a chunk of 16 steps every 6 steps, 80 ms after the observation. The chunks follow a sine
-of 0.6 rad and 0.4 Hz. A simulated controller (200 Hz, with the semantics of joint_trajectory_controller)
-turns them into commands. The chunks are clean, or disagree by a random offset of 20 mrad (sigma).
+A 30 Hz policy sends a chunk of 16 steps every 6 steps, 80 ms after the observation, or 60 to 120 ms after it
+at random. The chunks follow a sine of 0.6 rad and 0.4 Hz. Simulated controllers (200 Hz, with the semantics
+of joint_trajectory_controller in each release) turn them into commands. The chunks are clean, or disagree by
+a random offset of 20 mrad (sigma).
 
 Reports for each method the RMS and the peak of the commanded acceleration [rad/s^2], and the lag of the
 command behind the policy's sine [s]. Deterministic; nothing is timed.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,16 @@ from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.motion import Chunk, EnsembleMode, EnsembleSettings, MotionSettings, Pipeline
-from dit_policy_ros.sim.robot import Point, Trajectory, TrajectoryController
+from dit_policy_ros.sim.robot import (
+    ControllerRelease,
+    ControllerSettings,
+    Point,
+    Trajectory,
+    TrajectoryController,
+)
 
-DT_NS, STEPS, EVERY, LATENCY_NS = 33_333_333, 16, 6, 80_000_000
+DT_NS, STEPS, EVERY = 33_333_333, 16, 6
+LATENCIES_NS = {"constant": (80_000_000, 80_000_000), "jittering": (60_000_000, 120_000_000)}  # from, to
 CONTROL_NS = 5_000_000  # 200 Hz
 AMPLITUDE, FREQUENCY = 0.6, 0.4  # [rad], [Hz]
 SIGMA = 0.02  # [rad]
@@ -36,14 +45,17 @@ def action_origin(times_ns: np.ndarray) -> np.ndarray:
     return AMPLITUDE * np.sin(2 * np.pi * FREQUENCY * (times_ns - T0_NS) * 1e-9)
 
 
-def chunks(sigma: float, seconds: float) -> Iterator[tuple[int, Chunk]]:
-    """Arrival time [ns] and chunk."""
-    rng = np.random.default_rng(0)
+def chunks(sigma: float, seconds: float, latency: str) -> Iterator[tuple[int, Chunk]]:
+    """Arrival time [ns] and chunk. latency: a key of LATENCIES_NS."""
+    rng, delays = np.random.default_rng(0), np.random.default_rng(1)
     for i in range(int(seconds * 30 / EVERY)):
         stamp_ns = T0_NS + i * EVERY * DT_NS
         times_ns = stamp_ns + DT_NS * np.arange(STEPS, dtype=np.int64)  # (T,)
         actions = action_origin(times_ns) + rng.normal(0.0, sigma)
-        yield stamp_ns + LATENCY_NS, Chunk(stamp_ns, DT_NS, actions[:, None])
+        yield (
+            stamp_ns + round(delays.uniform(*LATENCIES_NS[latency])),
+            Chunk(stamp_ns, DT_NS, actions[:, None]),
+        )
 
 
 def positions_only(stamp_ns: int, offsets_ns: np.ndarray, positions: np.ndarray) -> Trajectory:
@@ -69,6 +81,21 @@ def future_points(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
     yield positions_only(chunk.stamp_ns, offsets_ns[ahead], chunk.actions[ahead, 0])
 
 
+def untimed(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
+    """Future points without stamp and times: positions_upsampling with policy_frequency spreads them."""
+    ahead = chunk.stamp_ns + DT_NS * np.arange(STEPS) > now_ns
+    actions = chunk.actions[ahead, 0]
+    yield positions_only(0, np.zeros(len(actions), np.int64), actions)
+
+
+def from_next_step(chunk: Chunk, now_ns: int) -> Iterator[Trajectory]:
+    """Future points, stamped with the time of the first."""
+    offsets_ns = DT_NS * np.arange(STEPS)
+    ahead = chunk.stamp_ns + offsets_ns > now_ns
+    first_ns = int(offsets_ns[ahead][0])
+    yield positions_only(chunk.stamp_ns + first_ns, offsets_ns[ahead] - first_ns, chunk.actions[ahead, 0])
+
+
 def spliced() -> Method:
     """This package: ensemble, splice, velocities, standstill at the end."""
     one = np.ones(1)
@@ -92,9 +119,11 @@ def spliced() -> Method:
     return method
 
 
-def stream(method: Method | None, sigma: float, seconds: float = SECONDS) -> Iterator[tuple[int, Trajectory]]:
+def stream(
+    method: Method | None, sigma: float, seconds: float = SECONDS, latency: str = "constant"
+) -> Iterator[tuple[int, Trajectory]]:
     """Time [ns] and message to the controller. Without a method, one point per step at t = 0."""
-    arriving, newest, next_step_ns = list(chunks(sigma, seconds))[::-1], None, T0_NS
+    arriving, newest, next_step_ns = list(chunks(sigma, seconds, latency))[::-1], None, T0_NS
     for now_ns in range(T0_NS, T0_NS + round(seconds * 1e9), CONTROL_NS):
         while arriving and arriving[-1][0] <= now_ns:
             newest = arriving.pop()[1]
@@ -106,10 +135,12 @@ def stream(method: Method | None, sigma: float, seconds: float = SECONDS) -> Ite
             yield now_ns, positions_only(0, np.zeros(1, np.int64), np.array([action]))
 
 
-def execute(method: Method | None, sigma: float, seconds: float = SECONDS) -> tuple[np.ndarray, np.ndarray]:
-    """Times (N,) [ns] and commands (N,) [rad] of the simulated controller."""
-    controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS)
-    messages = deque(stream(method, sigma, seconds))
+def execute(
+    messages: Iterable[tuple[int, Trajectory]], settings: ControllerSettings, seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times (N,) [ns] and commands (N,) [rad] of a simulated controller that gets these messages."""
+    controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS, settings=settings)
+    messages = deque(messages)
     times_ns, commands, velocity = [], [], 0.0
     for now_ns in range(T0_NS, T0_NS + round(seconds * 1e9), CONTROL_NS):
         while messages and messages[0][0] <= now_ns:
@@ -146,6 +177,35 @@ METHODS: dict[str, Callable[[], Method | None]] = {
     "future points only": lambda: future_points,
     "spliced plan with velocities (ours)": spliced,
 }
+# For controllers with positions_upsampling, which only Rolling has.
+UPSAMPLED: dict[str, Callable[[], Method | None]] = {
+    "upsampled: future points, untimed": lambda: untimed,
+    "upsampled: future points from the next step": lambda: from_next_step,
+}
+RELEASES = {
+    "jazzy": ControllerSettings(ControllerRelease.JAZZY),
+    "kilted": ControllerSettings(ControllerRelease.KILTED),
+    "rolling": ControllerSettings(ControllerRelease.ROLLING, allow_trajectory_replacement=False),
+    "rolling_default": ControllerSettings(ControllerRelease.ROLLING),
+}
+CASES = {"clean": 0.0, "disagreeing": SIGMA}
+
+
+def compare(latency: str, seconds: float) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Figures by method, release and kind of chunks."""
+    table: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for name, make in (METHODS | UPSAMPLED).items():
+        rows = table.setdefault(name, {})
+        for case, sigma in CASES.items():
+            messages = list(stream(make(), sigma, seconds, latency))
+            for release, settings in RELEASES.items():
+                if name in UPSAMPLED:
+                    if settings.release is not ControllerRelease.ROLLING:
+                        continue
+                    settings = replace(settings, positions_upsampling=True, policy_frequency=1e9 / DT_NS)
+                commands = execute(messages, settings, seconds)
+                rows.setdefault(release, {})[case] = figures(*commands)
+    return table
 
 
 def plot(path: Path) -> None:
@@ -159,7 +219,7 @@ def plot(path: Path) -> None:
         len(METHODS), 1, figsize=(8, 9), sharex=True, sharey=True, layout="constrained"
     )
     for axis, (name, make) in zip(axes, METHODS.items(), strict=True):
-        times_ns, commands = execute(make(), SIGMA)
+        times_ns, commands = execute(list(stream(make(), SIGMA)), RELEASES["kilted"], SECONDS)
         acceleration = np.diff(commands, 2) / (CONTROL_NS * 1e-9) ** 2
         seconds = (times_ns[1:-1] - T0_NS) * 1e-9
         shown = (seconds > 10.0) & (seconds < 12.0)
@@ -181,20 +241,19 @@ def main() -> None:
     )
     parser.add_argument("--plot", type=Path, help="also plot the methods into this file")
     options = parse(parser, seconds=SETTLING + 1.0)
-    table = {
-        name: {
-            case: figures(*execute(make(), sigma, options.seconds))
-            for case, sigma in (("clean", 0.0), ("disagreeing", SIGMA))
-        }
-        for name, make in METHODS.items()
-    }
-    write_figures(options.output, table)
-    for name, cases in table.items():
-        line = ", ".join(
-            f"{case} {f['acceleration_rms']:.1f} rms {f['acceleration_peak']:.0f} peak, lag {f['lag']:.3f} s"
-            for case, f in cases.items()
-        )
-        print(f"{name:38} {line}")
+    tables = {latency: compare(latency, options.seconds) for latency in LATENCIES_NS}
+    write_figures(options.output, tables)
+    for latency, table in tables.items():
+        print(f"\n{latency} latency: RMS of the commanded acceleration [rad/s^2], clean / disagreeing chunks")
+        print(f"{'':44}" + "".join(f"{release:>18}" for release in RELEASES))
+        for name, rows in table.items():
+            cells = (
+                " / ".join(f"{rows[release][case]['acceleration_rms']:.1f}" for case in CASES)
+                if release in rows
+                else "-"
+                for release in RELEASES
+            )
+            print(f"{name:44}" + "".join(f"{cell:>18}" for cell in cells))
     if options.plot:
         plot(options.plot)
     print(f"written to {options.output}")

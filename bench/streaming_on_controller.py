@@ -8,6 +8,8 @@ It needs ros2_control in another terminal, without a policy, which would also co
 
 It swings a joint by 0.6 rad without any check, so it runs only if /robot_description has nothing but mock
 hardware. Mock hardware reports the commanded positions, so the commands are read from /joint_states.
+
+--upsampled is for controllers of Rolling with positions_upsampling: {enable: true, policy_frequency: 30.0}.
 """
 
 import re
@@ -18,7 +20,17 @@ from collections.abc import Callable
 
 import numpy as np
 import rclpy
-from bench_streaming import CONTROL_NS, METHODS, SETTLING, SIGMA, T0_NS, Method, figures, stream
+from bench_streaming import (
+    CASES,
+    CONTROL_NS,
+    LATENCIES_NS,
+    METHODS,
+    SETTLING,
+    T0_NS,
+    UPSAMPLED,
+    figures,
+    stream,
+)
 from builtin_interfaces.msg import Duration
 from command_line import make_parser, parse, write_figures
 from rclpy.node import Node
@@ -34,6 +46,7 @@ CONTROLLER = "left_arm_controller"
 JOINTS = tuple(f"left_joint_{number}" for number in range(1, 7))
 MOVED = 0  # index of the joint that moves; the others stand still
 APPEARS_WITHIN = 10.0  # [s]
+LONGEST_GAP = 5.0  # between two messages [s]
 MAX_GAP = 1.5  # between two consecutive joint states [control periods]
 MOCK = "mock_components/GenericSystem"
 
@@ -77,7 +90,7 @@ class Bench(Node):
         return True
 
     def send(self, trajectory: Trajectory, shift_ns: int, others: dict[str, float]) -> None:
-        """Publish a one-joint trajectory as one of the whole arm, delayed by ``shift_ns``."""
+        """Publish a one-joint trajectory as one of the whole arm, its stamp moved by ``shift_ns``."""
         message = JointTrajectory(joint_names=list(JOINTS))
         if trajectory.stamp_ns:
             message.header.stamp = to_stamp(trajectory.stamp_ns + shift_ns)
@@ -93,9 +106,9 @@ class Bench(Node):
         self._publisher.publish(message)
 
     def run(
-        self, method: Method | None, sigma: float, seconds: float, rest: float
+        self, messages: deque[tuple[int, Trajectory]], rest: float, clock_offset_ns: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Stream for ``seconds``. Returns times (N,) [ns], as in bench_streaming, and commands (N,) [rad]."""
+        """Stream the messages. Returns times (N,) [ns], as in bench_streaming, and commands (N,) [rad]."""
         others = self.states[-1][1]
         home = JointTrajectoryPoint(
             positions=[0.0 if i == MOVED else others[name] for i, name in enumerate(JOINTS)],
@@ -104,11 +117,11 @@ class Bench(Node):
         self._publisher.publish(JointTrajectory(joint_names=list(JOINTS), points=[home]))
         self.wait(lambda: False, 2.0 * rest)
         self.states.clear()
-        messages, shift_ns = deque(stream(method, sigma, seconds)), self.now_ns() - T0_NS
+        shift_ns = self.now_ns() - T0_NS
         while messages:
             due_ns = messages[0][0] + shift_ns
-            self.wait(lambda due_ns=due_ns: self.now_ns() >= due_ns, seconds)
-            self.send(messages.popleft()[1], shift_ns, others)
+            self.wait(lambda due_ns=due_ns: self.now_ns() >= due_ns, LONGEST_GAP)
+            self.send(messages.popleft()[1], shift_ns + clock_offset_ns, others)
         states = self.states[:]
         times_ns = np.array([time_ns for time_ns, _ in states]) - shift_ns
         measured = np.array([state[JOINTS[MOVED]] for _, state in states])
@@ -132,6 +145,19 @@ def main() -> None:
     parser.add_argument(
         "--rest", type=float, default=1.0, help="pause between two runs, after moving home [s]"
     )
+    parser.add_argument(
+        "--latency",
+        choices=LATENCIES_NS,
+        default="constant",
+        help="from observation to chunk; default: constant",
+    )
+    parser.add_argument(
+        "--clock-offset", type=float, default=0.0, help="by which the clock of our stamps is ahead [s]"
+    )
+    parser.add_argument("--only", default="", help="only methods whose name contains this text")
+    parser.add_argument(
+        "--upsampled", action="store_true", help="the methods for controllers with positions_upsampling"
+    )
     options = parse(parser, seconds=0.6, settling=0.3, rest=0.1)
     rclpy.init()
     bench = Bench()
@@ -141,10 +167,13 @@ def main() -> None:
     if plugins != {MOCK}:
         sys.exit(f"/robot_description has the hardware {sorted(plugins)}, expected {MOCK} alone")
     table: dict = {}
-    for name, make in METHODS.items():
+    for name, make in (UPSAMPLED if options.upsampled else METHODS).items():
+        if options.only not in name:
+            continue
         table[name] = {}
-        for case, sigma in (("clean", 0.0), ("disagreeing", SIGMA)):
-            times_ns, commands = bench.run(make(), sigma, options.seconds, options.rest)
+        for case, sigma in CASES.items():
+            messages = deque(stream(make(), sigma, options.seconds, options.latency))
+            times_ns, commands = bench.run(messages, options.rest, round(options.clock_offset * 1e9))
             found = figures(times_ns, commands, options.settling)
             table[name][case] = found | {"states": len(times_ns)}
             print(f"{name:38} {case:12} {table[name][case]}", flush=True)

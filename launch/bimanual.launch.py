@@ -2,11 +2,19 @@
 """Runs a policy on a two-armed robot: ros2 launch dit_policy_ros bimanual.launch.py [robot:=external ...]."""
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument
 from launch.launch_description_entity import LaunchDescriptionEntity
 
 from dit_policy_ros.core.share import default_checkpoint
-from dit_policy_ros.ros.launching import config_file, lifecycle_node, robot, robot_arguments, value
+from dit_policy_ros.ros.launching import (
+    config_file,
+    in_namespace,
+    lifecycle_node,
+    node_name_argument,
+    robot,
+    robot_arguments,
+    value,
+)
 
 FIRST_TASK = "touch the red cube with the left arm"  # not for a real robot, which waits for its user
 
@@ -24,13 +32,14 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         overrides["dry_run"] = dry_run == "true"
     # Later entries override earlier ones: the default, the config file, the launch arguments.
     parameters = [{"checkpoint": str(default_checkpoint())}, config_file(context), overrides]
-    return [*robot(context), *lifecycle_node(context, "policy_node", "policy", parameters)]
+    return [*robot(context), *lifecycle_node(context, "policy_node", parameters)]
 
 
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *robot_arguments(),
+            node_name_argument("policy"),
             DeclareLaunchArgument(
                 "checkpoint",
                 default_value="",
@@ -53,9 +62,9 @@ def generate_launch_description() -> LaunchDescription:
                 "dry_run",
                 default_value="",
                 choices=["", "true", "false"],
-                description="true: shadow mode, plans are published on /policy/shadow/... and nothing moves. "
+                description="true: shadow mode, plans are published on <node>/shadow/... and nothing moves. "
                 "Empty: the value in the config file, or false",
             ),
-            OpaqueFunction(function=start),
+            in_namespace(start),
         ]
     )

@@ -33,6 +33,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--namespace", default="/", help="of the nodes; default: %(default)s")
+    parser.add_argument("--policy", default="policy", help="name of the policy node; default: %(default)s")
+    parser.add_argument(
+        "--recorder", default="recorder", help="name of the recorder node; default: %(default)s"
+    )
     parser.add_argument("--once", action="store_true", help="print once and exit")
     parser.add_argument("--timeout", type=float, default=10.0, help="of --once [s]; default: %(default)g")
     return parser.parse_args(arguments)
@@ -41,7 +45,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(remove_ros_args(["monitor", *given])[1:])
-    with MonitorConsole(Console(highlight=False), options.namespace, given) as console:
+    names = (options.policy, options.recorder)
+    with MonitorConsole(Console(highlight=False), options.namespace, given, *names) as console:
         try:
             if not options.once:
                 console.follow()

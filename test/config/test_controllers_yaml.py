@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped ros2_control file matches the contract, and uses only parameters of both Jazzy and Kilted."""
+"""The shipped ros2_control file matches the contract, and uses only parameters of Jazzy and of Kilted."""
 
 from pathlib import Path
 
@@ -18,13 +18,16 @@ CONTROLLERS = {
 }
 
 # The parameters of ros2_controllers that the jazzy and kilted branches have in common (August 2026) and their
-# types, from joint_trajectory_controller_parameters.yaml and joint_state_broadcaster_parameters.yaml.
+# types. allow_trajectory_replacement is of master; the others do not declare it, and ignore it without a word
+# (seen on the controllers of Kilted). The types are from joint_trajectory_controller_parameters.yaml and
+# joint_state_broadcaster_parameters.yaml.
 TRAJECTORY_PARAMETERS = {
     "joints": list,
     "command_joints": list,
     "command_interfaces": list,
     "state_interfaces": list,
     "allow_partial_joints_goal": bool,
+    "allow_trajectory_replacement": bool,
     "interpolate_from_desired_state": bool,
     "allow_integration_in_goal_trajectories": bool,
     "set_last_command_interface_value_as_state_on_activation": bool,
@@ -91,6 +94,7 @@ def test_settings_suit_streamed_plans(controller: str) -> None:
     assert settings["state_interfaces"] == ["position", "velocity"]
     assert settings["interpolation_method"] == "splines"
     assert settings["interpolate_from_desired_state"] is False
+    assert settings["allow_trajectory_replacement"] is False
     assert settings["allow_nonzero_velocity_at_trajectory_end"] is False
     assert settings["cmd_timeout"] == 0.0
     assert settings["constraints.goal_time"] == 0.0

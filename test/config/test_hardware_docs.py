@@ -12,19 +12,23 @@ from dit_policy_ros.core.sensing import Jump
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "hardware.md").read_text()
-ROS = ROOT / "dit_policy_ros" / "ros"
-SOURCES = [*(ROS / "policy").glob("*.py"), *(ROS / "controllers").glob("*.py")]
+PACKAGE = ROOT / "dit_policy_ros"
+SOURCES = [
+    *(PACKAGE / "ros" / "policy").glob("*.py"),
+    *(PACKAGE / "ros" / "controllers").glob("*.py"),
+    PACKAGE / "core" / "motion" / "_chunk_deadline.py",
+]
 
 
 def reason_expressions(tree: ast.AST) -> Iterator[ast.expr]:
-    """Arguments of `hold` and `_on_rejected`, values of variables and functions named `fault`."""
+    """Arguments of `hold` and `_on_rejected`, values of variables named `fault` and of what describes one."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(attr="hold" | "_on_rejected"), args=[reason, *_]):
                 yield reason
             case ast.Assign(targets=[ast.Name(id="fault")], value=reason):
                 yield reason
-            case ast.FunctionDef(name="fault"):
+            case ast.FunctionDef(name="fault" | "chunk_fault" | "describe"):
                 returns = (each for each in ast.walk(node) if isinstance(each, ast.Return))
                 yield from (each.value for each in returns if each.value is not None)
 
@@ -54,7 +58,14 @@ def explained() -> list[str]:
 
 
 def test_the_reasons_are_found_in_the_sources():
-    assert {"e-stop", "plan rejected", "inference failed", "stale observation", "starved"} <= reasons()
+    assert {
+        "e-stop",
+        "plan rejected",
+        "inference failed",
+        "stale observation",
+        "starved",
+        "no chunk",
+    } <= reasons()
 
 
 @pytest.mark.parametrize("reason", sorted(reasons()))

@@ -52,13 +52,16 @@ class SimulatedMotion:
         """The policy drives the robot for some seconds."""
         end_ns = self.sim.time_ns + round(seconds * 1e9)
         while self.sim.time_ns < end_ns:
-            stamp_ns = self.sim.time_ns - LATENCY_NS
-            times = (stamp_ns - EPOCH_NS) * 1e-9 + CONTRACT.dt * np.arange(STEPS)
-            actions = np.array([self._wanted(max(t, 0.0)) for t in times])  # (T, 14)
-            plan = self.pipeline.add_chunk(Chunk(stamp_ns, CONTRACT.dt_ns, actions), self.sim.time_ns)
-            if plan is not None:
-                self.send(plan)
+            self.receive(self.sim.time_ns - LATENCY_NS)
             self.stand_by(REPLAN_NS * 1e-9)
+
+    def receive(self, stamp_ns: int) -> None:
+        """The policy's chunk for an observation of that stamp arrives."""
+        times = (stamp_ns - EPOCH_NS) * 1e-9 + CONTRACT.dt * np.arange(STEPS)
+        actions = np.array([self._wanted(max(t, 0.0)) for t in times])  # (T, 14)
+        plan = self.pipeline.add_chunk(Chunk(stamp_ns, CONTRACT.dt_ns, actions), self.sim.time_ns)
+        if plan is not None:
+            self.send(plan)
 
     def hold(self, measured: np.ndarray | None) -> None:
         """Hold as the node does."""

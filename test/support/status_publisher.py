@@ -11,7 +11,7 @@ from dit_policy_ros.ros.common import qos
 class StatusPublisher(rclpy.node.Node):
     """Publishes what the nodes would."""
 
-    def __init__(self, namespace="/"):
+    def __init__(self, namespace="/", policy="policy"):
         super().__init__("policy_stand_in", namespace=namespace)
         self.status = PolicyStatus(
             state=PolicyStatus.HOLD,
@@ -19,7 +19,8 @@ class StatusPublisher(rclpy.node.Node):
             hold_reason="stream [top] is stale",
             task="pick [it] up",
         )
-        self._status = self.create_publisher(PolicyStatus, "policy/status", qos.STATUS)
+        self._policy = policy
+        self._status = self.create_publisher(PolicyStatus, f"{policy}/status", qos.STATUS)
         self._recorder = self.create_publisher(RecorderStatus, "recorder/status", qos.STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self.create_timer(0.05, self._publish)
@@ -28,7 +29,7 @@ class StatusPublisher(rclpy.node.Node):
         self._status.publish(self.status)
         self._recorder.publish(RecorderStatus(state_name="ready", dataset="/data/pick"))
         prefix = self.get_namespace().strip("/")
-        name = f"{prefix}/policy: motion" if prefix else "policy: motion"
+        name = f"{prefix}/{self._policy}: motion".lstrip("/")
         entries = [
             DiagnosticStatus(name=name, level=DiagnosticStatus.ERROR, message="HOLD, needs ~/resume"),
             DiagnosticStatus(name="lidar: driver", level=DiagnosticStatus.ERROR, message="not ours"),

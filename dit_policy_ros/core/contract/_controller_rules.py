@@ -42,6 +42,12 @@ def controller_findings(
                 "joints", f"[{listing(controller.joints)}]", "a plan has exactly the joints of the contract"
             )
     findings.require("interpolation_method", "splines", "plans have velocities and need cubic interpolation")
+    # Only the releases after Kilted have it. Their default is true.
+    findings.require(
+        "allow_trajectory_replacement",
+        False,
+        "plans begin in the past, and such a controller would start each of them anew from its beginning",
+    )
     slowest = 2.0 * contract.fps  # [Hz]
     if parameters.get("update_rate", slowest) < slowest:
         findings.advise(

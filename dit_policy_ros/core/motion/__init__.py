@@ -5,8 +5,10 @@
 """
 
 from dit_policy_ros.core.motion._chunk import Chunk
+from dit_policy_ros.core.motion._chunk_deadline import ChunkDeadline
 from dit_policy_ros.core.motion._clock_tolerance import PLAN_HISTORY, clock_problem, clock_tolerance
 from dit_policy_ros.core.motion._continuation import Continuation, continuation
+from dit_policy_ros.core.motion._e_stop import EStop
 from dit_policy_ros.core.motion._ensemble import EnsembleMode, EnsembleSettings
 from dit_policy_ros.core.motion._pacing import Pacing, check_pacing
 from dit_policy_ros.core.motion._pipeline import MotionSettings, MotionState, Pipeline
@@ -18,7 +20,9 @@ __all__ = [
     "FROZEN_INTERVALS",
     "PLAN_HISTORY",
     "Chunk",
+    "ChunkDeadline",
     "Continuation",
+    "EStop",
     "EnsembleMode",
     "EnsembleSettings",
     "MotionSettings",

@@ -159,15 +159,15 @@ class Pipeline:
         if not np.isfinite(chunk.actions).all():
             bad = ", ".join(self.joints[i] for i in np.flatnonzero(~np.isfinite(chunk.actions).all(axis=0)))
             raise PlanRejected(f"the policy's chunk is not finite (NaN or infinite) for {bad}")
+        if self.is_too_late(chunk, now_ns):
+            self.expired_chunks += 1
+            return None
         splicer = self._active_splicer
         first = splicer.first_free_knot(now_ns)
         if self.settings.pacing is Pacing.STOP_AND_GO:
             # Nothing has moved since the observation, so the chunk can start now.
             self._ensembler.clear()
             chunk = replace(chunk, stamp_ns=int(splicer.grid.times_ns(first, first)[0]))
-        if splicer.grid.at_or_before(chunk.end_ns) < first:
-            self.expired_chunks += 1
-            return None
         self._ensembler.drop_ended(int(splicer.grid.times_ns(first, first)[0]))
         self._ensembler.add(chunk)
         self._chunk_end_ns = chunk.end_ns
@@ -199,12 +199,24 @@ class Pipeline:
         continuous = self.settings.pacing is Pacing.CONTINUOUS
         return continuous and self.state is MotionState.RUNNING and self.plan.end_ns <= until_ns
 
+    def is_too_late(self, chunk: Chunk, now_ns: int) -> bool:
+        """Whether a chunk ends before the first knot that a plan made at ``now_ns`` [ns] could change."""
+        splicer = self._active_splicer
+        continuous = self.settings.pacing is Pacing.CONTINUOUS
+        return continuous and splicer.grid.at_or_before(chunk.end_ns) < splicer.first_free_knot(now_ns)
+
+    def awaits_chunk(self, now_ns: int) -> bool:
+        """Whether the next chunk is due: not during a HOLD, nor while stop_and_go executes the last one."""
+        continuous = self.settings.pacing is Pacing.CONTINUOUS
+        return self.state is not MotionState.HOLD and (continuous or now_ns >= self.plan.end_ns)
+
     def accepts_observation(self, since_ns: int) -> bool:
         """Whether the policy may infer from an observation whose history begins at ``since_ns`` [ns].
 
-        Always in continuous motion; in stop_and_go the arms must have been at rest since then.
+        Always in continuous motion; in stop_and_go the arms must have been at rest since then. During a HOLD
+        a chunk only shows that the policy answers.
         """
-        if self.settings.pacing is Pacing.CONTINUOUS:
+        if self.settings.pacing is Pacing.CONTINUOUS or self.state is MotionState.HOLD:
             return True
         return since_ns >= self.plan.end_ns
 

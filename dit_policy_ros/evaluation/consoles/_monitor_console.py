@@ -29,19 +29,27 @@ class MonitorConsole:
         console: to print on.
         namespace: of the nodes.
         ros_arguments: command line with ROS arguments, for example remappings.
+        policy, recorder: names of the nodes.
 
     Attributes:
         monitor: what was received.
     """
 
-    def __init__(self, console: Console, namespace: str, ros_arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        console: Console,
+        namespace: str,
+        ros_arguments: Sequence[str] = (),
+        policy: str = "policy",
+        recorder: str = "recorder",
+    ) -> None:
         self._console = console
         rclpy.init(args=list(ros_arguments), signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node(f"dit_policy_monitor_{os.getpid()}", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._session = Session(self._node, self._executor, children=())
-        self.monitor = StatusMonitor(self._node)
+        self.monitor = StatusMonitor(self._node, policy, recorder)
 
     def __enter__(self) -> "MonitorConsole":
         return self

@@ -35,7 +35,7 @@ def monitor_panel(monitor: StatusMonitor, now: float) -> RenderableType:
     parts: list[RenderableType] = []
     if monitor.policy is not None:
         when, status = monitor.policy
-        body = Group(_headline(status), figures_grid(policy_figures(status)))
+        body = Group(_headline(status, monitor.policy_node), figures_grid(policy_figures(status)))
         parts.append(
             Panel(body, title="policy", subtitle=_age(now - when), border_style=_STATES[status.state])
         )
@@ -113,7 +113,7 @@ def recorder_figures(status: RecorderStatus) -> dict[str, str]:
     return shown
 
 
-def _headline(status: PolicyStatus) -> Text:
+def _headline(status: PolicyStatus, node: str) -> Text:
     text = Text(f" {status.state_name.upper()} ", style=_STATES[status.state])
     if status.dry_run:
         text.append(" shadow mode: nothing moves ", style="black on yellow")
@@ -121,7 +121,7 @@ def _headline(status: PolicyStatus) -> Text:
         text.append(" E-STOP latched ", style="bold white on red")
     if status.state == PolicyStatus.HOLD:
         recovery = (
-            "resumes by itself" if status.hold_recoverable and not status.e_stop else "needs /policy/resume"
+            "resumes by itself" if status.hold_recoverable and not status.e_stop else f"needs {node}/resume"
         )
         text.append(f" {status.hold_reason} ({recovery})", style="bold")
     return text

@@ -20,14 +20,21 @@ class StatusMonitor:
         diagnostics: the same of each entry in /diagnostics of these two nodes, by its name.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, policy: str = "policy", recorder: str = "recorder") -> None:
+        """Subscribe. policy, recorder: names of the two nodes."""
         self.policy: tuple[float, PolicyStatus] | None = None
         self.recorder: tuple[float, RecorderStatus] | None = None
         self.diagnostics: dict[str, tuple[float, DiagnosticStatus]] = {}
         self._namespace = node.get_namespace().strip("/")
-        node.create_subscription(PolicyStatus, "policy/status", self._on_policy, qos.STATUS)
-        node.create_subscription(RecorderStatus, "recorder/status", self._on_recorder, qos.STATUS)
+        self._full_names = tuple(f"{self._namespace}/{name}".strip("/") for name in (policy, recorder))
+        node.create_subscription(PolicyStatus, f"{policy}/status", self._on_policy, qos.STATUS)
+        node.create_subscription(RecorderStatus, f"{recorder}/status", self._on_recorder, qos.STATUS)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.DIAGNOSTICS)
+
+    @property
+    def policy_node(self) -> str:
+        """Full name of the policy node."""
+        return f"/{self._full_names[0]}"
 
     @property
     def has_status(self) -> bool:
@@ -37,13 +44,11 @@ class StatusMonitor:
     def no_status_message(self) -> str:
         """Says what to check when there is no status."""
         domain = os.environ.get("ROS_DOMAIN_ID", "0 (not set)")
+        topics = " or ".join(f"/{name}/status" for name in self._full_names)
         return (
-            f"nothing on /{self._full_name('policy')}/status or /{self._full_name('recorder')}/status. Is a "
-            f"node running, in this namespace (--namespace) and ROS domain (ROS_DOMAIN_ID is {domain})?"
+            f"nothing on {topics}. Is a node running, under this name (--policy, --recorder), in this "
+            f"namespace (--namespace) and ROS domain (ROS_DOMAIN_ID is {domain})?"
         )
-
-    def _full_name(self, name: str) -> str:
-        return f"{self._namespace}/{name}" if self._namespace else name
 
     def _on_policy(self, message: PolicyStatus) -> None:
         self.policy = time.monotonic(), message
@@ -52,7 +57,7 @@ class StatusMonitor:
         self.recorder = time.monotonic(), message
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        prefixes = tuple(f"{self._full_name(name)}:" for name in ("policy", "recorder"))
+        prefixes = tuple(f"{name}:" for name in self._full_names)
         for status in message.status:
             if status.name.startswith(prefixes):
                 self.diagnostics[status.name] = time.monotonic(), status

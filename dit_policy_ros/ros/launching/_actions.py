@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launch arguments, the simulated or mock robot, and lifecycle nodes that report failed transitions."""
+"""Launch arguments, their namespace, and the simulated or mock robot."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from launch import LaunchContext, SomeSubstitutionsType
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler, Shutdown
-from launch.events import matches_action
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, Shutdown
 from launch.launch_description_entity import LaunchDescriptionEntity
-from launch.logging import get_logger
-from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
-from lifecycle_msgs.msg import Transition
+from launch_ros.actions import Node, PushRosNamespace
 
 from dit_policy_ros.core.share import PACKAGE, share_directory
 from dit_policy_ros.ros.common import profile_environment
@@ -43,10 +38,38 @@ def robot_arguments() -> list[DeclareLaunchArgument]:
             "autostart",
             default_value="true",
             choices=["true", "false"],
-            description="true: configure and activate the node. false: do that yourself with "
-            "`ros2 lifecycle set`",
+            description="true: configure and activate the node once, when it has started. What you configure "
+            "later by hand stays inactive. false: do both yourself with `ros2 lifecycle set`",
+        ),
+        DeclareLaunchArgument(
+            "namespace",
+            default_value="",
+            description="namespace of all nodes, and with them of their topics and controllers, for example "
+            "left_cell; below the namespace of a launch file that includes this one",
         ),
     ]
+
+
+def node_name_argument(default: str) -> DeclareLaunchArgument:
+    """The argument for the lifecycle node's name, which `node_name` reads."""
+    return DeclareLaunchArgument(
+        "node_name",
+        default_value=default,
+        description="name of the node, and with it of its services and topics; its parameters stand in the "
+        f"section /{default} of the config file, whatever its name",
+    )
+
+
+def in_namespace(start: Callable[[LaunchContext], list[LaunchDescriptionEntity]]) -> GroupAction:
+    """Everything that `start` returns, in the namespace of the launch argument."""
+    return GroupAction([OpaqueFunction(function=_push_namespace), OpaqueFunction(function=start)])
+
+
+def _push_namespace(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """A launch file that pushes its own argument `namespace` passes it on as well: push it only once."""
+    wanted, present = value(context, "namespace"), context.launch_configurations.get("ros_namespace", "")
+    is_there = not wanted.startswith("/") and f"{present}/".endswith(f"/{wanted.strip('/')}/")
+    return [] if is_there else [PushRosNamespace(wanted)]
 
 
 def value(context: LaunchContext, name: str) -> str:
@@ -72,7 +95,7 @@ def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if value(context, "robot") == "mock":
         # The simulator follows the same commands for its cameras. Joint states come from ros2_control.
         remappings = [("joint_states", "sim/joint_states")]
-        return [*ros2_control(_end_launch), _simulator(context, remappings)]
+        return [*ros2_control(context, end_launch), _simulator(context, remappings)]
     return []
 
 
@@ -82,86 +105,22 @@ def _simulator(context: LaunchContext, remappings: Sequence[tuple[str, str]] = (
         package=PACKAGE,
         executable="sim_node",
         name="sim",
-        namespace="/",
         output="screen",
         parameters=[config_file(context)],
         remappings=list(remappings),
         additional_env=_as_substitutions(profile_environment(os.environ)),
         sigterm_timeout=TIME_TO_STOP,
-        on_exit=_end_launch("the simulated robot ended"),
+        on_exit=end_launch("the simulated robot ended"),
     )
 
 
-def lifecycle_node(
-    context: LaunchContext, executable: str, name: str, parameters: Sequence[Any]
-) -> list[LaunchDescriptionEntity]:
-    """A lifecycle node, which is configured and activated if autostart is true.
+def end_launch(reason: str) -> Callable[[Any, LaunchContext], list[LaunchDescriptionEntity]]:
+    """An exit handler of a process that the launch cannot do without."""
 
-    A failed transition is logged with the command that tries it again. The other processes keep running, so
-    that the user can fix the cause. When the node's process ends, the launch ends.
-    """
-    node = LifecycleNode(
-        package=PACKAGE,
-        executable=executable,
-        name=name,
-        namespace="/",
-        output="screen",
-        parameters=list(parameters),
-        sigterm_timeout=TIME_TO_STOP,
-        on_exit=_end_launch(f"{name} ended"),
-    )
-    entities = [_report_failure(node, name, "configure", "configuring", "unconfigured")]
-    entities += [_report_failure(node, name, "activate", "activating", "inactive")]
-    entities += [_report_failure(node, name, "configure", "errorprocessing", "unconfigured")]
-    if value(context, "autostart") == "true":
-        activate = _trigger(node, Transition.TRANSITION_ACTIVATE)
-        entities += [
-            RegisterEventHandler(
-                OnStateTransition(
-                    target_lifecycle_node=node,
-                    start_state="configuring",
-                    goal_state="inactive",
-                    entities=[activate],
-                )
-            ),
-            node,
-            _trigger(node, Transition.TRANSITION_CONFIGURE),
-        ]
-    else:
-        entities.append(node)
-    return entities
-
-
-def _end_launch(reason: str) -> Callable[[Any, LaunchContext], list[LaunchDescriptionEntity]]:
     def on_exit(_: Any, context: LaunchContext) -> list[LaunchDescriptionEntity]:
         return [] if context.is_shutdown else [Shutdown(reason=reason)]
 
     return on_exit
-
-
-def _trigger(node: LifecycleNode, transition: int) -> EmitEvent:
-    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
-
-
-def _report_failure(
-    node: LifecycleNode, name: str, transition: str, start_state: str, goal_state: str
-) -> RegisterEventHandler:
-    """Logs an error when the node goes from `start_state` to `goal_state`, which means that it failed."""
-
-    def log(_: LaunchContext) -> None:
-        get_logger(name).error(
-            f"could not {transition} and is {goal_state}. The node's own message above says why. Fix the "
-            f"cause, then run: ros2 lifecycle set /{name} {transition}"
-        )
-
-    return RegisterEventHandler(
-        OnStateTransition(
-            target_lifecycle_node=node,
-            start_state=start_state,
-            goal_state=goal_state,
-            entities=[OpaqueFunction(function=log)],
-        )
-    )
 
 
 def _as_substitutions(environment: Mapping[str, str]) -> dict[SomeSubstitutionsType, SomeSubstitutionsType]:

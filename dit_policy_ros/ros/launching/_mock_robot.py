@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts the real ros2_control controllers on mock hardware."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -20,10 +23,11 @@ _NEEDED = {
 SPAWNER_TIMEOUT = "60"  # [s] to wait for the controller manager; starting takes long on a busy machine
 
 
-def ros2_control(on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]:
+def ros2_control(context: LaunchContext, on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]:
     """The robot_state_publisher, a controller manager on mock_components/GenericSystem, and all controllers.
 
     Args:
+        context: has the namespace of the robot.
         on_exit: creates the exit handler of a required process from the reason to log.
 
     Raises:
@@ -32,7 +36,10 @@ def ros2_control(on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]
     _require_packages()
     urdf = share_directory() / "urdf" / "bimanual.urdf"
     controllers = share_directory() / "config" / "bimanual_controllers.yaml"
+    namespace = context.launch_configurations.get("ros_namespace", "").strip("/")
     names = [name for name in yaml.safe_load(controllers.read_text()) if name != "controller_manager"]
+    if namespace:
+        controllers = _in_namespace(controllers, namespace)
     description = {"robot_description": ParameterValue(urdf.read_text(), value_type=str)}
     return [
         Node(
@@ -60,6 +67,14 @@ def ros2_control(on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]
             ],
         ),
     ]
+
+
+def _in_namespace(file: Path, namespace: str) -> Path:
+    """A copy of a parameter file for nodes in a namespace: a section is for one full name of a node."""
+    sections = yaml.safe_load(file.read_text())
+    with tempfile.NamedTemporaryFile("w", prefix="controllers_", suffix=".yaml", delete=False) as copy:
+        yaml.safe_dump({f"/{namespace}/{name}": section for name, section in sections.items()}, copy)
+    return Path(copy.name)
 
 
 def _require_packages() -> None:

@@ -29,7 +29,7 @@ class ControlSettings:
 
 
 class ControlWatch:
-    """Holds when a stream is stale, a controller is lost or no new plan arrives; resumes afterwards.
+    """Holds when a stream is stale, a controller is lost or no chunk comes; resumes afterwards.
 
     Only these faults are recoverable: the missing data can come back. Faults of the policy or of an arm (a
     chunk with NaN, an exception, a tracking error), another commander and an e-stop need ``~/resume``.
@@ -62,9 +62,10 @@ class ControlWatch:
         self._last_tick_ns: int | None = None  # steady clock
         self._healthy_since_ns: int | None = None  # steady clock; None while there is a fault
 
-    def tick(self, e_stop: bool) -> None:
-        """Check everything once. e_stop: whether the e-stop is latched, which prevents resuming."""
+    def tick(self) -> None:
+        """Check everything once."""
         self._measure_timing()
+        self._motion.check_e_stop()
         standstill = self._motion.check_clock()  # [s]
         fault = self.fault()
         if standstill > STANDSTILL:
@@ -87,15 +88,17 @@ class ControlWatch:
             else:
                 self._motion.continue_plan()
             return
-        if fault or e_stop or not self._motion.recoverable:
+        if fault or not self._motion.recoverable:
             self._healthy_since_ns = None
             if fault:
                 self._motion.update_hold_reason(fault)
             return
         steady_ns = self._clocks.steady_ns()
         self._healthy_since_ns = steady_ns if self._healthy_since_ns is None else self._healthy_since_ns
-        if steady_ns - self._healthy_since_ns >= self._settings.recovery_time() * 1e9:
-            self._motion.resume()
+        is_due = steady_ns - self._healthy_since_ns >= self._settings.recovery_time() * 1e9
+        if is_due and self._motion.at_rest and (refusal := self._motion.recover()):
+            self._healthy_since_ns = None
+            self._motion.update_hold_reason(refusal)
 
     def fault(self) -> str:
         """The present recoverable fault; empty if there is none."""
@@ -107,12 +110,7 @@ class ControlWatch:
         offset = self._observations.joints.clock_offset()
         if clock_fault := self._controllers.clock_fault(offset, self._clocks.is_simulated):
             return clock_fault
-        if self._motion.pipeline.starved(now_ns + round(self._settings.period * 1e9)):
-            return (
-                "starved: the current plan ends and no new chunk has arrived. Inference is too slow, or this "
-                "computer is too busy"
-            )
-        return ""
+        return self._motion.chunk_fault(now_ns + round(self._settings.period * 1e9))
 
     def other_commander(self) -> str:
         """Who else commands the controllers now; empty if nobody does. That needs an operator."""

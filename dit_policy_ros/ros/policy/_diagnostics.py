@@ -104,7 +104,12 @@ class PolicyHealth:
         self._last_status = PolicyStatus()
 
     def report(
-        self, prefix: str, status: PolicyStatus, reaction: TaskReaction, limited_most: str = ""
+        self,
+        prefix: str,
+        status: PolicyStatus,
+        reaction: TaskReaction,
+        limited_most: str = "",
+        overdue_chunk: str = "",
     ) -> list[DiagnosticStatus]:
         """The entry motion; while the node is active also inference, control and task.
 
@@ -113,10 +118,11 @@ class PolicyHealth:
             status: its present status.
             reaction: how the policy reacted to the last change of the task.
             limited_most: the joints and limits that changed most knots, in words.
+            overdue_chunk: since when the policy has given no usable chunk, in words; empty if it answers.
         """
         entries = [self._motion(prefix, status, limited_most)]
         if status.state not in _INACTIVE:
-            entries += [self._inference(prefix, status), self._control(prefix, status)]
+            entries += [self._inference(prefix, status, overdue_chunk), self._control(prefix, status)]
             entries += [self._task(prefix, status, reaction)]
         self._last_status = status
         return entries
@@ -148,7 +154,7 @@ class PolicyHealth:
             health.error_if(not recoverable, f"HOLD, needs ~/resume: {status.hold_reason}")
         return health.status("shadow mode: nothing moves" if status.dry_run else status.state_name)
 
-    def _inference(self, prefix: str, status: PolicyStatus) -> DiagnosticStatus:
+    def _inference(self, prefix: str, status: PolicyStatus, overdue_chunk: str) -> DiagnosticStatus:
         health = Health(f"{prefix}: inference", self._hardware)
         horizon, latency = self._settings["plan_horizon"], status.inference_latency_p95
         gap = max(self._settings["replan_interval"], latency) + latency + FROZEN_INTERVALS * self._dt
@@ -160,6 +166,7 @@ class PolicyHealth:
         health.figure("chunk_age", status.chunk_age, "s")
         health.figure("live_chunks", status.live_chunks)
         expired = self._increase(status, "expired_chunks")
+        health.error_if(bool(overdue_chunk), overdue_chunk)
         health.figure("expired_chunks", status.expired_chunks, limit=f"{expired} in the last second")
         health.warn_if(
             gap > LONG_GAP * horizon,
@@ -168,7 +175,7 @@ class PolicyHealth:
             "faster device, or a shorter replan_interval",
         )
         health.warn_if(expired > 0, f"{expired} chunks arrived too late to be used in the last second")
-        return health.status("keeps up")
+        return health.status("nothing to infer" if status.state == PolicyStatus.HOLD else "keeps up")
 
     def _control(self, prefix: str, status: PolicyStatus) -> DiagnosticStatus:
         health = Health(f"{prefix}: control", self._hardware)

@@ -15,7 +15,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import DitPolicyError, StaleObservation
 from dit_policy_ros.core.incidents import IncidentRing, Inference, predict_seeded
-from dit_policy_ros.core.motion import FROZEN_INTERVALS, Chunk, Continuation, MotionState, continuation
+from dit_policy_ros.core.motion import FROZEN_INTERVALS, Chunk, Continuation, continuation
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.sensing import ObservationBuilder
 from dit_policy_ros.core.statistics import RecentRate, RecentValues
@@ -132,7 +132,7 @@ class InferenceWorker:
         while not self._is_stopping.is_set():
             self._wake_up.wait(_POLL)
             self._wake_up.clear()
-            if self._motion.state is MotionState.HOLD:
+            if not self._motion.wants_chunks:
                 continue
             epoch = self._motion.epoch
             try:
@@ -144,12 +144,13 @@ class InferenceWorker:
                     is_due = time.monotonic_ns() - began_ns >= self._interval_ns
                 else:  # by stamps, so that inference begins with a new observation, not with the last one
                     is_due = not 0 <= stamp_ns - observed_ns < self._interval_ns  # below 0: clock set back
-                if is_due:
-                    began_ns = time.monotonic_ns()
-                    observed_ns = self._infer(epoch)
-                elif self._settings.encode_on_arrival and stamp_ns != encoded_ns:
-                    self._policy.encode(self._decode(self._observations.build(self._hooks.now_ns())))
-                    encoded_ns = stamp_ns
+                with self._motion.inference():
+                    if is_due:
+                        began_ns = time.monotonic_ns()
+                        observed_ns = self._infer(epoch)
+                    elif self._settings.encode_on_arrival and stamp_ns != encoded_ns:
+                        self._policy.encode(self._decode(self._observations.build(self._hooks.now_ns())))
+                        encoded_ns = stamp_ns
             except StaleObservation:
                 continue  # the control timer holds and names the stream
             except DitPolicyError as error:

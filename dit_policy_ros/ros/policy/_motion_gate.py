@@ -4,10 +4,14 @@
 The lock guarantees that nothing follows a HOLD. Inference runs in another thread and may still be making a
 chunk when the node holds. Therefore each chunk comes with the epoch in which its inference began, a hold
 changes the epoch, and a chunk of an earlier epoch is dropped.
+
+The lock is the e-stop's. Everything that could move the arms reads the latch under it, so a latched e-stop
+always means that the arms brake or stand.
 """
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +19,32 @@ from numpy.typing import NDArray
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.contract import Contract
-from dit_policy_ros.core.errors import PlanRejected
-from dit_policy_ros.core.motion import Chunk, MotionState, Pipeline, Plan, check_plan
+from dit_policy_ros.core.errors import DitPolicyError, PlanRejected
+from dit_policy_ros.core.motion import Chunk, ChunkDeadline, EStop, MotionState, Pipeline, Plan, check_plan
 from dit_policy_ros.core.sensing import ClockJumpDetector, Jump
 from dit_policy_ros.ros.controllers import ControllerInterface
 from dit_policy_ros.ros.policy._clocks import Clocks
 
 Pose = NDArray[np.float64]
+
+LATCHED = "the e-stop is latched: call ~/e_stop with data: false first"
+
+
+@dataclass(frozen=True, slots=True)
+class MotionHooks:
+    """What motion needs from the node.
+
+    Attributes:
+        e_stop: its latch, and the lock of all motion.
+        measured_pose: returns the measured pose (A,) [rad or m], or None if it is missing or stale.
+        chunk_timeout: without a usable chunk for this long the arms hold [s].
+        logger: gets the reasons of holds.
+    """
+
+    e_stop: EStop
+    measured_pose: Callable[[], Pose | None]
+    chunk_timeout: float
+    logger: RcutilsLogger
 
 
 class MotionGate:
@@ -33,8 +56,7 @@ class MotionGate:
         contract: Contract,
         controllers: ControllerInterface,
         clocks: Clocks,
-        measured_pose: Callable[[], Pose | None],
-        logger: RcutilsLogger,
+        hooks: MotionHooks,
     ) -> None:
         """Prepare; nothing is published before ``start``.
 
@@ -43,19 +65,20 @@ class MotionGate:
             contract: the joints of each controller.
             controllers: receive the plans.
             clocks: the node's clocks.
-            measured_pose: returns the measured pose (A,) [rad or m], or None if it is missing or stale.
-            logger: gets the reasons of holds.
+            hooks: what motion needs from the node.
         """
         self.pipeline = pipeline
         self.recoverable = False  # whether the present HOLD ends by itself once the fault is gone
         self._contract, self._controllers, self._clocks = contract, controllers, clocks
-        self._measured_pose, self._logger = measured_pose, logger
+        self._measured_pose, self._logger = hooks.measured_pose, hooks.logger
+        self._e_stop, self._deadline = hooks.e_stop, ChunkDeadline(hooks.chunk_timeout)
         self._clock_jumps = ClockJumpDetector(clocks.is_simulated)
         self._first_reason = ""  # of the present HOLD
-        self._lock = threading.RLock()
+        self._lock = hooks.e_stop.lock
         self._epoch = 0
         self._is_open = False
         self._missed_hold: set[str] = set()  # controllers that did not get the present hold
+        hooks.e_stop.connect(self.check_e_stop)
 
     @property
     def state(self) -> MotionState:
@@ -67,12 +90,29 @@ class MotionGate:
         """A number that changes whenever chunks under way must be dropped."""
         return self._epoch
 
+    @property
+    def wants_chunks(self) -> bool:
+        """Whether to infer: not during a HOLD, unless it ends with the next chunk."""
+        return self.state is not MotionState.HOLD or self._deadline.missed
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the active plan is at rest now."""
+        return self.pipeline.at_rest(self._clocks.now_ns())
+
     def start(self, pose: Pose) -> None:
-        """Begin to accept chunks, from rest at the pose (A,) that the controllers command."""
+        """Begin to accept chunks, from rest at the pose (A,) that the controllers command.
+
+        Raises:
+            DitPolicyError: the e-stop is latched, or a joint is too far outside its limits.
+        """
         with self._lock:
+            if self._e_stop.latched:
+                raise DitPolicyError(LATCHED)
             self._detect_clock_jump()  # forget jumps from before
             self.pipeline.reset_counters()
             self.pipeline.start(pose, self._clocks.now_ns())
+            self._await_chunk()
             self._controllers.start(self.pipeline.plan, self._clocks.now_ns())
             self._epoch += 1
             self._is_open = True
@@ -103,7 +143,14 @@ class MotionGate:
         """
         with self._lock:
             self.check_clock()
-            if not self._is_open or epoch != self._epoch:
+            if not self._is_open:
+                return None
+            # A chunk of any epoch shows that the policy answers.
+            if self.pipeline.is_too_late(chunk, self._clocks.now_ns()):
+                self._deadline.add_late_chunk()
+            else:
+                self._await_chunk()
+            if not self._may_move() or epoch != self._epoch:
                 return None
             # A plan for a controller that does something else would make it jump. The next tick holds.
             if self._controllers.unreachable() or self._controllers.other_commander(self._clocks.now_ns()):
@@ -113,7 +160,7 @@ class MotionGate:
     def continue_plan(self) -> None:
         """Publish what the current plan needs now: its next stretch (stop_and_go) and gripper goals."""
         with self._lock:
-            if self._is_open and self.state is MotionState.RUNNING:
+            if self._may_move() and self.state is MotionState.RUNNING:
                 now_ns = self._clocks.now_ns()
                 self._send(self.pipeline.extend, now_ns)
                 self._controllers.command_grippers(self.pipeline.plan, now_ns)
@@ -161,30 +208,105 @@ class MotionGate:
                     self._missed_hold |= {controller.name for controller in self._contract.controllers}
             return self._clock_jumps.stopped_for(self._clocks.steady_ns())
 
-    def resume(self) -> bool:
-        """Leave HOLD; False while the arms still brake."""
+    def check_e_stop(self) -> None:
+        """Brake if the e-stop is latched and the arms do not hold because of it yet."""
         with self._lock:
+            self._may_move()
+
+    def chunk_fault(self, until_ns: int) -> str:
+        """Why the arms must hold for want of a chunk; empty if there is no reason.
+
+        Args:
+            until_ns: the active plan should reach that far [ns].
+        """
+        with self._lock:
+            if not self._is_open:
+                return ""
+            if self.state is not MotionState.HOLD:
+                now_ns = self._clocks.now_ns()
+                if not self.pipeline.awaits_chunk(now_ns):
+                    self._await_chunk()
+                elif self.pipeline.starved(until_ns) or self._is_overdue():
+                    self._deadline.missed = True
+            if overdue := self.overdue_chunk():
+                return overdue
+            if self._deadline.missed:
+                return (
+                    "starved: the current plan ends and no new chunk has arrived. Inference is too slow, or "
+                    "this computer is too busy"
+                )
+            return ""
+
+    def overdue_chunk(self) -> str:
+        """Since when the policy has given no usable chunk; empty if none is overdue."""
+        with self._lock:
+            steady_ns, is_overdue = self._clocks.steady_ns(), self._is_overdue()
+            if not self._is_open or not (is_overdue or self._deadline.is_hung(steady_ns)):
+                return ""
+            return self._deadline.describe(steady_ns, is_overdue)
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Wraps an inference, so that one that hangs is noticed."""
+        self._deadline.set_busy(self._clocks.steady_ns())
+        try:
+            yield
+        finally:
+            self._deadline.set_busy(None)
+
+    def recover(self) -> str:
+        """Leave a HOLD that may end by itself; returns why it does not, empty if it does."""
+        with self._lock:
+            if not self.recoverable:
+                return "only ~/resume ends this HOLD"
+            return self.resume()
+
+    def resume(self) -> str:
+        """Leave the HOLD; returns why that is refused, empty if it is not."""
+        with self._lock:
+            if not self._is_open:
+                return "the policy node is not active"
+            if self._e_stop.latched:
+                return LATCHED
             missed_hold = np.zeros(self._contract.action_dim, dtype=bool)  # (A,)
             for name in self._missed_hold:
                 missed_hold[self._contract.indices(name)] = True
-            pose = self._measured_pose()
+            now_ns, pose = self._clocks.now_ns(), self._measured_pose()
             if pose is not None:
-                # What a controller commands, where it says so: the measured pose would make its command step.
+                # Where a controller says what it commands, motion starts there: its command must not step.
                 pose, commanded = self._controllers.reference_pose(
                     pose, self.pipeline.settings.max_tracking_error
                 )
                 missed_hold |= commanded
-            resumed = self.pipeline.resume(self._clocks.now_ns(), pose, missed_hold)
-            if resumed:
-                self._missed_hold.clear()
-                self._epoch += 1
-            return resumed
+            try:
+                if not self.pipeline.resume(now_ns, pose, missed_hold):
+                    return "the arms are still braking: try again"
+            except PlanRejected as error:
+                return str(error)
+            self._missed_hold.clear()
+            self._epoch += 1
+            self._await_chunk()
+            return ""
 
     def change_task(self) -> None:
         """Drop the chunks of the previous task, and those under way."""
         with self._lock:
             self._epoch += 1
             self.pipeline.change_task()
+
+    def _may_move(self) -> bool:
+        """Whether a plan may be sent; brakes if the e-stop is latched. The lock is held."""
+        if self._e_stop.latched:
+            self.hold("e-stop")
+        return self._is_open and not self._e_stop.latched
+
+    def _is_overdue(self) -> bool:
+        now_ns = self._clocks.now_ns()
+        is_awaited = self._deadline.missed or self.pipeline.awaits_chunk(now_ns)
+        return is_awaited and self._deadline.is_over(now_ns, self._clocks.steady_ns())
+
+    def _await_chunk(self) -> None:
+        self._deadline.restart(self._clocks.now_ns(), self._clocks.steady_ns())
 
     def _send(self, make_plan: Callable[..., Plan | None], *arguments: Any) -> Plan | None:
         """Make a plan, check its messages and publish them; hold if the plan is rejected."""

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of the policy node, which the node owns and its reporter reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.timer import Timer
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.incidents import IncidentRing
+from dit_policy_ros.core.motion import EStop
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.ros.common import SensorStreams
 from dit_policy_ros.ros.controllers import ControllerInterface
@@ -46,12 +47,12 @@ class NodeState:
 
     Attributes:
         task: the present instruction; empty before the first.
-        e_stop: whether the e-stop is latched.
+        e_stop: its latch, which stays through every transition.
         configured: None while unconfigured.
         active: None while inactive.
     """
 
     task: str = ""
-    e_stop: bool = False
+    e_stop: EStop = field(default_factory=EStop)
     configured: Configured | None = None
     active: Active | None = None

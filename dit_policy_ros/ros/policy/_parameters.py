@@ -130,6 +130,16 @@ POLICY_PARAMETERS = (
         high=10.0,
     ),
     _parameter(
+        "chunk_timeout",
+        float,
+        0.0,
+        "HOLD if the policy gives no usable chunk for this long; 0: three times replan_interval and the "
+        "latency measured at configure, plus the age that observations may have, at least 2 s",
+        unit="s",
+        low=0.0,
+        high=600.0,
+    ),
+    _parameter(
         "pacing",
         str,
         Pacing.CONTINUOUS.value,

@@ -21,8 +21,11 @@ _POSE_TOLERANCE = 0.02
 _ANSWER_TIMEOUT = 2.0  # [s] for the controllers' parameters
 
 
-def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> None:
+def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> float:
     """Run some inferences and check their latency. With max_latency, choose the number of steps first.
+
+    Returns:
+        The 95th percentile of the latency [s].
 
     Raises:
         DitPolicyError: inference is too slow for max_latency, or for ``pacing: continuous``.
@@ -49,6 +52,7 @@ def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], log
     logger.info(
         f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: {policy.backend})"
     )
+    return p95
 
 
 def activation_problems(

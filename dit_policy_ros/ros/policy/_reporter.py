@@ -147,7 +147,7 @@ class PolicyReporter:
     # --- reports ------------------------------------------------------------------------------------------
 
     def _report_holds(self, monitors: _Monitors, configured: Configured) -> None:
-        holds, e_stop = configured.motion.pipeline.holds, self._state.e_stop
+        holds, e_stop = configured.motion.pipeline.holds, self._state.e_stop.latched
         is_new_hold = holds != monitors.reported_holds
         is_new_e_stop = e_stop and not monitors.reported_e_stop
         monitors.reported_holds, monitors.reported_e_stop = holds, e_stop
@@ -181,8 +181,10 @@ class PolicyReporter:
         if monitors is None or configured is None:
             entries = PolicyHealth("", {}, 0.0, ()).report(prefix, status, TaskReaction(np.zeros(0, bool)))
         else:
-            limited_most = configured.motion.pipeline.most_limited()
-            entries = monitors.policy_health.report(prefix, status, monitors.reaction, limited_most)
+            motion = configured.motion
+            entries = monitors.policy_health.report(
+                prefix, status, monitors.reaction, motion.pipeline.most_limited(), motion.overdue_chunk()
+            )
             entries += monitors.stream_health.report(prefix, self._now_ns(), time.monotonic_ns())
         message = DiagnosticArray(status=entries)
         message.header.stamp = status.stamp

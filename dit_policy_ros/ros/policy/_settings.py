@@ -9,8 +9,11 @@ import numpy as np
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.motion import EnsembleMode, EnsembleSettings, MotionSettings, Pacing
+from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.problems import Problems
 
+_SHORTEST_CHUNK_TIMEOUT = 2.0  # [s] by default; a computer that is busy for a moment is no fault
+_LATENCIES = 3.0  # that the next chunk may take by default
 _GRIPPER_MOTION = 0.1  # fraction of a gripper's range that counts as motion
 _POLICY_OPTIONS = (
     "device",
@@ -71,6 +74,36 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
         # A gripper that squeezes an object never reaches its command: the difference is the grip.
         max_tracking_error=np.where(gripper, np.inf, max_tracking_error),  # (A,)
     )
+
+
+def chunk_timeout(
+    settings: Mapping[str, Any], contract: Contract, policy: Policy, latency_p95: float
+) -> float:
+    """After how long without a chunk the arms hold [s]: the parameter, or the default for this latency.
+
+    A chunk takes the streams' next message, the history of an observation at rest (stop_and_go), an interval
+    and an inference. The default allows three times the latter two.
+
+    Args:
+        settings: the parameters.
+        contract: has the streams' max_age.
+        policy: has the number of observations.
+        latency_p95: 95th percentile of the inference latency, measured here [s].
+
+    Raises:
+        ParameterError: chunk_timeout is shorter than a chunk takes.
+    """
+    cycle = settings["replan_interval"] + latency_p95  # [s]
+    timeout = settings["chunk_timeout"]
+    if timeout and timeout < cycle:
+        raise ParameterError(
+            f"chunk_timeout is {timeout:g} s, but a chunk takes {cycle:.3f} s: replan_interval "
+            f"{settings['replan_interval']:g} s and an inference of {latency_p95:.3f} s (p95, measured "
+            "here). Raise it, or set it to 0 for a value derived from the latency"
+        )
+    ages = [contract.joint_states_max_age, *(camera.max_age for camera in contract.cameras)]  # [s]
+    history = (policy.n_obs_steps - 1) * contract.dt  # [s]
+    return timeout or max(_SHORTEST_CHUNK_TIMEOUT, max(ages) + history + _LATENCIES * cycle)
 
 
 def idle_motion(settings: Mapping[str, Any], contract: Contract) -> np.ndarray:

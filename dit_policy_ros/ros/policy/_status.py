@@ -38,7 +38,7 @@ def policy_status(state: NodeState, now_ns: int, steady_ns: int) -> PolicyStatus
         steady_ns: present time of the steady clock [ns].
     """
     configured, active = state.configured, state.active
-    message = PolicyStatus(stamp=to_stamp(now_ns), task=state.task, e_stop=state.e_stop)
+    message = PolicyStatus(stamp=to_stamp(now_ns), task=state.task, e_stop=state.e_stop.latched)
     message.chunk_age = message.shadow_error = math.nan
     message.state = PolicyStatus.UNCONFIGURED if configured is None else PolicyStatus.INACTIVE
     if configured is not None:

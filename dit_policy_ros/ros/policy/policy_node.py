@@ -33,12 +33,12 @@ from dit_policy_ros.ros.controllers import ControllerInterface
 from dit_policy_ros.ros.policy._clocks import clocks_of
 from dit_policy_ros.ros.policy._control_watch import ControlSettings, ControlWatch
 from dit_policy_ros.ros.policy._inference_worker import InferenceHooks, InferenceWorker, ReplanSettings
-from dit_policy_ros.ros.policy._motion_gate import MotionGate
+from dit_policy_ros.ros.policy._motion_gate import LATCHED, MotionGate, MotionHooks
 from dit_policy_ros.ros.policy._node_state import Active, Configured, NodeState
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
 from dit_policy_ros.ros.policy._preflight import activation_problems, warm_up
 from dit_policy_ros.ros.policy._reporter import PolicyReporter
-from dit_policy_ros.ros.policy._settings import motion_settings, policy_options
+from dit_policy_ros.ros.policy._settings import chunk_timeout, motion_settings, policy_options
 from dit_policy_ros.ros.policy._shadow import ShadowControllerInterface
 from dit_policy_ros.srv import SetTask
 
@@ -50,6 +50,9 @@ _PURPOSE = (
 )
 ACKNOWLEDGE_TIMEOUT = 0.5  # [s] for each controller to acknowledge the last hold
 JOIN_TIMEOUT = 10.0  # [s] for the inference thread to end
+# Of the executor: more than there are callback groups that can be busy at once (transitions, control,
+# services, e-stop, images, each gripper), so that the e-stop always finds a free one.
+THREADS = 10
 
 
 class PolicyNode(GuardedLifecycleNode):
@@ -64,8 +67,10 @@ class PolicyNode(GuardedLifecycleNode):
         service_group = MutuallyExclusiveCallbackGroup()
         serve = functools.partial(self.create_service, callback_group=service_group)
         serve(SetTask, "~/set_task", self._on_set_task)
-        serve(SetBool, "~/e_stop", self._on_e_stop)
         serve(Trigger, "~/resume", self._on_resume)
+        # Of its own: the e-stop waits for no other service, timer or report.
+        e_stop_group = MutuallyExclusiveCallbackGroup()
+        self.create_service(SetBool, "~/e_stop", self._on_e_stop, callback_group=e_stop_group)
         self._reporter = PolicyReporter(self, service_group, self.state)
 
     # --- lifecycle -----------------------------------------------------------------------------------------
@@ -79,7 +84,7 @@ class PolicyNode(GuardedLifecycleNode):
         )
         policy = load_policy(settings["checkpoint"], **policy_options(settings))
         check_policy(policy, contract)
-        warm_up(policy, contract, settings, self.get_logger())
+        latency = warm_up(policy, contract, settings, self.get_logger())  # [s]
         if settings["task"]:
             check_task(settings["task"], policy.known_tasks)
             self.state.task = settings["task"]
@@ -89,7 +94,13 @@ class PolicyNode(GuardedLifecycleNode):
             else ControllerInterface(self, contract, self._on_goal_rejected)
         )
         sensors = self._make_sensors(contract, settings, policy)
-        motion = MotionGate(pipeline, contract, controllers, clocks, sensors.measured, self.get_logger())
+        hooks = MotionHooks(
+            e_stop=self.state.e_stop,
+            measured_pose=sensors.measured,
+            chunk_timeout=chunk_timeout(settings, contract, policy, latency),
+            logger=self.get_logger(),
+        )
+        motion = MotionGate(pipeline, contract, controllers, clocks, hooks)
         control_timer = steady_timer(
             self, settings["control_rate"], self._on_control_tick, self._control_group
         )
@@ -128,8 +139,8 @@ class PolicyNode(GuardedLifecycleNode):
             timeout=configured.settings["stream_timeout"],
             cancelled=self.is_shutting_down,
         )
-        if self.state.e_stop:
-            problems.append("the e-stop is latched: call ~/e_stop with data: false first")
+        if self.state.e_stop.latched:
+            problems.append(LATCHED)
         if problems:
             raise DitPolicyError("not safe to start:\n  - " + "\n  - ".join(problems))
 
@@ -224,13 +235,12 @@ class PolicyNode(GuardedLifecycleNode):
         return response
 
     def _on_e_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self.state.e_stop = request.data
         response.success = True
         if request.data:
-            if (configured := self.state.configured) is not None:
-                configured.motion.hold("e-stop")
+            self.state.e_stop.latch()
             response.message = "e-stop latched: clear it with data: false, then call ~/resume"
         else:
+            self.state.e_stop.clear()
             response.message = "e-stop cleared: call ~/resume to move again"
         return response
 
@@ -240,12 +250,10 @@ class PolicyNode(GuardedLifecycleNode):
             response.message = "the policy node is not active"
         elif configured.motion.state is not MotionState.HOLD:
             response.success, response.message = True, "not holding"
-        elif self.state.e_stop:
-            response.message = "the e-stop is latched: call ~/e_stop with data: false first"
-        elif fault := active.watch.fault() or active.watch.other_commander():
-            response.message = f"cannot resume yet: {fault}"
-        elif not configured.motion.resume():
-            response.message = "the arms are still braking: try again"
+        elif self.state.e_stop.latched:
+            response.message = LATCHED
+        elif refusal := active.watch.fault() or active.watch.other_commander() or configured.motion.resume():
+            response.message = f"cannot resume yet: {refusal}"
         else:
             response.success, response.message = True, "resumed, with a soft start"
         return response
@@ -270,7 +278,7 @@ class PolicyNode(GuardedLifecycleNode):
 
     def _on_control_tick(self) -> None:
         if (active := self.state.active) is not None:
-            active.watch.tick(self.state.e_stop)
+            active.watch.tick()
             self._reporter.on_control_tick()
 
     def _publish_chunk(self, chunk: Chunk, task: str) -> None:
@@ -307,7 +315,7 @@ def main(args: list[str] | None = None) -> int:
     if print_help_if_asked("policy_node", _PURPOSE, POLICY_PARAMETERS, args):
         return 0
     set_gil_switch_interval()
-    return run_node(PolicyNode, args)
+    return run_node(PolicyNode, args, threads=THREADS)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ class StatusReporter:
         if time.monotonic() - self._diagnosed < _DIAGNOSTICS_PERIOD:
             return
         self._diagnosed = time.monotonic()
-        health = Health(f"{self._node.get_name()}: recording", status.dataset)
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        health = Health(f"{name}: recording", status.dataset)
         health.figure("task", status.task)
         health.figure("episode", status.episode_index)
         health.figure("frames", status.frames)

@@ -38,6 +38,7 @@ def test_the_shipped_settings_have_no_findings(controller):
         ({"joints": ["other"], "allow_partial_joints_goal": True}, ["joints"]),
         ({"interpolation_method": "none"}, ["set interpolation_method: splines"]),
         ({"use_sim_time": True}, ["set use_sim_time: false", "clock"]),
+        ({"allow_trajectory_replacement": True}, ["set allow_trajectory_replacement: false"]),
     ],
 )
 def test_parameters_that_break_streaming_are_problems_with_the_setting_that_fixes_them(change, words):

@@ -18,6 +18,8 @@ READERS = {
     "at_rest",
     "most_limited",
     "accepts_observation",
+    "awaits_chunk",
+    "is_too_late",
     "reset_counters",
     "starved",
 }

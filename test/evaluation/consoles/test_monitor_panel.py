@@ -21,17 +21,19 @@ def shown(renderable) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize("namespace", ["/", "/cell_1"])
-def test_everything_that_matters_is_on_the_panel(ros_domain, namespace):
+@pytest.mark.parametrize(
+    ("namespace", "policy"), [("/", "policy"), ("/cell_1", "policy"), ("/cell_1", "arm_policy")]
+)
+def test_everything_that_matters_is_on_the_panel(ros_domain, namespace, policy):
     node = rclpy.create_node("observer", namespace=namespace)
-    monitor = StatusMonitor(node)
-    with spinning(StatusPublisher(namespace), node):
+    monitor = StatusMonitor(node, policy)
+    with spinning(StatusPublisher(namespace, policy), node):
         wait_for(lambda: monitor.policy and monitor.recorder and monitor.diagnostics, 10.0, "all is heard")
     text = shown(monitor_panel(monitor, monitor.policy[0]))
     for part in (
         "HOLD",
         "stream [top] is stale",
-        "needs /policy/resume",
+        f"needs {namespace.rstrip('/')}/{policy}/resume",
         "pick [it] up",
         "/data/pick",
         "ERROR",

@@ -1,79 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch files, run by launch_ros as `ros2 launch` does."""
 
-import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("launch_ros", reason="launch_ros is on no package index; source ROS 2 to run this")
 import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launched import node_process, processes_of
 from ros_testing import spinning
 from sensor_msgs.msg import JointState
 from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
-from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
 from dit_policy_ros.ros.common._transport import PROFILE
 from dit_policy_ros.sim.robot import HOME, JOINTS
-
-LAUNCH = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-file, *arguments = sys.argv[1:]
-pairs = [argument.split(":=", 1) for argument in arguments]
-service = LaunchService(noninteractive=True)
-source = PythonLaunchDescriptionSource(file)
-service.include_launch_description(
-    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=pairs)])
-)
-sys.exit(service.run())
-"""
-
-
-@pytest.fixture
-def launch(start_process, tmp_path):
-    def begin(file: str, *arguments: str):
-        path = os.pathsep.join(
-            [str(Path(sys.executable).parent), os.environ["PATH"]]
-        )  # nodes use env python3
-        prefixes = os.pathsep.join(p for p in (sys.prefix, os.environ.get("AMENT_PREFIX_PATH")) if p)
-        return start_process(
-            "launch",
-            *(sys.executable, "-c", LAUNCH, str(share_directory() / "launch" / file), *arguments),
-            PATH=path,
-            AMENT_PREFIX_PATH=prefixes,
-            ROS_LOG_DIR=str(tmp_path / "ros_log"),
-        )
-
-    return begin
-
-
-def processes_of(child) -> dict[int, list[str]]:
-    """Command lines of all processes in the launch's session, by process id."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
-            command = (folder / "cmdline").read_text().split("\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if session == child.process.pid and command != [""]:
-            found[int(folder.name)] = command
-    return found
-
-
-def node_process(child, name: str) -> Path | None:
-    for pid, command in processes_of(child).items():
-        if any(part.endswith(name) for part in command):
-            return Path(f"/proc/{pid}")
-    return None
 
 
 def test_one_command_starts_simulator_and_policy(ros_domain, launch, tmp_path):
@@ -102,7 +45,7 @@ def test_a_wrong_checkpoint_is_reported_and_the_rest_keeps_running(ros_domain, l
     child = launch("bimanual.launch.py", f"checkpoint:={tmp_path / 'nothing'}")
     wait_for(lambda: "could not configure" in child.output(), 120, "the failed transition is reported")
     assert str(tmp_path / "nothing") in child.output()
-    assert "ros2 lifecycle set /policy configure" in child.output()
+    assert "ros2 lifecycle set /policy configure; ros2 lifecycle set /policy activate" in child.output()
     assert child.alive
     assert node_process(child, "sim_node") is not None
 

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lifecycle node that is brought up once, and whose failed transitions are reported."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from launch import LaunchContext
+from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.events import matches_action
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.logging import get_logger
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+
+from dit_policy_ros.core.share import PACKAGE
+from dit_policy_ros.ros.launching._actions import TIME_TO_STOP, end_launch, value
+
+
+def lifecycle_node(
+    context: LaunchContext, executable: str, parameters: Sequence[Any]
+) -> list[LaunchDescriptionEntity]:
+    """A lifecycle node, which is configured and activated once if autostart is true.
+
+    A failed transition is logged with the commands that try it again. The other processes keep running, so
+    that the user can fix the cause. When the node's process ends, the launch ends.
+    """
+    name = value(context, "node_name")
+    node = LifecycleNode(
+        package=PACKAGE,
+        executable=executable,
+        name=name,
+        namespace="",  # that of the launch, see in_namespace
+        output="screen",
+        parameters=list(parameters),
+        sigterm_timeout=TIME_TO_STOP,
+        on_exit=end_launch(f"{name} ended"),
+    )
+    start = _Autostart(node) if value(context, "autostart") == "true" else None
+    return [
+        _on_transition(node, "configuring", "unconfigured", _failure(node, "configure", start)),
+        _on_transition(node, "errorprocessing", "unconfigured", _failure(node, "configure", start)),
+        _on_transition(node, "activating", "inactive", _failure(node, "activate", start)),
+        *([_on_transition(node, "configuring", "inactive", start.activate)] if start else []),
+        node,
+        *([_trigger(node, Transition.TRANSITION_CONFIGURE)] if start else []),
+    ]
+
+
+class _Autostart:
+    """Activates a node after the launch has configured it, and never again.
+
+    A node that somebody configures later, to change a parameter or after a failure, must not begin to move.
+    """
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node, self._is_pending = node, True
+
+    def activate(self, _: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if not self._is_pending:
+            return []
+        self.end()
+        return [_trigger(self._node, Transition.TRANSITION_ACTIVATE)]
+
+    def end(self) -> None:
+        """From now on everything is done by hand."""
+        self._is_pending = False
+
+
+def _failure(
+    node: LifecycleNode, transition: str, start: _Autostart | None
+) -> Callable[[LaunchContext], None]:
+    """Logs that a transition has failed, and how to try it again."""
+
+    def log(_: LaunchContext) -> None:
+        if start is not None:
+            start.end()
+        state = "inactive" if transition == "activate" else "unconfigured"
+        transitions = ["configure", "activate"][transition == "activate" :]
+        commands = "; ".join(f"ros2 lifecycle set {node.node_name} {each}" for each in transitions)
+        get_logger(node.node_name.rpartition("/")[2]).error(
+            f"could not {transition} and is {state}. The node's own message above says why. Fix the cause, "
+            f"then run: {commands}"
+        )
+
+    return log
+
+
+def _trigger(node: LifecycleNode, transition: int) -> EmitEvent:
+    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
+
+
+def _on_transition(
+    node: LifecycleNode, start_state: str, goal_state: str, function: Callable[[LaunchContext], Any]
+) -> RegisterEventHandler:
+    return RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state=start_state,
+            goal_state=goal_state,
+            entities=[OpaqueFunction(function=function)],
+        )
+    )
