@@ -30,7 +30,7 @@ class CommanderWatch:
         self._node = node
         self._queries: dict[str, tuple[str, Callable[[], Iterable[TopicEndpointInfo]], frozenset[bytes]]] = {}
         self._others: dict[str, list[str]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._timer: Any = None
 
     def create_publisher(self, controller: str, topic: str, create: Callable[[], Any]) -> Any:
@@ -67,13 +67,13 @@ class CommanderWatch:
 
     def look(self) -> list[str]:
         """Look at once; see ``others``."""
-        found = {
-            controller: sorted(self._name(each) for each in endpoints() if _gid(each) not in ours)
-            for controller, (_, endpoints, ours) in self._queries.items()
-        }
         with self._lock:
+            found = {
+                controller: sorted(self._name(each) for each in endpoints() if _gid(each) not in ours)
+                for controller, (_, endpoints, ours) in self._queries.items()
+            }
             self._others = {controller: names for controller, names in found.items() if names}
-        return self.others()
+            return self.others()
 
     def others(self) -> list[str]:
         """What was found at the last look: one line per controller that others command as well."""
@@ -86,6 +86,9 @@ class CommanderWatch:
 
     def close(self) -> None:
         """Look no more."""
+        with self._lock:  # a look may be under way
+            self._queries.clear()
+            self._others.clear()
         if self._timer is not None:
             self._timer.cancel()  # rclpy complains when a timer that is due is destroyed
             self._node.destroy_timer(self._timer)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishers, action clients and watches for all controllers of the contract."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,8 @@ class ControllerInterface:
             ContractError: a controller type needs a package that is not installed.
         """
         self._node, self._contract = node, contract
+        self._lock = threading.RLock()  # a tick of the control timer may run on while the node cleans up
+        self._is_closed = False
         limits = contract.limits
         self._columns = {each.name: contract.indices(each) for each in contract.controllers}
         self.commanders = CommanderWatch(node)
@@ -77,17 +80,20 @@ class ControllerInterface:
 
     def unreachable(self) -> dict[str, str]:
         """Controllers that do not follow, each with what is wrong."""
-        found = {
-            name: f"does not listen on {publisher.topic_name}"
-            for name, publisher in self.publishers.items()
-            if not publisher.get_subscription_count()
-        }
-        found |= self.states.silent(self._now_ns())
-        found |= {
-            name: f"does not listen on {gripper.action_name}"
-            for name, gripper in self.grippers.items()
-            if not gripper.is_connected()
-        }
+        with self._lock:
+            if self._is_closed:
+                return {}
+            found = {
+                name: f"does not listen on {publisher.topic_name}"
+                for name, publisher in self.publishers.items()
+                if not publisher.get_subscription_count()
+            }
+            found |= self.states.silent(self._now_ns())
+            found |= {
+                name: f"does not listen on {gripper.action_name}"
+                for name, gripper in self.grippers.items()
+                if not gripper.is_connected()
+            }
         for name in found:
             self._references.lost(name)
         return found
@@ -106,7 +112,9 @@ class ControllerInterface:
                 f"controller broken: the command of {', '.join(broken)} is NaN or lacks a joint; restart it "
                 "(ros2 control list_controllers)"
             )
-        return "; ".join(filter(None, (gripper.fault(now_ns) for gripper in self.grippers.values())))
+        with self._lock:
+            grippers = () if self._is_closed else self.grippers.values()
+            return "; ".join(filter(None, (gripper.fault(now_ns) for gripper in grippers)))
 
     def clock_fault(self, joint_states_offset: float | None, simulated: bool) -> str:
         """Says whose clock differs too much from ours; empty if none does. It ends by itself.
@@ -223,6 +231,8 @@ class ControllerInterface:
 
     def close(self) -> None:
         """Destroy publishers and clients. The controllers keep their last command."""
+        with self._lock:
+            self._is_closed = True
         self.commanders.close()
         self.states.close()
         self.parameters.close()
