@@ -7,6 +7,8 @@ at random. The chunks follow a sine of 0.6 rad and 0.4 Hz. Simulated controllers
 of joint_trajectory_controller in each release) turn them into commands. The chunks are clean, or disagree by
 a random offset of 20 mrad (sigma).
 
+It also moves the clock of the stamps away from the controller's.
+
 Reports for each method the RMS and the peak of the commanded acceleration [rad/s^2], and the lag of the
 command behind the policy's sine [s]. Deterministic; nothing is timed.
 """
@@ -136,19 +138,30 @@ def stream(
 
 
 def execute(
-    messages: Iterable[tuple[int, Trajectory]], settings: ControllerSettings, seconds: float
+    messages: Iterable[tuple[int, Trajectory]],
+    settings: ControllerSettings,
+    seconds: float,
+    clock_offset_ns: int = 0,
+    servo_lag: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Times (N,) [ns] and commands (N,) [rad] of a simulated controller that gets these messages."""
+    """Times (N,) [ns] and commands (N,) [rad] of a simulated controller that gets these messages.
+
+    Args:
+        clock_offset_ns: by which the clock of the stamps is ahead of the controller's.
+        servo_lag: time constant with which the joint follows its command [s]; 0: as on mock hardware.
+    """
+    share = 1.0 if servo_lag == 0.0 else 1.0 - float(np.exp(-CONTROL_NS * 1e-9 / servo_lag))
     controller = TrajectoryController("controller", JOINT, period_ns=CONTROL_NS, settings=settings)
     messages = deque(messages)
-    times_ns, commands, velocity = [], [], 0.0
+    times_ns, commands, measured, velocity = [], [], 0.0, 0.0
     for now_ns in range(T0_NS, T0_NS + round(seconds * 1e9), CONTROL_NS):
+        robot_ns = now_ns - clock_offset_ns
         while messages and messages[0][0] <= now_ns:
-            if reason := controller.accept(messages.popleft()[1], now_ns):
+            if reason := controller.accept(messages.popleft()[1], robot_ns):
                 raise ValueError(f"the controller rejects a message: {reason}")
-        before = float(controller.command[0])
-        command = float(controller.update(now_ns, np.array([before]), np.array([velocity]))[0])
-        velocity = (command - before) / (CONTROL_NS * 1e-9)
+        command = float(controller.update(robot_ns, np.array([measured]), np.array([velocity]))[0])
+        step = share * (command - measured)
+        measured, velocity = measured + step, step / (CONTROL_NS * 1e-9)
         times_ns.append(now_ns + CONTROL_NS)
         commands.append(command)
     return np.array(times_ns), np.array(commands)
@@ -189,6 +202,8 @@ RELEASES = {
     "rolling_default": ControllerSettings(ControllerRelease.ROLLING),
 }
 CASES = {"clean": 0.0, "disagreeing": SIGMA}
+CLOCK_OFFSETS = (-0.05, 0.0, 0.015, 0.05, 0.1, 0.15)  # our clock ahead of the controller's [s]
+SERVO_LAG = 0.06  # [s]
 
 
 def compare(latency: str, seconds: float) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
@@ -205,6 +220,24 @@ def compare(latency: str, seconds: float) -> dict[str, dict[str, dict[str, dict[
                     settings = replace(settings, positions_upsampling=True, policy_frequency=1e9 / DT_NS)
                 commands = execute(messages, settings, seconds)
                 rows.setdefault(release, {})[case] = figures(*commands)
+    return table
+
+
+def with_clock_offsets(seconds: float) -> dict[str, dict[str, dict[str, float]]]:
+    """Largest step [mrad] and acceleration of our plans' commands on Kilted, by setting and clock offset."""
+    messages = list(stream(spliced(), 0.0, seconds, "jittering"))
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for desired in (False, True):
+        settings = replace(RELEASES["kilted"], interpolate_from_desired_state=desired)
+        rows = table.setdefault(f"interpolate_from_desired_state: {str(desired).lower()}", {})
+        for offset in CLOCK_OFFSETS:
+            times_ns, commands = execute(messages, settings, seconds, round(offset * 1e9), SERVO_LAG)
+            steps = np.abs(np.diff(commands[times_ns > T0_NS + SETTLING * 1e9]))  # [rad]
+            found = figures(times_ns, commands)
+            rows[f"{offset:g}"] = {
+                "step_peak": float(steps.max() * 1e3),
+                "acceleration_peak": found["acceleration_peak"],
+            }
     return table
 
 
@@ -242,7 +275,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="also plot the methods into this file")
     options = parse(parser, seconds=SETTLING + 1.0)
     tables = {latency: compare(latency, options.seconds) for latency in LATENCIES_NS}
-    write_figures(options.output, tables)
+    offsets = with_clock_offsets(options.seconds)
+    write_figures(options.output, {**tables, "clock_offset": offsets})
     for latency, table in tables.items():
         print(f"\n{latency} latency: RMS of the commanded acceleration [rad/s^2], clean / disagreeing chunks")
         print(f"{'':44}" + "".join(f"{release:>18}" for release in RELEASES))
@@ -254,6 +288,10 @@ def main() -> None:
                 for release in RELEASES
             )
             print(f"{name:44}" + "".join(f"{cell:>18}" for cell in cells))
+    print(f"\nclock offset, jittering latency, servo lag {SERVO_LAG:g} s: largest step of our plans [mrad]")
+    print(f"{'':44}" + "".join(f"{offset:>9g} s" for offset in CLOCK_OFFSETS))
+    for name, rows in offsets.items():
+        print(f"{name:44}" + "".join(f"{row['step_peak']:>11.1f}" for row in rows.values()))
     if options.plot:
         plot(options.plot)
     print(f"written to {options.output}")

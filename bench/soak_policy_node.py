@@ -60,8 +60,8 @@ class MeasuredPolicyNode(PolicyNode):
 def main() -> int:
     nodes: list[MeasuredPolicyNode] = []
 
-    def make() -> MeasuredPolicyNode:
-        nodes.append(MeasuredPolicyNode(int(os.environ["SOAK_VALUES"])))
+    def make(**options: Any) -> MeasuredPolicyNode:
+        nodes.append(MeasuredPolicyNode(int(os.environ["SOAK_VALUES"]), **options))
         return nodes[0]
 
     set_gil_switch_interval()

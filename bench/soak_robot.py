@@ -10,6 +10,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -107,7 +108,7 @@ def _pictures(seed: int) -> list[Image]:
 def main() -> int:
     robots: list[SoakRobot] = []
 
-    def make() -> SoakRobot:
+    def make(**_: Any) -> SoakRobot:
         robots.append(SoakRobot())
         return robots[0]
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from dit_policy_ros.cli.common import (
     add_checkpoint_option,
     add_device_option,
+    add_domain_option,
     add_task_option,
     add_variation_options,
     progress_bar,
@@ -24,7 +25,13 @@ from dit_policy_ros.cli.common import (
 )
 from dit_policy_ros.cli.renamed_options import refuse_renamed_options
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.evaluation.episodes import ACTORS, FIRST_SEED, Evaluation, EvaluationSettings
+from dit_policy_ros.evaluation.episodes import (
+    ACTORS,
+    FIRST_SEED,
+    STEPS_TO_EXECUTE,
+    Evaluation,
+    EvaluationSettings,
+)
 from dit_policy_ros.evaluation.report import confusion_lines, results_by_task, results_table, suite_table
 
 EPILOG = """\
@@ -70,17 +77,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--lock-step", action="store_true", help="physics, cameras and policy take turns; no ROS"
     )
     parser.add_argument(
-        "--execute", **number, default=8,
-        help="steps of each chunk to execute in lock-step; default: %(default)s",
+        "--execute", **number,
+        help=f"steps of each chunk to execute in lock-step; default: {STEPS_TO_EXECUTE}",
     )  # fmt: skip
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME:=VALUE",
-        help="a parameter of the policy node, as for `ros2 run ... -p`; may be repeated",
+        help="a parameter of the policy node, as for `ros2 run ... -p`; may be repeated. Not in lock-step, "
+        "which has no node",
     )  # fmt: skip
     add_variation_options(parser)
     add_device_option(parser)
+    add_domain_option(parser)
     parser.add_argument("--num-inference-steps", **number, help="of the policy; default: the checkpoint's")
-    parser.add_argument("--guidance-scale", type=float, default=1.0, help="1 is off; default: %(default)s")
+    parser.add_argument("--guidance-scale", type=float, help="1 is off, which is the default")
     parser.add_argument(
         "--videos", **number, default=2,
         help="how many failures of each task to keep as videos; 0 films nothing; default: %(default)s",
@@ -93,8 +102,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     refuse_renamed_options(parser, {"--sampling-steps": "--num-inference-steps N"})
     options = parser.parse_args(arguments)
     for name, smallest in (("episodes", 1), ("execute", 1), ("videos", 0)):
-        if (value := getattr(options, name)) < smallest:
+        value = getattr(options, name)
+        if value is not None and value < smallest:
             parser.error(f"--{name}: expected at least {smallest}, got {value}")
+    if options.execute is not None and not options.lock_step and options.actor == "policy":
+        parser.error("--execute: it counts in lock-step only; add --lock-step")
+    if options.actor != "policy":
+        options.lock_step = True
+        for name in ("num_inference_steps", "guidance_scale", "execute"):
+            if getattr(options, name) is not None:
+                parser.error(
+                    f"--{name.replace('_', '-')}: it is for a policy, not for --actor {options.actor}"
+                )
+    if options.domain is not None and options.lock_step:
+        parser.error("--domain: not in lock-step, which runs without ROS")
     return options
 
 
@@ -117,22 +138,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Evaluate and print; raises DitPolicyError."""
+    if options.actor != "policy":
+        console.print(f"--actor {options.actor} always runs in lock-step, without ROS")
     settings = EvaluationSettings(
         output=options.output,
         actor=options.actor,
         checkpoint=options.checkpoint,
         device=options.device,
         num_inference_steps=options.num_inference_steps,
-        guidance_scale=options.guidance_scale,
+        guidance_scale=1.0 if options.guidance_scale is None else options.guidance_scale,
         tasks=tuple(options.tasks),
         episodes=options.episodes,
         seed=options.seed,
         lock_step=options.lock_step,
-        execute=options.execute,
+        execute=options.execute or STEPS_TO_EXECUTE,
         parameters=tuple(options.parameter),
         variation=read_variation(options),
         max_videos=options.videos,
         resume=options.resume,
+        domain=options.domain,
     )
     with Evaluation(settings) as evaluation:
         with progress_bar(console) as bar:

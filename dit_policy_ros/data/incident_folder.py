@@ -11,7 +11,9 @@ motion.pickle                the calls of the motion pipeline; read it with ``co
 """
 
 import json
+import math
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,8 @@ def write_incident(folder: Path, incident: Incident, facts: dict[str, Any]) -> N
     Args:
         folder: to be created, with its parents; it must not exist.
         incident: to be stored.
-        facts: stored in ``incident.json`` as well; JSON values.
+        facts: stored in ``incident.json`` as well. What JSON cannot hold is stored all the same: a number
+            that is not finite as null, an object of another type as its text.
 
     Raises:
         IncidentError: the folder exists, or the disk is full or not writable. No partial folder remains.
@@ -111,9 +114,22 @@ def _write(folder: Path, incident: Incident, facts: dict[str, Any]) -> None:
                 _write_image(_image_file(folder, name, stamp_ns), frame)
     np.savez(folder / "inferences.npz", allow_pickle=False, **arrays)
     (folder / "motion.pickle").write_bytes(pickle.dumps(incident.segments))
-    document = {"format": FORMAT, **facts, "inferences": entries}
+    document = _json_value({"format": FORMAT, **facts, "inferences": entries})
     (folder / "incident.json").write_text(json.dumps(document, indent=1, allow_nan=False))
     sync_file(folder / "incident.json")
+
+
+def _json_value(value: Any) -> Any:
+    """The value in JSON's types. An incident must not be lost because of one figure in it."""
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json_value(each) for each in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _json_value(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
 
 
 def _inference(folder: Path, entry: dict[str, Any], i: int, arrays: Any) -> Inference:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Allows one writer per dataset: a file lock that the operating system releases when the process ends."""
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -19,21 +20,27 @@ class DatasetLock:
 
     def __init__(self, path: Path, dataset: Path) -> None:
         self._path = path
-        while True:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.read(self._file, 200).decode(errors="replace") or "another process"
-                os.close(self._file)
-                raise DatasetError(
-                    f"dataset {dataset} is being written by {holder}; only one recorder can write to it"
-                ) from error
-            if path.exists() and os.path.samestat(os.fstat(self._file), path.stat()):
-                break
-            os.close(self._file)  # the previous holder removed the file after we opened it
-        os.ftruncate(self._file, 0)  # a killed process leaves its name in the file
-        os.write(self._file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        self._file = -1
+        name = f"process {os.getpid()} on {socket.gethostname()}"
+        while self._file < 0:
+            with contextlib.ExitStack() as stack:
+                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                stack.callback(os.close, file)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    holder = os.read(file, 200).decode(errors="replace") or "another process"
+                    if holder == name:
+                        holder = f"{name} (this process has not finished an earlier recording)"
+                    raise DatasetError(
+                        f"dataset {dataset} is being written by {holder}; only one recorder can write to it"
+                    ) from error
+                if not (path.exists() and os.path.samestat(os.fstat(file), path.stat())):
+                    continue  # the previous holder removed the file after we opened it
+                os.ftruncate(file, 0)  # a killed process leaves its name in the file
+                os.write(file, name.encode())
+                stack.pop_all()
+                self._file = file
 
     def release(self) -> None:
         """Removes the file, so that others can write. May be called again."""

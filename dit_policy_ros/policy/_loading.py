@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``load_policy``: the only way to load a policy from outside this package."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,10 @@ def load_policy(
     reuse.check(read.config)
     schedule = read_schedule(read.folder, read.config) if block_cache else None
     return DiTRuntime(read, InferenceSettings(target, chosen, scale, reuse, schedule))
+
+
+def free_memory() -> None:
+    """Return the memory of policies that nobody refers to any more, also a GPU's."""
+    gc.collect()  # a policy refers to itself, so it does not go with its last reference
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -36,6 +36,7 @@ def test_results_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureF
         arguments += ["--task", task]
     assert main(arguments) == 0
     printed = " ".join(capsys.readouterr().out.split())
+    assert "--actor still always runs in lock-step" in printed
     assert f"asked to {TASKS[0]}: 1 x (nothing)" in printed and "0 of 1" in printed
     assert f"Details: {tmp_path / 'summary.json'}" in printed
     found = json.loads((tmp_path / "summary.json").read_text())
@@ -67,6 +68,8 @@ def test_a_mistake_is_one_message(
     [
         (["--episodes", "0"], "--episodes: expected at least 1, got 0"),
         (["--execute", "0"], "--execute: expected at least 1, got 0"),
+        (["--execute", "4"], "--execute: it counts in lock-step only; add --lock-step"),
+        (["--actor", "still", "--guidance-scale", "2"], "--guidance-scale: it is for a policy"),
         (["--videos", "-1"], "--videos: expected at least 0, got -1"),
         (["--lighting", "2"], "expected 0 to 1 of the light, got 2"),
         (["--tasks", TASKS[0], TASKS[1]], "--tasks was renamed; use --task TEXT, once for each task"),

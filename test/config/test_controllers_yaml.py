@@ -93,7 +93,7 @@ def test_settings_suit_streamed_plans(controller: str) -> None:
     assert settings["command_interfaces"] == ["position"]
     assert settings["state_interfaces"] == ["position", "velocity"]
     assert settings["interpolation_method"] == "splines"
-    assert settings["interpolate_from_desired_state"] is False
+    assert settings["interpolate_from_desired_state"] is True
     assert settings["allow_trajectory_replacement"] is False
     assert settings["allow_nonzero_velocity_at_trajectory_end"] is False
     assert settings["cmd_timeout"] == 0.0

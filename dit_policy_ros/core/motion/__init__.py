@@ -14,6 +14,7 @@ from dit_policy_ros.core.motion._pacing import Pacing, check_pacing
 from dit_policy_ros.core.motion._pipeline import MotionSettings, MotionState, Pipeline
 from dit_policy_ros.core.motion._plan import Plan
 from dit_policy_ros.core.motion._plan_check import check_plan
+from dit_policy_ros.core.motion._pose_check import joints_outside_limits
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "clock_problem",
     "clock_tolerance",
     "continuation",
+    "joints_outside_limits",
 ]

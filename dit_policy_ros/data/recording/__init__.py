@@ -8,11 +8,12 @@ episodes.
 from dit_policy_ros.data.recording._edit import remove_episodes
 from dit_policy_ros.data.recording._journal_format import CameraHealth, EpisodeOutcome
 from dit_policy_ros.data.recording._recover_offline import recover_offline
-from dit_policy_ros.data.recording._recovery import Recover, pending_episodes
+from dit_policy_ros.data.recording._recovery import MIN_FRAMES, Recover, pending_episodes
 from dit_policy_ros.data.recording._sink import EpisodeSink
 from dit_policy_ros.data.recording._writer import DatasetWriter
 
 __all__ = [
+    "MIN_FRAMES",
     "CameraHealth",
     "DatasetWriter",
     "EpisodeOutcome",

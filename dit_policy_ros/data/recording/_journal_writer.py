@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the journal of one episode while it is recorded."""
 
+import contextlib
 import errno
 import json
 import os
@@ -52,9 +53,14 @@ class JournalWriter:
         make_folders(folder)
         write_atomically(folder / HEADER_FILE, header.to_json(), durable=True)
         self._file = os.open(folder / FRAMES_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        for camera in header.spec.cameras:
-            path = video_path(folder, camera.name)
-            self._encoders[camera.name] = CameraEncoder(path, camera, int(header.spec.fps), header.video)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._close)
+            for camera in header.spec.cameras:
+                path = video_path(folder, camera.name)
+                encoder = CameraEncoder(path, camera, int(header.spec.fps), header.video)
+                self._encoders[camera.name] = encoder
+                stack.callback(encoder.cancel)
+            stack.pop_all()  # all is well: nothing is closed
 
     def add(
         self,
@@ -102,9 +108,10 @@ class JournalWriter:
 
     def discard(self) -> None:
         """Removes the episode."""
-        for encoder in self._encoders.values():
-            encoder.cancel()
-        self._close()
+        with contextlib.ExitStack() as steps:  # last step first; one that fails stops no other
+            steps.callback(self._close)
+            for encoder in self._encoders.values():
+                steps.callback(encoder.cancel)
         remove_durably(self.folder)
 
     def abandon(self) -> None:
@@ -112,8 +119,10 @@ class JournalWriter:
 
         May be called again.
         """
-        self.end()
-        self._close()
+        try:
+            self.end()
+        finally:
+            self._close()
 
     def _append(self, content: bytes) -> None:
         record = RECORD.pack(len(content), zlib.crc32(content)) + content

@@ -226,14 +226,16 @@ class DatasetWriter:
         cannot be committed.
         """
         journal, self._journal = self._journal, None
-        try:
+        with contextlib.ExitStack() as steps:  # last step first; one that fails stops no other
+            steps.callback(self._unlock)
+            steps.callback(self._committer.close)
             if journal is not None:
-                journal.abandon()
-            self._committer.close()
-        finally:
-            self._lock.release()
-            with contextlib.suppress(OSError):  # not empty, or removed already
-                (self._root / JOURNAL_FOLDER).rmdir()
+                steps.callback(journal.abandon)
+
+    def _unlock(self) -> None:
+        self._lock.release()
+        with contextlib.suppress(OSError):  # not empty, or removed already
+            (self._root / JOURNAL_FOLDER).rmdir()
 
     def _count_episodes(self) -> int:
         """Number of episodes in the dataset, after the check that new ones fit it."""

@@ -14,7 +14,7 @@ from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.data.dataset import DatasetSpec, read_records
 from dit_policy_ros.data.recording import DatasetWriter, Recover
 from dit_policy_ros.ros.bags import Bag, BagConverter, absolute, source_of
-from dit_policy_ros.ros.common import declare_parameters, read_parameters
+from dit_policy_ros.ros.common import declare_parameters, read_parameters, resolved_parameters
 from dit_policy_ros.ros.recorder import RECORDER_PARAMETERS, action_settings, thresholds, video_settings
 
 
@@ -34,12 +34,9 @@ def read_recorder_settings(path: Path, context: Context) -> RecorderSettings:
     """
     if not path.is_file():
         raise DitPolicyError(f"--config: {path} is no file")
-    node = Node(
-        "recorder",
-        context=context,
-        cli_args=["--ros-args", "--params-file", str(path)],
-        automatically_declare_parameters_from_overrides=True,
-    )
+    arguments = {"context": context, "cli_args": ["--ros-args", "--params-file", str(path)]}
+    with resolved_parameters("recorder", arguments) as options:
+        node = Node("recorder", automatically_declare_parameters_from_overrides=True, **options)
     try:
         declare_parameters(node, RECORDER_PARAMETERS)
         return RecorderSettings(*read_parameters(node, RECORDER_PARAMETERS))

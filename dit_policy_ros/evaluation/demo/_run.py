@@ -45,6 +45,7 @@ class DemoSettings:
         tasks: the instructions, in order.
         task_time: time limit of each instruction [s].
         seed: the scenes are those of seed + 1, seed + 2, ...
+        domain: the ROS domain to join; None for one that nobody uses.
     """
 
     output: Path
@@ -53,6 +54,7 @@ class DemoSettings:
     tasks: tuple[str, ...]
     task_time: float
     seed: int
+    domain: int | None = None
 
 
 def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
     try:
         with (
             display,
-            ros_environment(logs) as environment,
+            ros_environment(logs, settings.domain) as environment,
             running_session(environment, logs, parameters, sim_parameters) as session,
         ):
             monitor = DemoMonitor(session.node, film)
@@ -88,6 +90,8 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
                 f"starting the simulator and the policy (ROS domain {environment['ROS_DOMAIN_ID']})"
             )
             session.change_state(Transition.TRANSITION_CONFIGURE)
+            session.check_parameters(parameters)
+            used = session.parameters(list(parameters))
             display.begin_phase("policy loaded and warmed up")
             if not session.spin_until(lambda: bool(monitor.referee.values), MESSAGE_WITHIN):
                 raise SessionError(f"no message on /sim/referee within {MESSAGE_WITHIN:g} s")
@@ -105,6 +109,7 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
         "start_up_seconds": round(ready - began, 2),
         "seconds": round(time.monotonic() - began, 2),
         "checkpoint": str(settings.checkpoint),
+        "node_parameters": used,
         "seed": settings.seed,
         "video": str(settings.output / "top.mp4"),
         "video_frames": video.frames,

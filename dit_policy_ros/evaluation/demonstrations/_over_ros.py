@@ -49,10 +49,13 @@ def ros_demonstrations(settings: DemonstrationSettings, order: Sequence[Task]) -
         SessionError: a node died or refused a request.
     """
     settings.logs.mkdir(parents=True, exist_ok=True)
+    commands = _commands(settings)
     with (
-        ros_environment(settings.logs) as environment,
-        running_nodes(environment, settings.logs, _commands(settings)) as session,
+        ros_environment(settings.logs, settings.domain) as environment,
+        running_nodes(environment, settings.logs, commands) as session,
     ):
+        for name, command in commands.items():
+            session.check_parameters(command.parameters, name)
         recording = _RosRecording(session)
         session.change_state(Transition.TRANSITION_CONFIGURE, "recorder")
         session.change_state(Transition.TRANSITION_ACTIVATE, "recorder")

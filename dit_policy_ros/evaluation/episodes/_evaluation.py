@@ -8,6 +8,7 @@ from typing import Any
 
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.evaluation.episodes._lockstep_episodes import lockstep_episodes
+from dit_policy_ros.evaluation.episodes._node_parameters import NodeParameters
 from dit_policy_ros.evaluation.episodes._plan import plan_episodes, select_tasks
 from dit_policy_ros.evaluation.episodes._ros_episodes import ros_episodes
 from dit_policy_ros.evaluation.episodes._settings import EvaluationSettings
@@ -32,11 +33,13 @@ class Evaluation:
 
     def __init__(self, settings: EvaluationSettings) -> None:
         """Load the policy and open the episode log."""
+        settings.asked_parameters()  # a mistake in them is found before torch is imported
         self._settings = settings
         self._policy = _load_policy(settings) if settings.actor == "policy" else None
         self._tasks = select_tasks(settings, self._policy)
         self._facts = evaluation_facts(settings, self._policy)
         self._log = EpisodeLog(settings.output, self._facts, settings.resume)
+        self._node_parameters = NodeParameters(settings.output, settings.resume)
         self._sheet = FrameSheet(settings.output / "rows", delete_old=not settings.resume)
         self._film = EpisodeFilm(
             settings.output / "failures", settings.max_videos, self._sheet, self._log.outcomes
@@ -80,7 +83,7 @@ class Evaluation:
         if settings.runs_in_lock_step:
             episodes = lockstep_episodes(settings, self._policy, missing, self._film)
         else:
-            episodes = ros_episodes(settings, missing, self._film)
+            episodes = ros_episodes(settings, missing, self._film, self._node_parameters.add)
         for seed, outcome in episodes:
             self._log.add(seed, outcome)
             yield outcome
@@ -89,6 +92,7 @@ class Evaluation:
         """Write summary.json, the table, the plots and the sheet; returns the path of summary.json."""
         output, outcomes = self._settings.output, self.outcomes
         facts = self._facts | {"videos": [str(path) for path in self._film.paths]}
+        facts["node_parameters"] = self._node_parameters.values
         path = write_results(output, outcomes, facts)
         plot_success(results_by_task(outcomes), output / "success.png")
         plot_confusion(confusion_matrix(outcomes), output / "confusion.png")
@@ -107,7 +111,7 @@ def evaluation_facts(settings: EvaluationSettings, policy: Policy | None) -> dic
         "camera_jitter": settings.variation.camera_jitter,
         "lighting": settings.variation.lighting,
         "execute": settings.execute if settings.runs_in_lock_step else None,
-        "parameters": [] if settings.runs_in_lock_step else list(settings.parameters),
+        "parameters": settings.asked_parameters(),
         "mode": "lock-step" if settings.runs_in_lock_step else "ros",
     }
     if policy:

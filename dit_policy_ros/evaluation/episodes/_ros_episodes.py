@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation episodes with the real nodes: policy_node and sim_node as processes, ROS between them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image, JointState
@@ -25,16 +26,26 @@ from dit_policy_ros.evaluation.simulator import (
 )
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import image_to_rgb, qos, stamp_ns
+from dit_policy_ros.ros.policy import POLICY_PARAMETERS
 from dit_policy_ros.sim.tasks import Outcome, Task
 
 
 def ros_episodes(
-    settings: EvaluationSettings, plan: EpisodePlan, film: EpisodeFilm
+    settings: EvaluationSettings,
+    plan: EpisodePlan,
+    film: EpisodeFilm,
+    on_parameters: Callable[[Mapping[str, Any]], None],
 ) -> Iterator[tuple[int, Outcome]]:
     """Run the planned episodes one after the other; yields the seed and outcome of each.
 
+    Args:
+        settings: of the evaluation.
+        plan: the episodes.
+        film: of them.
+        on_parameters: gets the policy node's parameters, by name, as the node says them.
+
     Raises:
-        SessionError: a node died or refused a request.
+        SessionError: a node died, refused a request, or does not use the parameters that were asked for.
     """
     parameters = settings.node_parameters()
     if not plan:
@@ -43,11 +54,13 @@ def ros_episodes(
     logs.mkdir(parents=True, exist_ok=True)
     sim_parameters = {"seed": str(plan[0][1]), **variation_parameters(settings.variation)}
     with (
-        ros_environment(logs) as environment,
+        ros_environment(logs, settings.domain) as environment,
         running_session(environment, logs, parameters, sim_parameters) as session,
     ):
         monitor = _EpisodeMonitor(session, film)
         session.change_state(Transition.TRANSITION_CONFIGURE)
+        session.check_parameters(parameters)
+        on_parameters(session.parameters([entry.name for entry in POLICY_PARAMETERS]))
         for task, seed in plan:
             film.begin()
             outcome = _run_episode(session, monitor, task, seed)

@@ -6,12 +6,26 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.problems import Problems, did_you_mean
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.ros.common import CONTRACT_PARAMETERS, text_problem
+from dit_policy_ros.ros.policy import POLICY_PARAMETERS
 from dit_policy_ros.sim.robot import Variation
 
 type Actor = Literal["policy", "operator", "still"]
 ACTORS: tuple[str, ...] = get_args(Actor.__value__)
+STEPS_TO_EXECUTE = 8  # of each chunk in lock-step
 FIRST_SEED = 10_000  # training data has smaller seeds, so a policy has never seen these scenes
+
+
+# Parameters that have an option of their own.
+_OPTIONS = {
+    "checkpoint": "--checkpoint",
+    "device": "--device",
+    "num_inference_steps": "--num-inference-steps",
+    "guidance_scale": "--guidance-scale",
+    "task": "--task",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,7 @@ class EvaluationSettings:
         variation: how much the look of scenes varies.
         max_videos: of failures, per task.
         resume: keep the episodes in ``output`` and run only the missing ones.
+        domain: the ROS domain to join; None for one that nobody uses.
     """
 
     output: Path
@@ -46,11 +61,12 @@ class EvaluationSettings:
     episodes: int = 10
     seed: int = FIRST_SEED
     lock_step: bool = False
-    execute: int = 8
+    execute: int = STEPS_TO_EXECUTE
     parameters: tuple[str, ...] = ()
     variation: Variation = field(default_factory=Variation)
     max_videos: int = 2
     resume: bool = False
+    domain: int | None = None
 
     @property
     def runs_in_lock_step(self) -> bool:
@@ -58,15 +74,43 @@ class EvaluationSettings:
         return self.lock_step or self.actor != "policy"
 
     def node_parameters(self) -> dict[str, str]:
-        """The policy node's parameters, as text. Raises DitPolicyError when one is not NAME:=VALUE."""
+        """The policy node's parameters, as text. Raises DitPolicyError, see ``asked_parameters``."""
         values = {"checkpoint": str(self.checkpoint.absolute()), "device": self.device}
         if self.guidance_scale != 1.0:
             values["guidance_scale"] = str(self.guidance_scale)
         if self.num_inference_steps is not None:
             values["num_inference_steps"] = str(self.num_inference_steps)
+        return values | self.asked_parameters()
+
+    def asked_parameters(self) -> dict[str, str]:
+        """The additional parameters of the policy node, as text by name.
+
+        Raises:
+            DitPolicyError: one that is not NAME:=VALUE, that the node does not know, or with a value that it
+                refuses; or there is no node, because the evaluation runs in lock-step.
+        """
+        problems = Problems("")
+        values: dict[str, str] = {}
         for given in self.parameters:
-            name, separator, value = given.partition(":=")
+            name, separator, values[name] = given.partition(":=")
             if not separator:
-                raise DitPolicyError(f"--parameter: expected NAME:=VALUE, got {given!r}")
-            values[name] = value
+                problems.add_line(f"expected NAME:=VALUE, got {given!r}")
+            elif name in _OPTIONS:
+                problems.add_line(f"{given}: use {_OPTIONS[name]}")
+            elif problem := _problem(name, values[name]):
+                problems.add_line(f"{given}: {problem}")
+        if self.parameters and self.runs_in_lock_step:
+            problems.add_line("there is no policy node in lock-step")
+        problems.raise_if_any(DitPolicyError, "--parameter cannot be used")
         return values
+
+
+def _problem(name: str, text: str) -> str | None:
+    """Why the policy node would refuse a value; None if it would not."""
+    known = {entry.name: entry for entry in POLICY_PARAMETERS}
+    if name in known:
+        expected = text_problem(known[name], text)
+        return f"expected {expected}" if expected else None
+    if any(entry.matches(name) for entry in CONTRACT_PARAMETERS):
+        return None  # the contract's parser alone decides
+    return f"the policy node has no parameter '{name}'.{did_you_mean(name, known)}"

@@ -12,8 +12,8 @@ from rclpy.node import Node
 
 from dit_policy_ros.core.child_processes import Child, start, stop_all
 from dit_policy_ros.core.share import share_directory
+from dit_policy_ros.core.transport_profile import profile_environment
 from dit_policy_ros.evaluation.session._session import Session
-from dit_policy_ros.ros.common import profile_environment
 
 STOPS_WITHIN = 12.0  # [s] after that, nodes that have not ended by themselves are killed
 _SIM_MODULE = "sim.sim_node"
@@ -25,7 +25,7 @@ class NodeCommand:
 
     Attributes:
         module: below ``dit_policy_ros.ros``, for example "policy.policy_node".
-        parameters: parameter values as text, by name.
+        parameters: parameter values as text, by name, as after ``-p NAME:=``.
         parameter_file: YAML file of parameters; ``parameters`` override it.
     """
 

@@ -2,18 +2,22 @@
 """Calls the services of running nodes and waits for what they publish."""
 
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 
 from dit_policy_ros.core.child_processes import Child
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.evaluation.session._interrupts import deferred_interrupts
+from dit_policy_ros.ros.common import is_value
 from dit_policy_ros.srv import SetTask
 
 APPEARS_WITHIN = 60.0  # [s] for a node's services, on a slow machine that imports torch for the first time
@@ -90,6 +94,37 @@ class Session:
                 f"the node {node} could not be {_TRANSITIONS[transition]}; the end of its output "
                 f"({child.log}):\n{child.output(last_lines=_LOG_LINES)}"
             )
+
+    def parameters(self, names: Sequence[str], node: str = "policy") -> dict[str, Any]:
+        """The values of a node's parameters, as the node itself says.
+
+        Raises:
+            SessionError: the node does not have all of them, or does not answer.
+        """
+        request = GetParameters.Request(names=list(names))
+        values = self.call_service(GetParameters, f"/{node}/get_parameters", request).values
+        if len(values) != len(names):  # rclpy gives no value at all then
+            raise SessionError(f"the node {node} does not have all of the parameters {', '.join(names)}")
+        return {
+            name: list(value) if isinstance(value, array) else value
+            for name, value in zip(names, map(parameter_value_to_python, values), strict=True)
+        }
+
+    def check_parameters(self, asked: Mapping[str, str], node: str = "policy") -> None:
+        """Compare what was asked for with what a node uses. Raises SessionError where they differ.
+
+        Args:
+            asked: values as text, by name.
+            node: its name.
+        """
+        used = self.parameters(list(asked), node)
+        differing = [
+            f"{name} should be {text}, is {used[name]!r}"
+            for name, text in asked.items()
+            if not is_value(used[name], text)
+        ]
+        if differing:
+            raise SessionError(f"the node {node} does not use what was asked for: {'; '.join(differing)}")
 
     def set_task(self, task: str, node: str = "policy") -> None:
         """Give a node its instruction. Raises SessionError when it refuses."""

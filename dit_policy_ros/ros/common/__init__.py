@@ -12,49 +12,56 @@ from dit_policy_ros.ros.common._convert import (
 from dit_policy_ros.ros.common._event_log import EventLog, Severity
 from dit_policy_ros.ros.common._health import Health
 from dit_policy_ros.ros.common._lifecycle import FOLLOW_PARENT, GuardedLifecycleNode, run_node
-from dit_policy_ros.ros.common._node_help import print_help_if_asked
-from dit_policy_ros.ros.common._parameter_table import Parameter
+from dit_policy_ros.ros.common._node_help import answer_arguments
+from dit_policy_ros.ros.common._parameter_sources import is_value, resolved_parameters, text_problem
+from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS, Parameter
 from dit_policy_ros.ros.common._parameters import (
     configuration_source,
     declare_parameters,
     read_parameters,
     read_settings,
 )
+from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import (
     UnwatchedGroup,
     lower_thread_priority,
     set_gil_switch_interval,
+    silent_clock,
     steady_timer,
     take_messages,
 )
 from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStreams
-from dit_policy_ros.ros.common._transport import profile_environment
 
 __all__ = [
+    "CONTRACT_PARAMETERS",
     "FOLLOW_PARENT",
     "EventLog",
     "GuardedLifecycleNode",
     "Health",
     "JointStateConverter",
     "Parameter",
+    "Resources",
     "SensorSettings",
     "SensorStreams",
     "Severity",
     "UnwatchedGroup",
+    "answer_arguments",
     "array_values",
     "configuration_source",
     "declare_parameters",
     "image_to_rgb",
+    "is_value",
     "listen_to_commands",
     "lower_thread_priority",
-    "print_help_if_asked",
-    "profile_environment",
     "read_parameters",
     "read_settings",
+    "resolved_parameters",
     "run_node",
     "set_gil_switch_interval",
+    "silent_clock",
     "stamp_ns",
     "steady_timer",
     "take_messages",
+    "text_problem",
     "to_stamp",
 ]

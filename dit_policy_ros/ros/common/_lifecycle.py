@@ -20,6 +20,7 @@ import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -27,9 +28,12 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.errors import DitPolicyError, ParameterError
 from dit_policy_ros.core.parent_process import PARENT
+from dit_policy_ros.ros.common._command_line import USAGE_ERROR, command_line
+from dit_policy_ros.ros.common._parameter_sources import lost_overrides
 from dit_policy_ros.ros.common._parameter_table import Parameter
+from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import PatientExecutor
 
 FOLLOW_PARENT = Parameter(
@@ -54,20 +58,25 @@ _STATES_AFTER = {
 
 
 class GuardedLifecycleNode(LifecycleNode):
-    """A lifecycle node written as five hooks, each of which may raise.
+    """A lifecycle node written as four hooks, each of which may raise.
 
     ========== ==================================================================================
-    configure  load, check and create everything; if it fails, ``teardown`` follows
+    configure  load, check and create everything; hand each thing to ``until_cleanup`` at once
     preflight  check that activation is safe; nothing is published yet
     start      begin to work; the lifecycle publishers are active
     stop       end the work and leave the robot safe; the lifecycle publishers are still active
-    teardown   release what ``configure`` created, even if only in part; may be called twice
     ========== ==================================================================================
+
+    What ``until_cleanup`` owns is released in reverse order at cleanup, at shutdown, after an error, and when
+    ``configure`` fails at whatever step. Publishers, subscriptions, timers, services and clients that
+    ``configure`` makes are among it by themselves. A release that fails is logged, and stops no other.
     """
 
     def __init__(self, node_name: str, **kwargs: Any) -> None:
         self.is_shutting_down = threading.Event()  # set when the node must end: waiting hooks return
         self._transition_lock = threading.RLock()
+        self._parameter_lock = threading.RLock()  # configure reads all parameters as of one instant
+        self._is_configured = False
         self._is_working = False  # from before ``start`` until ``stop`` runs
         self._lifecycle_state = "unconfigured"
         self._configuring_thread: int | None = None
@@ -76,6 +85,7 @@ class GuardedLifecycleNode(LifecycleNode):
         Node.__init__(self, node_name, **kwargs)
         LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
         self.add_on_set_parameters_callback(self._refuse_while_configuring)
+        self.until_cleanup = Resources(self.get_logger())
 
     @property
     def is_working(self) -> bool:
@@ -83,9 +93,24 @@ class GuardedLifecycleNode(LifecycleNode):
         return self._is_working
 
     @property
+    def is_configured(self) -> bool:
+        """Whether ``configure`` has begun and not all that it made has been released since."""
+        return self._is_configured
+
+    @property
     def lifecycle_state(self) -> str:
         """Label of the lifecycle state that the last transition led to; rclpy has no public accessor."""
         return self._lifecycle_state
+
+    def set_parameters(self, parameter_list: list[RosParameter]) -> list[SetParametersResult]:
+        """As rclpy's, but never while ``configure`` begins."""
+        with self._parameter_lock:
+            return super().set_parameters(parameter_list)
+
+    def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
+        """As rclpy's, but never while ``configure`` begins."""
+        with self._parameter_lock:
+            return super().set_parameters_atomically(parameter_list)
 
     def configure(self) -> None:
         """See the class."""
@@ -99,18 +124,17 @@ class GuardedLifecycleNode(LifecycleNode):
     def stop(self) -> None:
         """See the class."""
 
-    def teardown(self) -> None:
-        """See the class."""
-
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``configure``."""
-        self._configuring_thread = threading.get_ident()
-        result = self._run_hook("configure", self.configure)
+        """Run ``configure``. If it fails, release what it has made."""
+        with self._parameter_lock:
+            self._is_configured, self._configuring_thread = True, threading.get_ident()
+        with self.until_cleanup.collecting(self):
+            result = self._run_hook("configure", self.configure)
         self._configuring_thread = None
-        if result is TransitionCallbackReturn.FAILURE:
-            self._run_hook("tear down after a failed configure", self.teardown)
         if result is _SUCCESS:
             result = super().on_configure(state)
+        if result is not _SUCCESS:
+            self._release()
         return self._end_transition("configure", result)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -127,24 +151,25 @@ class GuardedLifecycleNode(LifecycleNode):
         return self._end_transition("activate", result)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop``, then deactivate the publishers."""
+        """Run ``stop``, then deactivate the publishers. If ``stop`` fails, it runs again at the next try."""
         result = self._stop_working()
         if result is _SUCCESS:
             result = super().on_deactivate(state)
+        elif result is TransitionCallbackReturn.FAILURE:
+            self._is_working = True  # the node is still active
         return self._end_transition("deactivate", result)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``teardown``."""
-        result = self._run_hook("clean up", self.teardown)
+        """Release what ``configure`` made."""
+        result = self._release()
         if result is _SUCCESS:
             result = super().on_cleanup(state)
         return self._end_transition("cleanup", result)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run ``stop`` if the node is active, and ``teardown``."""
-        stopped = self._stop_working()
-        torn_down = self._run_hook("shut down", self.teardown)
-        result = stopped if stopped is not _SUCCESS else torn_down
+        """Run ``stop`` if the node is active, and release everything."""
+        stopped, released = self._stop_working(), self._release()
+        result = stopped if stopped is not _SUCCESS else released
         if result is _SUCCESS:
             result = super().on_shutdown(state)
         return self._end_transition("shutdown", result)
@@ -152,7 +177,7 @@ class GuardedLifecycleNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and release everything. The node is unconfigured afterwards."""
         self._stop_working()
-        self._run_hook("recover from an error", self.teardown)
+        self._release()
         super().on_error(state)
         self._lifecycle_state = "unconfigured"
         return _SUCCESS
@@ -185,6 +210,13 @@ class GuardedLifecycleNode(LifecycleNode):
         self._is_working = False
         return self._run_hook("stop", self.stop)
 
+    def _release(self) -> TransitionCallbackReturn:
+        """Release what ``configure`` made. ERROR, which leads to unconfigured, if a part of it failed."""
+        with self._transition_lock:
+            is_released = self.until_cleanup.release_all()
+            self._is_configured = False
+            return _SUCCESS if is_released else TransitionCallbackReturn.ERROR
+
     def _run_hook(self, action: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
         with self._transition_lock:
             try:
@@ -207,19 +239,25 @@ class GuardedLifecycleNode(LifecycleNode):
         return result
 
 
-def run_node(make_node: Callable[[], Any], args: list[str] | None = None, threads: int = 4) -> int:
+def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threads: int = 4) -> int:
     """Spin a node until SIGINT, SIGTERM or SIGHUP, or the end of its parent; then shut it down in order.
 
     Args:
-        make_node: creates the node. If it has a method ``halt``, that is called as soon as a signal arrives.
-            If it has ``shut_down``, that is called when no callback runs any more.
+        make_node: creates the node; it gets the ROS arguments as ``cli_args``. If the node has a method
+            ``halt``, that is called as soon as a signal arrives. If it has ``shut_down``, that is called when
+            no callback runs any more.
         args: command line of the process, with ROS arguments.
         threads: threads of the executor.
 
     Returns:
         Exit code: 0 after a signal or the parent's end, 1 if the node could not be created or a callback
-        raised.
+        raised, 2 if the arguments cannot be used.
     """
+    try:
+        given = command_line(args)
+    except DitPolicyError as error:
+        get_logger("dit_policy_ros").error(str(error))
+        return USAGE_ERROR
     # The interpreter writes a byte into this pipe for each signal, in whichever thread receives it. A Python
     # handler would not do: it runs only when the main thread executes bytecode again, and a signal that
     # another thread received does not interrupt the main thread in os.read.
@@ -229,13 +267,23 @@ def run_node(make_node: Callable[[], Any], args: list[str] | None = None, thread
     for number in handled:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake_write)
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = make_node()
+        # Without parameters: they are for the node alone, which sorts them by what counts most.
+        rclpy.init(args=list(given.others), signal_handler_options=SignalHandlerOptions.NO)
+    except (rclpy_implementation.UnknownROSArgsError, rclpy_implementation.RCLError) as error:
+        get_logger("dit_policy_ros").error(f"the arguments cannot be used: {error}")
+        return USAGE_ERROR
+    try:
+        node = make_node(cli_args=given.parameter_arguments)
+        if lost := lost_overrides(node, given):
+            raise ParameterError("\n".join(lost))
     except DitPolicyError as error:
         get_logger("dit_policy_ros").error(str(error))
         rclpy.try_shutdown()
         return 1
+    if isinstance(node, GuardedLifecycleNode) and node.lifecycle_state == "unconfigured":
+        name = node.get_fully_qualified_name()
+        node.get_logger().info(f"unconfigured: the next step is `ros2 lifecycle set {name} configure`")
     executor = PatientExecutor(num_threads=threads)
     executor.add_node(node)
     failed, stop_spinning = threading.Event(), Future()

@@ -1,23 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `--help` text of a node: purpose, how to run it, and its parameters."""
+"""What a node's executable answers before it starts: its `--help` text, and mistakes in its arguments."""
 
+import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from dit_policy_ros.core.errors import ParameterError
+from dit_policy_ros.core.problems import did_you_mean
+from dit_policy_ros.ros.common._command_line import USAGE_ERROR, command_line
 from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS, Parameter
 
 _WIDTH = 100
 
 
-def print_help_if_asked(
+def answer_arguments(
     executable: str, purpose: str, table: Sequence[Parameter], args: Sequence[str] | None = None
-) -> bool:
-    """Prints the help text and returns True if `args` (default: sys.argv) contain -h or --help."""
-    if not {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
-        return False
-    print(help_text(executable, purpose, table))
-    return True
+) -> int | None:
+    """Answers -h and --help, and refuses arguments that are no ROS arguments.
+
+    Args:
+        executable: name of the program.
+        purpose: a few sentences about it.
+        table: its parameters.
+        args: its command line; default: sys.argv.
+
+    Returns:
+        The exit code, or None if the node is to run.
+    """
+    given = sys.argv[1:] if args is None else args
+    if {"-h", "--help"} & set(given):
+        print(help_text(executable, purpose, table))
+        return 0
+    try:
+        plain = command_line(given).plain
+    except ParameterError as error:
+        print(f"{executable}: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    if not plain:
+        return None
+    advice = " ".join(("--ros-args", *_as_ros_arguments(plain, table)))
+    print(
+        f"{executable}: it takes ROS arguments only, got: {' '.join(plain)}\n"
+        f"Parameters are given as {advice}. --help lists them",
+        file=sys.stderr,
+    )
+    return USAGE_ERROR
 
 
 def help_text(executable: str, purpose: str, table: Sequence[Parameter]) -> str:
@@ -26,7 +55,11 @@ def help_text(executable: str, purpose: str, table: Sequence[Parameter]) -> str:
     blocks = [
         textwrap.fill(purpose, _WIDTH),
         f"  {run} [-p NAME:=VALUE ...]",
-        "Copy config/bimanual.yaml and adapt it to your robot. Parameters of this node:",
+        textwrap.fill(
+            "Copy config/bimanual.yaml and adapt it to your robot. A value given with -p counts more than "
+            "the file, and a later file more than an earlier one. Parameters of this node:",
+            _WIDTH,
+        ),
         *(_entry(parameter) for parameter in table),
         "Parameters of the robot contract (section /** of the file; all nodes read it):",
         *(_entry(parameter) for parameter in CONTRACT_PARAMETERS),
@@ -35,7 +68,33 @@ def help_text(executable: str, purpose: str, table: Sequence[Parameter]) -> str:
 
 
 def _entry(parameter: Parameter) -> str:
-    default = "" if parameter.default is None else f"; default {parameter.default!r}"
+    default = "" if parameter.default is None else f"; default {_as_yaml(parameter.default)}"
     text = f"{parameter.description} ({parameter.constraint}{default})"
     body = textwrap.fill(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return f"  {parameter.name}\n{body}"
+
+
+def _as_yaml(value: Any) -> str:
+    """A default as the user would write it in the file."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_as_yaml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value or '""' if isinstance(value, str) else f"{value}"
+
+
+def _as_ros_arguments(plain: Sequence[str], table: Sequence[Parameter]) -> Iterator[str]:
+    """What the user may have meant: --seed 3, --seed=3 and seed:=3 become -p seed:=3."""
+    names = {parameter.name for parameter in table}
+    rest = list(plain)
+    while rest:
+        word = rest.pop(0)
+        found = re.fullmatch(r"-{0,2}([A-Za-z_][\w.-]*?)(?::?=(.*))?", word)
+        name = "NAME" if found is None else found[1].replace("-", "_")
+        value = None if found is None else found[2]
+        if value is None and rest and not rest[0].startswith("-"):
+            value = rest.pop(0)
+        if name not in names:
+            near = did_you_mean(name, names)
+            name = near.split("'")[1] if near else "NAME"
+        yield f"-p {name}:={'VALUE' if value is None else value}"

@@ -24,7 +24,7 @@ class Parameter:
     name: dots separate groups. In the contract's table <...> matches any one name.
     kind: bool, int, float, str, or tuple for a list of texts (with at least one entry).
     low, high: inclusive bounds in `unit`; None is unbounded. choices: the allowed texts; empty allows all.
-    read_only: cannot be changed while the node runs.
+    fixed: cannot be changed while the node is configured, because it was read at configure.
     former_name: name in earlier versions; a value given under it is refused with the new name.
     """
 
@@ -36,7 +36,7 @@ class Parameter:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
-    read_only: bool = False
+    fixed: bool = False
     former_name: str = ""
 
     @property
@@ -45,14 +45,18 @@ class Parameter:
         if self.choices:
             return f"one of: {listing(self.choices)}"
         unit = f" [{self.unit}]" if self.unit else ""
+        low, high = (None if bound is None else self._number(bound) for bound in (self.low, self.high))
         bounds = ""
-        if self.low is not None and self.high is not None:
-            bounds = f" from {self.low:g} to {self.high:g}"
-        elif self.low is not None:
-            bounds = f" of at least {self.low:g}"
-        elif self.high is not None:
-            bounds = f" of at most {self.high:g}"
+        if low is not None and high is not None:
+            bounds = f" from {low} to {high}"
+        elif low is not None:
+            bounds = f" of at least {low}"
+        elif high is not None:
+            bounds = f" of at most {high}"
         return f"{_KINDS[self.kind]}{bounds}{unit}"
+
+    def _number(self, bound: float) -> str:
+        return f"{int(bound)}" if self.kind is int else f"{bound:g}"
 
     def problem(self, value: Any) -> str | None:
         """The accepted values if `value` is not one of them, else None. Floats also accept whole numbers."""
@@ -82,7 +86,7 @@ class Parameter:
 
 
 def _of_contract(name: str, kind: type, description: str, unit: str = "") -> Parameter:
-    return Parameter(name, kind, None, description, unit, read_only=True)
+    return Parameter(name, kind, None, description, unit, fixed=True)
 
 
 # For `ros2 param describe`. The contract's parser alone decides which values are valid.
@@ -109,6 +113,12 @@ CONTRACT_PARAMETERS = (
         bool,
         "the joint turns without end and needs no position limits",
     ),
+    _of_contract(
+        "limits.<joint>.prismatic",
+        bool,
+        "the joint slides: its unit is the metre, and the policy node's thresholds that end in _prismatic "
+        "apply; default: as the URDF says, else false",
+    ),
     _of_contract("limits.<joint>.position_min", float, "lowest commanded position", "rad or m"),
     _of_contract("limits.<joint>.position_max", float, "highest commanded position", "rad or m"),
     _of_contract("limits.<joint>.velocity", float, "highest commanded speed", "rad/s or m/s"),
@@ -117,3 +127,6 @@ CONTRACT_PARAMETERS = (
         "limits.<joint>.jerk", float, "highest change of acceleration; optional", "rad/s^3 or m/s^3"
     ),
 )
+
+# What the names of the contract's parameters begin with.
+CONTRACT_GROUPS = tuple(sorted({pattern.name.split(".")[0] for pattern in CONTRACT_PARAMETERS}))

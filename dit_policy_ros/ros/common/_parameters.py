@@ -19,9 +19,11 @@ from rclpy.parameter import Parameter as RosParameter
 from dit_policy_ros.core.contract import Contract, parse_contract
 from dit_policy_ros.core.errors import ContractError, ParameterError
 from dit_policy_ros.core.problems import Problems, did_you_mean, listing, show
-from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS, Parameter
+from dit_policy_ros.ros.common._command_line import is_written_by_launch
+from dit_policy_ros.ros.common._lifecycle import GuardedLifecycleNode
+from dit_policy_ros.ros.common._parameter_table import CONTRACT_GROUPS, CONTRACT_PARAMETERS, Parameter
 
-_CONTRACT_GROUPS = sorted({pattern.name.split(".")[0] for pattern in CONTRACT_PARAMETERS})
+_SIM_TIME = "use_sim_time"
 _ROS_OWN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides(\..+)?")
 _ROS_TYPES = {
     bool: RosParameter.Type.BOOL,
@@ -32,8 +34,8 @@ _ROS_TYPES = {
 }
 
 
-class _RenamedParameter(ParameterNotDeclaredException):
-    """Refuses a former name. rclpy's services answer with this text, as for any undeclared parameter."""
+class _RefusedName(ParameterNotDeclaredException):
+    """Refuses a name with a reason. rclpy's services answer with it, as for any undeclared parameter."""
 
     def __init__(self, text: str) -> None:
         Exception.__init__(self, text)
@@ -43,11 +45,13 @@ def declare_parameters(node: Node, table: Sequence[Parameter]) -> None:
     """Declares the table's parameters with their descriptors, and checks every later change.
 
     Never raises for a value that the user set: a wrong value stays until `read_parameters` reports it, and
-    the user can correct it with `ros2 param set` before the next try.
+    the user can correct it with `ros2 param set` before the next try; a wrong name can be deleted with
+    `ros2 param delete`. Fixed parameters, the contract and use_sim_time can be changed while a lifecycle node
+    is unconfigured. Other nodes read them when they start.
     """
     entries = {entry.name: entry for entry in table}
     for name, value in _values(node).items():
-        if name not in entries and not _is_contract(name):
+        if _ROS_OWN.fullmatch(name):
             continue
         node.undeclare_parameter(name)
         node.declare_parameter(name, value, ParameterDescriptor(dynamic_typing=True), ignore_override=True)
@@ -58,22 +62,32 @@ def declare_parameters(node: Node, table: Sequence[Parameter]) -> None:
             _add_descriptor(node, entry, entry.name)
     renamed = _renamed(table)
 
-    def refuse_former_names(changes: list[RosParameter]) -> list[RosParameter]:
+    def prepare(changes: list[RosParameter]) -> list[RosParameter]:
         for change in changes:
-            if change.name in renamed:
-                raise _RenamedParameter(renamed[change.name])
+            if change.name in renamed and change.value is not None:
+                raise _RefusedName(renamed[change.name])
+            if not node.has_parameter(change.name) and _describes_contract(change.name):
+                if reason := _refusal(node, change.name):
+                    raise _RefusedName(reason)
+                # The file lacks it. Declared now, it can be set.
+                dynamic = ParameterDescriptor(dynamic_typing=True)
+                node.declare_parameter(change.name, None, dynamic, ignore_override=True)
         return changes
 
     def check(changes: list[RosParameter]) -> SetParametersResult:
         for change in changes:
             entry = entries.get(change.name)
+            is_fixed = entry.fixed if entry else change.name == _SIM_TIME or _is_contract(change.name)
+            # What is not there is being declared by us: only that passes `prepare`.
+            if is_fixed and node.has_parameter(change.name) and (reason := _refusal(node, change.name)):
+                return SetParametersResult(successful=False, reason=reason)
             expected = None if entry is None else entry.problem(change.value)
             if expected is not None:
                 reason = f"{change.name}: expected {expected}, got {show(change.value)}"
                 return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
-    node.add_pre_set_parameters_callback(refuse_former_names)
+    node.add_pre_set_parameters_callback(prepare)
     node.add_on_set_parameters_callback(check)
 
 
@@ -125,7 +139,7 @@ def read_settings(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
         if name in renamed:
             problems.add_line(renamed[name])
         elif name not in known and not _is_contract(name) and not _ROS_OWN.fullmatch(name):
-            valid = [*known, *_CONTRACT_GROUPS]
+            valid = [*known, *CONTRACT_GROUPS]
             hint = did_you_mean(name, valid)
             problems.add(name, f"one of: {listing(valid)}", "an unknown parameter", hint)
     problems.raise_if_any(ParameterError, "The parameters are not valid")
@@ -137,8 +151,7 @@ def configuration_source(node: Node) -> str:
     files = [
         value
         for flag, value in pairwise(sys.argv)
-        if flag == "--params-file"
-        and not value.startswith("/tmp/launch_params_")  # launch writes single values to such files
+        if flag == "--params-file" and not is_written_by_launch(value)
     ]
     name = f"parameters of node '{node.get_fully_qualified_name()}'"
     return f"{name}, from {listing(files)}" if files else name
@@ -153,8 +166,24 @@ def _renamed(table: Sequence[Parameter]) -> dict[str, str]:
     }
 
 
+def _refusal(node: Node, parameter: str) -> str:
+    """Why a fixed parameter cannot be changed now, and what to do; empty if it can be."""
+    name = node.get_fully_qualified_name()
+    if not isinstance(node, GuardedLifecycleNode):
+        return f"{parameter} is read when the node starts: start it again with -p {parameter}:=VALUE"
+    if not node.is_configured:
+        return ""
+    deactivate = f"`ros2 lifecycle set {name} deactivate`, " if node.lifecycle_state == "active" else ""
+    return (
+        f"{parameter} is read at configure and cannot be changed while the node is {node.lifecycle_state}. "
+        f"Run {deactivate}`ros2 lifecycle set {name} cleanup`, set it, and configure again"
+    )
+
+
 def _values(node: Node) -> dict[str, Any]:
-    return {name: node.get_parameter(name).value for name in node.list_parameters([], 0).names}
+    """The values of all parameters that have one."""
+    values = {name: node.get_parameter(name).value for name in node.list_parameters([], 0).names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _contract_mapping(node: Node) -> dict[str, Any]:
@@ -174,15 +203,19 @@ def _contract_mapping(node: Node) -> dict[str, Any]:
 
 
 def _describe_contract(node: Node) -> None:
-    """Adds descriptors to the contract's parameters. This makes them read-only."""
+    """Adds descriptors to the contract's parameters."""
     for name in _values(node):
         for entry in CONTRACT_PARAMETERS:
             if entry.matches(name):
                 _add_descriptor(node, entry, name)
 
 
+def _describes_contract(name: str) -> bool:
+    return any(entry.matches(name) for entry in CONTRACT_PARAMETERS)
+
+
 def _is_contract(name: str) -> bool:
-    return name.split(".")[0] in _CONTRACT_GROUPS
+    return name.split(".")[0] in CONTRACT_GROUPS
 
 
 def _add_descriptor(node: Node, entry: Parameter, name: str) -> None:
@@ -193,14 +226,17 @@ def _add_descriptor(node: Node, entry: Parameter, name: str) -> None:
         _declare(node, entry, name, entry.convert(value))
 
 
+def _when_fixed(node: Node) -> str:
+    return "; read at configure" if isinstance(node, GuardedLifecycleNode) else "; read at start"
+
+
 def _declare(node: Node, entry: Parameter, name: str, value: Any) -> None:
     kind = _ROS_TYPES[entry.kind]
     descriptor = ParameterDescriptor(
         name=name,
         type=kind.value,
         description=f"{entry.description} [{entry.unit}]" if entry.unit else entry.description,
-        additional_constraints=entry.constraint,
-        read_only=entry.read_only,
+        additional_constraints=entry.constraint + _when_fixed(node) if entry.fixed else entry.constraint,
     )
     if entry.low is not None and entry.high is not None:
         # A ROS range needs both bounds. `check` in declare_parameters also enforces one-sided ones.

@@ -11,7 +11,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import Node, PushRosNamespace
 
 from dit_policy_ros.core.share import PACKAGE, share_directory
-from dit_policy_ros.ros.common import profile_environment
+from dit_policy_ros.core.transport_profile import profile_environment
 from dit_policy_ros.ros.launching._mock_robot import ros2_control
 
 TIME_TO_STOP = "15"  # [s] from SIGINT to SIGTERM: time for a node to brake the arms and end its inference

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes incidents to disk in its own thread, so that motion never waits for the disk."""
 
+import contextlib
 import os
 import queue
 import re
 import shutil
 import threading
+import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +23,10 @@ from dit_policy_ros.data.incident_folder import write_incident
 
 MAX_AUTOMATIC = 50  # automatic incidents that are kept; requested ones are never deleted
 MIN_FREE = 1e9  # [bytes] with less free space nothing is written
+CLOSE_TIMEOUT = 30.0  # [s] for what is queued to be written
 _AUTOMATIC, _REQUESTED = "incident", "saved"  # prefixes of the folders' names
+
+_Job = tuple[Path, Incident, dict[str, Any]]  # folder to be created, its content, facts about the node
 
 
 def default_directory() -> Path:
@@ -72,7 +78,8 @@ class IncidentWriter:
         self._ring, self._directory, self._facts = ring, settings.directory, facts
         self._pause_ns, self._steady_ns, self._logger = round(settings.pause * 1e9), steady_ns, logger
         self._last_ns: int | None = None  # of the last automatic incident
-        self._jobs: queue.Queue[tuple[Path, Incident, dict[str, Any]] | None] = queue.Queue(maxsize=4)
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=4)
+        self._is_closing = False
         self._thread = threading.Thread(target=self._work, name="incidents", daemon=True)
         self._thread.start()
 
@@ -96,16 +103,32 @@ class IncidentWriter:
             )
         folder = self._enqueue(_REQUESTED, "requested")
         if folder is None:
-            raise IncidentError("earlier incidents are still being written; try again")
+            raise IncidentError(
+                "the node is being cleaned up"
+                if self._is_closing
+                else "earlier incidents are still being written; try again"
+            )
         return folder
 
     def close(self) -> None:
-        """Finish writing and end the thread."""
-        self._jobs.put(None)
-        self._thread.join()
+        """Finish writing and end the thread; wait for it at most CLOSE_TIMEOUT. It may be called again.
+
+        Raises:
+            IncidentError: an incident is still being written. It is left to the thread.
+        """
+        deadline = time.monotonic() + CLOSE_TIMEOUT
+        self._is_closing = True
+        with contextlib.suppress(queue.Full):
+            self._jobs.put(None, timeout=CLOSE_TIMEOUT)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            raise IncidentError(
+                f"an incident is still being written to {self._directory} after {CLOSE_TIMEOUT:g} s: does "
+                "that disk hang? We wait no longer. Set the parameter incident_directory to another disk"
+            )
 
     def _enqueue(self, prefix: str, reason: str) -> Path | None:
-        if not self._ring.enabled:
+        if not self._ring.enabled or self._is_closing:
             return None
         moment = datetime.now(UTC)
         words = re.sub(r"[^A-Za-z0-9]+", "-", reason).strip("-")[:40].lower()
@@ -126,6 +149,9 @@ class IncidentWriter:
                 self._delete_oldest()
             except (IncidentError, OSError) as error:
                 self._logger.error(f"cannot write an incident: {error}")
+                continue
+            except Exception:  # noqa: BLE001 - the next incident must be written all the same
+                self._logger.error(f"unexpected error while writing {folder}:\n{traceback.format_exc()}")
                 continue
             self.newest, self.written = folder, self.written + 1
             self._logger.info(f"incident written; look at it with: dit_policy replay {folder}")

@@ -123,7 +123,8 @@ class InferenceWorker:
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread to end, at most ``timeout`` [s]; False if it is still inferring."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:  # else it has never been started
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _work(self) -> None:
@@ -174,6 +175,8 @@ class InferenceWorker:
         began = time.perf_counter()
         actions = record.actions = predict_seeded(self._policy, images, state, task, seed, previous)  # (T, A)
         inference = time.perf_counter() - began
+        if self._is_stopping.is_set():
+            return observation.stamp_ns  # after a long time, maybe: the node may be active again by now
         chunk = Chunk(observation.stamp_ns, self._settings.period_ns, actions.astype(np.float64))
         self._newest_chunk = epoch, chunk
         plan = self._motion.submit_chunk(chunk, epoch)

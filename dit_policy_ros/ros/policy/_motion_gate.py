@@ -353,7 +353,8 @@ class MotionGate:
             self.recoverable, self._first_reason = recoverable, reason
             self._missed_hold = set(self._controllers.unreachable())
             try:
-                check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)
+                # A HOLD stays where the arms are, even outside the limits.
+                check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns, outside=np.inf)
                 messages = self._controllers.checked_messages(plan, now_ns)
             except PlanRejected as error:  # an imperfect braking plan is better than none
                 self._logger.error(f"the braking plan breaks a rule, and is sent all the same: {error}")

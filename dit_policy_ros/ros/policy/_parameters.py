@@ -13,8 +13,8 @@ _COUPLINGS = ("all", "controller", "none")
 
 
 def _parameter(name: str, kind: type, default: Any, description: str, **more: Any) -> Parameter:
-    """A parameter that is read-only unless said otherwise, so that an incident replays as it happened."""
-    options: dict[str, Any] = {"read_only": True, **more}
+    """A parameter that is fixed unless said otherwise, so that an incident replays as it happened."""
+    options: dict[str, Any] = {"fixed": True, **more}
     return Parameter(name, kind, default, description, **options)
 
 
@@ -153,7 +153,7 @@ POLICY_PARAMETERS = (
         "fraction of the velocity limits that is used; below 1 for first trials",
         low=0.01,
         high=1.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "plan_horizon",
@@ -202,6 +202,34 @@ POLICY_PARAMETERS = (
         high=10.0,
     ),
     _parameter(
+        "max_tracking_error_prismatic",
+        float,
+        0.05,
+        "max_tracking_error of joints that slide (limits.<joint>.prismatic)",
+        unit="m",
+        low=0.0001,
+        high=10.0,
+    ),
+    _parameter(
+        "pose_tolerance",
+        float,
+        0.02,
+        "how far outside its limits an arm joint may be when motion starts or resumes; it is led back "
+        "gently. Further outside, the start is refused",
+        unit="rad",
+        low=0.0,
+        high=1.0,
+    ),
+    _parameter(
+        "pose_tolerance_prismatic",
+        float,
+        0.005,
+        "pose_tolerance of joints that slide (limits.<joint>.prismatic)",
+        unit="m",
+        low=0.0,
+        high=1.0,
+    ),
+    _parameter(
         "stream_timeout",
         float,
         5.0,
@@ -209,7 +237,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.0,
         high=600.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "recovery_time",
@@ -219,7 +247,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.0,
         high=60.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "frozen_after",
@@ -253,6 +281,15 @@ POLICY_PARAMETERS = (
         "act: if chunks differ by more than this at an arm joint, only the newest counts",
         unit="rad",
         low=0.001,
+        high=100.0,
+    ),
+    _parameter(
+        "ensemble.disagreement_prismatic",
+        float,
+        0.02,
+        "ensemble.disagreement of joints that slide (limits.<joint>.prismatic)",
+        unit="m",
+        low=0.0001,
         high=100.0,
     ),
     _parameter(
@@ -294,7 +331,7 @@ POLICY_PARAMETERS = (
         unit="s",
         low=0.5,
         high=600.0,
-        read_only=False,
+        fixed=False,
     ),
     _parameter(
         "idle_motion",
@@ -303,6 +340,15 @@ POLICY_PARAMETERS = (
         "how far an arm joint must be commanded to move for it to count as motion",
         unit="rad",
         low=1e-4,
+        high=1.0,
+    ),
+    _parameter(
+        "idle_motion_prismatic",
+        float,
+        0.005,
+        "idle_motion of joints that slide (limits.<joint>.prismatic)",
+        unit="m",
+        low=1e-5,
         high=1.0,
     ),
     _parameter(

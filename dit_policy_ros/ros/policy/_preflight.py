@@ -10,14 +10,13 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
 from dit_policy_ros.core.contract import Contract, controller_findings
-from dit_policy_ros.core.motion import Pacing, check_pacing
+from dit_policy_ros.core.motion import Pacing, check_pacing, joints_outside_limits
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.sensing import ObservationBuilder
+from dit_policy_ros.ros.common import silent_clock
 from dit_policy_ros.ros.controllers import ControllerInterface
 
 _POLL = 0.02  # [s]
-# A joint may be this far outside its limits, from sag and calibration [rad or m]. More is a wrong contract.
-_POSE_TOLERANCE = 0.02
 _ANSWER_TIMEOUT = 2.0  # [s] for the controllers' parameters
 
 
@@ -60,6 +59,7 @@ def activation_problems(
     observations: ObservationBuilder,
     contract: Contract,
     controllers: ControllerInterface,
+    pose_tolerance: np.ndarray,
     timeout: float,
     cancelled: threading.Event,
 ) -> list[str]:
@@ -70,6 +70,7 @@ def activation_problems(
         observations: the sensor streams.
         contract: of the robot.
         controllers: of the robot.
+        pose_tolerance: (A,) how far a joint may be outside its limits [rad or m].
         timeout: how long to wait for streams and controllers to appear [s].
         cancelled: ends the wait early when it is set.
 
@@ -80,6 +81,8 @@ def activation_problems(
     controllers.listen_anew()
 
     def may_pass() -> list[str]:
+        if no_time := silent_clock(node):
+            return [no_time]  # alone: without a time every stream looks wrong
         return _missing(node, observations, controllers) + _clock_problems(node, observations, controllers)
 
     for _ in range(round(timeout / _POLL)):
@@ -87,7 +90,7 @@ def activation_problems(
             break
     return [
         *may_pass(),
-        *_pose_problems(observations, contract),
+        *_pose_problems(observations, contract, pose_tolerance),
         *controllers.commanders.look(),
         *_controller_problems(node, contract, controllers),
     ]
@@ -108,27 +111,15 @@ def _clock_problems(
     node: Node, observations: ObservationBuilder, controllers: ControllerInterface
 ) -> list[str]:
     is_simulated = node.get_parameter("use_sim_time").value
-    if is_simulated and not node.get_clock().now().nanoseconds:
-        return [
-            "use_sim_time is true, but no messages arrive on /clock: start the simulation, or set "
-            "use_sim_time to false"
-        ]
     problem = controllers.clock_fault(observations.joints.clock_offset(), is_simulated)
     return [problem] if problem else []
 
 
-def _pose_problems(observations: ObservationBuilder, contract: Contract) -> list[str]:
+def _pose_problems(observations: ObservationBuilder, contract: Contract, tolerance: np.ndarray) -> list[str]:
     sample = observations.joints.newest()
     if sample is None:
         return []  # listed as a missing stream already
-    pose, limits = np.asarray(sample.value), contract.limits  # (A,)
-    outside = (pose < limits.position_min - _POSE_TOLERANCE) | (pose > limits.position_max + _POSE_TOLERANCE)
-    return [
-        f"{contract.joints[i]} is at {pose[i]:.4g}, outside its limits "
-        f"[{limits.position_min[i]:g}, {limits.position_max[i]:g}] (limits.{contract.joints[i]}): "
-        f"move it back by hand, or correct the contract"
-        for i in np.flatnonzero(outside)
-    ]
+    return joints_outside_limits(np.asarray(sample.value), contract.limits, tolerance, contract.joints)
 
 
 def _controller_problems(node: Node, contract: Contract, controllers: ControllerInterface) -> list[str]:

@@ -18,7 +18,7 @@ from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.core.policy_interface import IdleDetector, TaskReaction
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros.common import EventLog, Severity, qos, steady_timer, to_stamp
+from dit_policy_ros.ros.common import EventLog, Resources, Severity, qos, steady_timer, to_stamp
 from dit_policy_ros.ros.controllers import chunk_message
 from dit_policy_ros.ros.policy._diagnostics import PolicyHealth, StreamHealth
 from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentWriter, default_directory
@@ -70,19 +70,21 @@ class PolicyReporter:
 
     # --- called by the node -------------------------------------------------------------------------------
 
-    def open(self, configured: Configured) -> None:
-        """Create the monitors; the node has been configured."""
+    def open(self, configured: Configured, resources: Resources) -> None:
+        """Create the monitors, which belong to `resources`; the node has been configured."""
         contract, settings = configured.contract, configured.settings
         directory = Path(settings["incident_directory"] or default_directory()).expanduser()
+        writer = IncidentWriter(
+            configured.incident_ring,
+            IncidentSettings(directory, settings["incident_seconds"]),
+            self._incident_facts,
+            configured.clocks.steady_ns,
+            self._node.get_logger(),
+        )
+        resources.callback(writer.close)
         self._monitors = _Monitors(
             chunk_publisher=self._node.create_lifecycle_publisher(JointTrajectory, "~/chunk", qos.STATUS),
-            writer=IncidentWriter(
-                configured.incident_ring,
-                IncidentSettings(directory, settings["incident_seconds"]),
-                self._incident_facts,
-                configured.clocks.steady_ns,
-                self._node.get_logger(),
-            ),
+            writer=writer,
             shadow=ShadowError(self._node, configured.sensors, contract) if settings["dry_run"] else None,
             idle=IdleDetector(idle_motion(settings, contract)),
             reaction=TaskReaction(~contract.gripper_mask),
@@ -91,6 +93,7 @@ class PolicyReporter:
                 contract.robot_type, settings, contract.dt, configured.policy.known_tasks
             ),
         )
+        resources.callback(self._forget_monitors)
 
     def activate(self) -> None:
         """Begin anew to watch for idling, holds and e-stops; the node has been activated."""
@@ -99,22 +102,14 @@ class PolicyReporter:
             monitors.reported_holds = configured.motion.pipeline.holds
             monitors.reported_e_stop = False
 
-    def close(self) -> None:
-        """Release the monitors; waits for incidents that are being written."""
-        if (monitors := self._monitors) is not None:
-            monitors.writer.close()
-            if monitors.shadow is not None:
-                monitors.shadow.close()
-            self._node.destroy_lifecycle_publisher(monitors.chunk_publisher)
-        self._monitors = None
-
     def on_chunk(self, chunk: Chunk, task: str) -> None:
         """Publish a chunk of the policy on ~/chunk, and compare it with the one before."""
         monitors, configured = self._monitors, self._state.configured
         if monitors is None or configured is None:
             return
         monitors.reaction.add(chunk, task)
-        if self._state.active is not None:
+        # A chunk is large, so it becomes a message only if somebody reads it.
+        if self._state.active is not None and monitors.chunk_publisher.get_subscription_count():
             monitors.chunk_publisher.publish(chunk_message(chunk, configured.contract.joints))
 
     def on_task_changed(self, sentence: str, is_known: bool) -> None:
@@ -143,6 +138,9 @@ class PolicyReporter:
         if monitors.shadow is not None:
             monitors.shadow.compare(positions[0], now_ns)
         self._report_holds(monitors, configured)
+
+    def _forget_monitors(self) -> None:
+        self._monitors = None
 
     # --- reports ------------------------------------------------------------------------------------------
 

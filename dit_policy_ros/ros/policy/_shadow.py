@@ -73,10 +73,8 @@ class ShadowError:
             return
         error = planned - operated  # (A,)
         self._squares.add(float(np.mean(error[self._arms] ** 2)))
+        if not self._publisher.get_subscription_count():
+            return
         message = JointState(name=list(self._contract.joints), position=error.tolist())
         message.header.stamp, message.header.frame_id = to_stamp(now_ns), source
         self._publisher.publish(message)
-
-    def close(self) -> None:
-        """Destroy the publisher. The subscriptions are closed with ``sensors``."""
-        self._node.destroy_publisher(self._publisher)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node: takes cameras, joint states and an instruction; publishes checked trajectories."""
 
+import contextlib
 import functools
 import gc
 import math
@@ -17,14 +18,15 @@ from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.incidents import IncidentRing, RecordedPipeline
 from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.core.policy_interface import Policy, check_policy, check_task
-from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy import free_memory, load_policy
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
     SensorSettings,
     SensorStreams,
+    answer_arguments,
     declare_parameters,
-    print_help_if_asked,
     read_parameters,
+    resolved_parameters,
     run_node,
     set_gil_switch_interval,
     steady_timer,
@@ -38,7 +40,12 @@ from dit_policy_ros.ros.policy._node_state import Active, Configured, NodeState
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
 from dit_policy_ros.ros.policy._preflight import activation_problems, warm_up
 from dit_policy_ros.ros.policy._reporter import PolicyReporter
-from dit_policy_ros.ros.policy._settings import chunk_timeout, motion_settings, policy_options
+from dit_policy_ros.ros.policy._settings import (
+    check_incident_memory,
+    chunk_timeout,
+    motion_settings,
+    policy_options,
+)
 from dit_policy_ros.ros.policy._shadow import ShadowControllerInterface
 from dit_policy_ros.srv import SetTask
 
@@ -59,8 +66,10 @@ class PolicyNode(GuardedLifecycleNode):
     """Lifecycle node ``policy``; the README lists its interfaces."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("policy", automatically_declare_parameters_from_overrides=True, **kwargs)
+        with resolved_parameters("policy", kwargs) as options:
+            super().__init__("policy", automatically_declare_parameters_from_overrides=True, **options)
         self.state = NodeState()
+        self._unfinished: InferenceWorker | None = None  # did not end in time at deactivation
         declare_parameters(self, POLICY_PARAMETERS)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._control_group = MutuallyExclusiveCallbackGroup()
@@ -77,13 +86,16 @@ class PolicyNode(GuardedLifecycleNode):
 
     def configure(self) -> None:
         """Load and check everything. Nothing is published to the controllers yet."""
+        self._refuse_while_inferring()
         contract, settings = read_parameters(self, POLICY_PARAMETERS)
         ring, clocks = IncidentRing(settings["incident_seconds"], time.monotonic_ns), clocks_of(self)
         pipeline = RecordedPipeline(
             contract.joints, contract.limits, contract.dt_ns, motion_settings(settings, contract), ring
         )
+        self.until_cleanup.callback(free_memory)
         policy = load_policy(settings["checkpoint"], **policy_options(settings))
         check_policy(policy, contract)
+        check_incident_memory(settings, contract, policy)
         latency = warm_up(policy, contract, settings, self.get_logger())  # [s]
         if settings["task"]:
             check_task(settings["task"], policy.known_tasks)
@@ -93,7 +105,9 @@ class PolicyNode(GuardedLifecycleNode):
             if settings["dry_run"]
             else ControllerInterface(self, contract, self._on_goal_rejected)
         )
+        self.until_cleanup.callback(controllers.close)
         sensors = self._make_sensors(contract, settings, policy)
+        self.until_cleanup.callback(sensors.close)
         hooks = MotionHooks(
             e_stop=self.state.e_stop,
             measured_pose=sensors.measured,
@@ -105,6 +119,7 @@ class PolicyNode(GuardedLifecycleNode):
             self, settings["control_rate"], self._on_control_tick, self._control_group
         )
         control_timer.cancel()
+        self.until_cleanup.callback(self._forget_configuration)
         self.state.configured = Configured(
             contract=contract,
             settings=settings,
@@ -116,15 +131,17 @@ class PolicyNode(GuardedLifecycleNode):
             incident_ring=ring,
             control_timer=control_timer,
         )
-        self._reporter.open(self.state.configured)
+        self._reporter.open(self.state.configured, self.until_cleanup)
         # The libraries' objects live until the process ends. Each scan of them would stop this process for
         # 0.1 s (measured with 390,000 objects), so the garbage collector must skip them.
         gc.collect()
+        self.until_cleanup.callback(gc.unfreeze)
         gc.freeze()
-        self.get_logger().info(f"configured: {policy.description}")
+        self.get_logger().info(f"configured: {settings['checkpoint']}: {policy.description}")
 
     def preflight(self) -> None:
         """Refuse to activate, with everything that is wrong."""
+        self._refuse_while_inferring()
         configured = self._require_configured()
         if not self.state.task:
             raise TaskError(
@@ -136,6 +153,7 @@ class PolicyNode(GuardedLifecycleNode):
             configured.sensors.observations,
             configured.contract,
             configured.controllers,
+            pose_tolerance=configured.motion.pipeline.settings.pose_tolerance,
             timeout=configured.settings["stream_timeout"],
             cancelled=self.is_shutting_down,
         )
@@ -191,23 +209,14 @@ class PolicyNode(GuardedLifecycleNode):
     def stop(self) -> None:
         """HOLD at once, without waiting for the present inference; then wait for the worker."""
         configured, active = self._require_configured(), self.state.active
-        configured.control_timer.cancel()
         self.state.active = None  # first, so that the last hold is not reported as an incident
-        if active is not None:
-            active.worker.request_stop()
-        configured.motion.stop("deactivated", ACKNOWLEDGE_TIMEOUT)
-        if active is not None and not active.worker.join(JOIN_TIMEOUT):
-            self.get_logger().error(f"the inference thread has not ended within {JOIN_TIMEOUT:g} s")
-
-    def teardown(self) -> None:
-        """Release the policy and everything else that configure created."""
-        self._reporter.close()
-        if (configured := self.state.configured) is not None:
-            configured.sensors.close()
-            self.destroy_timer(configured.control_timer)
-            configured.controllers.close()
-        self.state.configured = None
-        gc.unfreeze()
+        with contextlib.ExitStack() as steps:  # last step first; one that fails stops no other
+            if active is not None:
+                steps.callback(self._join, active.worker)
+            steps.callback(configured.motion.stop, "deactivated", ACKNOWLEDGE_TIMEOUT)
+            if active is not None:
+                steps.callback(active.worker.request_stop)
+            steps.callback(configured.control_timer.cancel)
 
     # --- services and callbacks ----------------------------------------------------------------------------
 
@@ -300,6 +309,26 @@ class PolicyNode(GuardedLifecycleNode):
             events=self._reporter.events,
         )
 
+    def _join(self, worker: InferenceWorker) -> None:
+        if not worker.join(JOIN_TIMEOUT):
+            self._unfinished = worker
+            self.get_logger().error(
+                f"the inference thread has not ended within {JOIN_TIMEOUT:g} s. Its result will be dropped. "
+                "Until it ends, the node can be neither activated nor configured"
+            )
+
+    def _refuse_while_inferring(self) -> None:
+        """A policy is not thread-safe, and a hung one keeps its memory: no second inference beside it."""
+        if self._unfinished is not None and not self._unfinished.join(0.0):
+            raise DitPolicyError(
+                "the last inference before deactivation has still not ended: the policy hangs, or its device "
+                "does. Wait and try again, or end this process and start it again"
+            )
+        self._unfinished = None
+
+    def _forget_configuration(self) -> None:
+        self.state.configured = None
+
     def _require_configured(self) -> Configured:
         if self.state.configured is None:
             raise ValueError("the node is not configured")
@@ -312,8 +341,9 @@ def _known_hint(known_tasks: tuple[str, ...]) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    if print_help_if_asked("policy_node", _PURPOSE, POLICY_PARAMETERS, args):
-        return 0
+    answer = answer_arguments("policy_node", _PURPOSE, POLICY_PARAMETERS, args)
+    if answer is not None:
+        return answer
     set_gil_switch_interval()
     return run_node(PolicyNode, args, threads=THREADS)
 

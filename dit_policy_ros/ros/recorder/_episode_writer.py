@@ -6,18 +6,33 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.errors import DatasetError, DitPolicyError
 from dit_policy_ros.core.recording import EpisodeFrame
 from dit_policy_ros.data.recording import CameraHealth, EpisodeOutcome, EpisodeSink
 from dit_policy_ros.data.video import CameraImage
 from dit_policy_ros.ros.common import image_to_rgb
+
+PATIENCE = 60.0  # [s] without any progress after which the thread counts as hung
+
+
+class _Step(StrEnum):
+    """What a caller waits for, as the error says it."""
+
+    BEGIN = "opening the episode's files"
+    END = "writing the episode's last frames"
+    SAVE = "saving the episode"
+    DISCARD = "discarding the episode"
+    RECOVER = "recovering the interrupted episodes"
+    CLOSE = "closing the dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +44,56 @@ class _Job:
 
 
 class EpisodeWriter:
-    """Owns the thread that calls a sink. `failure` says why an episode takes no more frames.
+    """Owns a sink, and the thread that calls it. `failure` says why an episode takes no more frames.
+
+    No call waits for ever: when the thread has finished nothing for `patience`, the call raises DatasetError.
+    Its work is not lost. The same call made again waits for the same work.
 
     Args:
-        sink: writes the episodes.
+        make_sink: makes what writes the episodes.
         cameras: the sizes that images are resized to.
         capacity: number of frames that may wait.
         logger: for errors at the end, when no caller waits.
+        patience: longest time without progress [s].
     """
 
     def __init__(
-        self, sink: EpisodeSink, *, cameras: tuple[Camera, ...], capacity: int, logger: RcutilsLogger
+        self,
+        make_sink: Callable[[], EpisodeSink],
+        *,
+        cameras: tuple[Camera, ...],
+        capacity: int,
+        logger: RcutilsLogger,
+        patience: float = PATIENCE,
     ) -> None:
-        self._sink = sink
-        self._cameras = cameras
-        self._logger = logger
-        self._queue: queue.Queue[_Job | tuple[EpisodeFrame, str] | None] = queue.Queue(capacity)
+        self._cameras, self._capacity, self._logger, self._patience = cameras, capacity, logger, patience
+        self._queue: queue.SimpleQueue[_Job | tuple[EpisodeFrame, str] | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()  # so that nothing is queued behind the end
+        self._is_closed = False
+        self._unanswered: dict[_Step, _Job] = {}  # whose callers gave up
+        self._finished = 0  # frames and jobs; shows whether the thread hangs
         self.failure: str | None = None
         self.frames = 0  # written in the running episode
-        self._thread = threading.Thread(target=self._run, name="episode_writer")
-        self._thread.start()
+        self.sink = make_sink()
+        # A daemon: a disk that hangs must not keep the process. `close` waits for a disk that works.
+        self._thread = threading.Thread(target=self._run, name="episode_writer", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:
+            self.sink.finalize()  # nobody else would
+            raise
 
     def begin(self) -> None:
         """Begin an episode; wait until the sink is ready. Raises DatasetError."""
-        self._do(self._begin)
+        late = self._unanswered.pop(_Step.BEGIN, None)
+        self._unanswered = {} if late is None else {_Step.BEGIN: late}
+        self._do(_Step.BEGIN, self._begin)
 
     def put(self, frame: EpisodeFrame, task: str) -> bool:
         """Queue a frame without waiting. Returns False if the queue is full; the frame is then not taken."""
-        try:
-            self._queue.put_nowait((frame, task))
-        except queue.Full:
+        if self._queue.qsize() >= self._capacity:
             return False
+        self._queue.put((frame, task))
         return True
 
     def end(self) -> dict[str, CameraHealth]:
@@ -67,33 +101,80 @@ class EpisodeWriter:
 
         It may be called again. Raises DatasetError.
         """
-        return self._do(self._sink.end_episode)
+        return self._do(_Step.END, self.sink.end_episode)
 
     def save(self, outcome: EpisodeOutcome) -> int:
         """Save the episode and return its index. From then on the episode survives a loss of power.
 
         Raises DatasetError if saving failed. The episode still exists; it can be saved again or discarded.
         """
-        return self._do(functools.partial(self._sink.save_episode, outcome))
+        if self._was_done(_Step.DISCARD):
+            raise DatasetError("the episode has been discarded by now, as was asked for first")
+        return self._do(_Step.SAVE, functools.partial(self.sink.save_episode, outcome))
 
     def discard(self) -> None:
         """Discard the episode with all queued frames, and wait for it. Raises DatasetError."""
-        self._do(self._sink.discard_episode)
+        if self._was_done(_Step.SAVE):
+            raise DatasetError("the episode has been saved by now, as was asked for first")
+        self._do(_Step.DISCARD, self.sink.discard_episode)
 
     def resolve_interrupted(self, keep: bool) -> int:
         """Keep or remove interrupted episodes; returns their number. Raises DatasetError."""
-        return self._do(functools.partial(self._sink.resolve_interrupted, keep))
+        return self._do(_Step.RECOVER, functools.partial(self.sink.resolve_interrupted, keep))
 
     def close(self) -> None:
-        """Write everything that is queued, close the sink and end the thread. It may be called again."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+        """Write everything that is queued, close the sink and end the thread. It may be called again.
 
-    def _do(self, work: Callable[[], Any]) -> Any:
-        job = _Job(work, Future())
-        self._queue.put(job)
+        Raises DatasetError if the thread hangs. It then keeps the sink, and closes it if it ever goes on.
+        """
+        with self._closing:
+            if not self._is_closed:
+                self._is_closed = True
+                self._queue.put(None)
+
+        def ended(timeout: float) -> bool:
+            self._thread.join(timeout)
+            return not self._thread.is_alive()
+
+        self._wait(_Step.CLOSE, ended)
+
+    def _do(self, step: _Step, work: Callable[[], Any]) -> Any:
+        """Let the thread do the work; return its result or raise its error."""
+        job = self._unanswered.pop(step, None) or self._queued(_Job(work, Future()))
+        try:
+            self._wait(step, functools.partial(_is_done, job))
+        except DatasetError:
+            self._unanswered[step] = job
+            raise
         return job.result.result()
+
+    def _queued(self, job: _Job) -> _Job:
+        with self._closing:
+            if self._is_closed:
+                raise DatasetError("the dataset is closed: configure the recorder again")
+            self._queue.put(job)
+        return job
+
+    def _was_done(self, step: _Step) -> bool:
+        """Whether a step has succeeded whose caller gave up. Waits for it. A failed one is forgotten."""
+        if (job := self._unanswered.get(step)) is None:
+            return False
+        self._wait(step, functools.partial(_is_done, job))
+        if job.result.exception() is None:
+            return True
+        del self._unanswered[step]
+        return False
+
+    def _wait(self, step: _Step, is_done_within: Callable[[float], bool]) -> None:
+        """Wait while the thread makes progress. Raises DatasetError when it makes none."""
+        progress = None
+        while progress != (progress := (self._finished, self.sink.pending_commits)):
+            if is_done_within(self._patience):
+                return
+        raise DatasetError(
+            f"{step} has made no progress for {self._patience:g} s: the disk of the dataset hangs. Is it a "
+            "network drive that is gone?"
+        )
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
@@ -104,24 +185,32 @@ class EpisodeWriter:
                     item.result.set_exception(error)
             elif self.failure is None:
                 self._add(*item)
+            self._finished += 1
         try:
-            self._sink.finalize()
+            self.sink.finalize()
         except DitPolicyError as error:
             self._logger.error(str(error))
+        except Exception:  # noqa: BLE001 - the end of a thread that nobody would notice
+            self._logger.error(f"unexpected error while closing the dataset:\n{traceback.format_exc()}")
 
     def _begin(self) -> None:
         self.failure, self.frames = None, 0
-        self._sink.begin_episode()
+        self.sink.begin_episode()
 
     def _add(self, frame: EpisodeFrame, task: str) -> None:
         try:
-            images = recorded_images(frame, self._cameras, self._sink.jpeg_cameras)
-            self._sink.add_frame(images, frame.state, frame.action, task, frame.stamp_ns, frame.repeated)
+            images = recorded_images(frame, self._cameras, self.sink.jpeg_cameras)
+            self.sink.add_frame(images, frame.state, frame.action, task, frame.stamp_ns, frame.repeated)
             self.frames += 1
         except DitPolicyError as error:
             self.failure = str(error)
         except Exception:  # noqa: BLE001 - without this thread the node could not even stop
             self.failure = f"unexpected error:\n{traceback.format_exc()}"
+
+
+def _is_done(job: _Job, timeout: float) -> bool:
+    """Whether a job is done, at the latest after `timeout` [s]."""
+    return bool(futures.wait([job.result], timeout).done)
 
 
 def recorded_images(

@@ -32,7 +32,7 @@ RECORDER_PARAMETERS = (
         str,
         "",
         "folder of the LeRobot dataset; it is created, or extended if it was recorded with this contract",
-        read_only=True,
+        fixed=True,
     ),
     Parameter(
         "recover",
@@ -41,7 +41,7 @@ RECORDER_PARAMETERS = (
         "what to do with an episode that a crash interrupted: keep its frames, discard it, or ask (no "
         "episode begins until ~/recover is called)",
         choices=(KEEP, DISCARD, ASK),
-        read_only=True,
+        fixed=True,
     ),
     Parameter("task", str, "", "instruction of episodes that start without one (by a button)"),
     Parameter(
@@ -51,14 +51,14 @@ RECORDER_PARAMETERS = (
         "source of the actions: the commands to the controllers, the joints of a leader arm, or the newest "
         "sensor_msgs/JointState or std_msgs/Float64MultiArray on a command topic",
         choices=(COMMANDED, LEADER, COMMAND, ARRAY),
-        read_only=True,
+        fixed=True,
     ),
     Parameter(
         "action.topic",
         str,
         "leader/joint_states",
         "topic of the actions; not used by source commanded",
-        read_only=True,
+        fixed=True,
     ),
     Parameter(
         "action.mapping",
@@ -66,7 +66,7 @@ RECORDER_PARAMETERS = (
         ("",),
         "maps other names or units to the contract's joints: one 'joint = source * scale + offset' for each "
         "that differs; source is a joint's name, or for array an index",
-        read_only=True,
+        fixed=True,
     ),
     Parameter(
         "max_episode_length",
@@ -90,7 +90,7 @@ RECORDER_PARAMETERS = (
         str,
         _VIDEO.codec,
         "FFmpeg's name of the codec; auto: a hardware encoder if one works",
-        read_only=True,
+        fixed=True,
     ),
     Parameter(
         "video.quality",
@@ -100,19 +100,19 @@ RECORDER_PARAMETERS = (
         "",
         0,
         63,
-        read_only=True,
+        fixed=True,
     ),
-    Parameter("video.gop", int, _VIDEO.gop, "frames between key frames", "", 1, 300, read_only=True),
-    Parameter("video.preset", str, _VIDEO.preset, "speed preset of h264 and hevc", read_only=True),
+    Parameter("video.gop", int, _VIDEO.gop, "frames between key frames", "", 1, 300, fixed=True),
+    Parameter("video.preset", str, _VIDEO.preset, "speed preset of h264 and hevc", fixed=True),
     Parameter(
-        "video.threads", int, _VIDEO.threads, "threads of each camera's encoder", "", 1, 64, read_only=True
+        "video.threads", int, _VIDEO.threads, "threads of each camera's encoder", "", 1, 64, fixed=True
     ),
     Parameter(
         "video.keep_jpeg",
         bool,
         _VIDEO.keep_jpeg,
         "keep the JPEG images of compressed cameras unchanged instead of encoding them again",
-        read_only=True,
+        fixed=True,
     ),
     _share("max_missing", "largest share of frames without a fresh sample"),
     _share("min_rate", "smallest rate of the slowest camera, as a share of fps"),
@@ -146,7 +146,7 @@ RECORDER_PARAMETERS = (
         former_name="verdict.max_idle",
     ),
     Parameter(
-        "joy.topic", str, "", "topic of sensor_msgs/Joy of a gamepad or pedal; empty: none", read_only=True
+        "joy.topic", str, "", "topic of sensor_msgs/Joy of a gamepad or pedal; empty: none", fixed=True
     ),
     _button("start", "starts an episode, or saves the running one as a success"),
     _button("save", "saves the episode as a success"),

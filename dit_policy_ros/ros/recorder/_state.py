@@ -11,7 +11,6 @@ from rclpy.timer import Timer
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.data.recording import EpisodeSink
 from dit_policy_ros.msg import RecorderStatus
-from dit_policy_ros.ros.recorder._buttons import Buttons
 from dit_policy_ros.ros.recorder._episode import Recording
 from dit_policy_ros.ros.recorder._episode_writer import EpisodeWriter
 from dit_policy_ros.ros.recorder._streams import RecorderStreams
@@ -27,7 +26,6 @@ class Configured:
     sink: EpisodeSink
     writer: EpisodeWriter
     sample_timer: Timer  # cancelled while no episode is recorded
-    buttons: Buttons | None
 
     @property
     def folder(self) -> Path:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder node: it records teleoperated demonstrations into a LeRobot dataset."""
 
-import shutil
+import contextlib
+import functools
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -17,17 +19,20 @@ from dit_policy_ros.core.errors import DatasetError, DitPolicyError, ParameterEr
 from dit_policy_ros.core.policy_interface import check_task
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording import EpisodeSampler
-from dit_policy_ros.data.dataset import DatasetSpec, nearest_existing
-from dit_policy_ros.data.recording import DatasetWriter, EpisodeSink, Recover
+from dit_policy_ros.data.dataset import DatasetSpec
+from dit_policy_ros.data.recording import MIN_FRAMES, DatasetWriter, EpisodeSink, Recover
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
+    answer_arguments,
     configuration_source,
     declare_parameters,
-    print_help_if_asked,
     qos,
     read_parameters,
+    resolved_parameters,
     run_node,
+    silent_clock,
+    steady_timer,
 )
 from dit_policy_ros.ros.recorder._buttons import Buttons
 from dit_policy_ros.ros.recorder._episode import Recording
@@ -38,6 +43,7 @@ from dit_policy_ros.ros.recorder._parameters import (
     thresholds,
     video_settings,
 )
+from dit_policy_ros.ros.recorder._readiness import free_space, start_problems
 from dit_policy_ros.ros.recorder._state import Configured, RecorderState
 from dit_policy_ros.ros.recorder._status import STATUS_RATE, StatusReporter
 from dit_policy_ros.ros.recorder._streams import RecorderStreams
@@ -53,8 +59,8 @@ _PURPOSE = (
 )
 _TICKS_PER_FRAME = 2
 _QUEUE_SECONDS = 2.0  # [s] of frames that may wait for the encoder
-_MEGABYTE = 1e6
 _GRACE = 1.0  # [s] to wait for live streams before an episode is refused
+_TURN_TIMEOUT = 30.0  # [s] for another call that begins or ends an episode
 _DISK_PERIOD = 1.0  # [s] between checks of the free disk space while recording
 
 
@@ -62,9 +68,10 @@ class RecorderNode(GuardedLifecycleNode):
     """Lifecycle node ``recorder``; its interfaces are listed in the README."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("recorder", automatically_declare_parameters_from_overrides=True, **kwargs)
+        with resolved_parameters("recorder", kwargs) as options:
+            super().__init__("recorder", automatically_declare_parameters_from_overrides=True, **options)
         self._state = RecorderState()
-        self._episode_lock = threading.Lock()  # held while an episode begins or ends
+        self._episode_lock = threading.RLock()  # held while an episode begins or ends
         declare_parameters(self, RECORDER_PARAMETERS)
         self._operator_group = MutuallyExclusiveCallbackGroup()
         self._create_operator_service(StartEpisode, "start_episode", self._on_start)
@@ -76,8 +83,9 @@ class RecorderNode(GuardedLifecycleNode):
         self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)
         self._reporter = StatusReporter(self)
         watching = MutuallyExclusiveCallbackGroup()
-        self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=watching)
-        self.create_timer(_DISK_PERIOD, self._watch_disk, callback_group=watching)
+        # Not on ROS time: without /clock the recorder must still say why nothing can be recorded.
+        steady_timer(self, STATUS_RATE, self._publish_status, watching)
+        steady_timer(self, 1.0 / _DISK_PERIOD, self._watch_disk, watching)
 
     def _create_operator_service(self, kind: Any, name: str, callback: Any) -> None:
         service = self.create_service(kind, f"~/{name}", callback, callback_group=self._operator_group)
@@ -98,22 +106,24 @@ class RecorderNode(GuardedLifecycleNode):
             )
         action = action_settings(settings, contract.joints)
         self.get_logger().info("loading LeRobot, which takes some seconds")
-        sink = self.make_sink(settings, contract)
         writer = EpisodeWriter(
-            sink,
+            functools.partial(self.make_sink, settings, contract),
             cameras=contract.cameras,
             capacity=round(_QUEUE_SECONDS * contract.fps),
             logger=self.get_logger(),
         )
+        self.until_cleanup.callback(writer.close)
         sample_timer = self.create_timer(
             contract.dt / _TICKS_PER_FRAME, self._on_tick, callback_group=self._sample_group
         )
         sample_timer.cancel()
-        streams = RecorderStreams(self, contract, action)
-        buttons = (
-            Buttons(self, settings, self._press, self._operator_group) if settings["joy.topic"] else None
-        )
-        self._state.configured = Configured(contract, settings, streams, sink, writer, sample_timer, buttons)
+        self.until_cleanup.callback(sample_timer.cancel)
+        streams, sink = RecorderStreams(self, contract, action), writer.sink
+        self.until_cleanup.callback(streams.close)
+        if settings["joy.topic"]:
+            Buttons(self, settings, self._press, self._operator_group)
+        self.until_cleanup.callback(self._forget_configuration)
+        self._state.configured = Configured(contract, settings, streams, sink, writer, sample_timer)
         self.get_logger().info(f"dataset {settings['dataset']}: the next episode is number {sink.next_index}")
         if sink.interrupted:
             self.get_logger().warning(
@@ -135,25 +145,38 @@ class RecorderNode(GuardedLifecycleNode):
         self.get_logger().info("ready: call ~/start_episode")
 
     def stop(self) -> None:
-        """Save a running episode: the operator's work is not thrown away."""
-        if self._state.recording is None:
-            return
-        self.get_logger().warning("the recorder stops during an episode; the episode is saved")
-        response = self._end(StopEpisode.Request(save=True, success_label=False), StopEpisode.Response())
+        """Save a running episode: the operator's work is not thrown away. A start that waits is given up.
+
+        Raises:
+            DatasetError: the episode could not be saved yet. It is kept, and the next try saves it.
+        """
+        with self._turn():  # whoever begins or ends an episode finishes first; `_begin` gives up
+            configured, recording = self._state.configured, self._state.recording
+            if configured is None or recording is None:
+                return
+            self._flush(configured, recording)
+            save = configured.writer.frames >= MIN_FRAMES
+            fate = "saved" if save else "discarded, because it has hardly begun"
+            self.get_logger().warning(f"the recorder stops during an episode; the episode is {fate}")
+            response = self._end(StopEpisode.Request(save=save, success_label=False), StopEpisode.Response())
         if not response.success:
             raise DatasetError(response.message)
 
-    def teardown(self) -> None:
-        """Close the dataset and all subscriptions."""
-        configured, self._state.configured = self._state.configured, None
-        self._state.recording = None
-        if configured is None:
-            return
-        self.destroy_timer(configured.sample_timer)
-        if configured.buttons is not None:
-            configured.buttons.close()
-        configured.streams.close()
-        configured.writer.close()
+    def _forget_configuration(self) -> None:
+        self._state.configured = self._state.recording = None
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the right to begin or end an episode. Raises DatasetError if another call keeps it."""
+        if not self._episode_lock.acquire(timeout=_TURN_TIMEOUT):
+            raise DatasetError(
+                f"another call has been beginning or ending an episode for {_TURN_TIMEOUT:g} s: the "
+                "dataset's disk is slow, or hangs. Try again"
+            )
+        try:
+            yield
+        finally:
+            self._episode_lock.release()
 
     # --- episodes ------------------------------------------------------------------------------------------
 
@@ -161,17 +184,17 @@ class RecorderNode(GuardedLifecycleNode):
         self, request: StartEpisode.Request, response: StartEpisode.Response
     ) -> StartEpisode.Response:
         response.episode_index = -1
-        with self._episode_lock:
-            try:
+        try:
+            with self._turn():
                 configured = self._ready()
                 task = request.task or configured.settings["task"]
                 self._begin(configured, task)
-            except DitPolicyError as error:
-                response.message = str(error)
-                self.get_logger().error(f"cannot start an episode: {error}")
-                return response
-            response.success, response.episode_index = True, configured.sink.next_index
-            response.message = f"recording episode {response.episode_index}: {task!r}"
+                response.success, response.episode_index = True, configured.sink.next_index
+        except DitPolicyError as error:
+            response.message = str(error)
+            self.get_logger().error(f"cannot start an episode: {error}")
+            return response
+        response.message = f"recording episode {response.episode_index}: {task!r}"
         self.get_logger().info(response.message)
         return response
 
@@ -188,30 +211,16 @@ class RecorderNode(GuardedLifecycleNode):
             raise TaskError(
                 f"an episode is running ('{self._state.recording.task}'): call ~/stop_episode first"
             )
-        problems = []
-        try:
-            check_task(task)
-        except TaskError as error:
-            problems.append(str(error))
-        if configured.sink.interrupted:
-            problems.append(
-                f"a crash interrupted: {listing(map(str, configured.sink.interrupted))}; call ~/recover with "
-                "data: true to keep or data: false to discard"
-            )
-        if (countdown := self._state.countdown) > 0.0:
-            problems.append(f"the scene is being reset: {countdown:.1f} s of reset_time are left")
-        problems += self._wait_for_streams(configured.streams).values()
-        free, least = self._free_space(configured), configured.settings["min_free_space"]
-        if free < least:
-            problems.append(
-                f"disk: {free:.0f} MB are free for {configured.folder}, but min_free_space is {least:g} MB"
-            )
+        stream_problems = self._wait_for_streams(configured.streams)
+        problems = [*start_problems(configured, task, self._state.countdown), *stream_problems.values()]
+        self._ready()  # deactivation ends the wait
         if problems:
             raise DitPolicyError("\n  - ".join(["not ready to record:", *problems]))
         configured.writer.begin()
         streams, contract = configured.streams, configured.contract
         self._wait_for_streams(streams)  # opening files may have blocked the subscriptions
         try:
+            self._ready()  # deactivation waits for this call and saves what it begins; it can begin nothing
             sampler = EpisodeSampler(contract, streams.observations, streams.actions, streams.now_ns())
         except DitPolicyError:
             configured.writer.discard()
@@ -226,9 +235,10 @@ class RecorderNode(GuardedLifecycleNode):
         """Problems of the streams that remain after a short wait, by name."""
         deadline = time.monotonic() + _GRACE
         while (problems := streams.problems()) and time.monotonic() < deadline:
-            if self.is_shutting_down.wait(_GRACE / 50):
+            if not self.is_working or self.is_shutting_down.wait(_GRACE / 50):
                 break
-        return problems
+        no_time = silent_clock(self)
+        return {"clock": no_time} if no_time else problems  # without a time every stream looks wrong
 
     def _on_tick(self) -> None:
         configured, recording = self._state.configured, self._state.recording
@@ -243,34 +253,48 @@ class RecorderNode(GuardedLifecycleNode):
 
     def _end(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
         """End the running episode; wait until it is on disk, or discarded. A failed call can be repeated."""
-        with self._episode_lock:
-            configured, recording = self._state.configured, self._state.recording
-            response.report.episode_index = -1
-            if configured is None or recording is None:
-                response.message = "no episode is running: call ~/start_episode first"
-                return response
-            configured.sample_timer.cancel()
-            self._state.is_saving = True
-            recording.end(configured.streams.now_ns())
-            index = -1
-            try:
-                recording.health = configured.writer.end()
-                check = recording.check(thresholds(configured.settings))
-                if request.save:
-                    index = configured.writer.save(recording.outcome(request.success_label, check))
-                else:
-                    configured.writer.discard()
-            except DatasetError as error:
-                response.message = f"{error}\nThe episode is not lost: call ~/stop_episode again"
-                self.get_logger().error(response.message)
-                return response
-            finally:
-                self._state.is_saving = False
-            self._state.recording, response.success = None, True
-            self._state.ready_at = time.monotonic() + configured.settings["reset_time"]
-            response.report = recording.report(index, request.success_label, check)
+        response.report.episode_index = -1
+        try:
+            with self._turn():
+                configured, recording = self._state.configured, self._state.recording
+                if configured is None or recording is None:
+                    response.message = "no episode is running: call ~/start_episode first"
+                    return response
+                self._finish(configured, recording, request, response)
+        except DatasetError as error:
+            response.message = f"{error}\nThe episode is not lost: call ~/stop_episode again"
+            self.get_logger().error(response.message)
+            return response
         self._announce(request, response)
         return response
+
+    def _flush(self, configured: Configured, recording: Recording) -> None:
+        """Write the last frames; no later ones follow. It may be called again. Raises DatasetError."""
+        configured.sample_timer.cancel()
+        recording.end(configured.streams.now_ns())
+        recording.health = recording.health or configured.writer.end()
+
+    def _finish(
+        self,
+        configured: Configured,
+        recording: Recording,
+        request: StopEpisode.Request,
+        response: StopEpisode.Response,
+    ) -> None:
+        """End the episode as `request` says; fill the answer. Raises DatasetError; may be tried again."""
+        index, self._state.is_saving = -1, True
+        try:
+            self._flush(configured, recording)
+            check = recording.check(thresholds(configured.settings))
+            if request.save:
+                index = configured.writer.save(recording.outcome(request.success_label, check))
+            else:
+                configured.writer.discard()
+        finally:
+            self._state.is_saving = False
+        self._state.recording, response.success = None, True
+        self._state.ready_at = time.monotonic() + configured.settings["reset_time"]
+        response.report = recording.report(index, request.success_label, check)
 
     def _announce(self, request: StopEpisode.Request, response: StopEpisode.Response) -> None:
         """Put the outcome into the service's answer and into the log."""
@@ -338,16 +362,12 @@ class RecorderNode(GuardedLifecycleNode):
 
     # --- status --------------------------------------------------------------------------------------------
 
-    def _free_space(self, configured: Configured) -> float:
-        """Free space on the dataset's disk [MB]."""
-        return shutil.disk_usage(nearest_existing(configured.folder)).free / _MEGABYTE
-
     def _watch_disk(self) -> None:
         """Stop a running episode early enough that the disk still has room to add it to the dataset."""
         configured, recording = self._state.configured, self._state.recording
         if configured is None or recording is None or recording.stopped is not None:
             return
-        free, least = self._free_space(configured), configured.settings["min_free_space"] / 2.0
+        free, least = free_space(configured.folder), configured.settings["min_free_space"] / 2.0
         if free < least:
             recording.stop(f"only {free:.0f} MB are free on the disk of {configured.folder}")
             self.get_logger().error(
@@ -360,8 +380,9 @@ class RecorderNode(GuardedLifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    if print_help_if_asked("recorder_node", _PURPOSE, RECORDER_PARAMETERS, args):
-        return 0
+    answer = answer_arguments("recorder_node", _PURPOSE, RECORDER_PARAMETERS, args)
+    if answer is not None:
+        return answer
     return run_node(RecorderNode, args)
 
 

@@ -19,7 +19,13 @@ from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import SimulationError
-from dit_policy_ros.ros.common import declare_parameters, print_help_if_asked, read_settings, run_node
+from dit_policy_ros.ros.common import (
+    answer_arguments,
+    declare_parameters,
+    read_settings,
+    resolved_parameters,
+    run_node,
+)
 from dit_policy_ros.ros.common.qos import STATUS, TRAJECTORIES
 from dit_policy_ros.ros.sim._cameras import CameraThread
 from dit_policy_ros.ros.sim._clock import simulation_clock
@@ -67,7 +73,8 @@ class SimNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         """Raises ParameterError or SimulationError if the simulation cannot be set up."""
-        super().__init__("sim", automatically_declare_parameters_from_overrides=True, **kwargs)
+        with resolved_parameters("sim", kwargs) as options:
+            super().__init__("sim", automatically_declare_parameters_from_overrides=True, **options)
         declare_parameters(self, SIM_PARAMETERS)
         settings = read_settings(self, SIM_PARAMETERS)
         self._settings = settings
@@ -250,8 +257,9 @@ class _Schedule:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the simulated robot until SIGINT or SIGTERM."""
-    if print_help_if_asked("sim_node", _PURPOSE, SIM_PARAMETERS, args):
-        return 0
+    answer = answer_arguments("sim_node", _PURPOSE, SIM_PARAMETERS, args)
+    if answer is not None:
+        return answer
     return run_node(SimNode, args, threads=2)
 
 

@@ -20,9 +20,10 @@ from dit_policy_ros.core.errors import TaskError
 from dit_policy_ros.ros.common import (
     FOLLOW_PARENT,
     Parameter,
+    answer_arguments,
     declare_parameters,
-    print_help_if_asked,
     read_settings,
+    resolved_parameters,
     run_node,
     stamp_ns,
     to_stamp,
@@ -39,15 +40,15 @@ _PURPOSE = (
     "other, by commands on <controller>/joint_trajectory. Without a task it holds the arms."
 )
 TELEOP_PARAMETERS = (
-    Parameter("task", str, "", "first instruction; empty: wait for ~/set_task", read_only=True),
+    Parameter("task", str, "", "first instruction; empty: wait for ~/set_task", fixed=True),
     Parameter(
         "disturbance", float, 0.0,
         "standard deviation of a slow error between the arms and the leader's joints. The operator corrects "
-        "it, so the data teach a policy to recover", "rad", 0.0, 0.1, read_only=True,
+        "it, so the data teach a policy to recover", "rad", 0.0, 0.1, fixed=True,
     ),
     Parameter(
         "knocks", float, 0.0, "rate of knocks that move the arms by centimetres", "1/s", 0.0, 5.0,
-        read_only=True,
+        fixed=True,
     ),
     Parameter("seed", int, 0, "seed of the variation between demonstrations", low=0, high=2**31 - 1),
     FOLLOW_PARENT,
@@ -65,7 +66,8 @@ class TeleopNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         """Raises TaskError if the first instruction is not a task of the scene."""
-        super().__init__("teleop", automatically_declare_parameters_from_overrides=True, **kwargs)
+        with resolved_parameters("teleop", kwargs) as options:
+            super().__init__("teleop", automatically_declare_parameters_from_overrides=True, **options)
         declare_parameters(self, TELEOP_PARAMETERS)
         settings = read_settings(self, TELEOP_PARAMETERS)
         self._mirror = BimanualSim()
@@ -166,8 +168,9 @@ class TeleopNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Runs the operator until SIGINT or SIGTERM."""
-    if print_help_if_asked("teleop_expert", _PURPOSE, TELEOP_PARAMETERS, args):
-        return 0
+    answer = answer_arguments("teleop_expert", _PURPOSE, TELEOP_PARAMETERS, args)
+    if answer is not None:
+        return answer
     return run_node(TeleopNode, args, threads=2)
 
 

@@ -48,6 +48,7 @@ def test_record_train_and_evaluate(
 
     options = ["--checkpoint", checkpoint, "--episodes", "1", "--output", found, "--num-inference-steps", "2"]
     options += ["--parameter", "max_tracking_error:=10.0"]  # an untrained policy may run into the table
+    options += ["--parameter", "ensemble.mode:=newest"]  # the node's file names another
     child = start_process("evaluate", "dit_policy_ros.cli.main", "evaluate", *map(str, options))
     wait_for(lambda: not child.alive, 200, "the policy is evaluated")
     assert child.process.returncode == 0, child.output()
@@ -56,4 +57,7 @@ def test_record_train_and_evaluate(
         "the tasks that it was trained on"
     )
     assert summary["episodes"] == 2 and summary["mode"] == "ros"
+    used = summary["node_parameters"]
+    assert (used["max_tracking_error"], used["ensemble.mode"]) == (10.0, "newest"), "what the node says"
+    assert (used["num_inference_steps"], used["plan_horizon"]) == (2, 0.5)
     assert all(task["jerk"] > 0 for task in summary["tasks"]), "the policy moved the arms"

@@ -15,6 +15,7 @@ from tiny_policy import save_tiny
 
 from dit_policy_ros.core.errors import DitPolicyError, SimulationError, TaskError
 from dit_policy_ros.evaluation.episodes import Evaluation, EvaluationSettings, _lockstep_episodes
+from dit_policy_ros.evaluation.episodes._node_parameters import PARAMETERS_FILE, NodeParameters
 from dit_policy_ros.evaluation.episodes._plan import plan_episodes
 from dit_policy_ros.evaluation.report import confusion_lines
 from dit_policy_ros.evaluation.report._results import NOTHING
@@ -110,8 +111,69 @@ def test_node_parameters_are_those_of_the_command_line(tmp_path: Path) -> None:
         "guidance_scale": "1.5",
         "replan_interval": "0.2",
     }
-    with pytest.raises(DitPolicyError, match=r"expected NAME:=VALUE, got 'replan_interval=0\.2'"):
-        replace(settings, parameters=("replan_interval=0.2",)).node_parameters()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("replan_interval=0.2", ["expected NAME:=VALUE, got 'replan_interval=0.2'"]),
+        ("foo", ["expected NAME:=VALUE, got 'foo'"]),
+        ("velocity_scal:=0.1", ["no parameter 'velocity_scal'", "Did you mean 'velocity_scale'"]),
+        ("velocity_scale:=5", ["velocity_scale:=5", "a number from 0.01 to 1"]),
+        ("velocity_scale:=slow", ["velocity_scale:=slow", "a number"]),
+        ("num_threads:=1.5", ["a whole number"]),
+        ("dry_run:=maybe", ["true or false"]),
+        ("ensemble.mode:=mean", ["one of: act, newest, none"]),
+        ("ensemble.never_averaged:=grippers", ["a list of texts"]),
+        ("checkpoint:=other", ["use --checkpoint"]),
+        ("guidance_scale:=2.0", ["use --guidance-scale"]),
+    ],
+)
+def test_a_wrong_parameter_is_found_before_the_checkpoint_is_loaded(
+    tmp_path: Path, given: str, words: list[str]
+) -> None:
+    settings = EvaluationSettings(tmp_path / "out", checkpoint=Path("nowhere"), parameters=(given,))
+    with pytest.raises(DitPolicyError) as caught:
+        Evaluation(settings)
+    for word in ["--parameter cannot be used", *words]:
+        assert word in str(caught.value)
+
+
+def test_parameters_that_the_node_takes_are_accepted(tmp_path: Path) -> None:
+    given = {
+        "velocity_scale": "1",
+        "num_threads": "0x2",
+        "dry_run": "y",
+        "ensemble.mode": "newest",
+        "ensemble.never_averaged": "[grippers, left_joint_1]",
+        "limits.left_joint_1.velocity": "1.0",
+    }
+    asked = tuple(f"{name}:={text}" for name, text in given.items())
+    assert EvaluationSettings(tmp_path, parameters=asked).asked_parameters() == given
+
+
+@pytest.mark.parametrize("change", [{"lock_step": True}, {"actor": "operator"}])
+def test_lock_step_has_no_node_for_parameters(tmp_path: Path, change: dict) -> None:
+    settings = EvaluationSettings(tmp_path, parameters=("velocity_scale:=0.1",), **change)
+    with pytest.raises(DitPolicyError, match="there is no policy node in lock-step"):
+        Evaluation(settings)
+
+
+def test_episodes_with_other_parameters_are_not_counted_together(tmp_path: Path) -> None:
+    first = NodeParameters(tmp_path, resume=False)
+    assert first.values is None
+    first.add({"velocity_scale": 1.0, "checkpoint": "/a", "ensemble.never_averaged": ["grippers"]})
+    again = NodeParameters(tmp_path, resume=True)
+    assert again.values == first.values
+    again.add({"velocity_scale": 1.0, "checkpoint": "/b", "ensemble.never_averaged": ["grippers"]})
+    with pytest.raises(DitPolicyError, match=r"velocity_scale was 1\.0, is 0\.1.*--resume"):
+        again.add({"velocity_scale": 0.1, "checkpoint": "/b", "ensemble.never_averaged": ["grippers"]})
+    over = NodeParameters(tmp_path, resume=False)
+    over.add({"velocity_scale": 0.1})
+    assert NodeParameters(tmp_path, resume=True).values == {"velocity_scale": 0.1}
+    (tmp_path / PARAMETERS_FILE).write_text("{")
+    with pytest.raises(DitPolicyError, match="expected a node's parameters"):
+        NodeParameters(tmp_path, resume=True)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class Recorded(GuardedLifecycleNode):
             raise self.raising[name]
 
     def configure(self):
+        self.until_cleanup.callback(lambda: self._hook("release"))
         self._hook("configure")
 
     def preflight(self):
@@ -46,9 +47,6 @@ class Recorded(GuardedLifecycleNode):
 
     def stop(self):
         self._hook("stop")
-
-    def teardown(self):
-        self._hook("teardown")
 
 
 @pytest.fixture
@@ -70,14 +68,14 @@ def test_hooks_run_in_order_through_a_whole_lifecycle(make):
     node.trigger_activate()
     node.trigger_deactivate()
     node.trigger_cleanup()
-    assert node.calls == ["configure", "preflight", "start", "stop", "teardown"]
+    assert node.calls == ["configure", "preflight", "start", "stop", "release"]
     assert node.lifecycle_state == "unconfigured"
 
 
 @pytest.mark.parametrize(
     ("hook", "calls", "state"),
     [
-        ("configure", ["configure", "teardown"], "unconfigured"),
+        ("configure", ["configure", "release"], "unconfigured"),
         ("preflight", ["configure", "preflight"], "inactive"),
         ("start", ["configure", "preflight", "start", "stop"], "inactive"),
     ],
@@ -99,14 +97,38 @@ def test_an_unexpected_error_is_logged_with_traceback_and_everything_is_released
     if hook != "configure":
         node.trigger_activate()
     assert node.lifecycle_state == "unconfigured"
-    assert node.calls[-1] == "teardown"
+    assert node.calls[-1] == "release"
     assert ("stop" in node.calls) == (hook == "start")
     text = capfd.readouterr().err
     assert "Traceback" in text and "boom" in text
 
 
+def test_a_stop_that_failed_is_tried_again(make):
+    node = make(stop=DitPolicyError("the disk is full"))
+    node.trigger_configure()
+    node.trigger_activate()
+    assert node.trigger_deactivate().name == "FAILURE"
+    assert (node.lifecycle_state, node.is_working) == ("active", True)
+    node.raising.clear()
+    assert node.trigger_deactivate().name == "SUCCESS"
+    assert node.calls.count("stop") == 2 and not node.is_working
+
+
+@pytest.mark.parametrize("error", [DitPolicyError("refused"), RuntimeError("boom")])
+def test_a_release_that_fails_is_reported_and_the_node_can_be_configured_again(make, capfd, error):
+    node = make(release=error)
+    node.trigger_configure()
+    assert node.trigger_cleanup().name == "ERROR"
+    assert node.lifecycle_state == "unconfigured"
+    assert str(error) in capfd.readouterr().err
+    node.raising.clear()
+    assert node.trigger_configure().name == "SUCCESS"
+    assert node.trigger_cleanup().name == "SUCCESS"
+    assert node.calls == ["configure", "release"] * 2
+
+
 @pytest.mark.parametrize("error", [None, DitPolicyError("refused"), RuntimeError("boom")])
-@pytest.mark.parametrize("hook", ["configure", "preflight", "start", "stop", "teardown"])
+@pytest.mark.parametrize("hook", ["configure", "preflight", "start", "stop", "release"])
 def test_the_lifecycle_state_is_the_one_that_rclpy_reports(make, hook, error):
     node = make(**({} if error is None else {hook: error}))
     client = rclpy.create_node("client")
@@ -129,7 +151,7 @@ def test_shutting_down_an_active_node_stops_it_first(make):
     node.trigger_configure()
     node.trigger_activate()
     node.shut_down()
-    assert node.calls[-2:] == ["stop", "teardown"]
+    assert node.calls[-2:] == ["stop", "release"]
     assert node.lifecycle_state == "finalized"
     node.shut_down()
     assert node.calls.count("stop") == 1
@@ -199,8 +221,8 @@ NODE = """
     from dit_policy_ros.ros.common import GuardedLifecycleNode, run_node
 
     class Active(GuardedLifecycleNode):
-        def __init__(self):
-            super().__init__("active")
+        def __init__(self, **options):
+            super().__init__("active", **options)
             self.trigger_configure()
             self.trigger_activate()
             print("ready", flush=True)

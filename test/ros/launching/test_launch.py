@@ -14,8 +14,8 @@ from sensor_msgs.msg import JointState
 from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
+from dit_policy_ros.core.transport_profile import PROFILE
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
-from dit_policy_ros.ros.common._transport import PROFILE
 from dit_policy_ros.sim.robot import HOME, JOINTS
 
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many incidents are written and kept, and what happens if one cannot be written."""
 
+import contextlib
+import math
 import shutil
-from types import SimpleNamespace
+import threading
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from waiting import wait_for
 
 from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import IncidentRing, Inference
+from dit_policy_ros.core.motion import EnsembleMode
+from dit_policy_ros.data.incident_folder import read_incident
 from dit_policy_ros.ros.policy import _incident_writer as incident_writer
 from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentWriter
 
@@ -33,19 +38,20 @@ class Logger:
 def make(tmp_path):
     writers = []
 
-    def build(seconds=10.0, directory=None):
+    def build(seconds=10.0, directory=None, facts=MappingProxyType({"version": "1"})):
         clock = SimpleNamespace(ns=0)
         ring = IncidentRing(seconds, lambda: clock.ns)
         images = {"top": np.zeros((1, 4, 4, 3), np.uint8)}
         ring.add_inference(Inference(0, 0, "task", 1, images, {"top": (0,)}, np.zeros((1, 2), np.float32)))
         settings = IncidentSettings(directory or tmp_path / "new", pause=seconds)
-        writer = IncidentWriter(ring, settings, lambda: {"version": "1"}, lambda: clock.ns, Logger())
+        writer = IncidentWriter(ring, settings, lambda: facts, lambda: clock.ns, Logger())
         writers.append(writer)
         return writer, clock
 
     yield build
     for writer in writers:
-        writer.close()
+        with contextlib.suppress(IncidentError):  # the test has made it hang
+            writer.close()
 
 
 def names(folder, kind):
@@ -86,16 +92,75 @@ def test_a_full_disk_is_reported_and_not_written_to(make, tmp_path, monkeypatch)
     assert writer.written == 0 and list((tmp_path / "new").iterdir()) == []
 
 
-def test_the_queue_of_incidents_is_bounded(make, monkeypatch):
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """Writing an incident waits until the event is set."""
+    may_write, written = threading.Event(), incident_writer.write_incident
+
+    def write(*arguments):
+        may_write.wait(30.0)
+        written(*arguments)
+
+    monkeypatch.setattr(incident_writer, "write_incident", write)
+    yield may_write
+    may_write.set()
+
+
+def test_the_queue_of_incidents_is_bounded(make, slow_disk):
     writer, _ = make()
-    writer.close()  # nothing takes incidents from the queue any more
+    writer.save()
+    wait_for(writer._jobs.empty, 10.0, "the thread writes the first one")
     for _ in range(4):
         writer.save()
     with pytest.raises(IncidentError, match="still being written"):
         writer.save()
-    while not writer._jobs.empty():
-        writer._jobs.get()
-    writer._thread = SimpleNamespace(join=lambda: None)
+    slow_disk.set()
+    wait_for(lambda: writer.written == 5, 10.0, "all that were accepted are written")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("Out of range float values"), TypeError("no JSON"), MemoryError()]
+)
+def test_an_error_of_any_kind_costs_one_incident_and_not_the_thread(make, monkeypatch, error):
+    writer, _ = make()
+    written = incident_writer.write_incident
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(incident_writer, "write_incident", fail)
+    lost = writer.save()
+    wait_for(lambda: writer._logger.errors, 10.0, "the error")
+    assert str(lost) in writer._logger.errors[0] and type(error).__name__ in writer._logger.errors[0]
+    monkeypatch.setattr(incident_writer, "write_incident", written)
+    kept = writer.save()
+    writer.close()
+    assert kept.is_dir() and not lost.exists() and writer.written == 1
+    writer.close()
+    with pytest.raises(IncidentError, match="cleaned up"):
+        writer.save()
+
+
+def test_figures_that_json_cannot_hold_are_stored_all_the_same(make):
+    figures = [math.nan, np.float64(np.nan), np.float32(0.5)]
+    facts = {"limit": math.inf, "list": figures, "type": EnsembleMode.NEWEST, "x": {1: {2}}}
+    writer, _ = make(facts=facts)
+    folder = writer.save()
+    writer.close()
+    stored = read_incident(folder).facts
+    assert (stored["limit"], stored["list"], stored["x"]) == (None, [None, None, 0.5], {"1": [2]})
+
+
+@pytest.mark.parametrize("waiting", [0, 4])
+def test_closing_does_not_wait_for_a_disk_that_hangs(make, monkeypatch, slow_disk, waiting):
+    monkeypatch.setattr(incident_writer, "CLOSE_TIMEOUT", 0.2)
+    writer, _ = make()
+    writer.save()
+    wait_for(writer._jobs.empty, 10.0, "the thread writes the first one")
+    for _ in range(waiting):
+        writer.save()
+    with pytest.raises(IncidentError, match="does that disk hang"):
+        writer.close()
 
 
 def test_without_recording_there_is_nothing_to_save(make):

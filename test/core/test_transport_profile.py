@@ -4,14 +4,16 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
 import rclpy
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from waiting import wait_for
 
-from dit_policy_ros.ros.common import profile_environment
-from dit_policy_ros.ros.common._transport import OLD_PROFILE, PROFILE, USERS_CHOICE
+from dit_policy_ros.core.transport_profile import OLD_PROFILE, PROFILE, USERS_CHOICE, profile_environment
 
 FRAMES = 60
 # A 640x480 rgb8 image is larger than a default shared memory segment.
