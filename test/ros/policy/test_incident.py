@@ -142,3 +142,24 @@ def test_no_incident_can_be_saved_with_incident_seconds_0(ros_domain, checkpoint
 def test_replay_refuses_a_folder_that_is_no_incident(tmp_path, capsys):
     assert replay.main([str(tmp_path)]) == 2
     assert "incident.json" in capsys.readouterr().err
+
+
+def test_a_hold_that_comes_to_need_an_operator_is_written_although_one_was_just_written(
+    ros_domain, checkpoint, tmp_path
+):
+    folder = tmp_path / "incidents"
+    with running(checkpoint, incident_directory=str(folder)) as watch:
+        watch.robot.camera_on = False
+        watch.wait_hold("stale observation")
+        wait_for(lambda: watch.status.incidents == 1, 10.0, "the incident of the stale stream")
+        watch.node.state.configured.motion.hold("tracking error: pushed")  # during the same hold
+        wait_for(lambda: watch.status.incidents == 2, 10.0, "the incident of the latched hold")
+        watch.robot.camera_on = True
+        wait_for(
+            lambda: call(watch.robot, Trigger, "/policy/resume", Trigger.Request()).success, 10.0, "resume"
+        )
+        watch.node.state.configured.motion.hold("plan rejected: a test")
+        watch.node.trigger_deactivate()  # at once: no tick of the control timer may come in between
+        wait_for(lambda: len(automatic(folder)) == 3, 10.0, "the incident of the last hold")
+    reasons = [read_incident(each).facts["reason"].partition(":")[0] for each in automatic(folder)]
+    assert reasons == ["stale observation", "tracking error", "plan rejected"]
