@@ -25,6 +25,7 @@ from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import (
     lower_thread_priority,
     set_gil_switch_interval,
+    silent_clock,
     steady_timer,
 )
 from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStreams
@@ -54,6 +55,7 @@ __all__ = [
     "resolved_parameters",
     "run_node",
     "set_gil_switch_interval",
+    "silent_clock",
     "stamp_ns",
     "steady_timer",
     "text_problem",

@@ -24,7 +24,7 @@ from rclpy.node import Node
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.problems import Problems, did_you_mean, listing, show
-from dit_policy_ros.ros.common._command_line import CommandLine, command_line, is_written_by_launch
+from dit_policy_ros.ros.common._command_line import CommandLine, command_line
 from dit_policy_ros.ros.common._parameter_table import CONTRACT_GROUPS, Parameter
 
 KINDS = ("policy", "recorder", "sim", "teleop")  # names of our nodes in the code
@@ -95,8 +95,7 @@ def merged(kind: str, full_name: str, given: CommandLine) -> dict[str, yaml.Node
     values: dict[str, yaml.Node] = {}
     for file in given.files:
         sections = _read(file)
-        if not is_written_by_launch(file):
-            _check_sections(kind, full_name, file, sections)
+        _check_sections(kind, full_name, file, sections)
         for section in sorted(sections, key=lambda each: _rank(each, kind, full_name)):
             if _rank(section, kind, full_name) > 0:
                 values |= section.values
@@ -115,7 +114,7 @@ def merged(kind: str, full_name: str, given: CommandLine) -> dict[str, yaml.Node
             continue
         values[override.name] = _value(override.text, override.given)
     for name, value in values.items():
-        _check_list(name, value, problems)
+        _check_value(name, value, problems)
     problems.raise_if_any(ParameterError, "The parameters are not valid")
     return values
 
@@ -266,10 +265,12 @@ def _value(text: str, given: str) -> yaml.Node:
     return node
 
 
-def _check_list(name: str, value: yaml.Node, problems: Problems) -> None:
+def _check_value(name: str, value: yaml.Node, problems: Problems) -> None:
+    """Add what ROS cannot read, or reads as no parameter at all."""
     if not isinstance(value, yaml.SequenceNode):
-        return
-    if not value.value:
+        if value.value == "" and value.style is None:
+            problems.add(name, 'a value ("" is an empty text)', "nothing")
+    elif not value.value:
         problems.add(name, "a list with at least one entry (ROS knows no empty ones)", "[]")
     elif not all(isinstance(entry, yaml.ScalarNode) for entry in value.value):
         problems.add(name, "a list of single values", "a list with groups or lists in it")

@@ -13,6 +13,7 @@ from dit_policy_ros.core.contract import Contract, controller_findings
 from dit_policy_ros.core.motion import Pacing, check_pacing, joints_outside_limits
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.sensing import ObservationBuilder
+from dit_policy_ros.ros.common import silent_clock
 from dit_policy_ros.ros.controllers import ControllerInterface
 
 _POLL = 0.02  # [s]
@@ -85,6 +86,8 @@ def activation_problems(
     """
 
     def may_pass() -> list[str]:
+        if no_time := silent_clock(node):
+            return [no_time]  # alone: without a time every stream looks wrong
         return _missing(node, observations, controllers) + _clock_problems(node, observations)
 
     for _ in range(round(timeout / _POLL)):
@@ -110,11 +113,6 @@ def _missing(node: Node, observations: ObservationBuilder, controllers: Controll
 
 
 def _clock_problems(node: Node, observations: ObservationBuilder) -> list[str]:
-    if node.get_parameter("use_sim_time").value and not node.get_clock().now().nanoseconds:
-        return [
-            "use_sim_time is true, but no messages arrive on /clock: start the simulation, or set "
-            "use_sim_time to false"
-        ]
     delay, (low, high) = observations.joints.min_delay(), _SHORTEST_DELAY
     if delay is None or low <= delay <= high:
         return []

@@ -40,7 +40,12 @@ from dit_policy_ros.ros.policy._node_state import Active, Configured, NodeState
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
 from dit_policy_ros.ros.policy._preflight import activation_problems, warm_up
 from dit_policy_ros.ros.policy._reporter import PolicyReporter
-from dit_policy_ros.ros.policy._settings import chunk_timeout, motion_settings, policy_options
+from dit_policy_ros.ros.policy._settings import (
+    check_incident_memory,
+    chunk_timeout,
+    motion_settings,
+    policy_options,
+)
 from dit_policy_ros.ros.policy._shadow import ShadowControllerInterface
 from dit_policy_ros.srv import SetTask
 
@@ -90,6 +95,7 @@ class PolicyNode(GuardedLifecycleNode):
         self.until_cleanup.callback(free_memory)
         policy = load_policy(settings["checkpoint"], **policy_options(settings))
         check_policy(policy, contract)
+        check_incident_memory(settings, contract, policy)
         latency = warm_up(policy, contract, settings, self.get_logger())  # [s]
         self._take_task(settings["task"], policy.known_tasks)
         controllers = (
