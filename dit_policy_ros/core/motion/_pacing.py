@@ -74,7 +74,8 @@ def check_pacing(
             f"(inference takes {measured}) and {FROZEN_INTERVALS + 1} knots. Braking from "
             f"{SUSTAINED_SHARE:.0%} of the velocity limits takes {SUSTAINED_SHARE * braking_time:.3f} s. "
             f"Together that is {needed:.3f} s, but plan_horizon is {plan_horizon:g} s. Use fewer denoising "
-            f"steps (num_inference_steps), a shorter replan_interval, a longer plan_horizon, or lower velocity limits in the contract."
+            f"steps (num_inference_steps), a shorter replan_interval, a longer plan_horizon, or lower "
+            f"velocity limits in the contract."
         )
     remaining = chunk_duration - latency_p95  # [s] of a chunk when it arrives
     if needed > remaining:
