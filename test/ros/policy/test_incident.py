@@ -22,7 +22,7 @@ from dit_policy_ros.ros.common import stamp_ns
 
 def automatic(folder: Path, reason: str = "") -> list[Path]:
     """The automatic incidents, oldest first. A busy machine may add one of a starved or stale hold."""
-    return sorted(folder.glob(f"incident_*{reason}*"))
+    return sorted(each for each in folder.glob("incident_*") if reason in each.name)
 
 
 def columns(message) -> tuple[int, np.ndarray, np.ndarray]:
