@@ -197,7 +197,7 @@ class MotionGate:
     def check_clock(self) -> float:
         """Hold if the node's clock was set since the last call; return how long it has stood still [s]."""
         with self._lock:
-            jump = self._detect_clock_jump()
+            jump = self._detect_clock_jump(int(self.pipeline.plan.times_ns[0]) if self._is_open else None)
             if jump is not None:
                 # Clock set back: the controllers stopped at the point of the plan that they had reached.
                 # Clock set ahead: they jumped to where the plan is now.
@@ -320,13 +320,13 @@ class MotionGate:
             return None
         return plan
 
-    def _detect_clock_jump(self) -> Jump | None:
+    def _detect_clock_jump(self, begin_ns: int | None = None) -> Jump | None:
         for _ in range(10):  # until both clocks are read without an interruption in between
             before_ns, now_ns = self._clocks.steady_ns(), self._clocks.now_ns()
             after_ns = self._clocks.steady_ns()
-            if after_ns - before_ns < 10_000_000:
+            if after_ns - before_ns < 1_000_000:
                 break
-        return self._clock_jumps.update(now_ns, after_ns)
+        return self._clock_jumps.update(now_ns, after_ns, begin_ns)
 
     def _hold(self, reason: str, recoverable: bool, stopped_ns: int | None = None) -> bool:
         """Publish the braking plan.

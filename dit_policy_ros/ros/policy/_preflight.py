@@ -40,14 +40,19 @@ def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], log
     p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # [s]
     rows = policy.horizon - policy.n_obs_steps + 1
     if settings["pacing"] == Pacing.CONTINUOUS:
-        check_pacing(
+        limits = contract.limits
+        braking = (limits.velocity / limits.acceleration)[~contract.gripper_mask]  # (A - grippers,) [s]
+        advice = check_pacing(
             latency_p95=p95,
             chunk_duration=(rows - 1) * contract.dt,
             dt=contract.dt,
             fade_knots=settings["fade_knots"],
             replan_interval=settings["replan_interval"],
             plan_horizon=settings["plan_horizon"],
+            braking_time=float(braking.max(initial=0.0)),
         )
+        for sentence in advice:
+            logger.warning(sentence)
     logger.info(
         f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: {policy.backend})"
     )
