@@ -30,7 +30,7 @@ SIM_PARAMETERS = (
     Parameter(
         "controller_state_rate", float, 50.0,
         "rate of <controller>/controller_state, which active controllers publish; real ones publish at their "
-        "update rate", "Hz", 10.0, 500.0, read_only=True,
+        "update rate", "Hz", 10.0, 500.0, fixed=True,
     ),
     Parameter(
         "gripper_type", str, "joint_trajectory_controller",
