@@ -39,7 +39,8 @@ def parse_limits(root: MappingReader, joints: tuple[str, ...], problems: Problem
             rows.append(_row(entry, of_urdf, problems))
     if group is not None:
         group.report_unknown_keys()
-    return Limits(*np.array(rows, dtype=np.float64).reshape(-1, 5).T, np.array(prismatic, dtype=bool))
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 5).T  # (5, A)
+    return Limits(*columns, prismatic=np.array(prismatic, dtype=bool))
 
 
 def _urdf(root: MappingReader, problems: Problems) -> Mapping[str, UrdfJoint]:
