@@ -105,14 +105,8 @@ class Bench(Node):
             message.points.append(made)
         self._publisher.publish(message)
 
-    def run(
-        self, messages: deque[tuple[int, Trajectory]], rest: float, clock_offset_ns: int
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        """Stream the messages.
-
-        Returns times (N,) [ns], as in bench_streaming, commands (N,) [rad], and by how much the latest
-        message came too late [s]: if that is much, the figures are those of a busy computer.
-        """
+    def go_home(self, rest: float) -> dict[str, float]:
+        """Move the joint to 0 within ``rest`` [s] and forget the states. Returns all positions before."""
         others = self.states[-1][1]
         home = JointTrajectoryPoint(
             positions=[0.0 if i == MOVED else others[name] for i, name in enumerate(JOINTS)],
@@ -121,6 +115,17 @@ class Bench(Node):
         self._publisher.publish(JointTrajectory(joint_names=list(JOINTS), points=[home]))
         self.wait(lambda: False, 2.0 * rest)
         self.states.clear()
+        return others
+
+    def run(
+        self, messages: deque[tuple[int, Trajectory]], rest: float, clock_offset_ns: int
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Stream the messages.
+
+        Returns times (N,) [ns], as in bench_streaming, commands (N,) [rad], and by how much the latest
+        message came too late [s]: if that is much, the figures are those of a busy computer.
+        """
+        others = self.go_home(rest)
         shift_ns, late_ns = self.now_ns() - T0_NS, 0
         while messages:
             due_ns = messages[0][0] + shift_ns
@@ -133,6 +138,15 @@ class Bench(Node):
         # A measured position was commanded one cycle earlier; that cycle's joint state must not be missing.
         known = np.diff(times_ns) < MAX_GAP * CONTROL_NS
         return times_ns[:-1][known] + CONTROL_NS, measured[1:][known], late_ns * 1e-9
+
+
+def wait_for_mock_hardware(bench: Bench) -> None:
+    """End the program if the controller does not appear, or moves anything else than mock hardware."""
+    if not bench.wait(bench.connected, APPEARS_WITHIN):
+        sys.exit(f"{CONTROLLER}, /joint_states or /robot_description is missing; see --help")
+    plugins = set(re.findall(r"<plugin>\s*([^<\s]+)\s*</plugin>", bench.description))
+    if plugins != {MOCK}:
+        sys.exit(f"/robot_description has the hardware {sorted(plugins)}, expected {MOCK} alone")
 
 
 def _duration(offset_ns: int) -> Duration:
@@ -166,11 +180,7 @@ def main() -> None:
     options = parse(parser, seconds=0.6, settling=0.3, rest=0.1)
     rclpy.init()
     bench = Bench()
-    if not bench.wait(bench.connected, APPEARS_WITHIN):
-        sys.exit(f"{CONTROLLER}, /joint_states or /robot_description is missing; see --help")
-    plugins = set(re.findall(r"<plugin>\s*([^<\s]+)\s*</plugin>", bench.description))
-    if plugins != {MOCK}:
-        sys.exit(f"/robot_description has the hardware {sorted(plugins)}, expected {MOCK} alone")
+    wait_for_mock_hardware(bench)
     table: dict = {}
     for name, make in (UPSAMPLED if options.upsampled else METHODS).items():
         if options.only not in name:

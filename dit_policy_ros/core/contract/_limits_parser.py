@@ -4,6 +4,7 @@
 import math
 import operator
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,13 @@ def parse_limits(root: MappingReader, joints: tuple[str, ...], problems: Problem
     for joint in joints if group is not None else ():
         entry = group.group(joint, _GROUP) if group is not None else None
         if entry is not None:
-            of_urdf = urdf.get(joint, _NO_LIMITS)
+            of_urdf = _checked(joint, urdf.get(joint, _NO_LIMITS), problems)
             prismatic.append(_prismatic(entry, of_urdf, problems))
             rows.append(_row(entry, of_urdf, problems))
     if group is not None:
         group.report_unknown_keys()
-    return Limits(*np.array(rows, dtype=np.float64).reshape(-1, 5).T, np.array(prismatic, dtype=bool))
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 5).T  # (5, A)
+    return Limits(*columns, prismatic=np.array(prismatic, dtype=bool))
 
 
 def _urdf(root: MappingReader, problems: Problems) -> Mapping[str, UrdfJoint]:
@@ -50,6 +52,25 @@ def _urdf(root: MappingReader, problems: Problems) -> Mapping[str, UrdfJoint]:
     except ContractError as error:
         problems.add_line(f"urdf: {error}")
         return {}
+
+
+def _checked(name: str, joint: UrdfJoint, problems: Problems) -> UrdfJoint:
+    """The joint, with NaN for values that would not be accepted in the contract either; they are problems."""
+
+    def accepted(attribute: str, value: float | None, expected: str, is_valid: bool) -> float | None:
+        if value is None or is_valid:
+            return value
+        problems.add_line(
+            f"urdf: {attribute} of joint {name}: expected {expected}, got {show(value)}. Correct the URDF"
+        )
+        return math.nan
+
+    low, high, velocity = joint.position_min, joint.position_max, joint.velocity
+    low = accepted("lower", low, "a finite number [rad or m]", low is not None and math.isfinite(low))
+    high = accepted("upper", high, "a finite number [rad or m]", high is not None and math.isfinite(high))
+    moves = velocity is not None and math.isfinite(velocity) and velocity > 0.0
+    velocity = accepted("velocity", velocity, "a finite number above 0 [rad/s or m/s]", moves)
+    return replace(joint, position_min=low, position_max=high, velocity=velocity)
 
 
 def _prismatic(entry: MappingReader, urdf: UrdfJoint, problems: Problems) -> bool:

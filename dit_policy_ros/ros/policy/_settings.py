@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns parameters of the policy node into settings of the motion path and options of ``load_policy``."""
 
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from dit_policy_ros.core.problems import Problems
 
 _SHORTEST_CHUNK_TIMEOUT = 2.0  # [s] by default; a computer that is busy for a moment is no fault
 _LATENCIES = 3.0  # that the next chunk may take by default
+_INCIDENT_SHARE = 0.5  # of the available memory that images for incidents may take
 # Fractions of a gripper's range, whose unit differs from gripper to gripper.
 _GRIPPER_MOTION = 0.1  # that counts as motion
 _GRIPPER_TOLERANCE = 0.1  # that it may be outside its limits when motion starts
@@ -114,6 +117,46 @@ def chunk_timeout(
     ages = [contract.joint_states_max_age, *(camera.max_age for camera in contract.cameras)]  # [s]
     history = (policy.n_obs_steps - 1) * contract.dt  # [s]
     return timeout or max(_SHORTEST_CHUNK_TIMEOUT, max(ages) + history + _LATENCIES * cycle)
+
+
+def check_incident_memory(
+    settings: Mapping[str, Any], contract: Contract, policy: Policy, available: float | None = None
+) -> None:
+    """Refuse incident_seconds for which this computer has too little memory.
+
+    Args:
+        settings: the parameters.
+        contract: of the robot.
+        policy: whose images are kept.
+        available: memory that programs can get [bytes]; None: as much as this computer has now.
+
+    Raises:
+        ParameterError: the images would take more than half of it.
+    """
+    # Each frame is kept once, though consecutive observations share frames.
+    inferences = 1.0 / max(settings["replan_interval"], contract.dt)  # [Hz]
+    frames = min(contract.fps, policy.n_obs_steps * inferences)  # [Hz]
+    rate = frames * sum(3 * height * width for height, width in policy.image_shapes.values())  # [bytes/s]
+    needed, seconds = rate * settings["incident_seconds"], settings["incident_seconds"]
+    allowed = _INCIDENT_SHARE * (available_memory() if available is None else available)
+    if needed > allowed:
+        raise ParameterError(
+            f"incident_seconds: {seconds:g} s of images take {needed / 1e9:.1f} GB of memory "
+            f"({len(policy.image_shapes)} cameras, {frames:.3g} frames per second). Expected at most "
+            f"{math.floor(allowed / rate)} s, which take half of the "
+            f"{allowed / _INCIDENT_SHARE / 1e9:.1f} GB that are available now"
+        )
+
+
+def available_memory() -> float:
+    """Memory that programs can get without swapping [bytes]; infinite where Linux does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return math.inf
+    return next(
+        (float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), math.inf
+    )
 
 
 def idle_motion(settings: Mapping[str, Any], contract: Contract) -> np.ndarray:

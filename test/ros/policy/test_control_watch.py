@@ -142,6 +142,24 @@ def test_nothing_resumes_while_the_e_stop_is_latched():
     assert loop.motion.state is MotionState.HOLD
 
 
+@pytest.mark.parametrize("ticks", range(1, 6))  # since the last plan
+@pytest.mark.parametrize("by", [5, 20, 33, 50, 80, 99, 101])  # [ms]
+def test_a_clock_set_back_a_little_rejects_no_plan_and_ends_by_itself(by, ticks):
+    loop = Loop()
+    while loop.ticks % 5 != ticks % 5:
+        loop.tick()
+    expected_ns, before = loop.now_ns, loop.motion.pipeline.plan
+    loop.now_ns -= by * 1_000_000
+    loop.run(0.3)
+    assert "rejected" not in loop.motion.pipeline.hold_reason
+    if loop.motion.pipeline.holds:
+        assert loop.motion.recoverable and "the clock was set back" in loop.motion.pipeline.hold_reason
+        hold = loop.motion.pipeline.plan.positions[0]
+        there = before.sample(expected_ns + np.arange(-by, 41) * 1_000_000)[0]
+        assert (hold >= there.min(axis=0) - 1e-4).all() and (hold <= there.max(axis=0) + 1e-4).all()
+    loop.run_until(MotionState.RUNNING, 3.0)
+
+
 def test_a_starvation_caused_by_a_dead_stream_names_both():
     loop = Loop()
     loop.on["chunks"] = False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the policy node's parameters become settings of the motion path."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -10,11 +10,44 @@ from simulated_motion import CONTRACT
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.ros.policy import POLICY_PARAMETERS, motion_settings
-from dit_policy_ros.ros.policy._settings import idle_motion
+from dit_policy_ros.ros.policy._settings import available_memory, check_incident_memory, idle_motion
 
 DEFAULTS = {entry.name: entry.default for entry in POLICY_PARAMETERS}
 # The first joint of each arm slides.
 LIFTS = replace(CONTRACT, limits=replace(CONTRACT.limits, prismatic=np.arange(CONTRACT.action_dim) % 7 == 0))
+
+
+@dataclass
+class Pictures:
+    """What a policy says about its images."""
+
+    n_obs_steps: int = 2
+    image_shapes: dict = field(default_factory=lambda: dict.fromkeys(CONTRACT.camera_names, (240, 320)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "gigabytes"),
+    [
+        ({}, 3 * 240 * 320 * 3 * 20 * 600e-9),  # two new frames of each camera in 0.1 s
+        ({"replan_interval": 0.0}, 3 * 240 * 320 * 3 * 30 * 600e-9),  # never more than there are
+        ({"replan_interval": 1.0}, 3 * 240 * 320 * 3 * 2 * 600e-9),
+    ],
+)
+def test_incident_seconds_are_bounded_by_the_memory(changes, gigabytes):
+    defaults = {entry.name: entry.default for entry in POLICY_PARAMETERS} | changes
+    long = defaults | {"incident_seconds": 600.0}
+    check_incident_memory(long, CONTRACT, Pictures(), available=2.01e9 * gigabytes)
+    with pytest.raises(ParameterError) as caught:
+        check_incident_memory(long, CONTRACT, Pictures(), available=1.0e9 * gigabytes)
+    text = str(caught.value)
+    assert f"600 s of images take {gigabytes:.1f} GB of memory (3 cameras" in text
+    assert "Expected at most 300 s" in text and f"half of the {gigabytes:.1f} GB" in text
+    check_incident_memory(defaults | {"incident_seconds": 300.0}, CONTRACT, Pictures(), 1.01e9 * gigabytes)
+    check_incident_memory(defaults | {"incident_seconds": 0.0}, CONTRACT, Pictures(), available=0.0)
+
+
+def test_the_memory_of_this_computer_is_read():
+    assert 1e6 < available_memory() < 1e15
 
 
 def settings(contract=CONTRACT, **changes):
