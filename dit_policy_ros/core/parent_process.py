@@ -13,10 +13,15 @@ _NOBODY = (0, 1)  # no process in this container, or init, systemd, the containe
 
 
 def _name_of(process: int) -> str:
+    """The program and its first argument, for example "ros2 launch"."""
     try:
-        return Path(f"/proc/{process}/comm").read_text().strip()
-    except OSError:
+        words = Path(f"/proc/{process}/cmdline").read_text().rstrip("\0").split("\0")
+    except (OSError, UnicodeDecodeError):
         return "process"
+    if Path(words[0]).name.startswith("python") and len(words) > 1 and not words[1].startswith("-"):
+        words = words[1:]
+    name = Path(words[0]).name or "process"
+    return f"{name} {words[1]}" if len(words) > 1 and words[1].isidentifier() else name
 
 
 def _ignores_hangup(process: int) -> bool:

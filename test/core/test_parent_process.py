@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from waiting import wait_for
 
+from dit_policy_ros.core import parent_process
+
 CHILD = """
 import sys, time
 from dit_policy_ros.core.parent_process import PARENT
@@ -81,10 +83,23 @@ def test_a_node_follows_a_launch_that_was_started_with_nohup(ask):
     wait_for(child.has_ended, 5.0, "the end is seen")
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("/usr/bin/python3\0/opt/ros/bin/ros2\0launch\0dit_policy_ros\0", "ros2 launch"),
+        ("/usr/bin/bash\0", "bash"),
+        ("python3\0-c\0import this\nprint()\0", "python3"),
+        ("/usr/sbin/sshd\0-D\0", "sshd"),
+        ("", "process"),
+    ],
+)
+def test_the_parent_is_named_as_the_user_has_started_it(monkeypatch, command, name):
+    monkeypatch.setattr(parent_process.Path, "read_text", lambda *_, **__: command)
+    assert parent_process.ParentProcess().name == name
+
+
 @pytest.mark.parametrize("process", [0, 1])
 def test_a_child_of_init_follows_nobody(monkeypatch, process):
-    from dit_policy_ros.core import parent_process
-
     monkeypatch.setattr(parent_process.os, "getppid", lambda: process)
     parent = parent_process.ParentProcess()
     monkeypatch.setattr(parent_process.os, "getppid", lambda: 77)

@@ -5,8 +5,10 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="launch_ros is on no package index; source ROS 2 to run this")
 import rclpy
+import yaml
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import GetParameters
 from ros_testing import call, spinning
 from sensor_msgs.msg import JointState
 from small_robot import TASKS, tiny_checkpoint
@@ -15,6 +17,7 @@ from waiting import wait_for
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos
+from dit_policy_ros.ros.launching._mock_robot import _in_namespace
 from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS
 
 # One cell by a pushed namespace, the other one by the argument; their policies have different names.
@@ -101,6 +104,10 @@ def test_two_robots_in_one_domain_run_apart(ros_domain, launch, tmp_path):
                 (publisher,) = observer.get_publishers_info_by_topic(topic)
                 assert f"{publisher.node_namespace}/{publisher.node_name}" == policy
                 assert not observer.get_publishers_info_by_topic(f"/{controller}/joint_trajectory")
+        for policy in policies:  # the file's section is called /policy
+            request = GetParameters.Request(names=["plan_horizon"])
+            (value,) = call(observer, GetParameters, f"{policy}/get_parameters", request).values
+            assert value.double_value == 2.0
         request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
         assert call(observer, ChangeState, f"{policies[0]}/change_state", request, 30.0).success
         plans = statuses[policies[1]].plans
@@ -124,3 +131,13 @@ def test_a_failed_transition_names_the_node_with_its_namespace(ros_domain, launc
     child = launch("bimanual.launch.py", f"checkpoint:={tmp_path / 'nothing'}", *arguments)
     wait_for(lambda: "could not configure" in child.output(), 120, "the failed transition is reported")
     assert "ros2 lifecycle set /left_cell/arm_policy configure" in child.output()
+
+
+def test_the_mock_robots_controllers_get_their_parameters_in_a_namespace():
+    file = share_directory() / "config" / "bimanual_controllers.yaml"
+    copy = _in_namespace(file, "cells/left_cell")
+    try:
+        before, after = (yaml.safe_load(each.read_text()) for each in (file, copy))
+    finally:
+        copy.unlink()
+    assert after == {f"/cells/left_cell/{name}": section for name, section in before.items()}

@@ -32,7 +32,7 @@ def test_it_waits_for_a_task_and_does_one_task_after_the_other(ros_domain, start
         "-p",
         "discovery_time:=0.0",
     )
-    start_process(
+    teleop = start_process(
         "teleop",
         "dit_policy_ros.ros.sim.teleop_node",
         "--ros-args",
@@ -57,6 +57,7 @@ def test_it_waits_for_a_task_and_does_one_task_after_the_other(ros_domain, start
         assert not refused.success and "knows no task 'juggle'" in refused.message
         assert LIFT in refused.known_tasks and len(refused.known_tasks) == 21
         wait_for(lambda: len(commands) > 10, 20.0, "it holds the arms")
+        assert "MultiThreadedExecutor" not in teleop.output(), "rclpy advises against a single thread"
         assert all(command.points == commands[0].points for command in commands)
         assert call(node, SetTask, "/teleop/set_task", SetTask.Request(task=LIFT)).success
         wait_for(lambda: referee[f"{LIFT}/done"] != "no", DONE, "the cube is lifted")
