@@ -389,7 +389,7 @@ def test_a_controller_that_is_switched_off_and_on_again_makes_no_step(world):
     )  # (n,), (n, 6)
     steps, elapsed = np.abs(np.diff(positions, axis=0)).max(axis=1), np.diff(times) * 1e-9  # (n - 1,) both
     fast = np.flatnonzero(steps > 3.0 * elapsed + 1e-6)
-    assert not len(fast), f"{steps[fast]} in {elapsed[fast]} s, {len(references) - fast} states before the end"
+    assert not len(fast), f"{steps[fast]} in {elapsed[fast]} s, {len(references) - fast} states ago"
     assert steps[-100:].max() > 0.0, "it moves again"
 
 

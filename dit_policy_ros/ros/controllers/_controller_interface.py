@@ -46,7 +46,7 @@ class ControllerInterface:
         Raises:
             ContractError: a controller type needs a package that is not installed.
         """
-        self._node, self._contract = node, contract
+        self._node, self.contract = node, contract
         self._lock = threading.RLock()  # a tick of the control timer may run on while the node cleans up
         self._is_closed = False
         limits = contract.limits
@@ -124,7 +124,7 @@ class ControllerInterface:
             simulated: whether all nodes use simulated time.
         """
         offsets = {"joint_states": joint_states_offset} | self.states.clock_offsets()
-        return clock_problem(offsets, self._contract.dt, simulated)
+        return clock_problem(offsets, self.contract.dt, simulated)
 
     def other_commander(self, now_ns: int) -> str:
         """Who else commands our controllers at `now_ns`; empty if nobody does. An operator must decide."""
@@ -144,7 +144,7 @@ class ControllerInterface:
         judged, verdict = self._verdicts.get(name, (None, ""))
         if judged is state:
             return verdict
-        low, high = clock_tolerance(self._contract.dt)
+        low, high = clock_tolerance(self.contract.dt)
         verdict = ""
         # To a controller with another clock, plans come too early or too late. That is another fault.
         if state.is_finite and low <= (state.arrived_ns - state.stamp_ns) / NANOSECONDS <= high:
@@ -173,7 +173,7 @@ class ControllerInterface:
         pose, known = measured.copy(), np.zeros(len(measured), dtype=bool)  # (A,) both
         for name, state in self.states.newest(self._now_ns()).items():
             columns = self._columns[name]  # (A_c,)
-            near = nearest_turn(measured[columns], state.reference, self._contract.limits.continuous[columns])
+            near = nearest_turn(measured[columns], state.reference, self.contract.limits.continuous[columns])
             agrees = np.abs(state.reference - near) <= tolerance[columns]  # (A_c,) false if it is NaN
             pose[columns] = np.where(agrees, state.reference, pose[columns])
             known[columns] = agrees
@@ -194,7 +194,7 @@ class ControllerInterface:
 
     def messages(self, plan: Plan) -> dict[str, JointTrajectory]:
         """A plan's messages, by joint_trajectory_controller; all have the same stamp."""
-        return plan_messages(plan, self._contract)
+        return plan_messages(plan, self.contract)
 
     def checked_messages(self, plan: Plan, now_ns: int) -> dict[str, JointTrajectory]:
         """Build and check all messages of a plan. Nothing is published yet.
@@ -204,7 +204,7 @@ class ControllerInterface:
         """
         messages = self.messages(plan)
         for name, message in messages.items():
-            check_trajectory(message, self._contract.controller(name), now_ns)
+            check_trajectory(message, self.contract.controller(name), now_ns)
         return messages
 
     def send(self, plan: Plan, messages: dict[str, JointTrajectory], now_ns: int) -> None:
@@ -217,7 +217,7 @@ class ControllerInterface:
     def command_grippers(self, plan: Plan, now_ns: int) -> None:
         """Send each gripper the plan's position at `now_ns`, if it has changed enough."""
         if self.grippers:
-            limits = self._contract.limits
+            limits = self.contract.limits
             inside = np.clip(
                 plan.sample_at(now_ns)[0], limits.position_min, limits.position_max
             )  # (A,) rounding

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.msg", reason="control_msgs has no messages here: run make setup")
-from controlled_robot import ControlledRobot, robot_parameters
+from controlled_robot import MAX_AGE, ControlledRobot, robot_parameters
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from policy_watch import Watch
 from rclpy.node import Node
 from ros_testing import call
@@ -200,6 +201,26 @@ def test_the_robots_clock_is_watched_while_running(ros_domain, checkpoint):
         assert watch.status.hold_recoverable
         robot.clock_offset_ns = 0
         watch.wait_state(PolicyStatus.RUNNING, timeout=20.0)
+
+
+def test_diagnostics_show_ages_and_clocks_and_what_is_wrong(ros_domain, checkpoint):
+    with following(checkpoint) as watch:
+        entries = []
+        watch.robot.create_subscription(
+            DiagnosticArray,
+            "/diagnostics",
+            lambda m: entries.extend(each for each in m.status if each.name == "policy: controllers"),
+            10,
+        )
+        wait_for(lambda: entries, 10.0, "an entry")
+        figures = {pair.key: pair.value for pair in entries[-1].values}
+        assert entries[-1].level == DiagnosticStatus.OK, entries[-1].message
+        for sender in (LEFT, "right_gripper_controller", "joint_states"):
+            assert abs(float(figures[f"{sender}: clock behind ours [s]"].split()[0])) < 0.1
+        assert float(figures[f"{LEFT}: state age [s]"].split()[0]) < MAX_AGE
+        watch.robot.deactivate(LEFT)
+        wait_for(lambda: f"{LEFT} publishes nothing" in entries[-1].message, 10.0, "the problem is reported")
+        assert entries[-1].level == DiagnosticStatus.ERROR
 
 
 def test_single_wrong_stamps_do_not_hold(ros_domain, checkpoint):
