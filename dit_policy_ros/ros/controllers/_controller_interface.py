@@ -138,7 +138,7 @@ class ControllerInterface:
                 f"another commander: {'; '.join(found)}. Either another node commands it, or it has dropped "
                 "our plan: its log says why"
             )
-        found = [each for gripper in self.grippers.values() if (each := gripper.other_commander())]
+        found = [each for gripper in self.grippers.values() if (each := gripper.foreign_goal())]
         return f"another commander: {'; '.join(found)}" if found else ""
 
     def _verdict(self, name: str, state: ControllerState, now_ns: int) -> str:
