@@ -6,6 +6,7 @@
 
 from dit_policy_ros.core.motion._chunk import Chunk
 from dit_policy_ros.core.motion._chunk_deadline import ChunkDeadline
+from dit_policy_ros.core.motion._clock_tolerance import PLAN_HISTORY, clock_problem, clock_tolerance
 from dit_policy_ros.core.motion._continuation import Continuation, continuation
 from dit_policy_ros.core.motion._e_stop import EStop
 from dit_policy_ros.core.motion._ensemble import EnsembleMode, EnsembleSettings
@@ -18,6 +19,7 @@ from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
 __all__ = [
     "FROZEN_INTERVALS",
+    "PLAN_HISTORY",
     "Chunk",
     "ChunkDeadline",
     "Continuation",
@@ -31,6 +33,8 @@ __all__ = [
     "Plan",
     "check_pacing",
     "check_plan",
+    "clock_problem",
+    "clock_tolerance",
     "continuation",
     "joints_outside_limits",
 ]

@@ -18,8 +18,6 @@ from dit_policy_ros.ros.controllers import ControllerInterface
 
 _POLL = 0.02  # [s]
 _ANSWER_TIMEOUT = 2.0  # [s] for the controllers' parameters
-# Range for the shortest delay from stamp to arrival among many joint states, if both clocks agree [s].
-_SHORTEST_DELAY = (-0.05, 0.1)
 
 
 def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> float:
@@ -85,10 +83,12 @@ def activation_problems(
         One line per problem, with its remedy; empty if activation is safe.
     """
 
+    controllers.listen_anew()
+
     def may_pass() -> list[str]:
         if no_time := silent_clock(node):
             return [no_time]  # alone: without a time every stream looks wrong
-        return _missing(node, observations, controllers) + _clock_problems(node, observations)
+        return _missing(node, observations, controllers) + _clock_problems(node, observations, controllers)
 
     for _ in range(round(timeout / _POLL)):
         if not may_pass() or cancelled.wait(_POLL):
@@ -96,7 +96,8 @@ def activation_problems(
     return [
         *may_pass(),
         *_pose_problems(observations, contract, pose_tolerance),
-        *_other_commanders(node, controllers),
+        *controllers.commanders.look(),
+        *controllers.goals.active(),
         *_controller_problems(node, contract, controllers),
     ]
 
@@ -105,22 +106,19 @@ def _missing(node: Node, observations: ObservationBuilder, controllers: Controll
     return [
         *observations.stale(node.get_clock().now().nanoseconds).values(),
         *(
-            f"{name} does not listen on {address}: check that it is loaded and active (ros2 control "
-            "list_controllers), and that its name in 'controllers.names' and its type are right"
-            for name, address in controllers.unreachable().items()
+            f"{name} {what}: check that it is loaded and active (ros2 control list_controllers), and that "
+            "its name in 'controllers.names' and its type are right"
+            for name, what in controllers.unreachable().items()
         ),
     ]
 
 
-def _clock_problems(node: Node, observations: ObservationBuilder) -> list[str]:
-    delay, (low, high) = observations.joints.min_delay(), _SHORTEST_DELAY
-    if delay is None or low <= delay <= high:
-        return []
-    return [
-        f"joint states arrive {delay:+.3f} s after their stamp at best; expected {low:+.2f} to {high:+.2f} "
-        "s: the clocks of the robot and of this computer differ, or the messages are delayed. Synchronise "
-        "the clocks (chrony), or find the delay"
-    ]
+def _clock_problems(
+    node: Node, observations: ObservationBuilder, controllers: ControllerInterface
+) -> list[str]:
+    is_simulated = node.get_parameter("use_sim_time").value
+    problem = controllers.clock_fault(observations.joints.clock_offset(), is_simulated)
+    return [problem] if problem else []
 
 
 def _pose_problems(observations: ObservationBuilder, contract: Contract, tolerance: np.ndarray) -> list[str]:
@@ -130,26 +128,16 @@ def _pose_problems(observations: ObservationBuilder, contract: Contract, toleran
     return joints_outside_limits(np.asarray(sample.value), contract.limits, tolerance, contract.joints)
 
 
-def _other_commanders(node: Node, controllers: ControllerInterface) -> list[str]:
-    problems = []
-    for name, topic in controllers.topics().items():
-        others = [
-            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in node.get_publishers_info_by_topic(topic)
-            if (info.node_namespace, info.node_name) != (node.get_namespace(), node.get_name())
-        ]
-        if others:
-            problems.append(
-                f"{', '.join(sorted(others))} also commands {name} ({topic}), which would follow both nodes "
-                "in turns: stop the other node first"
-            )
-    return problems
-
-
 def _controller_problems(node: Node, contract: Contract, controllers: ControllerInterface) -> list[str]:
     parameters = controllers.parameters.read(_ANSWER_TIMEOUT)
     use_sim_time = node.get_parameter("use_sim_time").value
     problems: list[str] = []
+    if unwatched := controllers.states.unwatched():
+        node.get_logger().warning(
+            f"{', '.join(unwatched)} publish no controller_state. So this node cannot see whether they are "
+            "active, what they command, or whether they follow another node: it only counts the subscribers "
+            "of their topics, and an inactive controller or a recorder is one as well"
+        )
     for controller in contract.controllers:
         if controller.name not in parameters:
             node.get_logger().info(

@@ -167,6 +167,7 @@ class PolicyNode(GuardedLifecycleNode):
         pose = sensors.measured()  # (A,)
         if pose is None:
             raise DitPolicyError("the joint states became stale between preflight and start: activate again")
+        pose, _ = configured.controllers.reference_pose(pose, motion.pipeline.settings.max_tracking_error)
         motion.set_velocity_scale(self.get_parameter("velocity_scale").value)
         motion.start(pose)
         watch = ControlWatch(
@@ -259,7 +260,7 @@ class PolicyNode(GuardedLifecycleNode):
             response.success, response.message = True, "not holding"
         elif self.state.e_stop.latched:
             response.message = LATCHED
-        elif refusal := active.watch.fault() or configured.motion.resume():
+        elif refusal := active.watch.fault() or active.watch.other_commander() or configured.motion.resume():
             response.message = f"cannot resume yet: {refusal}"
         else:
             response.success, response.message = True, "resumed, with a soft start"

@@ -93,7 +93,7 @@ def test_clocks_that_differ_are_reported_with_the_difference(ros_domain, checkpo
         joints = node.state.configured.sensors.observations.joints
         wait_for(lambda: joints.counters.accepted > 10, 10.0, "joint states")
         text = refusal(node, capfd)
-    assert "joint states arrive +0.3" in text and "chrony" in text
+    assert "joint_states's clock is 0.3" in text and "behind ours" in text and "chrony" in text
 
 
 def test_simulated_time_without_clock_messages_is_reported(ros_domain, checkpoint, capfd):
