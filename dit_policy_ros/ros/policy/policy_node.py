@@ -57,9 +57,9 @@ _PURPOSE = (
 )
 ACKNOWLEDGE_TIMEOUT = 0.5  # [s] for each controller to acknowledge the last hold
 JOIN_TIMEOUT = 10.0  # [s] for the inference thread to end
-# Of the executor: more than there are callback groups that can be busy at once (transitions, control,
-# services, e-stop, images, each gripper), so that the e-stop always finds a free one.
-THREADS = 10
+# Of the executor: more than there are callback groups (transitions, control, services, images, each gripper,
+# ...), so that the e-stop always finds a free one. Threads are only made when they are needed.
+THREADS = 24
 
 
 class PolicyNode(GuardedLifecycleNode):
