@@ -105,10 +105,8 @@ class Bench(Node):
             message.points.append(made)
         self._publisher.publish(message)
 
-    def run(
-        self, messages: deque[tuple[int, Trajectory]], rest: float, clock_offset_ns: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Stream the messages. Returns times (N,) [ns], as in bench_streaming, and commands (N,) [rad]."""
+    def go_home(self, rest: float) -> dict[str, float]:
+        """Move the joint to 0 within ``rest`` [s] and forget the states. Returns all positions before."""
         others = self.states[-1][1]
         home = JointTrajectoryPoint(
             positions=[0.0 if i == MOVED else others[name] for i, name in enumerate(JOINTS)],
@@ -117,17 +115,38 @@ class Bench(Node):
         self._publisher.publish(JointTrajectory(joint_names=list(JOINTS), points=[home]))
         self.wait(lambda: False, 2.0 * rest)
         self.states.clear()
-        shift_ns = self.now_ns() - T0_NS
+        return others
+
+    def run(
+        self, messages: deque[tuple[int, Trajectory]], rest: float, clock_offset_ns: int
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Stream the messages.
+
+        Returns times (N,) [ns], as in bench_streaming, commands (N,) [rad], and by how much the latest
+        message came too late [s]: if that is much, the figures are those of a busy computer.
+        """
+        others = self.go_home(rest)
+        shift_ns, late_ns = self.now_ns() - T0_NS, 0
         while messages:
             due_ns = messages[0][0] + shift_ns
             self.wait(lambda due_ns=due_ns: self.now_ns() >= due_ns, LONGEST_GAP)
+            late_ns = max(late_ns, self.now_ns() - due_ns)
             self.send(messages.popleft()[1], shift_ns + clock_offset_ns, others)
         states = self.states[:]
         times_ns = np.array([time_ns for time_ns, _ in states]) - shift_ns
         measured = np.array([state[JOINTS[MOVED]] for _, state in states])
         # A measured position was commanded one cycle earlier; that cycle's joint state must not be missing.
         known = np.diff(times_ns) < MAX_GAP * CONTROL_NS
-        return times_ns[:-1][known] + CONTROL_NS, measured[1:][known]
+        return times_ns[:-1][known] + CONTROL_NS, measured[1:][known], late_ns * 1e-9
+
+
+def wait_for_mock_hardware(bench: Bench) -> None:
+    """End the program if the controller does not appear, or moves anything else than mock hardware."""
+    if not bench.wait(bench.connected, APPEARS_WITHIN):
+        sys.exit(f"{CONTROLLER}, /joint_states or /robot_description is missing; see --help")
+    plugins = set(re.findall(r"<plugin>\s*([^<\s]+)\s*</plugin>", bench.description))
+    if plugins != {MOCK}:
+        sys.exit(f"/robot_description has the hardware {sorted(plugins)}, expected {MOCK} alone")
 
 
 def _duration(offset_ns: int) -> Duration:
@@ -161,11 +180,7 @@ def main() -> None:
     options = parse(parser, seconds=0.6, settling=0.3, rest=0.1)
     rclpy.init()
     bench = Bench()
-    if not bench.wait(bench.connected, APPEARS_WITHIN):
-        sys.exit(f"{CONTROLLER}, /joint_states or /robot_description is missing; see --help")
-    plugins = set(re.findall(r"<plugin>\s*([^<\s]+)\s*</plugin>", bench.description))
-    if plugins != {MOCK}:
-        sys.exit(f"/robot_description has the hardware {sorted(plugins)}, expected {MOCK} alone")
+    wait_for_mock_hardware(bench)
     table: dict = {}
     for name, make in (UPSAMPLED if options.upsampled else METHODS).items():
         if options.only not in name:
@@ -173,9 +188,9 @@ def main() -> None:
         table[name] = {}
         for case, sigma in CASES.items():
             messages = deque(stream(make(), sigma, options.seconds, options.latency))
-            times_ns, commands = bench.run(messages, options.rest, round(options.clock_offset * 1e9))
+            times_ns, commands, late = bench.run(messages, options.rest, round(options.clock_offset * 1e9))
             found = figures(times_ns, commands, options.settling)
-            table[name][case] = found | {"states": len(times_ns)}
+            table[name][case] = found | {"states": len(times_ns), "late": late}
             print(f"{name:38} {case:12} {table[name][case]}", flush=True)
     write_figures(options.output, table)
     print(f"written to {options.output}")

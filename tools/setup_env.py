@@ -218,7 +218,7 @@ def prefer_venv_packages() -> None:
 
 
 def install_control_msgs() -> None:
-    """Builds the parallel gripper's action into .venv, for machines without ROS's own control_msgs."""
+    """Builds our part of control_msgs into .venv, for machines without ROS's own."""
     build = VENV / "build" / CONTROL_MSGS.name
     shutil.rmtree(build, ignore_errors=True)
     run(

@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, context: Any) -> int:
     from dit_policy_ros.evaluation.bags import BagToDataset, read_recorder_settings
     from dit_policy_ros.ros.bags import Bag
 
-    settings = read_recorder_settings(options.config, context)
+    settings = read_recorder_settings(options.config, context, options.namespace)
     console = Console()
     results = []
     with Bag(options.bag) as bag:

@@ -15,7 +15,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dit_policy_ros.cli.common import add_task_option, add_variation_options, progress_bar, read_variation
+from dit_policy_ros.cli.common import (
+    add_domain_option,
+    add_task_option,
+    add_variation_options,
+    progress_bar,
+    read_variation,
+)
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.evaluation.demonstrations import (
     Demonstration,
@@ -80,6 +86,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--lock-step", action="store_true",
         help="without ROS and its latency, as fast as the computer can, with the recorder's own writer",
     )  # fmt: skip
+    add_domain_option(parser)
     parser.add_argument(
         "--logs", type=Path, default=Path("out/dataset"), help="of the nodes; default: %(default)s"
     )
@@ -90,6 +97,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--knocks: expected 0 to 5 per second, got {options.knocks}")
     if options.start_anywhere and not options.lock_step:
         parser.error("--start-anywhere: only with --lock-step; sim_node's scenes begin with the arms at home")
+    if options.domain is not None and options.lock_step:
+        parser.error("--domain: not with --lock-step, which runs without ROS")
     if options.picture_every < 1 or (options.picture_every > 1 and not options.lock_step):
         parser.error(f"--picture-every: expected 1, or more with --lock-step, got {options.picture_every}")
     if not 0.1 <= options.speed <= 100.0:
@@ -127,6 +136,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         start_anywhere=options.start_anywhere,
         picture_every=options.picture_every,
         variation=read_variation(options),
+        domain=options.domain,
     )
     tasks = tuple(map(find_task, options.tasks)) or suite()
     order = [task for _ in range(options.demonstrations) for task in tasks]

@@ -14,7 +14,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dit_policy_ros.cli.common import add_checkpoint_option, add_device_option, add_task_option
+from dit_policy_ros.cli.common import (
+    add_checkpoint_option,
+    add_device_option,
+    add_domain_option,
+    add_task_option,
+)
 from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.evaluation.demo import (
     DEMO_INSTRUCTIONS,
@@ -28,8 +33,8 @@ from dit_policy_ros.sim.tasks import find_task
 
 EPILOG = """\
 Exit code: 0 when the system ran to the end, whether or not the tasks succeeded; 1 when a node died, did not
-start or refused its task; 130 after Ctrl-C, 143 after SIGTERM. To look at the topics while it runs, set the
-same ROS_DOMAIN_ID for the demo and for the other terminal.
+start or refused its task; 130 after Ctrl-C, 143 after SIGTERM. To look at the topics while it runs, start it
+with --domain 42, and set ROS_DOMAIN_ID=42 in the other terminal.
 """
 
 
@@ -54,6 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the scene: where the cubes are; default: %(default)s"
     )
+    add_domain_option(parser)
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder; default: %(default)s")
     options = parser.parse_args(arguments)
     options.tasks = options.tasks or list(DEMO_INSTRUCTIONS)
@@ -77,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks=tuple(options.tasks),
         task_time=options.task_time,
         seed=options.seed,
+        domain=options.domain,
     )
 
     def interrupt(number: int, _: object) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from dit_policy_ros.cli.common import (
     add_checkpoint_option,
     add_device_option,
+    add_domain_option,
     add_task_option,
     add_variation_options,
     progress_bar,
@@ -86,6 +87,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     add_variation_options(parser)
     add_device_option(parser)
+    add_domain_option(parser)
     parser.add_argument("--num-inference-steps", **number, help="of the policy; default: the checkpoint's")
     parser.add_argument("--guidance-scale", type=float, help="1 is off, which is the default")
     parser.add_argument(
@@ -112,6 +114,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                 parser.error(
                     f"--{name.replace('_', '-')}: it is for a policy, not for --actor {options.actor}"
                 )
+    if options.domain is not None and options.lock_step:
+        parser.error("--domain: not in lock-step, which runs without ROS")
     return options
 
 
@@ -152,6 +156,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         variation=read_variation(options),
         max_videos=options.videos,
         resume=options.resume,
+        domain=options.domain,
     )
     with Evaluation(settings) as evaluation:
         with progress_bar(console) as bar:

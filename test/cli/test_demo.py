@@ -11,6 +11,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 import av
+from lifecycle_msgs.srv import GetState
+from rclpy.lifecycle import LifecycleNode
+from ros_testing import call, spinning
+from sensor_msgs.msg import JointState
 from small_robot import TASKS, tiny_checkpoint
 from waiting import wait_for
 
@@ -109,9 +113,29 @@ def test_a_missing_checkpoint_is_named(start_demo, tmp_path):
     assert nodes(tmp_path / "out") == {}
 
 
+def test_a_robot_in_the_users_domain_is_not_touched(ros_domain, start_demo, checkpoint, tmp_path):
+    """ROS_DOMAIN_ID is exported, and a policy_node runs there: the demo must not configure it."""
+    foreign = LifecycleNode("policy")
+    foreign.create_publisher(JointState, "joint_states", 10)
+    with spinning(foreign):
+        child = start_demo(tmp_path / "nothing")
+        wait_for(lambda: not child.alive, UP_WITHIN, "the demo ends")
+        assert child.process.returncode == 1
+        assert str(tmp_path / "nothing") in child.output(), "the demo's own policy was configured"
+        joining = start_demo(checkpoint, "--domain", str(ros_domain.id))
+        wait_for(lambda: not joining.alive, UP_WITHIN, "the demo ends")
+        assert joining.process.returncode == 1
+        assert "the node /policy runs" in joining.output()
+        assert "/policy publishes on /joint_states" in joining.output()
+        answer = call(foreign, GetState, "/policy/get_state", GetState.Request())
+    assert answer.current_state.label == "unconfigured"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["--domain", "233"], "expected 0 to 232, got 233"),
+        (["--domain", "mine"], "expected 0 to 232, got mine"),
         (["--task-time", "nan"], "0.5 to 600"),
         (["--task", "juggle"], "knows no task 'juggle'"),
         (["--tasks", TASKS[0]], "--tasks was renamed; use --task TEXT, once for each task"),

@@ -56,6 +56,7 @@ def _motion(
         "fade_knots": int(rng.integers(1, 7)),
         "task_fade": float(rng.uniform(0.2, 0.9)),
         "max_tracking_error": np.full(joints, 0.3),
+        "pose_tolerance": np.full(joints, np.inf),
     }
     pipeline = make_pipeline(joints, limits, **(settings | changes))
     pipeline.start(rng.uniform(-0.3, 0.3, joints), T0_NS)

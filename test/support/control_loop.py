@@ -24,7 +24,7 @@ class FakeControllers:
     """Stands in for ControllerInterface: checks the messages and keeps them."""
 
     def __init__(self):
-        self.lost, self.gripper_fault = {}, ""
+        self.lost, self.gripper_fault, self.intruder = {}, "", ""
         self.sent = []  # messages by controller, one entry per plan
         self.on_send = lambda: None
 
@@ -33,6 +33,15 @@ class FakeControllers:
 
     def fault(self, _):
         return self.gripper_fault or (f"controller lost: {list(self.lost)}" if self.lost else "")
+
+    def clock_fault(self, offset, simulated):
+        return ""
+
+    def other_commander(self, _):
+        return self.intruder
+
+    def reference_pose(self, measured, tolerance):
+        return measured.copy(), np.zeros(len(measured), dtype=bool)
 
     def messages(self, plan):
         return plan_messages(plan, SMALL_CONTRACT)
@@ -43,11 +52,11 @@ class FakeControllers:
             check_trajectory(message, SMALL_CONTRACT.controller(name), now_ns)
         return messages
 
-    def send(self, messages):
+    def send(self, plan, messages, now_ns):
         self.on_send()
         self.sent.append(messages)
 
-    def start_grippers(self, plan):
+    def start(self, plan, now_ns):
         pass
 
     def unacknowledged(self, timeout):

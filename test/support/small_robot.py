@@ -172,12 +172,16 @@ class SmallRobot(Node):
         """The trajectories that one controller received."""
         return [message for name, message in list(self.received) if name == controller]
 
+    def stamp_ns(self) -> int:
+        """The time of the joint states [ns]."""
+        return self.get_clock().now().nanoseconds
+
     def _publish_joints(self) -> None:
         if self.joints_on:
             message = JointState(
                 name=sorted(JOINTS), position=[self.positions[name] for name in sorted(JOINTS)]
             )
-            message.header.stamp = to_stamp(self.get_clock().now().nanoseconds)
+            message.header.stamp = to_stamp(self.stamp_ns())
             self._joint_states.publish(message)
 
     def _publish_image(self) -> None:

@@ -4,6 +4,7 @@
 from dit_policy_ros.cli.common._options import (
     add_checkpoint_option,
     add_device_option,
+    add_domain_option,
     add_task_option,
     add_variation_options,
     read_variation,
@@ -13,6 +14,7 @@ from dit_policy_ros.cli.common._progress import progress_bar
 __all__ = [
     "add_checkpoint_option",
     "add_device_option",
+    "add_domain_option",
     "add_task_option",
     "add_variation_options",
     "progress_bar",

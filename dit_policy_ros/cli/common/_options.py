@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dit_policy_ros.sim.robot import Variation
 
 
+_HIGHEST_DOMAIN = 232  # of DDS; the ports of a higher one would not exist
+
+
 def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
     """Add --checkpoint, by default the one that ships with the package."""
     parser.add_argument(
@@ -24,6 +27,22 @@ def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
 def add_device_option(parser: argparse.ArgumentParser, default: str = "auto") -> None:
     """Add --device."""
     parser.add_argument("--device", default=default, help="auto, cpu, cuda or cuda:N; default: %(default)s")
+
+
+def add_domain_option(parser: argparse.ArgumentParser) -> None:
+    """Add --domain; by default the nodes get a ROS domain of their own."""
+    parser.add_argument(
+        "--domain", type=_ros_domain, metavar="N",
+        help="join this ROS domain, for example to look at the topics from another terminal with "
+        "ROS_DOMAIN_ID=N; refused if a robot is there. Default: a domain that nobody uses, seen on this "
+        "machine only, whatever ROS_DOMAIN_ID is",
+    )  # fmt: skip
+
+
+def _ros_domain(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= _HIGHEST_DOMAIN):
+        raise argparse.ArgumentTypeError(f"expected 0 to {_HIGHEST_DOMAIN}, got {text}")
+    return int(text)
 
 
 def add_task_option(parser: argparse.ArgumentParser, default: str) -> None:

@@ -68,7 +68,8 @@ class Limits:
 
     position_min, position_max [rad] or [m]; velocity [rad/s] or [m/s]; acceleration [rad/s^2] or [m/s^2];
     jerk [rad/s^3] or [m/s^3], inf (the default) for no limit. A joint without position limits (-inf, inf) is
-    continuous: angles that differ by a whole turn are the same pose.
+    continuous: angles that differ by a whole turn are the same pose. prismatic: bool, True where a joint
+    slides and its unit is the metre; False (the default) where it turns.
     """
 
     position_min: np.ndarray  # (A,)
@@ -76,11 +77,14 @@ class Limits:
     velocity: np.ndarray  # (A,)
     acceleration: np.ndarray  # (A,)
     jerk: np.ndarray = field(default_factory=lambda: np.array(np.inf))  # (A,)
+    prismatic: np.ndarray = field(default_factory=lambda: np.array(False))  # (A,)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "jerk", np.broadcast_to(self.jerk, np.shape(self.position_min)))
-        for name in ("position_min", "position_max", "velocity", "acceleration", "jerk"):
-            array = np.array(getattr(self, name), dtype=np.float64)  # (A,)
+        for name in ("jerk", "prismatic"):
+            object.__setattr__(self, name, np.broadcast_to(getattr(self, name), np.shape(self.position_min)))
+        for name in ("position_min", "position_max", "velocity", "acceleration", "jerk", "prismatic"):
+            kind = bool if name == "prismatic" else np.float64
+            array = np.array(getattr(self, name), dtype=kind)  # (A,)
             if array.ndim != 1 or array.shape != np.shape(self.position_min):
                 raise ValueError(f"Limits.{name} has shape {array.shape}; all must be (A,)")
             array.flags.writeable = False

@@ -48,10 +48,20 @@ def controller_findings(
         False,
         "plans begin in the past, and such a controller would start each of them anew from its beginning",
     )
+    # Scaled, the controller falls behind the stamps, and catches up in one step at each new plan.
+    findings.require(
+        "speed_scaling.initial_scaling_factor", 1.0, "a plan's stamps hold for full speed; use velocity_scale"
+    )
     slowest = 2.0 * contract.fps  # [Hz]
     if parameters.get("update_rate", slowest) < slowest:
         findings.advise(
             "update_rate", f"{max(100.0, slowest):.0f}", "that is too slow for the knots of a plan"
+        )
+    if parameters.get("speed_scaling.state_interface"):
+        findings.advise(
+            "speed_scaling.state_interface",
+            '""',
+            "the arms jump at each plan as soon as the robot scales its speed; use velocity_scale",
         )
     if not parameters.get("interpolate_from_desired_state", True):
         findings.advise(

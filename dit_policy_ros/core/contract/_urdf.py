@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads joint limits from a URDF."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,19 +10,19 @@ from dit_policy_ros.core.errors import ContractError
 
 @dataclass(frozen=True, slots=True)
 class UrdfJoint:
-    """Limits of a joint: position [rad or m] and velocity [rad/s or m/s]; None if the URDF has none.
+    """Limits of a joint as the file has them: position [rad or m] and velocity [rad/s or m/s].
 
-    The position limits of a continuous joint are infinite.
+    None if the URDF has none. The values are not checked, except that they are numbers.
+
+    continuous: it turns without end, so that its position limits mean nothing.
+    prismatic: whether the joint slides; None if unknown.
     """
 
     position_min: float | None
     position_max: float | None
     velocity: float | None
-
-    @property
-    def continuous(self) -> bool:
-        """Whether the joint has no position limits."""
-        return self.position_max == math.inf
+    prismatic: bool | None = None
+    continuous: bool = False
 
 
 def read_urdf(path: Path) -> dict[str, UrdfJoint]:
@@ -60,5 +59,6 @@ def _joint(joint: ElementTree.Element, path: Path) -> UrdfJoint:
             ) from error
 
     if joint.get("type") == "continuous":
-        return UrdfJoint(-math.inf, math.inf, number("velocity"))
-    return UrdfJoint(number("lower"), number("upper"), number("velocity"))
+        return UrdfJoint(None, None, number("velocity"), prismatic=False, continuous=True)
+    prismatic = joint.get("type") == "prismatic"
+    return UrdfJoint(number("lower"), number("upper"), number("velocity"), prismatic)

@@ -6,6 +6,7 @@
 
 from dit_policy_ros.core.motion._chunk import Chunk
 from dit_policy_ros.core.motion._chunk_deadline import ChunkDeadline
+from dit_policy_ros.core.motion._clock_tolerance import PLAN_HISTORY, clock_problem, clock_tolerance
 from dit_policy_ros.core.motion._continuation import Continuation, continuation
 from dit_policy_ros.core.motion._e_stop import EStop
 from dit_policy_ros.core.motion._ensemble import EnsembleMode, EnsembleSettings
@@ -13,10 +14,12 @@ from dit_policy_ros.core.motion._pacing import Pacing, check_pacing
 from dit_policy_ros.core.motion._pipeline import MotionSettings, MotionState, Pipeline
 from dit_policy_ros.core.motion._plan import Plan
 from dit_policy_ros.core.motion._plan_check import check_plan
+from dit_policy_ros.core.motion._pose_check import joints_outside_limits
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
 __all__ = [
     "FROZEN_INTERVALS",
+    "PLAN_HISTORY",
     "Chunk",
     "ChunkDeadline",
     "Continuation",
@@ -30,5 +33,8 @@ __all__ = [
     "Plan",
     "check_pacing",
     "check_plan",
+    "clock_problem",
+    "clock_tolerance",
     "continuation",
+    "joints_outside_limits",
 ]

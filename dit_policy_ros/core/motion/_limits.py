@@ -62,7 +62,7 @@ def fastest_stoppable(distance: Array, acceleration: Array, dt: float) -> Array:
     units of a*dt and a*dt^2 it is piecewise linear; docs/motion.md derives the inverse that is used here.
 
     Args:
-        distance: (A,) to the limit [rad or m]; if negative, the result returns to it in one interval.
+        distance: (A,) to the limit [rad or m]; if negative, the result is 0: go no further.
         acceleration: (A,) [rad/s^2 or m/s^2].
         dt: interval [s].
 
@@ -74,7 +74,7 @@ def fastest_stoppable(distance: Array, acceleration: Array, dt: float) -> Array:
         np.ceil((np.sqrt(1.0 + 8.0 * np.maximum(y, 0.0)) - 1.0) / 2.0), 1.0
     )  # (A,) braking intervals
     inside = y / n + (n - 1.0) / 2.0  # (A,)
-    return np.where(y >= 0.0, inside, 2.0 * y) * acceleration * dt
+    return np.where(y >= 0.0, inside, 0.0) * acceleration * dt
 
 
 class Limiter:

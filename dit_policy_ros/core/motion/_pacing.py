@@ -6,6 +6,10 @@ from enum import StrEnum
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
+# A plan ends at rest, so it brakes before its end. This share of the velocity limits must last until the next
+# plan takes over; above it, each plan slows down before the next one speeds up again.
+SUSTAINED_SHARE = 0.75
+
 
 class Pacing(StrEnum):
     """Whether the arms move while the policy infers."""
@@ -21,8 +25,9 @@ def check_pacing(
     fade_knots: int,
     replan_interval: float,
     plan_horizon: float,
-) -> None:
-    """Refuse continuous motion if chunks would arrive expired, or a plan would end before the next arrives.
+    braking_time: float,
+) -> list[str]:
+    """Refuse continuous motion if chunks arrive expired, or a plan ends or brakes before the next takes over.
 
     Args:
         latency_p95: 95th percentile of the inference latency, measured here [s].
@@ -31,6 +36,10 @@ def check_pacing(
         fade_knots: knots over which a new chunk is cross-faded.
         replan_interval: shortest time between two inferences [s].
         plan_horizon: how far a plan reaches beyond now [s].
+        braking_time: that the slowest joint needs to brake from its velocity limit [s].
+
+    Returns:
+        What only makes the motion worse, one line each with its remedy.
 
     Raises:
         DitPolicyError: with the measured figures and the remedies.
@@ -55,3 +64,25 @@ def check_pacing(
             f"replan_interval, or a longer plan_horizon; the arms can keep moving for that long if this node "
             f"dies."
         )
+    # The next plan can change nothing before its frozen knots, and its first knot is up to one later.
+    handover = interval + (FROZEN_INTERVALS + 1) * dt
+    needed = handover + SUSTAINED_SHARE * braking_time
+    if not needed <= plan_horizon:
+        raise DitPolicyError(
+            f"each plan would brake before the next one takes over, so the arms would slow down and speed up "
+            f"in turns. The next plan takes over after {handover:.3f} s: an interval of {interval:.3f} s "
+            f"(inference takes {measured}) and {FROZEN_INTERVALS + 1} knots. Braking from "
+            f"{SUSTAINED_SHARE:.0%} of the velocity limits takes {SUSTAINED_SHARE * braking_time:.3f} s. "
+            f"Together that is {needed:.3f} s, but plan_horizon is {plan_horizon:g} s. Use fewer denoising "
+            f"steps (num_inference_steps), a shorter replan_interval, a longer plan_horizon, or lower "
+            f"velocity limits in the contract."
+        )
+    remaining = chunk_duration - latency_p95  # [s] of a chunk when it arrives
+    if needed > remaining:
+        share = max(remaining - handover, 0.0) / braking_time
+        return [
+            f"each plan ends with its chunk, {remaining:.3f} s after it is made, and the next one takes over "
+            f"after {handover:.3f} s: the arms can keep up only {share:.0%} of their velocity limits. They "
+            "move more evenly with a policy that has a longer horizon or is faster"
+        ]
+    return []

@@ -5,7 +5,7 @@ There is no clock, thread or message here: the caller passes the present time to
 replays are exact. The caller must also serialise the calls.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -22,6 +22,7 @@ from dit_policy_ros.core.motion._limits import LIMIT_NAMES, Limiter
 from dit_policy_ros.core.motion._pacing import Pacing
 from dit_policy_ros.core.motion._plan import KnotGrid, Plan
 from dit_policy_ros.core.motion._plan_check import check_plan
+from dit_policy_ros.core.motion._pose_check import joints_outside_limits
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS, Splicer
 
 Array = NDArray[np.float64]
@@ -43,6 +44,7 @@ class MotionSettings:
             that ends in the past, so this is the delivery delay we tolerate.
         pacing: see Pacing.
         task_fade: time over which a change of the task is blended in [s]; 0 uses ``fade_knots`` only.
+        pose_tolerance: (A,) motion may start this far outside the position limits [rad or m].
     """
 
     ensemble: EnsembleSettings
@@ -53,6 +55,7 @@ class MotionSettings:
     hold_duration: float = 10.0
     pacing: Pacing = Pacing.CONTINUOUS
     task_fade: float = 0.0
+    pose_tolerance: Array = field(default_factory=lambda: np.array(0.02))
 
 
 # At rest the tracking error is much smaller than in motion. A larger one after a HOLD means that the joint
@@ -136,8 +139,14 @@ class Pipeline:
         return ", ".join(f"{joint} {name} {knots}" for knots, joint, name in worst)
 
     def start(self, pose: Array, now_ns: int) -> None:
-        """Begin at rest at ``pose`` (A,): the measured one at activation, the commanded one after a HOLD."""
-        pose = self._clamp_to_limits(pose)  # a measured pose can be slightly outside
+        """Begin at rest at ``pose`` (A,): the measured one at activation, the commanded one after a HOLD.
+
+        Raises:
+            PlanRejected: a joint is further outside its limits than ``pose_tolerance``. Nothing has changed.
+        """
+        tolerance = np.broadcast_to(self.settings.pose_tolerance, pose.shape)  # (A,)
+        if problems := joints_outside_limits(pose, self.limits, tolerance, self.joints):
+            raise PlanRejected("; ".join(problems))
         grid = KnotGrid(now_ns, self._period_ns)
         self._ensembler.clear()
         self._splicer = Splicer(self._limiter, grid, self.settings.fade_knots, pose, now_ns)
@@ -238,7 +247,7 @@ class Pipeline:
             target = task_fade.apply(times_ns, target)
         last = splicer.grid.at_or_before(now_ns + round(self.settings.plan_horizon * 1e9))
         candidate = splicer.splice(target, now_ns, last)
-        check_plan(candidate.plan, self.limits, self.joints, now_ns)
+        check_plan(candidate.plan, self.limits, self.joints, now_ns, self.settings.pose_tolerance)
         splicer.commit(candidate)
         self._soft_start, self.state = soft_start, MotionState.RUNNING
         self._task_fade, self._former = task_fade, None
@@ -281,7 +290,7 @@ class Pipeline:
         if measured is not None:
             measured = nearest_turn(measured, position, self.limits.continuous)
             lost = self._exceeds_tracking_error(measured, position)  # (A,)
-            position = np.where(lost, self._clamp_to_limits(measured), position)
+            position = np.where(lost, measured, position)  # even outside the limits: a HOLD goes nowhere
             velocity = np.where(lost, 0.0, velocity)
         plan = braking_plan(position, velocity, now_ns, self.limits, self.settings.hold_duration)
         self._ensembler.clear()
@@ -305,6 +314,9 @@ class Pipeline:
                 was commanded to be: somebody moved it, or its controller was restarted.
             uncommanded: bool (A,), joints whose controller did not receive the hold; they start at the
                 measured pose, too.
+
+        Raises:
+            PlanRejected: as ``start``; the HOLD goes on.
         """
         if self.state is not MotionState.HOLD:
             return True
@@ -338,9 +350,6 @@ class Pipeline:
         """Which joints (A,) have a tracking error above a share of max_tracking_error."""
         error = nearest_turn(measured, commanded, self.limits.continuous) - commanded  # (A,)
         return np.abs(error) > share * self.settings.max_tracking_error
-
-    def _clamp_to_limits(self, pose: Array) -> Array:
-        return np.clip(pose, self.limits.position_min, self.limits.position_max)
 
     @property
     def _active_splicer(self) -> Splicer:

@@ -7,6 +7,7 @@ check deliberately shares no code with the modules that build plans.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.errors import PlanRejected
@@ -20,8 +21,21 @@ _ACCELERATION_TOLERANCE = 1e-3  # [rad/s^2 or m/s^2]
 _AT_REST = 1e-9  # [rad/s or m/s]
 
 
-def check_plan(plan: Plan, limits: Limits, joints: tuple[str, ...], now_ns: int) -> None:
+def check_plan(
+    plan: Plan,
+    limits: Limits,
+    joints: tuple[str, ...],
+    now_ns: int,
+    outside: NDArray[np.float64] | float = 0.0,
+) -> None:
     """Refuse a plan that a controller would reject or whose execution would break a limit.
+
+    Args:
+        plan: to be checked.
+        limits: of the joints.
+        joints: their names, for messages.
+        now_ns: present time [ns].
+        outside: (A,) or one value, how far outside the position limits a joint may begin [rad or m].
 
     Raises:
         PlanRejected: naming the rule, the joint, the value and the limit.
@@ -41,7 +55,10 @@ def check_plan(plan: Plan, limits: Limits, joints: tuple[str, ...], now_ns: int)
     if moving.any():
         raise PlanRejected(f"the plan does not end at rest: {_names(moving, joints)}")
 
-    low, high = limits.position_min - _POSITION_TOLERANCE, limits.position_max + _POSITION_TOLERANCE  # (A,)
+    # A joint may begin a little outside its limits, but must not go further out.
+    begin, low, high = plan.positions[0], limits.position_min, limits.position_max  # (A,)
+    low = np.maximum(low - outside, np.minimum(low, begin)) - _POSITION_TOLERANCE  # (A,)
+    high = np.minimum(high + outside, np.maximum(high, begin)) + _POSITION_TOLERANCE  # (A,)
     _require((plan.positions >= low) & (plan.positions <= high), "position", plan.positions, joints)
     fastest = limits.velocity * (1.0 + _RELATIVE_TOLERANCE)  # (A,)
     _require(np.abs(plan.velocities) <= fastest, "velocity", plan.velocities, joints)

@@ -5,6 +5,7 @@ Also detects frozen cameras and jumps of the clock.
 """
 
 from dit_policy_ros.core.sensing._clock_jumps import ClockJumpDetector, Jump
+from dit_policy_ros.core.sensing._clock_offset import ClockOffset
 from dit_policy_ros.core.sensing._frozen_image import FrozenImageDetector
 from dit_policy_ros.core.sensing._observation import Frame, Observation, ObservationBuilder, stale_reason
 from dit_policy_ros.core.sensing._streams import (
@@ -17,6 +18,7 @@ from dit_policy_ros.core.sensing._streams import (
 __all__ = [
     "LATE_SAMPLE_TIMEOUT",
     "ClockJumpDetector",
+    "ClockOffset",
     "Frame",
     "FrozenImageDetector",
     "Jump",

@@ -213,7 +213,11 @@ def never_received(stream: StreamBuffer[Any]) -> str:
     counters = stream.counters
     reason = f"stream '{stream.name}' ({stream.topic}): nothing received"
     if counters.future:
-        return f"{reason} but {counters.future} samples stamped in the future; synchronise the clocks"
+        remedy = "synchronise the clocks"
+        if stream.settings.latency < 0.0:
+            latency_key = stream.settings.config_key.replace("max_age", "latency")
+            remedy = f"{latency_key} is {stream.settings.latency:g} s: correct it, or {remedy}"
+        return f"{reason} but {counters.future} samples from the future; {remedy}"
     if counters.clock_resets:
         return f"{reason} since the clock was set back"
     return f"{reason} yet; is its publisher running, and is the topic right?"

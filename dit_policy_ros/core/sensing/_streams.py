@@ -3,7 +3,8 @@
 
 Rules for stamps, each counted in `StreamCounters`:
 - Samples may arrive in any order; they are kept sorted. A second sample with the same stamp is dropped.
-- A sample further in the future than `future_tolerance` is dropped: its sender's clock is ahead of ours.
+- A sample further in the future than `future_tolerance` is dropped: its sender's clock is ahead of ours, or
+  its latency is wrong.
 - If an accepted sample is in the future later on, our own clock was set back (a simulation restarted, a bag
   looped). All buffered samples belong to the old timeline and are dropped.
 - If a sender's clock falls behind, its stream becomes stale, because ages are measured with our clock.
@@ -11,15 +12,14 @@ Rules for stamps, each counted in `StreamCounters`:
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dit_policy_ros.core.contract import NANOSECONDS
+from dit_policy_ros.core.sensing._clock_offset import ClockOffset
 
 LATE_SAMPLE_TIMEOUT = 1.0  # [s] how long recording waits for a delayed sample
 FUTURE_TOLERANCE = 0.1  # [s] the clocks of machines on one network agree much better than this
-_DELAY_WINDOW = 100  # samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class StreamBuffer[T]:
         self._lock = threading.Lock()
         self._stamps: list[int] = []
         self._values: list[T] = []
-        self._delays_ns: deque[int] = deque(maxlen=_DELAY_WINDOW)  # from stamp to arrival
+        self._clock_offset = ClockOffset()
         self._counters = StreamCounters()
 
     def __len__(self) -> int:
@@ -141,10 +141,11 @@ class StreamBuffer[T]:
         with self._lock:
             if now_ns is not None:
                 self._drop_if_clock_set_back(now_ns)
-                self._delays_ns.append(now_ns - stamp_ns)
-                if stamp_ns > now_ns + self._tolerance_ns:
-                    return self._count_dropped("future")
+                self._clock_offset.add(stamp_ns, now_ns)
             stamp_ns -= self._latency_ns
+            # By the time of measurement: a stream with a wrong latency must not look like a clock set back.
+            if now_ns is not None and stamp_ns > now_ns + self._tolerance_ns:
+                return self._count_dropped("future")
             index = bisect_left(self._stamps, stamp_ns)
             if index < len(self._stamps) and self._stamps[index] == stamp_ns:
                 return self._count_dropped("duplicates")
@@ -162,11 +163,11 @@ class StreamBuffer[T]:
             )
             return True
 
-    def min_delay(self) -> float | None:
-        """The smallest recent delay from stamp to arrival [s]: about the difference of the clocks."""
+    def clock_offset(self) -> float | None:
+        """How far the sender's clock is behind ours [s], with the quickest transport; see ClockOffset."""
         self._pull()
         with self._lock:
-            return min(self._delays_ns) / NANOSECONDS if self._delays_ns else None
+            return self._clock_offset.seconds
 
     def drop_if_clock_set_back(self, now_ns: int) -> bool:
         """Drops all samples if our clock, now at ``now_ns``, was set back since they arrived; True if so."""
@@ -230,7 +231,7 @@ class StreamBuffer[T]:
             return False
         self._stamps.clear()
         self._values.clear()
-        self._delays_ns.clear()
+        self._clock_offset.clear()
         self._counters = replace(self._counters, clock_resets=self._counters.clock_resets + 1)
         return True
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rclpy import Context
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
+from rclpy.validate_namespace import validate_namespace
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DitPolicyError
@@ -26,15 +28,23 @@ class RecorderSettings:
     parameters: dict[str, Any]
 
 
-def read_recorder_settings(path: Path, context: Context) -> RecorderSettings:
-    """Read a parameter file as the recorder node does.
+def read_recorder_settings(path: Path, context: Context, namespace: str = "") -> RecorderSettings:
+    """Read a parameter file as a recorder node in a namespace does.
 
     Raises:
         DitPolicyError: there is no such file, or a value in it is wrong.
     """
     if not path.is_file():
         raise DitPolicyError(f"--config: {path} is no file")
-    arguments = {"context": context, "cli_args": ["--ros-args", "--params-file", str(path)]}
+    try:
+        validate_namespace("/" + namespace.strip("/"))
+    except InvalidNamespaceException as error:
+        raise DitPolicyError(f"--namespace: {error}") from error
+    arguments = {
+        "context": context,
+        "namespace": namespace,
+        "cli_args": ["--ros-args", "--params-file", str(path)],
+    }
     with resolved_parameters("recorder", arguments) as options:
         node = Node("recorder", automatically_declare_parameters_from_overrides=True, **options)
     try:

@@ -45,6 +45,7 @@ class DemoSettings:
         tasks: the instructions, in order.
         task_time: time limit of each instruction [s].
         seed: the scenes are those of seed + 1, seed + 2, ...
+        domain: the ROS domain to join; None for one that nobody uses.
     """
 
     output: Path
@@ -53,6 +54,7 @@ class DemoSettings:
     tasks: tuple[str, ...]
     task_time: float
     seed: int
+    domain: int | None = None
 
 
 def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
     try:
         with (
             display,
-            ros_environment(logs) as environment,
+            ros_environment(logs, settings.domain) as environment,
             running_session(environment, logs, parameters, sim_parameters) as session,
         ):
             monitor = DemoMonitor(session.node, film)

@@ -28,6 +28,7 @@ class DemonstrationSettings:
         start_anywhere: often begin with the arm away from home; in lock-step only.
         picture_every: render every so many frames and repeat the image in between; in lock-step only.
         variation: how much the look of scenes varies.
+        domain: the ROS domain to join; None for one that nobody uses. Over ROS only.
     """
 
     output: Path
@@ -40,6 +41,7 @@ class DemonstrationSettings:
     start_anywhere: bool = False
     picture_every: int = 1
     variation: Variation = field(default_factory=Variation)
+    domain: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

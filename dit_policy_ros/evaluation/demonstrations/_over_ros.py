@@ -51,7 +51,7 @@ def ros_demonstrations(settings: DemonstrationSettings, order: Sequence[Task]) -
     settings.logs.mkdir(parents=True, exist_ok=True)
     commands = _commands(settings)
     with (
-        ros_environment(settings.logs) as environment,
+        ros_environment(settings.logs, settings.domain) as environment,
         running_nodes(environment, settings.logs, commands) as session,
     ):
         for name, command in commands.items():

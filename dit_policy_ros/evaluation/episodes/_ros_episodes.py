@@ -54,7 +54,7 @@ def ros_episodes(
     logs.mkdir(parents=True, exist_ok=True)
     sim_parameters = {"seed": str(plan[0][1]), **variation_parameters(settings.variation)}
     with (
-        ros_environment(logs) as environment,
+        ros_environment(logs, settings.domain) as environment,
         running_session(environment, logs, parameters, sim_parameters) as session,
     ):
         monitor = _EpisodeMonitor(session, film)

@@ -48,6 +48,7 @@ class EvaluationSettings:
         variation: how much the look of scenes varies.
         max_videos: of failures, per task.
         resume: keep the episodes in ``output`` and run only the missing ones.
+        domain: the ROS domain to join; None for one that nobody uses.
     """
 
     output: Path
@@ -65,6 +66,7 @@ class EvaluationSettings:
     variation: Variation = field(default_factory=Variation)
     max_videos: int = 2
     resume: bool = False
+    domain: int | None = None
 
     @property
     def runs_in_lock_step(self) -> bool:

@@ -23,9 +23,12 @@ from dit_policy_ros.ros.common._parameters import (
 )
 from dit_policy_ros.ros.common._resources import Resources
 from dit_policy_ros.ros.common._scheduling import (
+    UnwatchedGroup,
     lower_thread_priority,
     set_gil_switch_interval,
+    silent_clock,
     steady_timer,
+    take_messages,
 )
 from dit_policy_ros.ros.common._sensor_streams import SensorSettings, SensorStreams
 
@@ -41,6 +44,7 @@ __all__ = [
     "SensorSettings",
     "SensorStreams",
     "Severity",
+    "UnwatchedGroup",
     "answer_arguments",
     "array_values",
     "configuration_source",
@@ -54,8 +58,10 @@ __all__ = [
     "resolved_parameters",
     "run_node",
     "set_gil_switch_interval",
+    "silent_clock",
     "stamp_ns",
     "steady_timer",
+    "take_messages",
     "text_problem",
     "to_stamp",
 ]

@@ -24,12 +24,13 @@ from rclpy.node import Node
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.problems import Problems, did_you_mean, listing, show
-from dit_policy_ros.ros.common._command_line import CommandLine, command_line, is_written_by_launch
+from dit_policy_ros.ros.common._command_line import CommandLine, command_line
 from dit_policy_ros.ros.common._parameter_table import CONTRACT_GROUPS, Parameter
 
 KINDS = ("policy", "recorder", "sim", "teleop")  # names of our nodes in the code
 _BODY = "ros__parameters"
 _ALL = "/**"  # the section for all nodes
+_OCTAL = re.compile(r"[+-]?0[0-7]+")  # as C reads whole numbers, and so rcl
 _TRUE = frozenset(("y", "yes", "on", "true"))  # rcl accepts them, capitalised or not
 _FALSE = frozenset(("n", "no", "off", "false"))
 # rcl's errors that mean: this file or value cannot be read.
@@ -45,8 +46,10 @@ class _Section:
 
     @property
     def is_pattern(self) -> bool:
+        """Whether it is for all nodes that match it."""
         return "*" in self.node
 
+    @property
     def kind(self) -> str:
         """The part after the last slash."""
         return self.node.rpartition("/")[2]
@@ -77,7 +80,9 @@ def resolved_parameters(kind: str, options: Mapping[str, Any]) -> Iterator[dict[
     given = command_line(options["cli_args"])
     full_name = given.full_name(kind, options.get("namespace") or "")
     values = merged(kind, full_name, given)
-    with tempfile.NamedTemporaryFile("w", prefix=f"{kind}_parameters_", suffix=".yaml") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", prefix=f"{kind}_parameters_", suffix=".yaml"
+    ) as file:
         file.write(_as_file(values))
         file.flush()
         parameters = ("--ros-args", "--params-file", file.name) if values else ()
@@ -95,19 +100,15 @@ def merged(kind: str, full_name: str, given: CommandLine) -> dict[str, yaml.Node
     values: dict[str, yaml.Node] = {}
     for file in given.files:
         sections = _read(file)
-        if not is_written_by_launch(file):
-            _check_sections(kind, full_name, file, sections)
+        _check_sections(kind, full_name, file, sections)
         for section in sorted(sections, key=lambda each: _rank(each, kind, full_name)):
             if _rank(section, kind, full_name) > 0:
                 values |= section.values
-    problems = Problems("the command line")
+    problems = Problems(listing([*given.files, *(["the command line"] if given.overrides else [])]))
     for override in sorted(given.overrides, key=lambda each: bool(each.node)):
         section = _Section("/" + override.node.lstrip("/"), {})
-        if (
-            override.node
-            and not _rank(section, kind, full_name)
-            and override.node != full_name.rpartition("/")[2]
-        ):
+        names = ("", full_name.rpartition("/")[2])
+        if override.node not in names and not _rank(section, kind, full_name):
             problems.add_line(
                 f"{override.given}: this is a '{kind}' node, called {full_name}: leave the name out, or "
                 f"use -p {kind}:{override.name}:={override.text}"
@@ -115,7 +116,7 @@ def merged(kind: str, full_name: str, given: CommandLine) -> dict[str, yaml.Node
             continue
         values[override.name] = _value(override.text, override.given)
     for name, value in values.items():
-        _check_list(name, value, problems)
+        _check_value(name, value, problems)
     problems.raise_if_any(ParameterError, "The parameters are not valid")
     return values
 
@@ -171,9 +172,9 @@ def _is_value(value: Any, written: yaml.Node) -> bool:
     if not isinstance(value, int | float):
         return False
     with contextlib.suppress(ValueError):
-        return int(text, 0) == value
+        return int(text, 8 if _OCTAL.fullmatch(text) else 0) == value
     with contextlib.suppress(ValueError):
-        number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+        number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return number == value or (number != number and value != value)
     return False
 
@@ -194,18 +195,19 @@ def _check_sections(kind: str, full_name: str, file: str, sections: Sequence[_Se
         name.split(".")[0] in CONTRACT_GROUPS for section in sections for name in section.values
     )
     for section in sections:
-        if "*" in section.kind() or section.kind() in KINDS or _rank(section, kind, full_name):
+        if "*" in section.kind or section.kind in KINDS or _rank(section, kind, full_name):
             continue
-        near = did_you_mean(section.kind(), KINDS)
+        near = did_you_mean(section.kind, KINDS)
         if is_contract or near:
             problems.add_line(
                 f"{section.node}: no node is called so.{near} A section for this node, {full_name}, is "
-                f"called /{kind}, whatever the node's name and namespace"
+                f"called /{kind}, whatever the node's name and namespace; sections for other programs belong "
+                "into a file of their own"
             )
     ours = [
         section
         for section in sections
-        if section.node != _ALL and (section.kind() == kind or "*" in section.kind())
+        if section.node != _ALL and (section.kind == kind or "*" in section.kind)
     ]
     if ours and not any(_rank(section, kind, full_name) for section in ours):
         problems.add_line(
@@ -217,7 +219,7 @@ def _check_sections(kind: str, full_name: str, file: str, sections: Sequence[_Se
 
 def _read(file: str) -> list[_Section]:
     try:
-        root = yaml.compose(Path(file).read_text(), Loader=yaml.SafeLoader)
+        root = yaml.compose(Path(file).read_text("utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"--params-file {file}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
@@ -266,10 +268,12 @@ def _value(text: str, given: str) -> yaml.Node:
     return node
 
 
-def _check_list(name: str, value: yaml.Node, problems: Problems) -> None:
-    if not isinstance(value, yaml.SequenceNode):
-        return
-    if not value.value:
+def _check_value(name: str, value: yaml.Node, problems: Problems) -> None:
+    """Add what ROS cannot read, or reads as no parameter at all."""
+    if isinstance(value, yaml.ScalarNode):
+        if value.value == "" and value.style is None:
+            problems.add(name, 'a value ("" is an empty text)', "nothing")
+    elif not value.value:
         problems.add(name, "a list with at least one entry (ROS knows no empty ones)", "[]")
     elif not all(isinstance(entry, yaml.ScalarNode) for entry in value.value):
         problems.add(name, "a list of single values", "a list with groups or lists in it")

@@ -113,6 +113,12 @@ CONTRACT_PARAMETERS = (
         bool,
         "the joint turns without end and needs no position limits",
     ),
+    _of_contract(
+        "limits.<joint>.prismatic",
+        bool,
+        "the joint slides: its unit is the metre, and the policy node's thresholds that end in _prismatic "
+        "apply; default: as the URDF says, else false",
+    ),
     _of_contract("limits.<joint>.position_min", float, "lowest commanded position", "rad or m"),
     _of_contract("limits.<joint>.position_max", float, "highest commanded position", "rad or m"),
     _of_contract("limits.<joint>.velocity", float, "highest commanded speed", "rad/s or m/s"),

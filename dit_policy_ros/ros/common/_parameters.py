@@ -173,6 +173,10 @@ def _refusal(node: Node, parameter: str) -> str:
         return f"{parameter} is read when the node starts: start it again with -p {parameter}:=VALUE"
     if not node.is_configured:
         return ""
+    if node.lifecycle_state == "unconfigured":
+        return (
+            f"{parameter} cannot be changed while the node is being configured; try again when it has ended"
+        )
     deactivate = f"`ros2 lifecycle set {name} deactivate`, " if node.lifecycle_state == "active" else ""
     return (
         f"{parameter} is read at configure and cannot be changed while the node is {node.lifecycle_state}. "

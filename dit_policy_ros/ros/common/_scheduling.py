@@ -70,6 +70,14 @@ def steady_timer(node: Node, rate: float, callback: Callable[[], None], group: C
     return node.create_timer(1.0 / rate, callback, callback_group=group, clock=clock)
 
 
+def silent_clock(node: Node) -> str:
+    """What is wrong if the node waits for simulated time that does not come; empty otherwise."""
+    if not node.get_parameter("use_sim_time").value or node.get_clock().now().nanoseconds:
+        return ""
+    advice = "start the simulation, or set use_sim_time to false"
+    return f"use_sim_time is true, but nothing comes on /clock: {advice}"
+
+
 def set_gil_switch_interval() -> None:
     """Make the threads of this process hand over the interpreter more often than by default."""
     sys.setswitchinterval(_GIL_SWITCH_INTERVAL)

@@ -21,6 +21,9 @@ JOINT_STATES = _profile(ReliabilityPolicy.BEST_EFFORT, 500)
 # For subscribers that need only the latest message and no backlog.
 NEWEST = _profile(ReliabilityPolicy.BEST_EFFORT, 2)
 
+# A controller's state is published at its update rate, and only the latest one is of interest.
+LATEST_STATE = _profile(ReliabilityPolicy.BEST_EFFORT, 1)
+
 # Trajectory controllers subscribe reliably, and only the newest plan matters. With depth 1 Fast DDS requests
 # an acknowledgement with every message (measured: it arrives after 5 ms), so a lost message is sent again at
 # once. With depth 2 it requests one every 3 s.
@@ -28,6 +31,14 @@ TRAJECTORIES = _profile(ReliabilityPolicy.RELIABLE, 1)
 
 # For nodes that must receive every command: the recorder, and a simulator that waits for its operator.
 COMMANDS = _profile(ReliabilityPolicy.RELIABLE, 100)
+
+# The status of an action's goals is latched: late subscribers get the newest one.
+ACTION_STATUS = QoSProfile(
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+)
 
 CLOCK = _profile(ReliabilityPolicy.RELIABLE, 10)  # reliable, because subscribers of /clock may be either
 STATUS = _profile(ReliabilityPolicy.RELIABLE, 1)

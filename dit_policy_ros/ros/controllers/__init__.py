@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ros2_control controllers, as the policy node commands them.
 
-Publishes trajectories, checks each of them first, sends gripper goals and reads the controllers' parameters.
+Publishes trajectories, checks each of them first, sends gripper goals, reads the controllers' parameters, and
+watches that the controllers follow, and follow nobody else.
 """
 
 from dit_policy_ros.ros.controllers._controller_interface import ControllerInterface
+from dit_policy_ros.ros.controllers._controller_states import controller_state_type
 from dit_policy_ros.ros.controllers._gripper_client import parallel_gripper_command
 from dit_policy_ros.ros.controllers._trajectory_messages import chunk_message
 
-__all__ = ["ControllerInterface", "chunk_message", "parallel_gripper_command"]
+__all__ = ["ControllerInterface", "chunk_message", "controller_state_type", "parallel_gripper_command"]

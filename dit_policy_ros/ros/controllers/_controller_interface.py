@@ -1,81 +1,198 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishers and action clients for all controllers of the contract."""
+"""Publishers, action clients and watches for all controllers of the contract."""
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from trajectory_msgs.msg import JointTrajectory
 
-from dit_policy_ros.core.contract import Contract, ControllerType
-from dit_policy_ros.core.motion import Plan
+from dit_policy_ros.core.continuous_joints import nearest_turn
+from dit_policy_ros.core.contract import NANOSECONDS, Contract, ControllerType
+from dit_policy_ros.core.motion import Plan, clock_problem, clock_tolerance
 from dit_policy_ros.ros.common import qos
+from dit_policy_ros.ros.controllers._commander_watch import CommanderWatch
 from dit_policy_ros.ros.controllers._controller_parameters import ControllerParameters
-from dit_policy_ros.ros.controllers._gripper_client import GripperClient
+from dit_policy_ros.ros.controllers._controller_states import ControllerState, ControllerStates
+from dit_policy_ros.ros.controllers._goal_watch import GoalWatch
+from dit_policy_ros.ros.controllers._gripper_client import GripperClient, GripperLimits
+from dit_policy_ros.ros.controllers._reference_watch import ReferenceWatch
 from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
 from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
 
+Pose = NDArray[np.float64]
+
 
 class ControllerInterface:
-    """Sends plans to the controllers.
+    """Sends plans to the controllers, and watches that these follow them and nobody else.
 
     A joint_trajectory_controller gets one message per plan. A parallel_gripper_controller gets goals while
-    the plan is executed.
+    the plan is executed. The caller must serialise the calls that send.
     """
 
-    def __init__(
-        self,
-        node: LifecycleNode,
-        contract: Contract,
-        on_rejected: Callable[[str], None],
-        topic_name: Callable[[str], str] = str,
-    ) -> None:
-        """Create publishers and clients.
+    _watches = True  # whether to watch the controllers
+
+    def __init__(self, node: LifecycleNode, contract: Contract, on_rejected: Callable[[str], None]) -> None:
+        """Create publishers, clients and watches.
 
         Args:
             node: owns the publishers and clients.
             contract: names the controllers, their types and their joints.
             on_rejected: called with the reason when a gripper's controller rejects a goal.
-            topic_name: maps a controller's topic to the topic to publish on. Shadow mode uses another one.
 
         Raises:
             ContractError: a controller type needs a package that is not installed.
         """
         self._node, self._contract = node, contract
-        low, high = contract.limits.position_min, contract.limits.position_max  # (A,)
+        self._lock = threading.RLock()  # a tick of the control timer may run on while the node cleans up
+        self._is_closed = False
+        limits = contract.limits
         self._columns = {each.name: contract.indices(each) for each in contract.controllers}
-        self.grippers = {
-            each.name: GripperClient(node, each, float((high - low)[contract.indices(each)[0]]), on_rejected)
-            for each in contract.controllers
-            if each.type is ControllerType.PARALLEL_GRIPPER
-        }
+        self.commanders = CommanderWatch(node)
+        self.grippers: dict[str, GripperClient] = {}
+        self.publishers: dict[str, Any] = {}
+        for each in contract.controllers:
+            if each.type is ControllerType.PARALLEL_GRIPPER:
+                joint = int(contract.indices(each)[0])
+                stroke = float(limits.position_max[joint] - limits.position_min[joint])
+                self.grippers[each.name] = GripperClient(
+                    node, each, GripperLimits(stroke, float(limits.velocity[joint])), on_rejected,
+                    self.commanders,
+                )  # fmt: skip
+            else:
+                self.publishers[each.name] = self._create_publisher(each.name, each.topic)
         self.parameters = ControllerParameters(node, [each.name for each in contract.controllers])
-        self.publishers = {
-            each.name: node.create_lifecycle_publisher(
-                JointTrajectory, topic_name(each.topic), qos.TRAJECTORIES
+        watched = contract.controllers if self._watches else ()
+        self.goals = GoalWatch(node, [each.name for each in watched if each.name in self.publishers])
+        self.states = ControllerStates(node, watched, contract.joint_states_max_age)
+        self._references = ReferenceWatch(contract.joints, limits, self._columns)
+        self._verdicts: dict[str, tuple[ControllerState | None, str]] = {}  # by controller
+
+    def _create_publisher(self, controller: str, topic: str) -> Any:
+        def create() -> Any:
+            return self._node.create_lifecycle_publisher(JointTrajectory, topic, qos.TRAJECTORIES)
+
+        return self.commanders.create_publisher(controller, topic, create)
+
+    # --- what is wrong -------------------------------------------------------------------------------------
+
+    def unreachable(self) -> dict[str, str]:
+        """Controllers that do not follow, each with what is wrong."""
+        with self._lock:
+            if self._is_closed:
+                return {}
+            found = {
+                name: f"does not listen on {publisher.topic_name}"
+                for name, publisher in self.publishers.items()
+                if not publisher.get_subscription_count()
+            }
+            found |= self.states.silent(self._now_ns())
+            found |= {
+                name: f"does not listen on {gripper.action_name}"
+                for name, gripper in self.grippers.items()
+                if not gripper.is_connected()
+            }
+        for name in found:
+            self._references.lost(name)
+        return found
+
+    def fault(self, now_ns: int) -> str:
+        """Why the controllers cannot be commanded at `now_ns`; empty if they can. It ends by itself."""
+        if absent := self.unreachable():
+            where = "; ".join(f"{name} {what}" for name, what in absent.items())
+            return (
+                f"controller lost: {where}; check that it is loaded and active (ros2 control "
+                "list_controllers)"
             )
-            for each in contract.controllers
-            if each.type is ControllerType.JOINT_TRAJECTORY
-        }
+        broken = [name for name, state in self.states.newest(now_ns).items() if not state.is_finite]
+        if broken:
+            return (
+                f"controller broken: the command of {', '.join(broken)} is NaN or lacks a joint; restart it "
+                "(ros2 control list_controllers)"
+            )
+        with self._lock:
+            grippers = () if self._is_closed else self.grippers.values()
+            return "; ".join(filter(None, (gripper.fault(now_ns) for gripper in grippers)))
+
+    def clock_fault(self, joint_states_offset: float | None, simulated: bool) -> str:
+        """Says whose clock differs too much from ours; empty if none does. It ends by itself.
+
+        Args:
+            joint_states_offset: how far the clock of the joint states is behind ours [s]; None: unknown.
+            simulated: whether all nodes use simulated time.
+        """
+        offsets = {"joint_states": joint_states_offset} | self.states.clock_offsets()
+        return clock_problem(offsets, self._contract.dt, simulated)
+
+    def other_commander(self, now_ns: int) -> str:
+        """Who else commands our controllers at `now_ns`; empty if nobody does. An operator must decide."""
+        if others := self.commanders.others() + self.goals.others():
+            return f"another commander: {'; '.join(others)}"
+        verdicts = [self._verdict(name, each, now_ns) for name, each in self.states.newest(now_ns).items()]
+        if found := list(filter(None, verdicts)):
+            return (
+                f"another commander: {'; '.join(found)}. Either another node commands it, or it has dropped "
+                "our plan: its log says why"
+            )
+        found = [each for gripper in self.grippers.values() if (each := gripper.other_commander())]
+        return f"another commander: {'; '.join(found)}" if found else ""
+
+    def _verdict(self, name: str, state: ControllerState, now_ns: int) -> str:
+        """What a controller does instead of our plan, by its newest state; each state is judged once."""
+        judged, verdict = self._verdicts.get(name, (None, ""))
+        if judged is state:
+            return verdict
+        low, high = clock_tolerance(self._contract.dt)
+        verdict = ""
+        # To a controller with another clock, plans come too early or too late. That is another fault.
+        if state.is_finite and low <= (state.arrived_ns - state.stamp_ns) / NANOSECONDS <= high:
+            verdict = self._references.deviation(name, state.reference, state.stamp_ns, now_ns)
+        self._verdicts[name] = (state, verdict)
+        return verdict
+
+    # --- where motion begins -------------------------------------------------------------------------------
+
+    def listen_anew(self) -> None:
+        """Before an activation: trust only what arrives from now on, and begin to look for other nodes."""
+        self.states.forget()
+        self.commanders.begin()
+
+    def reference_pose(self, measured: Pose, tolerance: Pose) -> tuple[Pose, NDArray[np.bool_]]:
+        """The pose that the controllers command now, from which motion must start.
+
+        Args:
+            measured: (A,) measured pose [rad or m].
+            tolerance: (A,) a joint that is commanded further away than this starts where it is measured.
+
+        Returns:
+            The pose (A,), and which joints (A,) are where their controller commands them. The others are
+            where they were measured: their controller does not say what it commands, or is off.
+        """
+        pose, known = measured.copy(), np.zeros(len(measured), dtype=bool)  # (A,) both
+        for name, state in self.states.newest(self._now_ns()).items():
+            columns = self._columns[name]  # (A_c,)
+            near = nearest_turn(measured[columns], state.reference, self._contract.limits.continuous[columns])
+            agrees = np.abs(state.reference - near) <= tolerance[columns]  # (A_c,) false if it is NaN
+            pose[columns] = np.where(agrees, state.reference, pose[columns])
+            known[columns] = agrees
+        return pose, known
+
+    def start(self, plan: Plan, now_ns: int) -> None:
+        """Motion starts where `plan` stands. Nothing is sent."""
+        states: dict[str, ControllerState] = self.states.newest(now_ns)
+        self._references.start(plan, {name: each.reference for name, each in states.items()}, now_ns)
+        for name, gripper in self.grippers.items():
+            gripper.start(float(plan.positions[0, self._columns[name][0]]))
+
+    # --- sending -------------------------------------------------------------------------------------------
 
     def topics(self) -> dict[str, str]:
         """Full names of the trajectory topics, by controller."""
         return {name: publisher.topic_name for name, publisher in self.publishers.items()}
-
-    def unreachable(self) -> dict[str, str]:
-        """Controllers that do not listen: the full name of their topic or action, by controller."""
-        absent = {name: p.topic_name for name, p in self.publishers.items() if not p.get_subscription_count()}
-        absent |= {name: g.action_name for name, g in self.grippers.items() if not g.is_connected()}
-        return absent
-
-    def fault(self, now_ns: int) -> str:
-        """Why the controllers cannot be commanded at ``now_ns``; empty if they can."""
-        if absent := self.unreachable():
-            where = ", ".join(f"{name} no longer listens on {address}" for name, address in absent.items())
-            return f"controller lost: {where}; check that it is active (ros2 control list_controllers)"
-        faults = (gripper.fault(now_ns) for gripper in self.grippers.values())
-        return "; ".join(filter(None, faults))
 
     def messages(self, plan: Plan) -> dict[str, JointTrajectory]:
         """A plan's messages, by joint_trajectory_controller; all have the same stamp."""
@@ -92,18 +209,15 @@ class ControllerInterface:
             check_trajectory(message, self._contract.controller(name), now_ns)
         return messages
 
-    def send(self, messages: dict[str, JointTrajectory]) -> None:
+    def send(self, plan: Plan, messages: dict[str, JointTrajectory], now_ns: int) -> None:
         """Publish a plan's messages."""
         for name, message in messages.items():
             self.publishers[name].publish(message)
-
-    def start_grippers(self, plan: Plan) -> None:
-        """Take the plan's first position as each gripper's present goal; send nothing yet."""
-        for name, gripper in self.grippers.items():
-            gripper.start(float(plan.positions[0, self._columns[name][0]]))
+        listening = messages.keys() - self.states.silent(now_ns).keys()
+        self._references.sent(plan, listening, now_ns)
 
     def command_grippers(self, plan: Plan, now_ns: int) -> None:
-        """Send each gripper the plan's position at ``now_ns``, if it has changed enough."""
+        """Send each gripper the plan's position at `now_ns`, if it has changed enough."""
         if self.grippers:
             limits = self._contract.limits
             inside = np.clip(
@@ -113,14 +227,22 @@ class ControllerInterface:
                 gripper.command(float(inside[self._columns[name][0]]), now_ns)
 
     def unacknowledged(self, timeout: float) -> list[str]:
-        """Controllers that do not acknowledge the last message within ``timeout`` [s] each."""
+        """Controllers that do not acknowledge the last message within `timeout` [s] each."""
         within = Duration(seconds=timeout)
         return [name for name, each in self.publishers.items() if not each.wait_for_all_acked(within)]
 
     def close(self) -> None:
         """Destroy publishers and clients. The controllers keep their last command."""
+        with self._lock:
+            self._is_closed = True
+        self.commanders.close()
+        self.goals.close()
+        self.states.close()
         self.parameters.close()
         for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         for gripper in self.grippers.values():
             gripper.close()
+
+    def _now_ns(self) -> int:
+        return self._node.get_clock().now().nanoseconds

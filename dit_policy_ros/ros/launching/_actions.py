@@ -12,7 +12,7 @@ from launch_ros.actions import Node, PushRosNamespace
 
 from dit_policy_ros.core.share import PACKAGE, share_directory
 from dit_policy_ros.core.transport_profile import profile_environment
-from dit_policy_ros.ros.launching._mock_robot import ros2_control
+from dit_policy_ros.ros.launching._mock_robot import ros2_control, simulator_remappings
 
 TIME_TO_STOP = "15"  # [s] from SIGINT to SIGTERM: time for a node to brake the arms and end its inference
 
@@ -93,9 +93,7 @@ def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if value(context, "robot") == "sim":
         return [_simulator(context)]
     if value(context, "robot") == "mock":
-        # The simulator follows the same commands for its cameras. Joint states come from ros2_control.
-        remappings = [("joint_states", "sim/joint_states")]
-        return [*ros2_control(context, end_launch), _simulator(context, remappings)]
+        return [*ros2_control(context, end_launch), _simulator(context, simulator_remappings())]
     return []
 
 

@@ -23,6 +23,25 @@ _NEEDED = {
 SPAWNER_TIMEOUT = "60"  # [s] to wait for the controller manager; starting takes long on a busy machine
 
 
+def _controllers_file() -> Path:
+    return share_directory() / "config" / "bimanual_controllers.yaml"
+
+
+def _controllers() -> list[str]:
+    """All that the controller manager loads, the joint_state_broadcaster, too."""
+    return [name for name in yaml.safe_load(_controllers_file().read_text()) if name != "controller_manager"]
+
+
+def simulator_remappings() -> list[tuple[str, str]]:
+    """Remappings of a simulator that follows the same commands for its cameras.
+
+    What the joints and the controllers do, only the real controllers may say: states of a simulated
+    controller would hide that the real one is not active.
+    """
+    states = [f"{name}/controller_state" for name in _controllers()]
+    return [(topic, f"sim/{topic}") for topic in ("joint_states", *states)]
+
+
 def ros2_control(context: LaunchContext, on_exit: Callable[[str], Any]) -> list[LaunchDescriptionEntity]:
     """The robot_state_publisher, a controller manager on mock_components/GenericSystem, and all controllers.
 
@@ -35,9 +54,8 @@ def ros2_control(context: LaunchContext, on_exit: Callable[[str], Any]) -> list[
     """
     _require_packages()
     urdf = share_directory() / "urdf" / "bimanual.urdf"
-    controllers = share_directory() / "config" / "bimanual_controllers.yaml"
+    controllers, names = _controllers_file(), _controllers()
     namespace = context.launch_configurations.get("ros_namespace", "").strip("/")
-    names = [name for name in yaml.safe_load(controllers.read_text()) if name != "controller_manager"]
     if namespace:
         controllers = _in_namespace(controllers, namespace)
     description = {"robot_description": ParameterValue(urdf.read_text(), value_type=str)}

@@ -32,7 +32,7 @@ class ControlWatch:
     """Holds when a stream is stale, a controller is lost or no chunk comes; resumes afterwards.
 
     Only these faults are recoverable: the missing data can come back. Faults of the policy or of an arm (a
-    chunk with NaN, an exception, a tracking error) and an e-stop need ``~/resume``.
+    chunk with NaN, an exception, a tracking error), another commander and an e-stop need ``~/resume``.
     """
 
     def __init__(
@@ -73,6 +73,9 @@ class ControlWatch:
                 f"the clock stands still: it has not advanced for {standstill:.1f} s. Is the simulation "
                 "paused, or /clock missing?"
             )
+        is_latched = self._motion.state is MotionState.HOLD and not self._motion.recoverable
+        if not is_latched and (intruder := self.other_commander()):
+            self._motion.hold(intruder)
         if self._motion.state is not MotionState.HOLD:
             self._healthy_since_ns = None
             if fault:
@@ -104,7 +107,14 @@ class ControlWatch:
             return "stale observation: " + "; ".join(stream_faults.values())
         if controller_fault := self._controllers.fault(now_ns):
             return controller_fault
+        offset = self._observations.joints.clock_offset()
+        if clock_fault := self._controllers.clock_fault(offset, self._clocks.is_simulated):
+            return clock_fault
         return self._motion.chunk_fault(now_ns + round(self._settings.period * 1e9))
+
+    def other_commander(self) -> str:
+        """Who else commands the controllers now; empty if nobody does. That needs an operator."""
+        return self._controllers.other_commander(self._clocks.now_ns())
 
     def _tracking_error(self) -> str:
         """Joints that are too far from their command; empty if none is."""

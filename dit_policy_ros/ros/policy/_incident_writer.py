@@ -83,10 +83,19 @@ class IncidentWriter:
         self._thread = threading.Thread(target=self._work, name="incidents", daemon=True)
         self._thread.start()
 
-    def capture(self, reason: str) -> Path | None:
-        """Write an automatic incident; None if the last one was a moment ago."""
+    def capture(self, reason: str, is_latched: bool = False) -> Path | None:
+        """Write an automatic incident.
+
+        Args:
+            reason: of the HOLD.
+            is_latched: whether the HOLD needs an operator. Such incidents are always written: they are rare,
+                and somebody will ask for the cause.
+
+        Returns:
+            Its folder; None if the last incident was a moment ago.
+        """
         now_ns = self._steady_ns()
-        if self._last_ns is not None and now_ns - self._last_ns < self._pause_ns:
+        if not is_latched and self._last_ns is not None and now_ns - self._last_ns < self._pause_ns:
             return None
         self._last_ns = now_ns
         return self._enqueue(_AUTOMATIC, reason)

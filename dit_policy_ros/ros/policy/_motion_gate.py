@@ -101,7 +101,7 @@ class MotionGate:
         return self.pipeline.at_rest(self._clocks.now_ns())
 
     def start(self, pose: Pose) -> None:
-        """Begin to accept chunks, from rest at the measured pose (A,).
+        """Begin to accept chunks, from rest at the pose (A,) that the controllers command.
 
         Raises:
             DitPolicyError: the e-stop is latched, or a joint is too far outside its limits.
@@ -113,7 +113,7 @@ class MotionGate:
             self.pipeline.reset_counters()
             self.pipeline.start(pose, self._clocks.now_ns())
             self._await_chunk()
-            self._controllers.start_grippers(self.pipeline.plan)
+            self._controllers.start(self.pipeline.plan, self._clocks.now_ns())
             self._epoch += 1
             self._is_open = True
 
@@ -151,6 +151,9 @@ class MotionGate:
             else:
                 self._await_chunk()
             if not self._may_move() or epoch != self._epoch:
+                return None
+            # A plan for a controller that does something else would make it jump. The next tick holds.
+            if self._controllers.unreachable() or self._controllers.other_commander(self._clocks.now_ns()):
                 return None
             return self._send(self.pipeline.add_chunk, chunk, self._clocks.now_ns())
 
@@ -194,7 +197,7 @@ class MotionGate:
     def check_clock(self) -> float:
         """Hold if the node's clock was set since the last call; return how long it has stood still [s]."""
         with self._lock:
-            jump = self._detect_clock_jump()
+            jump = self._detect_clock_jump(int(self.pipeline.plan.times_ns[0]) if self._is_open else None)
             if jump is not None:
                 # Clock set back: the controllers stopped at the point of the plan that they had reached.
                 # Clock set ahead: they jumped to where the plan is now.
@@ -268,9 +271,15 @@ class MotionGate:
             missed_hold = np.zeros(self._contract.action_dim, dtype=bool)  # (A,)
             for name in self._missed_hold:
                 missed_hold[self._contract.indices(name)] = True
-            now_ns = self._clocks.now_ns()
+            now_ns, pose = self._clocks.now_ns(), self._measured_pose()
+            if pose is not None:
+                # Where a controller says what it commands, motion starts there: its command must not step.
+                pose, commanded = self._controllers.reference_pose(
+                    pose, self.pipeline.settings.max_tracking_error
+                )
+                missed_hold |= commanded
             try:
-                if not self.pipeline.resume(now_ns, self._measured_pose(), missed_hold):
+                if not self.pipeline.resume(now_ns, pose, missed_hold):
                     return "the arms are still braking: try again"
             except PlanRejected as error:
                 return str(error)
@@ -304,19 +313,20 @@ class MotionGate:
         try:
             plan = make_plan(*arguments)
             if plan is not None:
-                self._controllers.send(self._controllers.checked_messages(plan, self._clocks.now_ns()))
+                now_ns = self._clocks.now_ns()
+                self._controllers.send(plan, self._controllers.checked_messages(plan, now_ns), now_ns)
         except PlanRejected as error:
             self.hold(f"plan rejected: {error}")
             return None
         return plan
 
-    def _detect_clock_jump(self) -> Jump | None:
+    def _detect_clock_jump(self, begin_ns: int | None = None) -> Jump | None:
         for _ in range(10):  # until both clocks are read without an interruption in between
             before_ns, now_ns = self._clocks.steady_ns(), self._clocks.now_ns()
             after_ns = self._clocks.steady_ns()
-            if after_ns - before_ns < 10_000_000:
+            if after_ns - before_ns < 1_000_000:
                 break
-        return self._clock_jumps.update(now_ns, after_ns)
+        return self._clock_jumps.update(now_ns, after_ns, begin_ns)
 
     def _hold(self, reason: str, recoverable: bool, stopped_ns: int | None = None) -> bool:
         """Publish the braking plan.
@@ -343,12 +353,13 @@ class MotionGate:
             self.recoverable, self._first_reason = recoverable, reason
             self._missed_hold = set(self._controllers.unreachable())
             try:
-                check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns)
+                # A HOLD stays where the arms are, even outside the limits.
+                check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns, outside=np.inf)
                 messages = self._controllers.checked_messages(plan, now_ns)
             except PlanRejected as error:  # an imperfect braking plan is better than none
                 self._logger.error(f"the braking plan breaks a rule, and is sent all the same: {error}")
                 messages = self._controllers.messages(plan)
-            self._controllers.send(messages)
+            self._controllers.send(plan, messages, now_ns)
             return True
 
     def _log_hold(self, reason: str, recoverable: bool) -> None:

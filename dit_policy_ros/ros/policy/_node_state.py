@@ -46,13 +46,15 @@ class NodeState:
     """What the node is doing.
 
     Attributes:
-        task: the present instruction; empty before the first.
+        task: the present instruction; empty before the first. It stays through cleanup and configure.
+        task_parameter: the parameter ``task`` as it was when it last became the instruction.
         e_stop: its latch, which stays through every transition.
         configured: None while unconfigured.
         active: None while inactive.
     """
 
     task: str = ""
+    task_parameter: str = ""
     e_stop: EStop = field(default_factory=EStop)
     configured: Configured | None = None
     active: Active | None = None

@@ -10,17 +10,14 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 
 from dit_policy_ros.core.contract import Contract, controller_findings
-from dit_policy_ros.core.motion import Pacing, check_pacing
+from dit_policy_ros.core.motion import Pacing, check_pacing, joints_outside_limits
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.core.sensing import ObservationBuilder
+from dit_policy_ros.ros.common import silent_clock
 from dit_policy_ros.ros.controllers import ControllerInterface
 
 _POLL = 0.02  # [s]
-# A joint may be this far outside its limits, from sag and calibration [rad or m]. More is a wrong contract.
-_POSE_TOLERANCE = 0.02
 _ANSWER_TIMEOUT = 2.0  # [s] for the controllers' parameters
-# Range for the shortest delay from stamp to arrival among many joint states, if both clocks agree [s].
-_SHORTEST_DELAY = (-0.05, 0.1)
 
 
 def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> float:
@@ -43,14 +40,19 @@ def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], log
     p95 = float(np.percentile(latencies[len(latencies) // 3 :], 95))  # [s]
     rows = policy.horizon - policy.n_obs_steps + 1
     if settings["pacing"] == Pacing.CONTINUOUS:
-        check_pacing(
+        limits = contract.limits
+        braking = (limits.velocity / limits.acceleration)[~contract.gripper_mask]  # (A - grippers,) [s]
+        advice = check_pacing(
             latency_p95=p95,
             chunk_duration=(rows - 1) * contract.dt,
             dt=contract.dt,
             fade_knots=settings["fade_knots"],
             replan_interval=settings["replan_interval"],
             plan_horizon=settings["plan_horizon"],
+            braking_time=float(braking.max(initial=0.0)),
         )
+        for sentence in advice:
+            logger.warning(sentence)
     logger.info(
         f"inference takes {p95 * 1e3:.0f} ms (p95 of {len(latencies)} on {policy.device}: {policy.backend})"
     )
@@ -62,6 +64,7 @@ def activation_problems(
     observations: ObservationBuilder,
     contract: Contract,
     controllers: ControllerInterface,
+    pose_tolerance: np.ndarray,
     timeout: float,
     cancelled: threading.Event,
 ) -> list[str]:
@@ -72,6 +75,7 @@ def activation_problems(
         observations: the sensor streams.
         contract: of the robot.
         controllers: of the robot.
+        pose_tolerance: (A,) how far a joint may be outside its limits [rad or m].
         timeout: how long to wait for streams and controllers to appear [s].
         cancelled: ends the wait early when it is set.
 
@@ -79,16 +83,21 @@ def activation_problems(
         One line per problem, with its remedy; empty if activation is safe.
     """
 
+    controllers.listen_anew()
+
     def may_pass() -> list[str]:
-        return _missing(node, observations, controllers) + _clock_problems(node, observations)
+        if no_time := silent_clock(node):
+            return [no_time]  # alone: without a time every stream looks wrong
+        return _missing(node, observations, controllers) + _clock_problems(node, observations, controllers)
 
     for _ in range(round(timeout / _POLL)):
         if not may_pass() or cancelled.wait(_POLL):
             break
     return [
         *may_pass(),
-        *_pose_problems(observations, contract),
-        *_other_commanders(node, controllers),
+        *_pose_problems(observations, contract, pose_tolerance),
+        *controllers.commanders.look(),
+        *controllers.goals.active(),
         *_controller_problems(node, contract, controllers),
     ]
 
@@ -97,63 +106,38 @@ def _missing(node: Node, observations: ObservationBuilder, controllers: Controll
     return [
         *observations.stale(node.get_clock().now().nanoseconds).values(),
         *(
-            f"{name} does not listen on {address}: check that it is loaded and active (ros2 control "
-            "list_controllers), and that its name in 'controllers.names' and its type are right"
-            for name, address in controllers.unreachable().items()
+            f"{name} {what}: check that it is loaded and active (ros2 control list_controllers), and that "
+            "its name in 'controllers.names' and its type are right"
+            for name, what in controllers.unreachable().items()
         ),
     ]
 
 
-def _clock_problems(node: Node, observations: ObservationBuilder) -> list[str]:
-    if node.get_parameter("use_sim_time").value and not node.get_clock().now().nanoseconds:
-        return [
-            "use_sim_time is true, but no messages arrive on /clock: start the simulation, or set "
-            "use_sim_time to false"
-        ]
-    delay, (low, high) = observations.joints.min_delay(), _SHORTEST_DELAY
-    if delay is None or low <= delay <= high:
-        return []
-    return [
-        f"joint states arrive {delay:+.3f} s after their stamp at best; expected {low:+.2f} to {high:+.2f} "
-        "s: the clocks of the robot and of this computer differ, or the messages are delayed. Synchronise "
-        "the clocks (chrony), or find the delay"
-    ]
+def _clock_problems(
+    node: Node, observations: ObservationBuilder, controllers: ControllerInterface
+) -> list[str]:
+    is_simulated = node.get_parameter("use_sim_time").value
+    problem = controllers.clock_fault(observations.joints.clock_offset(), is_simulated)
+    return [problem] if problem else []
 
 
-def _pose_problems(observations: ObservationBuilder, contract: Contract) -> list[str]:
+def _pose_problems(observations: ObservationBuilder, contract: Contract, tolerance: np.ndarray) -> list[str]:
     sample = observations.joints.newest()
     if sample is None:
         return []  # listed as a missing stream already
-    pose, limits = np.asarray(sample.value), contract.limits  # (A,)
-    outside = (pose < limits.position_min - _POSE_TOLERANCE) | (pose > limits.position_max + _POSE_TOLERANCE)
-    return [
-        f"{contract.joints[i]} is at {pose[i]:.4g}, outside its limits "
-        f"[{limits.position_min[i]:g}, {limits.position_max[i]:g}] (limits.{contract.joints[i]}): "
-        f"move it back by hand, or correct the contract"
-        for i in np.flatnonzero(outside)
-    ]
-
-
-def _other_commanders(node: Node, controllers: ControllerInterface) -> list[str]:
-    problems = []
-    for name, topic in controllers.topics().items():
-        others = [
-            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in node.get_publishers_info_by_topic(topic)
-            if (info.node_namespace, info.node_name) != (node.get_namespace(), node.get_name())
-        ]
-        if others:
-            problems.append(
-                f"{', '.join(sorted(others))} also commands {name} ({topic}), which would follow both nodes "
-                "in turns: stop the other node first"
-            )
-    return problems
+    return joints_outside_limits(np.asarray(sample.value), contract.limits, tolerance, contract.joints)
 
 
 def _controller_problems(node: Node, contract: Contract, controllers: ControllerInterface) -> list[str]:
     parameters = controllers.parameters.read(_ANSWER_TIMEOUT)
     use_sim_time = node.get_parameter("use_sim_time").value
     problems: list[str] = []
+    if unwatched := controllers.states.unwatched():
+        node.get_logger().warning(
+            f"{', '.join(unwatched)} publish no controller_state. So this node cannot see whether they are "
+            "active, what they command, or whether they follow another node: it only counts the subscribers "
+            "of their topics, and an inactive controller or a recorder is one as well"
+        )
     for controller in contract.controllers:
         if controller.name not in parameters:
             node.get_logger().info(

@@ -44,6 +44,7 @@ class _Monitors:
     policy_health: PolicyHealth
     idle_seconds: float = 0.0
     reported_holds: int = 0
+    reported_latched: bool = False
     reported_e_stop: bool = False
 
 
@@ -97,10 +98,10 @@ class PolicyReporter:
 
     def activate(self) -> None:
         """Begin anew to watch for idling, holds and e-stops; the node has been activated."""
-        if (monitors := self._monitors) is not None and (configured := self._state.configured) is not None:
+        if (monitors := self._monitors) is not None:
             monitors.idle.reset()
-            monitors.reported_holds = configured.motion.pipeline.holds
-            monitors.reported_e_stop = False
+            monitors.reported_holds = 0  # as motion counts them from its start
+            monitors.reported_latched = monitors.reported_e_stop = False
 
     def on_chunk(self, chunk: Chunk, task: str) -> None:
         """Publish a chunk of the policy on ~/chunk, and compare it with the one before."""
@@ -137,28 +138,31 @@ class PolicyReporter:
             self._commanded.publish(message)
         if monitors.shadow is not None:
             monitors.shadow.compare(positions[0], now_ns)
-        self._report_holds(monitors, configured)
+        self.report_holds()
+
+    def report_holds(self) -> None:
+        """Write an incident if the node has begun to hold, or if a HOLD has come to need an operator."""
+        monitors, configured = self._monitors, self._state.configured
+        if monitors is None or configured is None:
+            return
+        motion, e_stop = configured.motion, self._state.e_stop.latched
+        is_latched = motion.state is MotionState.HOLD and not motion.recoverable
+        is_new_hold = motion.pipeline.holds != monitors.reported_holds
+        is_new_e_stop = e_stop and not monitors.reported_e_stop
+        is_new_latch = is_latched and (is_new_hold or is_new_e_stop or not monitors.reported_latched)
+        monitors.reported_holds, monitors.reported_e_stop = motion.pipeline.holds, e_stop
+        monitors.reported_latched = is_latched
+        if is_new_hold or is_new_latch:
+            reason = motion.pipeline.hold_reason or "a hold that is over already"
+            values = {"task": self._state.task, "e_stop": e_stop, "recoverable": motion.recoverable}
+            # The motion gate has logged it.
+            self.events.remember(Severity.ERROR, "hold", reason, **values)
+            monitors.writer.capture("e-stop" if is_new_e_stop else reason, is_new_latch)
 
     def _forget_monitors(self) -> None:
         self._monitors = None
 
     # --- reports ------------------------------------------------------------------------------------------
-
-    def _report_holds(self, monitors: _Monitors, configured: Configured) -> None:
-        holds, e_stop = configured.motion.pipeline.holds, self._state.e_stop.latched
-        is_new_hold = holds != monitors.reported_holds
-        is_new_e_stop = e_stop and not monitors.reported_e_stop
-        monitors.reported_holds, monitors.reported_e_stop = holds, e_stop
-        if is_new_hold or is_new_e_stop:
-            reason = configured.motion.pipeline.hold_reason or "a hold that is over already"
-            values = {
-                "task": self._state.task,
-                "e_stop": e_stop,
-                "recoverable": configured.motion.recoverable,
-            }
-            # The motion gate has logged it.
-            self.events.remember(Severity.ERROR, "hold", reason, **values)
-            monitors.writer.capture("e-stop" if is_new_e_stop else reason)
 
     def _message(self) -> PolicyStatus:
         message = policy_status(self._state, self._now_ns(), time.monotonic_ns())

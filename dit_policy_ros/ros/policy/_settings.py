@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns parameters of the policy node into settings of the motion path and options of ``load_policy``."""
 
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,10 @@ from dit_policy_ros.core.problems import Problems
 
 _SHORTEST_CHUNK_TIMEOUT = 2.0  # [s] by default; a computer that is busy for a moment is no fault
 _LATENCIES = 3.0  # that the next chunk may take by default
-_GRIPPER_MOTION = 0.1  # fraction of a gripper's range that counts as motion
+_INCIDENT_SHARE = 0.5  # of the available memory that images for incidents may take
+# Fractions of a gripper's range, whose unit differs from gripper to gripper.
+_GRIPPER_MOTION = 0.1  # that counts as motion
+_GRIPPER_TOLERANCE = 0.1  # that it may be outside its limits when motion starts
 _POLICY_OPTIONS = (
     "device",
     "num_threads",
@@ -53,18 +58,21 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
     Raises:
         ParameterError: ensemble.never_averaged names a joint that the contract does not have.
     """
-    gripper = contract.gripper_mask  # (A,)
+    gripper, limits = contract.gripper_mask, contract.limits  # (A,)
     # In shadow mode the arms follow the operator, so a tracking error means nothing.
-    max_tracking_error = np.inf if settings["dry_run"] else settings["max_tracking_error"]
+    shadow = settings["dry_run"]
+    max_tracking_error = np.inf if shadow else _per_kind(settings, "max_tracking_error", contract)  # (A,)
     return MotionSettings(
         ensemble=EnsembleSettings(
             mode=EnsembleMode(settings["ensemble.mode"]),
             temporal_ensemble_coeff=settings["ensemble.temporal_ensemble_coeff"],
             never_averaged=_never_averaged(settings["ensemble.never_averaged"], contract),
-            max_disagreement=np.where(gripper, np.inf, settings["ensemble.disagreement"]),  # (A,)
+            max_disagreement=np.where(
+                gripper, np.inf, _per_kind(settings, "ensemble.disagreement", contract)
+            ),  # (A,)
             coupling=_coupled_groups(settings["ensemble.coupling"], contract),
             taper_ns=round(settings["ensemble.taper"] * 1e9),
-            continuous=contract.limits.continuous,
+            continuous=limits.continuous,
         ),
         plan_horizon=settings["plan_horizon"],
         fade_knots=settings["fade_knots"],
@@ -73,6 +81,11 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
         task_fade=settings["task_fade"],
         # A gripper that squeezes an object never reaches its command: the difference is the grip.
         max_tracking_error=np.where(gripper, np.inf, max_tracking_error),  # (A,)
+        pose_tolerance=np.where(
+            gripper,
+            _GRIPPER_TOLERANCE * (limits.position_max - limits.position_min),
+            _per_kind(settings, "pose_tolerance", contract),
+        ),  # (A,)
     )
 
 
@@ -106,11 +119,56 @@ def chunk_timeout(
     return timeout or max(_SHORTEST_CHUNK_TIMEOUT, max(ages) + history + _LATENCIES * cycle)
 
 
+def check_incident_memory(
+    settings: Mapping[str, Any], contract: Contract, policy: Policy, available: float | None = None
+) -> None:
+    """Refuse incident_seconds for which this computer has too little memory.
+
+    Args:
+        settings: the parameters.
+        contract: of the robot.
+        policy: whose images are kept.
+        available: memory that programs can get [bytes]; None: as much as this computer has now.
+
+    Raises:
+        ParameterError: the images would take more than half of it.
+    """
+    # Each frame is kept once, though consecutive observations share frames.
+    inferences = 1.0 / max(settings["replan_interval"], contract.dt)  # [Hz]
+    frames = min(contract.fps, policy.n_obs_steps * inferences)  # [Hz]
+    rate = frames * sum(3 * height * width for height, width in policy.image_shapes.values())  # [bytes/s]
+    needed, seconds = rate * settings["incident_seconds"], settings["incident_seconds"]
+    allowed = _INCIDENT_SHARE * (available_memory() if available is None else available)
+    if needed > allowed:
+        raise ParameterError(
+            f"incident_seconds: {seconds:g} s of images take {needed / 1e9:.1f} GB of memory "
+            f"({len(policy.image_shapes)} cameras, {frames:.3g} frames per second). Expected at most "
+            f"{math.floor(allowed / rate)} s, which take half of the "
+            f"{allowed / _INCIDENT_SHARE / 1e9:.1f} GB that are available now"
+        )
+
+
+def available_memory() -> float:
+    """Memory that programs can get without swapping [bytes]; infinite where Linux does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return math.inf
+    return next(
+        (float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), math.inf
+    )
+
+
 def idle_motion(settings: Mapping[str, Any], contract: Contract) -> np.ndarray:
     """How far each joint must be commanded to move for it to count as motion, (A,) [rad or m]."""
     limits = contract.limits
     gripper = _GRIPPER_MOTION * (limits.position_max - limits.position_min)  # (A,)
-    return np.where(contract.gripper_mask, gripper, settings["idle_motion"])
+    return np.where(contract.gripper_mask, gripper, _per_kind(settings, "idle_motion", contract))
+
+
+def _per_kind(settings: Mapping[str, Any], name: str, contract: Contract) -> np.ndarray:
+    """A threshold for each joint, (A,): the parameter [rad], or its twin for joints that slide [m]."""
+    return np.where(contract.limits.prismatic, settings[f"{name}_prismatic"], settings[name])  # (A,)
 
 
 def _never_averaged(names: Sequence[str], contract: Contract) -> np.ndarray:

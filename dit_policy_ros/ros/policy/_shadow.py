@@ -3,11 +3,13 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.contract import Contract, ControllerType
 from dit_policy_ros.core.recording import CommandedActions
@@ -22,18 +24,21 @@ _RECENT = 500  # comparisons in the RMS
 class ShadowControllerInterface(ControllerInterface):
     """Publishes all plans, also those for grippers, on ~/shadow/... instead of the controllers' topics."""
 
+    _watches = False
+
     def __init__(self, node: LifecycleNode, contract: Contract) -> None:
         """Create the publishers ~/shadow/<controller>/joint_trajectory."""
         trajectory = ControllerType.JOINT_TRAJECTORY
         controllers = tuple(replace(controller, type=trajectory) for controller in contract.controllers)
         shadowed = replace(contract, controllers=controllers)
-        super().__init__(
-            node, shadowed, on_rejected=lambda _: None, topic_name=lambda topic: f"~/shadow/{topic}"
-        )
+        super().__init__(node, shadowed, on_rejected=lambda _: None)
 
     def unreachable(self) -> dict[str, str]:
         """Always empty: shadow mode needs no controller."""
         return {}
+
+    def _create_publisher(self, controller: str, topic: str) -> Any:
+        return self._node.create_lifecycle_publisher(JointTrajectory, f"~/shadow/{topic}", qos.TRAJECTORIES)
 
 
 class ShadowError:

@@ -40,7 +40,12 @@ from dit_policy_ros.ros.policy._node_state import Active, Configured, NodeState
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
 from dit_policy_ros.ros.policy._preflight import activation_problems, warm_up
 from dit_policy_ros.ros.policy._reporter import PolicyReporter
-from dit_policy_ros.ros.policy._settings import chunk_timeout, motion_settings, policy_options
+from dit_policy_ros.ros.policy._settings import (
+    check_incident_memory,
+    chunk_timeout,
+    motion_settings,
+    policy_options,
+)
 from dit_policy_ros.ros.policy._shadow import ShadowControllerInterface
 from dit_policy_ros.srv import SetTask
 
@@ -90,10 +95,9 @@ class PolicyNode(GuardedLifecycleNode):
         self.until_cleanup.callback(free_memory)
         policy = load_policy(settings["checkpoint"], **policy_options(settings))
         check_policy(policy, contract)
+        check_incident_memory(settings, contract, policy)
         latency = warm_up(policy, contract, settings, self.get_logger())  # [s]
-        if settings["task"]:
-            check_task(settings["task"], policy.known_tasks)
-            self.state.task = settings["task"]
+        self._take_task(settings["task"], policy.known_tasks)
         controllers = (
             ShadowControllerInterface(self, contract)
             if settings["dry_run"]
@@ -147,6 +151,7 @@ class PolicyNode(GuardedLifecycleNode):
             configured.sensors.observations,
             configured.contract,
             configured.controllers,
+            pose_tolerance=configured.motion.pipeline.settings.pose_tolerance,
             timeout=configured.settings["stream_timeout"],
             cancelled=self.is_shutting_down,
         )
@@ -162,6 +167,7 @@ class PolicyNode(GuardedLifecycleNode):
         pose = sensors.measured()  # (A,)
         if pose is None:
             raise DitPolicyError("the joint states became stale between preflight and start: activate again")
+        pose, _ = configured.controllers.reference_pose(pose, motion.pipeline.settings.max_tracking_error)
         motion.set_velocity_scale(self.get_parameter("velocity_scale").value)
         motion.start(pose)
         watch = ControlWatch(
@@ -201,6 +207,7 @@ class PolicyNode(GuardedLifecycleNode):
     def stop(self) -> None:
         """HOLD at once, without waiting for the present inference; then wait for the worker."""
         configured, active = self._require_configured(), self.state.active
+        self._reporter.report_holds()
         self.state.active = None  # first, so that the last hold is not reported as an incident
         with contextlib.ExitStack() as steps:  # last step first; one that fails stops no other
             if active is not None:
@@ -253,7 +260,7 @@ class PolicyNode(GuardedLifecycleNode):
             response.success, response.message = True, "not holding"
         elif self.state.e_stop.latched:
             response.message = LATCHED
-        elif refusal := active.watch.fault() or configured.motion.resume():
+        elif refusal := active.watch.fault() or active.watch.other_commander() or configured.motion.resume():
             response.message = f"cannot resume yet: {refusal}"
         else:
             response.success, response.message = True, "resumed, with a soft start"
@@ -320,6 +327,15 @@ class PolicyNode(GuardedLifecycleNode):
 
     def _forget_configuration(self) -> None:
         self.state.configured = None
+
+    def _take_task(self, parameter: str, known_tasks: tuple[str, ...]) -> None:
+        """Take the parameter ``task`` if it has changed; otherwise keep what ~/set_task set since."""
+        state = self.state
+        if parameter and parameter != state.task_parameter:
+            check_task(parameter, known_tasks)
+            state.task = state.task_parameter = parameter
+        elif parameter != state.task:
+            self.get_logger().info(f"the task is still {state.task!r}, as ~/set_task set it")
 
     def _require_configured(self) -> Configured:
         if self.state.configured is None:

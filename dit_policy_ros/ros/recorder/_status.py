@@ -10,7 +10,7 @@ from rclpy.node import Node
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.data.dataset import nearest_existing
 from dit_policy_ros.msg import RecorderStatus
-from dit_policy_ros.ros.common import Health, qos, to_stamp
+from dit_policy_ros.ros.common import Health, qos, silent_clock, to_stamp
 from dit_policy_ros.ros.recorder._episode import Recording
 from dit_policy_ros.ros.recorder._state import Configured, RecorderState
 
@@ -61,7 +61,9 @@ class StatusReporter:
             status.waiting = sink.pending_commits
             status.interrupted = list(map(str, sink.interrupted))
             status.problem = (
-                (recording.stopped if recording is not None else None) or sink.commit_failure or ""
+                (recording.stopped if recording is not None else None)
+                or sink.commit_failure
+                or silent_clock(self._node)
             )
         if configured is not None and recording is not None:
             sampler = recording.sampler

@@ -31,6 +31,8 @@ from dit_policy_ros.ros.common import (
     read_parameters,
     resolved_parameters,
     run_node,
+    silent_clock,
+    steady_timer,
 )
 from dit_policy_ros.ros.recorder._buttons import Buttons
 from dit_policy_ros.ros.recorder._episode import Recording
@@ -81,8 +83,9 @@ class RecorderNode(GuardedLifecycleNode):
         self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)
         self._reporter = StatusReporter(self)
         watching = MutuallyExclusiveCallbackGroup()
-        self.create_timer(1.0 / STATUS_RATE, self._publish_status, callback_group=watching)
-        self.create_timer(_DISK_PERIOD, self._watch_disk, callback_group=watching)
+        # Not on ROS time: without /clock the recorder must still say why nothing can be recorded.
+        steady_timer(self, STATUS_RATE, self._publish_status, watching)
+        steady_timer(self, 1.0 / _DISK_PERIOD, self._watch_disk, watching)
 
     def _create_operator_service(self, kind: Any, name: str, callback: Any) -> None:
         service = self.create_service(kind, f"~/{name}", callback, callback_group=self._operator_group)
@@ -234,7 +237,8 @@ class RecorderNode(GuardedLifecycleNode):
         while (problems := streams.problems()) and time.monotonic() < deadline:
             if not self.is_working or self.is_shutting_down.wait(_GRACE / 50):
                 break
-        return problems
+        no_time = silent_clock(self)
+        return {"clock": no_time} if no_time else problems  # without a time every stream looks wrong
 
     def _on_tick(self) -> None:
         configured, recording = self._state.configured, self._state.recording

@@ -28,6 +28,11 @@ SIM_PARAMETERS = (
         10.0, 500.0, fixed=True,
     ),
     Parameter(
+        "controller_state_rate", float, 50.0,
+        "rate of <controller>/controller_state, which active controllers publish; real ones publish at their "
+        "update rate", "Hz", 10.0, 500.0, fixed=True,
+    ),
+    Parameter(
         "gripper_type", str, "joint_trajectory_controller",
         "ros2_control controller that the simulated grippers imitate", fixed=True,
         choices=("joint_trajectory_controller", "parallel_gripper_controller"),

@@ -30,6 +30,7 @@ from dit_policy_ros.ros.common import (
 from dit_policy_ros.ros.common.qos import STATUS, TRAJECTORIES
 from dit_policy_ros.ros.sim._cameras import CameraThread
 from dit_policy_ros.ros.sim._clock import simulation_clock
+from dit_policy_ros.ros.sim._controller_states import ControllerStatePublisher
 from dit_policy_ros.ros.sim._gripper import GripperServer
 from dit_policy_ros.ros.sim._messages import (
     cubes_message,
@@ -67,8 +68,9 @@ _JOINT_STATES = QoSProfile(depth=10)  # reliable, as the broadcaster publishes
 class SimNode(Node):
     """Runs physics in one thread, cameras in a second one, and callbacks in the executor's.
 
-    Topics: joint_states, <camera>/image_raw, <camera>/camera_info, <controller>/joint_trajectory, ~/referee,
-    ~/cubes, with ``speed`` /clock; service ~/reset. Stamps are simulated times.
+    Topics: joint_states, <camera>/image_raw, <camera>/camera_info, <controller>/joint_trajectory,
+    <controller>/controller_state, ~/referee, ~/cubes, with ``speed`` /clock; services ~/reset and
+    ~/<controller>/set_active. Stamps are simulated times.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -122,6 +124,7 @@ class SimNode(Node):
                 partial(self._on_trajectory, controller),
                 TRAJECTORIES,
             )
+        self._states = ControllerStatePublisher(self, self._sim, self._lock)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._broken: set[str] = set()
         self._is_shutting_down = threading.Event()
@@ -182,9 +185,13 @@ class SimNode(Node):
             self.get_logger().fatal(f"the physics stopped:\n{traceback.format_exc()}")
 
     def _step_in_time(self) -> None:
-        rates = (self._settings[name] for name in ("joint_state_rate", "camera_rate", "referee_rate"))
-        events = (self._publish_joints, self._snapshot, self._publish_referee)
-        schedules = [_Schedule(rate) for rate in rates]
+        events = {
+            "joint_state_rate": self._publish_joints,
+            "controller_state_rate": self._states.publish,
+            "camera_rate": self._snapshot,
+            "referee_rate": self._publish_referee,
+        }
+        schedules = [(_Schedule(self._settings[name]), event) for name, event in events.items()]
         self._sim.epoch_ns = self._time.begin()  # no step has been made yet
         wake = time.monotonic()
         while not self._is_shutting_down.is_set():
@@ -199,7 +206,7 @@ class SimNode(Node):
             for _ in range(todo.steps):
                 with self._lock:
                     self._sim.step()
-                    for schedule, event in zip(schedules, events, strict=True):
+                    for schedule, event in schedules:
                         if schedule.due(self._sim.steps * STEP_NS):
                             event()
             self._time.publish(self._sim.time_ns)

@@ -69,6 +69,22 @@ def test_limits_are_read_only() -> None:
         contract.limits.velocity[0] = 1e9
 
 
+def test_a_joint_slides_if_the_contract_says_so() -> None:
+    mapping = shipped()
+    mapping["limits"]["right_joint_1"]["prismatic"] = True
+    limits = parse_contract(mapping, "").limits
+    joint = mapping["joints"].index("right_joint_1")
+    assert np.flatnonzero(limits.prismatic).tolist() == [joint]
+    assert limits.with_velocity_scale(0.5).prismatic[joint]
+    assert not parse_contract(shipped(), "").limits.prismatic.any(), "by default a joint turns"
+    endless = {"continuous": True, "velocity": 1.0, "acceleration": 1.0}
+    mapping["limits"]["right_joint_1"] = endless
+    assert not parse_contract(mapping, "").limits.prismatic.any()
+    mapping["limits"]["right_joint_1"] = endless | {"prismatic": True}
+    with pytest.raises(ContractError, match="it cannot turn"):
+        parse_contract(mapping, "")
+
+
 def test_limits_of_different_lengths_raise_value_error() -> None:
     with pytest.raises(ValueError, match=r"Limits.velocity has shape \(2,\)"):
         Limits(np.zeros(3), np.ones(3), np.ones(2), np.ones(3))

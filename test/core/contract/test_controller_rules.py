@@ -38,6 +38,7 @@ def test_the_shipped_settings_have_no_findings(controller):
         ({"joints": ["other"], "allow_partial_joints_goal": True}, ["joints"]),
         ({"interpolation_method": "none"}, ["set interpolation_method: splines"]),
         ({"use_sim_time": True}, ["set use_sim_time: false", "clock"]),
+        ({"speed_scaling.initial_scaling_factor": 0.5}, ["factor: 1.0", "velocity_scale"]),
         ({"allow_trajectory_replacement": True}, ["set allow_trajectory_replacement: false"]),
     ],
 )
@@ -54,6 +55,7 @@ def test_parameters_that_break_streaming_are_problems_with_the_setting_that_fixe
     [
         ({"update_rate": 50}, "set update_rate: 100"),
         ({"interpolate_from_desired_state": False}, "set interpolate_from_desired_state: true"),
+        ({"speed_scaling.state_interface": "ur/speed"}, 'set speed_scaling.state_interface: ""'),
         ({"cmd_timeout": 0.5}, "set cmd_timeout: 0.0"),
         ({"constraints.left_joint_2.trajectory": 0.1}, "set constraints.left_joint_2.trajectory: 0.0"),
         ({"constraints.goal_time": 1.0}, "set constraints.goal_time: 0.0"),

@@ -42,6 +42,7 @@ def test_limits_missing_in_the_contract_come_from_the_urdf(urdf):
     assert limits.position_max.tolist() == [1.25, 0.04, math.inf]
     assert limits.velocity.tolist() == [3.0, 0.2, 4.0]
     assert limits.continuous.tolist() == [False, False, True]
+    assert limits.prismatic.tolist() == [False, True, False]
 
 
 def test_the_contract_may_be_stricter(urdf):
@@ -54,6 +55,12 @@ def test_the_contract_may_be_stricter(urdf):
 @pytest.mark.parametrize(
     ("joint", "change", "words"),
     [
+        (
+            "shoulder",
+            {"prismatic": True},
+            ["limits.shoulder.prismatic", "False, as the URDF says", "True"],
+        ),
+        ("finger", {"prismatic": False}, ["limits.finger.prismatic", "True, as the URDF says", "False"]),
         (
             "shoulder",
             {"position_min": -2.0},
@@ -90,6 +97,39 @@ def test_an_invalid_urdf_is_reported_with_all_other_mistakes(tmp_path, text, wor
     with pytest.raises(ContractError) as caught:
         parse_contract(wrong, "test")
     assert words in str(caught.value) and str(path) in str(caught.value) and "fps" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("limits", [{}, {"shoulder": {"velocity": 0.5}}])
+def test_a_velocity_in_the_urdf_is_checked_like_one_in_the_contract(urdf, value, limits):
+    """With 0 the joint would never move; NaN and inf would be no limit."""
+    urdf.write_text(URDF.replace('velocity="3.0"', f'velocity="{value}"'))
+    with pytest.raises(ContractError) as caught:
+        parse_contract(mapping(urdf, **limits), "test")
+    text = str(caught.value)
+    assert "urdf: velocity of joint shoulder: expected a finite number above 0" in text
+    assert f"got {float(value)}" in text and "Correct the URDF" in text
+    assert "1 problem" in text, "the mistake is named once"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(("attribute", "was"), [("lower", "-1.5"), ("upper", "1.25")])
+@pytest.mark.parametrize("limits", [{}, {"shoulder": {"position_min": -1.0, "position_max": 1.0}}])
+def test_a_position_in_the_urdf_is_checked_like_one_in_the_contract(urdf, attribute, was, value, limits):
+    urdf.write_text(URDF.replace(f'{attribute}="{was}"', f'{attribute}="{value}"'))
+    with pytest.raises(ContractError, match=f"urdf: {attribute} of joint shoulder: .* got {float(value)}"):
+        parse_contract(mapping(urdf, **limits), "test")
+
+
+def test_position_limits_of_a_continuous_joint_mean_nothing(urdf):
+    urdf.write_text(URDF.replace("<limit velocity", '<limit lower="nan" upper="0" velocity'))
+    assert parse_contract(mapping(urdf), "test").limits.continuous[2]
+
+
+def test_a_joint_that_the_robot_does_not_use_may_be_wrong(urdf):
+    more = '<joint name="spare" type="revolute"><limit lower="0" upper="0" velocity="0"/></joint></robot>'
+    urdf.write_text(URDF.replace("</robot>", more))
+    parse_contract(mapping(urdf), "test")
 
 
 def test_a_joint_that_is_not_in_the_urdf_needs_all_limits(tmp_path):

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import itertools
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from motion_helpers import DT, PERIOD_NS, T0_NS, make_pipeline, motion_limits
 
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.core.motion import check_pacing
+from dit_policy_ros.core.motion import Chunk, check_pacing
+from dit_policy_ros.core.motion._pacing import SUSTAINED_SHARE
 
 GOOD = {
     "latency_p95": 0.05,
@@ -11,11 +17,12 @@ GOOD = {
     "fade_knots": 5,
     "replan_interval": 0.1,
     "plan_horizon": 0.5,
+    "braking_time": 2.5 / 8.0,
 }
 
 
 def test_a_fast_policy_is_accepted():
-    check_pacing(**GOOD)
+    assert check_pacing(**GOOD) == []
 
 
 @pytest.mark.parametrize(
@@ -28,8 +35,52 @@ def test_a_fast_policy_is_accepted():
         ({"latency_p95": float("nan")}, "a chunk would end before it can be used"),
         ({"latency_p95": 0.3}, r"end before the next one arrives.*0.667 s.*plan_horizon is 0.5 s"),
         ({"replan_interval": 0.45}, "end before the next one arrives"),
+        (
+            {"latency_p95": 0.2},
+            r"slow down and speed up.*after 0.300 s.*0.200 s.*75% .* 0.234 s.*0.534 s.*plan_horizon is 0.5 s",
+        ),
+        ({"replan_interval": 0.2}, "slow down and speed up"),
+        ({"braking_time": 0.5}, "slow down and speed up"),
     ],
 )
 def test_a_policy_that_is_too_slow_is_refused_with_the_figures(changes, message):
     with pytest.raises(DitPolicyError, match=message):
         check_pacing(**(GOOD | changes))
+
+
+def executed_speeds(speed: float, acceleration: float, interval: float, phase: float, horizon: float):
+    """Speeds (N,) every millisecond of a joint that is asked to turn evenly, without the first seconds."""
+    limits = motion_limits(1, speed / SUSTAINED_SHARE, acceleration)
+    endless = {"position_min": np.array([-np.inf]), "position_max": np.array([np.inf])}
+    pipeline = make_pipeline(1, replace(limits, **endless), plan_horizon=horizon)
+    pipeline.start(np.zeros(1), T0_NS)
+    plans = []
+    for k in range(round(10.0 / interval)):
+        stamp_ns = T0_NS + round((k * interval + phase) * 1e9)
+        now_ns = stamp_ns + round(interval * 1e9)
+        times = (stamp_ns - T0_NS) * 1e-9 + DT * np.arange(61)  # (61,)
+        chunk = Chunk(stamp_ns, PERIOD_NS, (speed * times)[:, None])
+        plans.append((now_ns, pipeline.add_chunk(chunk, now_ns)))
+    speeds = [plan.sample(np.arange(a, b, 1_000_000))[1] for (a, plan), (b, _) in itertools.pairwise(plans)]
+    return np.concatenate(speeds)[7000:, 0]
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.007, 0.019, 0.029])
+@pytest.mark.parametrize(("speed", "acceleration"), [(1.875, 8.0), (1.0, 4.0), (0.6, 2.0)])
+def test_an_accepted_latency_keeps_up_the_speed_and_a_longer_one_does_not(speed, acceleration, phase):
+    braking_time, horizon = speed / SUSTAINED_SHARE / acceleration, 0.65
+    slowest = horizon - 3 * DT - SUSTAINED_SHARE * braking_time  # [s]
+    settings = GOOD | {"chunk_duration": 2.0, "plan_horizon": horizon, "braking_time": braking_time}
+    assert check_pacing(**(settings | {"latency_p95": min(slowest, 0.24) - 1e-6})) == []
+    speeds = executed_speeds(speed, acceleration, min(slowest, 0.24) - 1e-6, phase, horizon)
+    np.testing.assert_allclose(speeds, speed, rtol=0.01)
+    with pytest.raises(DitPolicyError):
+        check_pacing(**(settings | {"latency_p95": slowest + 0.04}))
+    if phase == 0.0:
+        speeds = executed_speeds(speed, acceleration, slowest + 2 * DT, phase, horizon)
+        assert np.ptp(speeds) > 0.05 * speed
+
+
+def test_a_chunk_that_ends_too_early_to_keep_up_the_speed_is_said():
+    (advice,) = check_pacing(**(GOOD | {"chunk_duration": 0.45}))
+    assert "0.400 s after it is made" in advice and "64% of their velocity limits" in advice

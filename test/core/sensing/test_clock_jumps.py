@@ -37,6 +37,22 @@ def test_stalls_and_slewing_are_no_jumps():
     assert detector.update(now_ns + 3 * SECOND, steady_ns + 3 * SECOND) is None
 
 
+def test_a_small_step_back_is_a_jump_only_if_it_leads_to_before_the_active_plan():
+    for by, begin, is_jump in (
+        (50, 40, True),
+        (50, 60, False),
+        (5, 4, True),
+        (1, 0, False),
+        (150, 500, True),
+    ):
+        detector = ClockJumpDetector(simulated=False)
+        now_ns, steady_ns = run(detector)
+        before_ns = now_ns + (20 - begin) * MS
+        jump = detector.update(now_ns + (20 - by) * MS, steady_ns + 20 * MS, before_ns)
+        assert (jump is not None) is is_jump, (by, begin)
+        assert jump is None or jump.by_ns == -by * MS
+
+
 @pytest.mark.parametrize("rate", [0.1, 1.0, 10.0])
 def test_simulated_time_may_run_at_any_rate_and_pause(rate):
     detector = ClockJumpDetector(simulated=True)

@@ -179,7 +179,7 @@ def test_several_stale_streams_are_all_named() -> None:
 def test_samples_stamped_in_the_future_are_explained() -> None:
     builder = ObservationBuilder(CONTRACT)
     builder.images["top"].push(START + SECOND, "early", now_ns=START)
-    assert "1 samples stamped in the future; synchronise the clocks" in builder.stale(START)["top"]
+    assert "1 samples from the future; synchronise the clocks" in builder.stale(START)["top"]
 
 
 def test_a_clock_set_back_makes_all_streams_stale() -> None:

@@ -163,14 +163,36 @@ def test_concurrent_writers_and_readers_see_consistent_samples() -> None:
     assert stamps_in(buffer) == list(range(1950, 2000))
 
 
-def test_the_smallest_delay_from_stamp_to_arrival_shows_the_clock_offset():
+def test_the_quickest_messages_show_the_clock_offset_whatever_single_ones_say():
     stream = StreamBuffer(StreamSettings("joints", max_age=1.0, capacity=10))
-    assert stream.min_delay() is None
-    for k, delay_ms in enumerate((30, 12, 250, 14)):
-        stream.push(k * 100_000_000, k, k * 100_000_000 + delay_ms * 1_000_000)
-    assert stream.min_delay() == 0.012
-    stream.push(1_000_000_000, 9, 800_000_000)
-    assert stream.min_delay() == -0.2, "including a sample that is dropped because of it"
+    assert stream.clock_offset() is None
+    for k in range(200):  # 100 Hz; waiting adds up to 30 ms
+        stream.push(k * 10_000_000, k, k * 10_000_000 + 12_000_000 + (k * 7 % 4) * 10_000_000)
+    assert stream.clock_offset() == pytest.approx(0.012)
+    stream.push(2 * SECOND + 200_000_000, 9, 2 * SECOND)
+    assert stream.counters.future == 1
+    assert stream.clock_offset() == pytest.approx(0.012), "one wrong stamp is not the clock"
+    for k in range(200, 300):
+        stream.push(k * 10_000_000 - 80_000_000, k, k * 10_000_000 + 12_000_000)
+    assert stream.clock_offset() == pytest.approx(0.092), "the sender's clock was set back"
+
+
+@pytest.mark.parametrize("latency", [-0.2, -1.0, 0.2])
+def test_a_latency_never_looks_like_a_clock_that_was_set_back(latency):
+    stream = StreamBuffer(StreamSettings("top", max_age=1.0, capacity=10, latency=latency))
+    for k in range(30):  # images arrive 20 ms after their stamp
+        stream.push(k * 33_000_000, k, k * 33_000_000 + 20_000_000)
+    counters = stream.counters
+    assert counters.clock_resets == 0
+    # An image that would be from the future shows a wrong latency. It is refused, and counted as such.
+    assert (counters.accepted, counters.future) == ((30, 0) if latency > 0.0 else (0, 30))
+
+
+def test_a_negative_latency_corrects_a_camera_whose_stamps_lag():
+    stream = StreamBuffer(StreamSettings("top", max_age=1.0, capacity=100, latency=-0.3))
+    for k in range(30):
+        stream.push(k * 33_000_000, k, k * 33_000_000 + 320_000_000)
+    assert stream.counters.accepted == 30 and stream.newest_stamp_ns == 29 * 33_000_000 + 300_000_000
 
 
 def test_before_read_is_called_before_every_read() -> None:
@@ -182,7 +204,7 @@ def test_before_read_is_called_before_every_read() -> None:
         "oldest": lambda buffer: buffer.oldest(),
         "latest": lambda buffer: buffer.latest_at(10 * SECOND),
         "bracket": lambda buffer: buffer.bracket(10 * SECOND)[0],
-        "delay": lambda buffer: buffer.min_delay(),
+        "delay": lambda buffer: buffer.clock_offset(),
     }
     for name, read in reads.items():
         buffer, waiting = make(), [SECOND]

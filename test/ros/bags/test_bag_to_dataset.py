@@ -26,6 +26,7 @@ from dit_policy_ros.cli.bag_to_dataset import main
 from dit_policy_ros.core.recording import EpisodeSampler
 from dit_policy_ros.data.dataset import DatasetSpec, read_records
 from dit_policy_ros.data.recording import DatasetWriter
+from dit_policy_ros.evaluation.bags import read_recorder_settings
 from dit_policy_ros.ros.bags._playback import Playback
 from dit_policy_ros.ros.common import image_to_rgb, to_stamp
 from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams
@@ -309,6 +310,7 @@ MISTAKES = {
         ["BAG", "--topic", "/episode", "--namespace", "cell_2"],
         ["/cell_2/top/image_raw (sensor_msgs/msg/Image) is not in it", "/cell_2/joint_states"],
     ),
+    "no namespace": (["BAG", "--topic", "/episode", "--namespace", "a b"], ["--namespace: ", "a b"]),
     "overlap": (
         ["BAG", "--episode", "1", "3", "a", "--episode", "2", "4", "b"],
         ["overlaps the previous"],
@@ -330,6 +332,18 @@ def test_mistakes_are_explained_and_create_no_dataset(
     for fragment in fragments:
         assert fragment in printed
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("section", ["/recorder", "/cell_2/recorder", "/**/recorder"])
+def test_the_recorders_section_of_the_namespace_counts(
+    ros_domain, config: Path, tmp_path: Path, section: str
+) -> None:
+    content = {"/**": yaml.safe_load(config.read_text())["/**"]}
+    content[section] = {"ros__parameters": {"reset_time": 3.0}}
+    file = tmp_path / "cell.yaml"
+    file.write_text(yaml.safe_dump(content))
+    settings = read_recorder_settings(file, ros_domain.context, "cell_2")
+    assert settings.parameters["reset_time"] == 3.0
 
 
 def test_an_episode_without_samples_is_skipped(config: Path, bag: Path, tmp_path, capsys) -> None:

@@ -122,6 +122,7 @@ def test_a_change_while_configure_runs_is_refused(robot) -> None:
     node = robot()
     node.trigger_configure()
     assert not node.while_configuring.successful
+    assert "while the node is being configured" in node.while_configuring.reason
     assert node.get_parameter("plan_horizon").value == node.settings["plan_horizon"] == 0.5
 
 

@@ -160,10 +160,16 @@ def test_a_file_of_other_programs_is_no_contract(values) -> None:
         (["@list"], ["list.yaml", "expected sections"]),
         (["@flat"], ["flat.yaml", "velocity_scale", "expected sections"]),
         (["-p", "mixed:=[1, two]"], ["mixed:=[1, two]"]),
+        (["@empty"], ["empty.yaml", "task: expected a value", "got nothing"]),
     ],
 )
 def test_what_cannot_be_used_is_one_clear_error(values, arguments, words) -> None:
-    files = {"broken": "a: [1", "list": "- a\n", "flat": "velocity_scale: 0.1\n"}
+    files = {
+        "broken": "a: [1",
+        "list": "- a\n",
+        "empty": "/policy:\n  ros__parameters: {task: }\n",
+        "flat": "velocity_scale: 0.1\n",
+    }
     with pytest.raises(ParameterError) as caught:
         values(*arguments, **files)
     for word in words:
@@ -178,6 +184,11 @@ def test_ros_decides_the_types(values) -> None:
     assert math.isnan(found["e"])
     assert (list(found["f"]), list(found["g"])) == ([1, 2], ["x", "y"])
     assert (found["h"], found["i"], found["j"]) == (1000.0, "1e3", "")
+
+
+def test_a_rule_as_launch_writes_it_is_read(values) -> None:
+    """Its Parameter action and SetParameter end the YAML document."""
+    assert values("-p", "a:=0.1\n...\n", "-p", "b:=True")["a"] == 0.1
 
 
 def test_long_and_strange_texts_survive(values) -> None:
@@ -200,6 +211,19 @@ def test_values_from_a_launch_file_count_by_their_order(
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        *("0.1", "1", "1e3", "-.Inf", ".NaN", "nan", "0x1F", "0777", "09", "+5", "5.", "y", "OFF", "~"),
+        *("null", "1_0", "text", "a#b", "2026-01-01"),
+        *("'1'", '"a: b"', "two words", "[1, 2]", "[a, 'b']", "[1.5, 2.5]", "[yes, no]"),
+    ],
+)
+def test_what_ros_makes_of_a_text_is_recognised(values, text) -> None:
+    """Or a node would end because of a spelling."""
+    assert is_value(values("-p", f"a:={text}")["a"], text)
+
+
+@pytest.mark.parametrize(
     ("value", "text", "expected"),
     [
         (0.1, "0.1", True),
@@ -207,7 +231,11 @@ def test_values_from_a_launch_file_count_by_their_order(
         (1000.0, "1e3", True),
         (math.inf, ".inf", True),
         (math.nan, ".nan", True),
+        (math.nan, ".NaN", True),
+        (-math.inf, "-.Inf", True),
         (16, "0x10", True),
+        (511, "0777", True),
+        (9.0, "09", True),
         (True, "y", True),
         (False, "No", True),
         ("3", "'3'", True),

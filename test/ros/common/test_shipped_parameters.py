@@ -49,8 +49,3 @@ def test_the_file_repeats_the_defaults(node: str) -> None:
     assert {name: table[name].convert(value) for name, value in values.items()} == {
         name: table[name].default for name in values
     }
-
-
-def test_dry_run_is_not_in_the_file():
-    """A value under /policy overrides `-p dry_run:=true`: the robot would move in spite of it."""
-    assert "dry_run" not in SECTIONS["/policy"]["ros__parameters"]

@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
+from rclpy.action import ActionClient
+from rclpy.node import Node
 from ros_testing import call, now_ns
 from small_robot import SmallRobot, parameters, spinning_together
 from std_srvs.srv import SetBool, Trigger
@@ -49,6 +51,25 @@ class RobotWithGripperActions(SmallRobot):
 
         gripper.accept = keep_goal
         self.servers[name] = GripperServer(self, gripper)
+
+    def hang(self, name):
+        """The controller's server is replaced by one that takes goals and never answers."""
+        self.stop_serving(name)
+        self.hung = Node("hung")  # nothing spins it
+        self.servers[name] = GripperServer(self.hung, self.gripper_controllers[name])
+
+    def stop_serving(self, name):
+        self.servers[name]._timer.cancel()
+        self.servers[name]._server.destroy()
+        if not self.servers[name]._end.done():
+            self.servers[name]._end.set_result(None)  # its goal must not wait in the executor for ever
+        self.goals[name].clear()
+
+    def restart(self, name):
+        """A new server takes the place of the hung one."""
+        self.stop_serving(name)
+        self.servers[name] = GripperServer(self, self.gripper_controllers[name])
+        self.hung.destroy_node()
 
     def _step(self):
         for gripper in self.gripper_controllers.values():
@@ -115,6 +136,58 @@ def test_a_rejected_goal_holds_until_an_operator_resumes(ros_domain, checkpoint)
         reason = "right_gripper_controller rejected the goal"
         wait_for(lambda: reason in motion.pipeline.hold_reason, 15.0, f"a hold: {reason}")
         assert not motion.recoverable
+        robot.gripper_controllers["right_gripper_controller"].accept = lambda positions: robot.goals[
+            "right_gripper_controller"
+        ].append(positions)
+        robot.goals["right_gripper_controller"].clear()
+        wait_for(
+            lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 10.0, "resume works"
+        )
+        wait_for(lambda: robot.goals["right_gripper_controller"], 10.0, "goals go on")
+
+
+def test_when_a_controller_dies_with_a_goal_in_flight_motion_goes_on_by_itself(ros_domain, checkpoint):
+    name = "right_gripper_controller"
+    with running(checkpoint) as (robot, node):
+        motion = node.state.configured.motion
+        robot.hang(name)
+        reason = f"{name} has not answered a goal"
+        wait_for(lambda: reason in motion.pipeline.hold_reason, 15.0, f"a hold: {reason}")
+        assert motion.recoverable and not robot.goals[name]
+        robot.restart(name)
+        wait_for(lambda: robot.goals[name], 10.0, "the new server gets a goal")
+        wait_for(
+            lambda: motion.state is MotionState.RUNNING,
+            15.0,
+            "motion goes on by itself",
+        )
+        goals = len(robot.goals[name])
+        wait_for(lambda: len(robot.goals[name]) > goals, 10.0, "more goals")
+
+
+def test_a_goal_of_another_node_holds_until_an_operator_resumes(ros_domain, checkpoint):
+    name = "left_gripper_controller"
+    with running(checkpoint) as (robot, node):
+        motion = node.state.configured.motion
+        other = Node("other")
+        servers_type = robot.servers[name]._type
+        client = ActionClient(other, servers_type, f"{name}/gripper_cmd")
+        wait_for(client.server_is_ready, 10.0, "the other node is connected")
+        reason = f"/other also commands {name}"
+        wait_for(lambda: reason in motion.pipeline.hold_reason, 15.0, f"a hold: {reason}")
+        assert not motion.recoverable
+        goal = servers_type.Goal()
+        goal.command.position = [0.03]
+        gripper = node.state.configured.controllers.grippers[name]
+        assert not gripper.other_commander()
+        client.send_goal_async(goal)
+        wait_for(gripper.other_commander, 10.0, "its goal is recognised")
+        client.destroy()
+        wait_for(lambda: not gripper.other_commander(), 10.0, "its goal has ended")
+        wait_for(
+            lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 10.0, "resume works"
+        )
+        other.destroy_node()
 
 
 def test_activation_without_the_grippers_is_refused_and_names_their_actions(ros_domain, checkpoint, capfd):

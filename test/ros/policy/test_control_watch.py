@@ -9,6 +9,7 @@ from contracts import SMALL_CONTRACT
 from control_loop import PERIOD_NS, RECOVERY, Loop
 from motion_helpers import assert_executable
 
+from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.ros.policy._control_watch import STANDSTILL
 
@@ -141,6 +142,24 @@ def test_nothing_resumes_while_the_e_stop_is_latched():
     assert loop.motion.state is MotionState.HOLD
 
 
+@pytest.mark.parametrize("ticks", range(1, 6))  # since the last plan
+@pytest.mark.parametrize("by", [5, 20, 33, 50, 80, 99, 101])  # [ms]
+def test_a_clock_set_back_a_little_rejects_no_plan_and_ends_by_itself(by, ticks):
+    loop = Loop()
+    while loop.ticks % 5 != ticks % 5:
+        loop.tick()
+    expected_ns, before = loop.now_ns, loop.motion.pipeline.plan
+    loop.now_ns -= by * 1_000_000
+    loop.run(0.3)
+    assert "rejected" not in loop.motion.pipeline.hold_reason
+    if loop.motion.pipeline.holds:
+        assert loop.motion.recoverable and "the clock was set back" in loop.motion.pipeline.hold_reason
+        hold = loop.motion.pipeline.plan.positions[0]
+        there = before.sample(expected_ns + np.arange(-by, 41) * 1_000_000)[0]
+        assert (hold >= there.min(axis=0) - 1e-4).all() and (hold <= there.max(axis=0) + 1e-4).all()
+    loop.run_until(MotionState.RUNNING, 3.0)
+
+
 def test_a_starvation_caused_by_a_dead_stream_names_both():
     loop = Loop()
     loop.on["chunks"] = False
@@ -186,6 +205,35 @@ def test_joints_whose_controller_missed_the_hold_resume_from_their_measured_posi
     start = loop.motion.pipeline.plan.positions[0]
     np.testing.assert_allclose(start[[0, 2]], loop.pose[[0, 2]])  # the arm's
     assert start[1] == pytest.approx(loop.pose[1] - 0.005), "the gripper got the hold"
+
+
+def test_a_joint_outside_its_limits_does_not_resume_by_itself_and_says_why():
+    loop = Loop()
+    lose_controller(loop)
+    loop.run_until(MotionState.HOLD, 1.0)
+    loop.controllers.lost = {}
+    limit = SMALL_CONTRACT.limits.position_max[0]
+    loop.pose = np.array([limit + 0.4, 0.02, 0.0])  # moved by hand while its controller was away
+    loop.run(4 * RECOVERY)
+    assert loop.motion.state is MotionState.HOLD and loop.motion.recoverable
+    assert "shoulder is at" in loop.motion.pipeline.hold_reason
+    assert "move it back by hand" in loop.motion.pipeline.hold_reason
+    assert "move it back by hand" in loop.motion.resume(), "an operator cannot resume either"
+    loop.pose = np.array([limit + 0.015, 0.02, 0.0])
+    loop.run_until(MotionState.WAITING, 3.0)
+    np.testing.assert_array_equal(loop.motion.pipeline.plan.positions[0], loop.pose)
+    loop.run_until(MotionState.RUNNING, 1.0)
+    assert loop.motion.pipeline.plan.positions[0, 0] == pytest.approx(limit + 0.015, abs=1e-6), "no step"
+
+
+def test_activation_refuses_a_joint_outside_its_limits_also_after_preflight():
+    loop = Loop()
+    loop.motion.stop("deactivated", 0.0)
+    sent = len(loop.controllers.sent)
+    with pytest.raises(PlanRejected, match="move it back by hand"):
+        loop.motion.start(SMALL_CONTRACT.limits.position_max + np.array([0.1, 0.0, 0.0]))
+    loop.submit_chunk()
+    assert len(loop.controllers.sent) == sent, "motion stays closed"
 
 
 def test_counters_start_at_zero_with_every_activation():

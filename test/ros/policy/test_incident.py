@@ -20,8 +20,9 @@ from dit_policy_ros.data.incident_folder import read_incident
 from dit_policy_ros.ros.common import stamp_ns
 
 
-def automatic(folder: Path) -> list[Path]:
-    return sorted(folder.glob("incident_*"))
+def automatic(folder: Path, reason: str = "") -> list[Path]:
+    """The automatic incidents, oldest first. A busy machine may add one of a starved or stale hold."""
+    return sorted(each for each in folder.glob("incident_*") if reason in each.name)
 
 
 def columns(message) -> tuple[int, np.ndarray, np.ndarray]:
@@ -38,11 +39,12 @@ def test_an_e_stop_is_written_and_replayed_bit_for_bit(ros_domain, checkpoint, t
         wait_for(lambda: watch.status.plans >= 15, 10.0, "plans for the other task")
         assert call(watch.robot, SetBool, "/policy/e_stop", SetBool.Request(data=True)).success
         watch.wait_hold("e-stop")
-        wait_for(lambda: watch.status.incidents == 1, 10.0, "the incident is written")
-        stored = read_incident(Path(watch.status.last_incident))
+        wait_for(lambda: automatic(folder, "e-stop"), 10.0, "the incident is written")
+        stored = read_incident(automatic(folder, "e-stop")[0])
+        wait_for(lambda: watch.status.last_incident == str(stored.folder), 5.0, "the status names it")
         published = [list(watch.robot.of(name)) for name in CONTROLLERS]
 
-    assert automatic(folder) == [stored.folder]
+    assert automatic(folder, "e-stop") == [stored.folder]
     assert stored.facts["reason"] == "e-stop"
     assert stored.facts["status"]["task"] == TASKS[1]
     assert stored.facts["parameters"]["checkpoint"] == str(checkpoint)
@@ -114,8 +116,8 @@ def test_an_incident_contains_the_chunk_that_caused_it(ros_domain, checkpoint, t
         predict = policy.predict
         monkeypatch.setattr(policy, "predict", lambda *a, **k: predict(*a, **k) * np.nan)
         watch.wait_hold("not finite")
-        wait_for(lambda: watch.status.incidents == 1, 10.0, "the incident is written")
-    stored = read_incident(automatic(tmp_path)[0])
+        wait_for(lambda: automatic(tmp_path, "plan-rejected"), 10.0, "the incident is written")
+    stored = read_incident(automatic(tmp_path, "plan-rejected")[0])
     assert np.isnan(stored.incident.inferences[-1].actions).all()
     repeated = list(replay_calls(stored.incident.segments))
     assert all(each.identical for each in repeated)
@@ -142,3 +144,20 @@ def test_no_incident_can_be_saved_with_incident_seconds_0(ros_domain, checkpoint
 def test_replay_refuses_a_folder_that_is_no_incident(tmp_path, capsys):
     assert replay.main([str(tmp_path)]) == 2
     assert "incident.json" in capsys.readouterr().err
+
+
+def test_a_hold_that_comes_to_need_an_operator_is_written_although_one_was_just_written(
+    ros_domain, checkpoint, tmp_path
+):
+    folder = tmp_path / "incidents"
+    with running(checkpoint, incident_directory=str(folder)) as watch:
+        watch.robot.camera_on = False  # a recoverable hold
+        wait_for(lambda: watch.status.incidents >= 1, 10.0, "its incident")
+        watch.node.state.configured.motion.hold("tracking error: pushed")  # during the same hold
+        wait_for(lambda: automatic(folder, "tracking-error"), 10.0, "the incident of the latched hold")
+        watch.robot.camera_on = True
+        resume = Trigger.Request()
+        wait_for(lambda: call(watch.robot, Trigger, "/policy/resume", resume).success, 10.0, "resume")
+        watch.node.state.configured.motion.hold("plan rejected: a test")
+        watch.node.trigger_deactivate()  # at once: no tick of the control timer may come in between
+        wait_for(lambda: automatic(folder, "plan-rejected"), 10.0, "the incident of the last hold")

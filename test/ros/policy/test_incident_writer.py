@@ -168,3 +168,15 @@ def test_without_recording_there_is_nothing_to_save(make):
     assert writer.capture("a hold") is None
     with pytest.raises(IncidentError, match="incident_seconds is 0"):
         writer.save()
+
+
+def test_a_latched_hold_is_always_written(make, tmp_path):
+    writer, clock = make()
+    assert writer.capture("stale observation") is not None
+    clock.ns += round(9.9 * SECOND)
+    assert writer.capture("stale observation") is None
+    assert writer.capture("tracking error", is_latched=True) is not None
+    assert writer.capture("e-stop", is_latched=True) is not None
+    clock.ns += SECOND
+    assert writer.capture("stale observation") is None, "the latched ones begin a new pause"
+    wait_for(lambda: len(names(tmp_path / "new", "incident")) == 3, 10.0, "three incidents")

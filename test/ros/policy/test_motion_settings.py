@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the policy node's parameters become settings of the motion path."""
 
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 import pytest
 from simulated_motion import CONTRACT
@@ -8,13 +10,81 @@ from simulated_motion import CONTRACT
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.ros.policy import POLICY_PARAMETERS, motion_settings
+from dit_policy_ros.ros.policy._settings import available_memory, check_incident_memory, idle_motion
+
+DEFAULTS = {entry.name: entry.default for entry in POLICY_PARAMETERS}
+# The first joint of each arm slides.
+LIFTS = replace(CONTRACT, limits=replace(CONTRACT.limits, prismatic=np.arange(CONTRACT.action_dim) % 7 == 0))
 
 
-def settings(**changes):
-    defaults = {entry.name: entry.default for entry in POLICY_PARAMETERS}
+@dataclass
+class Pictures:
+    """What a policy says about its images."""
+
+    n_obs_steps: int = 2
+    image_shapes: dict = field(default_factory=lambda: dict.fromkeys(CONTRACT.camera_names, (240, 320)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "gigabytes"),
+    [
+        ({}, 3 * 240 * 320 * 3 * 20 * 600e-9),  # two new frames of each camera in 0.1 s
+        ({"replan_interval": 0.0}, 3 * 240 * 320 * 3 * 30 * 600e-9),  # never more than there are
+        ({"replan_interval": 1.0}, 3 * 240 * 320 * 3 * 2 * 600e-9),
+    ],
+)
+def test_incident_seconds_are_bounded_by_the_memory(changes, gigabytes):
+    defaults = {entry.name: entry.default for entry in POLICY_PARAMETERS} | changes
+    long = defaults | {"incident_seconds": 600.0}
+    check_incident_memory(long, CONTRACT, Pictures(), available=2.01e9 * gigabytes)
+    with pytest.raises(ParameterError) as caught:
+        check_incident_memory(long, CONTRACT, Pictures(), available=1.0e9 * gigabytes)
+    text = str(caught.value)
+    assert f"600 s of images take {gigabytes:.1f} GB of memory (3 cameras" in text
+    assert "Expected at most 300 s" in text and f"half of the {gigabytes:.1f} GB" in text
+    check_incident_memory(defaults | {"incident_seconds": 300.0}, CONTRACT, Pictures(), 1.01e9 * gigabytes)
+    check_incident_memory(defaults | {"incident_seconds": 0.0}, CONTRACT, Pictures(), available=0.0)
+
+
+def test_the_memory_of_this_computer_is_read():
+    assert 1e6 < available_memory() < 1e15
+
+
+def settings(contract=CONTRACT, **changes):
     return motion_settings(
-        defaults | {name.replace("__", "."): value for name, value in changes.items()}, CONTRACT
+        DEFAULTS | {name.replace("__", "."): value for name, value in changes.items()}, contract
     )
+
+
+@pytest.mark.parametrize(
+    ("read", "parameter", "rad", "m"),
+    [
+        (lambda c: settings(c).max_tracking_error, "max_tracking_error", 0.5, 0.05),
+        (lambda c: settings(c).ensemble.max_disagreement, "ensemble.disagreement", 0.3, 0.02),
+        (lambda c: settings(c).pose_tolerance, "pose_tolerance", 0.02, 0.005),
+        (lambda c: idle_motion(DEFAULTS, c), "idle_motion", 0.02, 0.005),
+    ],
+)
+def test_each_threshold_has_its_value_in_radians_and_in_metres(read, parameter, rad, m):
+    assert (DEFAULTS[parameter], DEFAULTS[f"{parameter}_prismatic"]) == (rad, m)
+    arm = ~CONTRACT.gripper_mask
+    assert set(read(CONTRACT)[arm]) == {rad}
+    values = read(LIFTS)
+    assert set(values[LIFTS.limits.prismatic]) == {m}
+    assert set(values[arm & ~LIFTS.limits.prismatic]) == {rad}
+
+
+def test_every_threshold_in_radians_has_a_twin_in_metres():
+    units = {entry.name: entry.unit for entry in POLICY_PARAMETERS}
+    radians = [name for name, unit in units.items() if unit == "rad"]
+    assert len(radians) == 4
+    assert [units.get(f"{name}_prismatic") for name in radians] == ["m"] * 4
+
+
+def test_a_gripper_may_be_outside_its_limits_by_a_part_of_its_stroke():
+    gripper = CONTRACT.gripper_mask
+    stroke = (CONTRACT.limits.position_max - CONTRACT.limits.position_min)[gripper]
+    np.testing.assert_allclose(settings().pose_tolerance[gripper], 0.1 * stroke)
 
 
 def test_by_default_grippers_are_never_averaged_and_both_arms_are_coupled():

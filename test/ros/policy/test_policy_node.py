@@ -272,6 +272,41 @@ def test_services_answer_in_every_state(ros_domain, checkpoint):
         assert state(watch.node) == "inactive", "activation is refused while the e-stop is latched"
 
 
+def test_the_task_that_was_set_stays_through_cleanup_and_configure(ros_domain, checkpoint):
+    with running(checkpoint, activate=False) as watch:
+        node = watch.node
+        assert node.state.task == TASKS[0], "the parameter's"
+        assert watch.task(TASKS[1]).success
+        for _ in range(2):
+            node.trigger_cleanup()
+            node.trigger_configure()
+            assert state(node) == "inactive" and node.state.task == TASKS[1]
+        wait_for(lambda: node.trigger_activate() and state(node) == "active", 10.0, "activation")
+        wait_for(lambda: watch.status.task == TASKS[1], 5.0, "the status")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        (["A", "A"], "B"),  # ~/set_task B comes after the first
+        (["", ""], "B"),
+        (["A", "C"], "C"),  # somebody changed the parameter since
+        (["A", ""], "B"),
+        (["A", "C", "C"], "C"),
+    ],
+)
+def test_a_changed_parameter_replaces_the_task_that_was_set(ros_domain, parameters, expected):
+    node = PolicyNode()
+    try:
+        node._take_task(parameters[0], ())
+        node.state.task = "B"
+        for parameter in parameters[1:]:
+            node._take_task(parameter, ())
+        assert node.state.task == expected
+    finally:
+        node.destroy_node()
+
+
 def resources(node):
     """What must not leak: threads, open files, and the node's entities."""
     entities = (node.publishers, node.subscriptions, node.timers, node.services, node.clients, node.waitables)

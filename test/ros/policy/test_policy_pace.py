@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
+from policy_watch import state
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from ros_testing import call, now_ns
 from small_robot import SmallRobot, parameters, spinning_together
 from waiting import wait_for
@@ -148,3 +150,26 @@ def test_parameters_that_plans_and_replays_depend_on_are_fixed_while_configured(
         answer = set_number(robot, name, 0.7)
         assert not answer.successful and "ros2 lifecycle set /policy cleanup" in answer.reason
         assert node.get_parameter(name).value == before
+
+
+def test_a_mistyped_checkpoint_can_be_corrected_without_starting_again(ros_domain, checkpoint, tmp_path):
+    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(tmp_path / "mistyped")))
+    try:
+        node.trigger_configure()
+        assert state(node) == "unconfigured"
+        changes = {"checkpoint": str(checkpoint), "control_rate": 40.0, "limits.left_joint_1.velocity": 0.7}
+        for name, value in changes.items():
+            assert node.set_parameters([Parameter(name, value=value)])[0].successful, name
+        node.trigger_configure()
+        assert state(node) == "inactive"
+        configured = node.state.configured
+        assert configured.settings["control_rate"] == 40.0
+        assert configured.contract.limits.velocity[0] == 0.7
+        refused = node.set_parameters([Parameter("control_rate", value=50.0)])[0]
+        assert "`ros2 lifecycle set /policy cleanup`" in refused.reason
+        node.trigger_cleanup()
+        assert node.set_parameters([Parameter("control_rate", value=50.0)])[0].successful
+        node.trigger_configure()
+        assert node.state.configured.settings["control_rate"] == 50.0
+    finally:
+        node.destroy_node()

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from small_robot import SmallRobot, parameters, spinning_together
 from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
@@ -92,10 +93,21 @@ def test_clocks_that_differ_are_reported_with_the_difference(ros_domain, checkpo
         joints = node.state.configured.sensors.observations.joints
         wait_for(lambda: joints.counters.accepted > 10, 10.0, "joint states")
         text = refusal(node, capfd)
-    assert "joint states arrive +0.3" in text and "chrony" in text
+    assert "joint_states's clock is 0.3" in text and "behind ours" in text and "chrony" in text
 
 
 def test_simulated_time_without_clock_messages_is_reported(ros_domain, checkpoint, capfd):
     with configured(checkpoint, use_sim_time=True, stream_timeout=0.1) as node:
         text = refusal(node, capfd)
-    assert "no messages arrive on /clock" in text
+    assert "not safe to start:\n  - use_sim_time is true, but nothing comes on /clock" in text
+    assert "stamp" not in text, "without a time every stream looks wrong"
+
+
+def test_simulated_time_cannot_be_switched_while_the_arms_move(ros_domain, checkpoint):
+    with configured(checkpoint) as node:
+        wait_for(lambda: node.trigger_activate() and node.state.active is not None, 10.0, "activation")
+        (answer,) = node.set_parameters([Parameter("use_sim_time", value=True)])
+        assert not answer.successful
+        assert "`ros2 lifecycle set /policy deactivate`" in answer.reason
+        assert node.get_clock().now().nanoseconds > 0, "the clock is as before"
+        assert not node.get_clock().ros_time_is_active

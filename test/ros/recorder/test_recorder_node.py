@@ -13,6 +13,7 @@ pytest.importorskip("lerobot", reason="lerobot is not installed")
 from contracts import SMALL_MAPPING, small_mapping
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.parameter import Parameter
 from recording_session import TASK, Session, parameter_file
 from ros_testing import call
 from small_robot import spinning_together
@@ -264,6 +265,33 @@ def test_a_bad_configuration_leaves_the_node_unconfigured(make_node, case: str, 
     printed = capfd.readouterr().err
     for fragment in fragments:
         assert fragment in printed
+
+
+def test_a_mistake_can_be_corrected_without_starting_again(make_node, tmp_path) -> None:
+    node = make_node(dataset="")
+    assert node.trigger_configure().name == "FAILURE"
+    assert node.set_parameters([Parameter("dataset", value=str(tmp_path / "right"))])[0].successful
+    assert node.trigger_configure().name == "SUCCESS"
+    refused = node.set_parameters([Parameter("dataset", value="other")])[0]
+    assert not refused.successful and "`ros2 lifecycle set /recorder cleanup`" in refused.reason
+    assert node.set_parameters([Parameter("reset_time", value=3.0)])[0].successful, "it is dynamic"
+    node.destroy_node()
+
+
+def test_without_simulated_time_the_recorder_says_so(make_node) -> None:
+    """Its status and its look at the disk do not wait for the time that does not come."""
+    node, robot = make_node(), TeleoperatedRobot()
+    received: list[RecorderStatus] = []
+    robot.create_subscription(RecorderStatus, "/recorder/status", received.append, 10)
+    node.set_parameters([Parameter("use_sim_time", value=True)])
+    with spinning_together(robot, node):
+        node.trigger_configure()
+        node.trigger_activate()
+        wait_for(lambda: len(received) > 5, 20.0, "the status")
+        wait_for(lambda: "nothing comes on /clock" in received[-1].problem, 20.0, "the status says why")
+        answer = Session(robot, node).begin()
+    assert not answer.success
+    assert answer.message == "not ready to record:\n  - " + received[-1].problem
 
 
 def test_sigterm_saves_the_running_episode_and_ends_the_process(ros_domain, start_process, tmp_path) -> None:

@@ -24,7 +24,14 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 from dit_policy_ros.ros.common import stamp_ns, to_stamp  # noqa: E402
 from dit_policy_ros.ros.common.qos import COMMANDS  # noqa: E402
 from dit_policy_ros.ros.sim._clock import MAX_AHEAD_NS  # noqa: E402
-from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS, STEP_NS  # noqa: E402
+from dit_policy_ros.sim.robot import (  # noqa: E402
+    CONTROLLERS,
+    HOME,
+    JOINTS,
+    STEP_NS,
+    ControllerRelease,
+    ControllerSettings,
+)
 
 START = 60.0  # [s] a process may take to start on a busy machine
 WAIT = 20.0  # [s]
@@ -294,3 +301,16 @@ def test_the_node_ends_when_its_physics_thread_dies(ros_domain):
         node.shut_down()
         executor.shutdown()
         node.destroy_node()
+
+
+def test_the_controllers_are_those_of_the_wanted_release(ros_domain):
+    from dit_policy_ros.ros.sim.sim_node import SimNode
+
+    wanted = {"controller_release": "rolling", "allow_trajectory_replacement": True}
+    node = SimNode(parameter_overrides=[rclpy.parameter.Parameter(k, value=v) for k, v in wanted.items()])
+    try:
+        found = {controller.settings for controller in node._sim.controllers.values()}
+    finally:
+        node.shut_down()
+        node.destroy_node()
+    assert found == {ControllerSettings(ControllerRelease.ROLLING, allow_trajectory_replacement=True)}
