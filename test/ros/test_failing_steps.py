@@ -195,7 +195,13 @@ def now_ns(node: Any) -> int:
 def sim_node(**changes: Any) -> Any:
     from dit_policy_ros.ros.sim.sim_node import SimNode
 
-    settings = {"cameras": ["top"], "image_width": 32, "image_height": 24, **changes}
+    settings = {
+        "cameras": ["top"],
+        "image_width": 32,
+        "image_height": 24,
+        "allow_other_robot": True,
+        **changes,
+    }
     return SimNode(parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()])
 
 
