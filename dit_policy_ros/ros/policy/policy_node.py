@@ -18,6 +18,7 @@ from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.incidents import IncidentRing, RecordedPipeline
 from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.core.policy_interface import Policy, check_policy, check_task
+from dit_policy_ros.core.problems import listing
 from dit_policy_ros.policy import free_memory, load_policy
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
@@ -135,7 +136,8 @@ class PolicyNode(GuardedLifecycleNode):
         gc.collect()
         self.until_cleanup.callback(gc.unfreeze)
         gc.freeze()
-        self.get_logger().info(f"configured: {settings['checkpoint']}: {policy.description}")
+        self.get_logger().info(f"configured: {summary(policy, settings['checkpoint'], contract.dt)}")
+        self.get_logger().debug(policy.description)
 
     def preflight(self) -> None:
         """Refuse to activate, with everything that is wrong."""
@@ -341,6 +343,19 @@ class PolicyNode(GuardedLifecycleNode):
         if self.state.configured is None:
             raise ValueError("the node is not configured")
         return self.state.configured
+
+
+def summary(policy: Policy, checkpoint: str, dt: float) -> str:
+    """What was loaded, for who runs the robot: the checkpoint, what it reads, gives and knows.
+
+    dt: time between two actions [s].
+    """
+    covered = (policy.horizon - policy.n_obs_steps) * dt  # [s] from the first action to the last
+    return (
+        f"{checkpoint} on {policy.device} ({policy.backend}); it reads "
+        f"{listing([*policy.image_shapes, 'joint states'])}, and a chunk covers {covered:.2g} s"
+        f"{_known_hint(policy.known_tasks)}"
+    )
 
 
 def _known_hint(known_tasks: tuple[str, ...]) -> str:
