@@ -263,11 +263,12 @@ def test_the_e_stop_answers_while_every_other_service_and_report_is_busy(ros_dom
 def test_there_are_more_threads_than_callback_groups(ros_domain, checkpoint):
     with running(checkpoint, activate=False) as watch:
         node = watch.node
-        entities = (node.subscriptions, node.timers, node.services, node.clients, node.waitables)
-        groups = {entity.callback_group for kind in entities for entity in kind}
+        kinds = (node.subscriptions, node.timers, node.services, node.clients, node.waitables)
+        entities = [entity for kind in kinds for entity in kind]
+        groups = {entity.callback_group for entity in entities}
         assert 4 < len(groups) < THREADS - 4, "four grippers more are no problem"
         own = [each.callback_group for each in node.services if each.srv_name.endswith("e_stop")]
-        members = [each for kind in entities for each in kind if each.callback_group in own]
+        members = [each for each in entities if each.callback_group in own]
         assert len(own) == len(members) == 1, "the e-stop's group is its own"
 
 
