@@ -18,6 +18,7 @@ from dit_policy_ros.ros.common import qos
 from dit_policy_ros.ros.controllers._commander_watch import CommanderWatch
 from dit_policy_ros.ros.controllers._controller_parameters import ControllerParameters
 from dit_policy_ros.ros.controllers._controller_states import ControllerState, ControllerStates
+from dit_policy_ros.ros.controllers._goal_watch import GoalWatch
 from dit_policy_ros.ros.controllers._gripper_client import GripperClient, GripperLimits
 from dit_policy_ros.ros.controllers._reference_watch import ReferenceWatch
 from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
@@ -66,6 +67,7 @@ class ControllerInterface:
                 self.publishers[each.name] = self._create_publisher(each.name, each.topic)
         self.parameters = ControllerParameters(node, [each.name for each in contract.controllers])
         watched = contract.controllers if self._watches else ()
+        self.goals = GoalWatch(node, [each.name for each in watched if each.name in self.publishers])
         self.states = ControllerStates(node, watched, contract.joint_states_max_age)
         self._references = ReferenceWatch(contract.joints, limits, self._columns)
         self._verdicts: dict[str, tuple[ControllerState | None, str]] = {}  # by controller
@@ -128,7 +130,7 @@ class ControllerInterface:
 
     def other_commander(self, now_ns: int) -> str:
         """Who else commands our controllers at `now_ns`; empty if nobody does. An operator must decide."""
-        if others := self.commanders.others():
+        if others := self.commanders.others() + self.goals.others():
             return f"another commander: {'; '.join(others)}"
         verdicts = [self._verdict(name, each, now_ns) for name, each in self.states.newest(now_ns).items()]
         if found := list(filter(None, verdicts)):
@@ -234,6 +236,7 @@ class ControllerInterface:
         with self._lock:
             self._is_closed = True
         self.commanders.close()
+        self.goals.close()
         self.states.close()
         self.parameters.close()
         for publisher in self.publishers.values():

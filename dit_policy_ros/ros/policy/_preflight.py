@@ -97,6 +97,7 @@ def activation_problems(
         *may_pass(),
         *_pose_problems(observations, contract, pose_tolerance),
         *controllers.commanders.look(),
+        *controllers.goals.active(),
         *_controller_problems(node, contract, controllers),
     ]
 
