@@ -87,6 +87,7 @@ class World:
 
     def start_sim(self):
         small = ("-p", "image_width:=80", "-p", "image_height:=60", "-p", "cameras:=[top]")
+        small += ("-p", "discovery_time:=0.0")
         self.sim = self._start("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *small)
 
     def start_policy(self):

@@ -148,7 +148,8 @@ class ControllerStates:
                         list(message.joint_names),
                         np.asarray(message.reference.positions, dtype=np.float64),
                         stamp_ns(message.header.stamp),
-                        now_ns,
+                        # Read now: while this thread waited for a processor, newer messages have arrived.
+                        max(now_ns, self._node.get_clock().now().nanoseconds),
                     )
 
     def forget(self) -> None:

@@ -18,7 +18,9 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
 
+from dit_policy_ros.core.contract import Controller, ControllerType
 from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.ros.controllers._controller_states import ControllerStates
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 LEFT = "left_arm_controller"
@@ -214,3 +216,22 @@ def test_single_wrong_stamps_do_not_hold(ros_domain, checkpoint):
             publisher.publish(message)
             plans_go_on(watch)
         assert watch.status.plans > plans and watch.status.holds == 0
+
+
+def test_a_thread_that_waited_before_it_took_a_state_sees_no_clock_ahead(ros_domain):
+    node, robot = Node("waiting"), ControlledRobot()
+    watched = ControllerStates(
+        node, [Controller(LEFT, ControllerType.JOINT_TRAJECTORY, ("left_joint_1",))], 1.0
+    )
+    try:
+        with spinning_together(robot):
+
+            def take_with_an_old_time():
+                watched.take(node.get_clock().now().nanoseconds - 200_000_000)
+                return watched.clock_offsets()
+
+            wait_for(take_with_an_old_time, 10.0, "states arrive")
+            assert watched.clock_offsets()[LEFT] > -0.05
+    finally:
+        watched.close()
+        node.destroy_node()
