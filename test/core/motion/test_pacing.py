@@ -55,14 +55,14 @@ def executed_speeds(speed: float, acceleration: float, interval: float, phase: f
     pipeline = make_pipeline(1, replace(limits, **endless), plan_horizon=horizon)
     pipeline.start(np.zeros(1), T0_NS)
     plans = []
-    for k in range(round(10.0 / interval)):
+    for k in range(round(25.0 / interval)):
         stamp_ns = T0_NS + round((k * interval + phase) * 1e9)
         now_ns = stamp_ns + round(interval * 1e9)
         times = (stamp_ns - T0_NS) * 1e-9 + DT * np.arange(61)  # (61,)
         chunk = Chunk(stamp_ns, PERIOD_NS, (speed * times)[:, None])
         plans.append((now_ns, pipeline.add_chunk(chunk, now_ns)))
     speeds = [plan.sample(np.arange(a, b, 1_000_000))[1] for (a, plan), (b, _) in itertools.pairwise(plans)]
-    return np.concatenate(speeds)[7000:, 0]
+    return np.concatenate(speeds)[20_000:, 0]
 
 
 @pytest.mark.parametrize("phase", [0.0, 0.007, 0.019, 0.029])
