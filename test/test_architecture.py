@@ -2,6 +2,7 @@
 """The rules of CONTRIBUTING.md that a machine can check."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from dit_policy_ros.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dit_policy_ros"
@@ -94,8 +97,9 @@ def test_modules_name_their_licence():
 
 def test_every_executable_calls_an_existing_main():
     for script in sorted((ROOT / "scripts").iterdir()):
-        imported = script.read_text().partition("\nfrom ")[2].split()[0]
-        module = ROOT / (imported.replace(".", "/") + ".py")
+        (name,) = re.findall(r'^sys\.exit\(run\("(\w+)"\)\)$', script.read_text(), re.MULTILINE)
+        assert name == script.name
+        module = ROOT / (COMMANDS[name].module.replace(".", "/") + ".py")
         assert module.exists(), f"{script.name}: there is no {module}"
         assert "\ndef main(" in module.read_text(), f"{script.name}: {module} has no main()"
         assert script.stat().st_mode & 0o111, f"{script.name} is not executable"

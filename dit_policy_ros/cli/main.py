@@ -5,9 +5,11 @@ In a sourced ROS workspace the same names run as `ros2 run dit_policy_ros NAME`.
 """
 
 import importlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -68,6 +70,41 @@ def load(name: str) -> Callable[[], int | None]:
     return importlib.import_module(COMMANDS[name].module).main
 
 
+def run(name: str) -> int:
+    """Run one command, which reads sys.argv; returns its exit code.
+
+    A Python package that is missing is told in one line. Ctrl-C while imports run ends the process at once.
+    """
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    if on_interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        command = load(name)
+        if on_interrupt is signal.default_int_handler:
+            signal.signal(signal.SIGINT, on_interrupt)
+        return command() or 0
+    except ModuleNotFoundError as error:
+        print(f"{name}: {_missing_package(error)}", file=sys.stderr)
+        return 1
+
+
+def _missing_package(error: ModuleNotFoundError) -> str:
+    """What to do about a Python package that is not there."""
+    package = (error.name or str(error)).partition(".")[0]
+    if package == "dit_policy_ros":
+        return (
+            f"{error}: this package is not built. Run make setup in the checkout, or colcon build in the "
+            "workspace"
+        )
+    places = [folder for file in (sys.argv[0], __file__) for folder in Path(file).resolve().parents]
+    environment = next((p / ".venv" for p in places if (p / ".venv/bin/activate").is_file()), Path(".venv"))
+    return (
+        f"the Python package {package!r} is not installed for {sys.executable}. Run `source "
+        f"{environment}/bin/activate` in this terminal (make setup makes it, in the checkout), then start "
+        "again"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (2 for an unknown name)."""
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
@@ -81,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"valid names: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     sys.argv = [f"dit_policy {name}", *rest]
-    return load(name)() or 0
+    return run(name)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos, stamp_ns
 from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS
+from dit_policy_ros.srv import SetTask
 
 pytestmark = pytest.mark.slow
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -87,6 +88,7 @@ class World:
 
     def start_sim(self):
         small = ("-p", "image_width:=80", "-p", "image_height:=60", "-p", "cameras:=[top]")
+        small += ("-p", "discovery_time:=0.0")
         self.sim = self._start("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *small)
 
     def start_policy(self):
@@ -247,6 +249,7 @@ def test_the_order_of_joints_does_not_matter(world):
         ("nan", "not finite", False),
         ("raise", "RuntimeError: the accelerator fell off the bus", False),
         ("slow", "starved", True),
+        ("hang", "no chunk: none for", True),
     ],
 )
 def test_a_failing_inference_holds(world, fault, reason, by_itself):
@@ -257,6 +260,28 @@ def test_a_failing_inference_holds(world, fault, reason, by_itself):
         world.resumes_by_itself()
     else:
         assert world.relay.status.state == PolicyStatus.HOLD
+        world.running()
+
+
+def test_nothing_moves_after_an_e_stop_whatever_is_asked_at_the_same_time(world):
+    relay = world.relay
+    resume = relay.create_client(Trigger, "/policy/resume")
+    set_task = relay.create_client(SetTask, "/policy/set_task")
+    for attempt in range(5):
+        wait_for(lambda: resume.service_is_ready() and set_task.service_is_ready(), 10.0, "the services")
+        for k in range(6):
+            resume.call_async(Trigger.Request())
+            set_task.call_async(SetTask.Request(task=TASKS[(attempt + k) % 2]))
+        assert call(relay, SetBool, "/policy/e_stop", SetBool.Request(data=True)).success
+        for _ in range(6):
+            resume.call_async(Trigger.Request())
+        world.held("e-stop")
+        plans = relay.status.plans
+        refused = call(relay, Trigger, "/policy/resume", Trigger.Request())
+        assert not refused.success and "e-stop is latched" in refused.message
+        assert call(relay, SetBool, "/policy/e_stop", SetBool.Request(data=False)).success
+        wait_for(lambda: not relay.status.e_stop, 10.0, "the latch is open")
+        assert relay.status.state == PolicyStatus.HOLD and relay.status.plans == plans
         world.running()
 
 

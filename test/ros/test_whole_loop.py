@@ -50,7 +50,7 @@ class Observer:
 def loop(ros_domain, start_process, tmp_path):
     """Simulator, active policy node and observer."""
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS, around=HOME)
-    sim = start_process("sim", "dit_policy_ros.ros.sim.sim_node")
+    sim = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", "-p", "discovery_time:=0.0")
     policy = start_process(
         "policy",
         "dit_policy_ros.ros.policy.policy_node",

@@ -17,6 +17,7 @@ from dit_policy_ros.evaluation.demonstrations._demonstration import (
     repeat_until_kept,
 )
 from dit_policy_ros.evaluation.session import (
+    LOOKED_ALREADY,
     MESSAGE_WITHIN,
     NodeCommand,
     Session,
@@ -72,6 +73,7 @@ def _commands(settings: DemonstrationSettings) -> dict[str, NodeCommand]:
         "use_sim_time": "true",
     }
     sim = {
+        **LOOKED_ALREADY,
         "cameras": f"[{', '.join(settings.cameras)}]",
         "speed": str(float(settings.speed)),
         **variation_parameters(settings.variation),

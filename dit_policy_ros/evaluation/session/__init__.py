@@ -5,6 +5,7 @@ from dit_policy_ros.evaluation.session._cpu_time import CpuTimer, cpu_seconds
 from dit_policy_ros.evaluation.session._environment import ros_environment
 from dit_policy_ros.evaluation.session._interrupts import deferred_interrupts
 from dit_policy_ros.evaluation.session._nodes import (
+    LOOKED_ALREADY,
     STOPS_WITHIN,
     NodeCommand,
     config_path,
@@ -19,6 +20,7 @@ from dit_policy_ros.evaluation.session._session import (
 )
 
 __all__ = [
+    "LOOKED_ALREADY",
     "MESSAGE_WITHIN",
     "STOPS_WITHIN",
     "CpuTimer",

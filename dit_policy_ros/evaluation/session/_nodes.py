@@ -17,6 +17,7 @@ from dit_policy_ros.evaluation.session._session import Session
 
 STOPS_WITHIN = 12.0  # [s] after that, nodes that have not ended by themselves are killed
 _SIM_MODULE = "sim.sim_node"
+LOOKED_ALREADY = {"discovery_time": "0.0"}  # of the simulator: ros_environment has looked for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def running_session(
     # The policy stops first: it brakes the arms while the robot is still there.
     commands = {
         "policy": NodeCommand("policy.policy_node", policy_parameters, config_path()),
-        "sim": NodeCommand(_SIM_MODULE, sim_parameters),
+        "sim": NodeCommand(_SIM_MODULE, {**LOOKED_ALREADY, **sim_parameters}),
     }
     with running_nodes(environment, logs, commands) as session:
         yield session

@@ -13,7 +13,7 @@ from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.evaluation.session._session import SessionError
 
 _OUR_NODES = ("/policy", "/recorder", "/sim", "/teleop")
-_JOIN_TIME = 2.0  # [s] until the participants of a domain know each other; on one network it takes 0.5 s
+_JOIN_TIME = 4.0  # [s] until everybody in a domain is known; DDS announces itself every 3 s
 _CLAIM_TIME = 0.3  # [s] the same in a claimed domain, where nobody is expected
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"  # an endpoint that was found before its node
 _SHOWN = 12  # lines of a refusal

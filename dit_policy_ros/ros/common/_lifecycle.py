@@ -293,6 +293,9 @@ def run_node(make_node: Callable[..., Any], args: list[str] | None = None, threa
             executor.spin_until_future_complete(stop_spinning)
         except ExternalShutdownException:
             node.get_logger().warning("the ROS context was shut down from outside")
+        except DitPolicyError as error:
+            node.get_logger().fatal(str(error))
+            failed.set()
         except Exception:  # noqa: BLE001 - a callback failed: log it, and shut down as after a signal
             node.get_logger().fatal(f"unexpected error in a callback:\n{traceback.format_exc()}")
             failed.set()

@@ -91,20 +91,29 @@ def config_file(context: LaunchContext) -> str:
 def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The processes of the robot that robot:=... selects. None for an external robot."""
     if value(context, "robot") == "sim":
-        return [_simulator(context)]
+        return [_simulator(context, {})]
     if value(context, "robot") == "mock":
-        return [*ros2_control(context, end_launch), _simulator(context, simulator_remappings())]
+        beside = {"allow_other_robot": True}
+        return [*ros2_control(context, end_launch), _simulator(context, beside, simulator_remappings())]
     return []
 
 
-def _simulator(context: LaunchContext, remappings: Sequence[tuple[str, str]] = ()) -> Node:
+def robot_topic(context: LaunchContext) -> str:
+    """A topic that tells that the simulated robot is up. Empty for another robot."""
+    namespace = context.launch_configurations.get("ros_namespace", "").rstrip("/")
+    return f"{namespace}/sim/referee" if value(context, "robot") == "sim" else ""
+
+
+def _simulator(
+    context: LaunchContext, parameters: Mapping[str, bool], remappings: Sequence[tuple[str, str]] = ()
+) -> Node:
     """The simulator node, with the Fast DDS profile that image publishers need."""
     return Node(
         package=PACKAGE,
         executable="sim_node",
         name="sim",
         output="screen",
-        parameters=[config_file(context)],
+        parameters=[config_file(context), *([dict(parameters)] if parameters else [])],
         remappings=list(remappings),
         additional_env=_as_substitutions(profile_environment(os.environ)),
         sigterm_timeout=TIME_TO_STOP,

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lifecycle node that is brought up once, and whose failed transitions are reported."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from launch import LaunchContext
 from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.events import matches_action
@@ -12,10 +14,13 @@ from launch.logging import get_logger
 from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
+from launch_ros.ros_adapters import get_ros_node
 from lifecycle_msgs.msg import Transition
+from rclpy.subscription import Subscription
 
 from dit_policy_ros.core.share import PACKAGE
-from dit_policy_ros.ros.launching._actions import TIME_TO_STOP, end_launch, value
+from dit_policy_ros.ros.common import qos
+from dit_policy_ros.ros.launching._actions import TIME_TO_STOP, end_launch, robot_topic, value
 
 
 def lifecycle_node(
@@ -37,7 +42,7 @@ def lifecycle_node(
         sigterm_timeout=TIME_TO_STOP,
         on_exit=end_launch(f"{name} ended"),
     )
-    start = _Autostart(node) if value(context, "autostart") == "true" else None
+    start = _Autostart(node, robot_topic(context)) if value(context, "autostart") == "true" else None
     return [
         _on_transition(node, "configuring", "unconfigured", _failure(node, "configure", start)),
         _on_transition(node, "errorprocessing", "unconfigured", _failure(node, "configure", start)),
@@ -54,14 +59,41 @@ class _Autostart:
     A node that somebody configures later, to change a parameter or after a failure, must not begin to move.
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
-        self._node, self._is_pending = node, True
+    def __init__(self, node: LifecycleNode, robot: str) -> None:
+        """robot: topic that the launched robot publishes when it is up; empty for a robot that is there."""
+        self._node, self._robot, self._is_pending = node, robot, True
+        self._subscription: Subscription | None = None
 
-    def activate(self, _: LaunchContext) -> list[LaunchDescriptionEntity]:
+    def activate(self, context: LaunchContext) -> None:
+        """Activate the node as soon as the robot is up.
+
+        A simulator that finds another robot does not come up. The policy must not command that one instead.
+        """
         if not self._is_pending:
-            return []
+            return
         self.end()
-        return [_trigger(self._node, Transition.TRANSITION_ACTIVATE)]
+        event = ChangeState(
+            lifecycle_node_matcher=matches_action(self._node), transition_id=Transition.TRANSITION_ACTIVATE
+        )
+
+        def emit() -> None:
+            if self._subscription is not None:
+                get_ros_node(context).destroy_subscription(self._subscription)
+                self._subscription = None
+            context.emit_event_sync(event)
+
+        def on_message(_: DiagnosticStatus) -> None:  # in the thread of launch's own node
+            if not is_up.is_set():
+                is_up.set()
+                context.asyncio_loop.call_soon_threadsafe(emit)
+
+        if self._robot:
+            is_up = threading.Event()
+            self._subscription = get_ros_node(context).create_subscription(
+                DiagnosticStatus, self._robot, on_message, qos.STATUS
+            )
+        else:
+            emit()
 
     def end(self) -> None:
         """From now on everything is done by hand."""

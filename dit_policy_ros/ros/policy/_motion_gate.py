@@ -249,8 +249,8 @@ class MotionGate:
     def overdue_chunk(self) -> str:
         """Since when the policy has given no usable chunk; empty if none is overdue."""
         with self._lock:
-            if not self._is_open:  # before the first start there is not even a plan
-                return ""
+            if not self._is_open:
+                return ""  # inactive: there may be no plan yet that `_is_overdue` could look at
             steady_ns, is_overdue = self._clocks.steady_ns(), self._is_overdue()
             if not (is_overdue or self._deadline.is_hung(steady_ns)):
                 return ""

@@ -59,5 +59,15 @@ SIM_PARAMETERS = (
         fixed=True,
     ),
     Parameter("referee_rate", float, 10.0, "rate of ~/referee", "Hz", 1.0, 50.0, fixed=True),
+    Parameter(
+        "allow_other_robot", bool, False,
+        "start although another node publishes joint_states, or controllers of the same names run",
+        fixed=True,
+    ),
+    Parameter(
+        "discovery_time", float, 4.0,
+        "how long to look for another robot before anything is published; DDS announces itself every 3 s",
+        "s", 0.0, 60.0, fixed=True,
+    ),
     FOLLOW_PARENT,
 )  # fmt: skip

@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 import traceback
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,14 @@ from trajectory_msgs.msg import JointTrajectory
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.ros.common import (
+    Resources,
     answer_arguments,
     declare_parameters,
     read_settings,
     resolved_parameters,
     run_node,
 )
-from dit_policy_ros.ros.common.qos import STATUS, TRAJECTORIES
+from dit_policy_ros.ros.common.qos import STATUS
 from dit_policy_ros.ros.sim._cameras import CameraThread
 from dit_policy_ros.ros.sim._clock import simulation_clock
 from dit_policy_ros.ros.sim._controller_states import ControllerStatePublisher
@@ -37,8 +37,11 @@ from dit_policy_ros.ros.sim._messages import (
     referee_message,
     trajectory_from,
 )
+from dit_policy_ros.ros.sim._other_robot import OtherRobotWatch
 from dit_policy_ros.ros.sim._parameters import SIM_PARAMETERS
+from dit_policy_ros.ros.sim._restart import ListeningControllers
 from dit_policy_ros.sim.robot import (
+    CONTROLLERS,
     JOINTS,
     STEP_NS,
     BimanualSim,
@@ -52,6 +55,7 @@ from dit_policy_ros.sim.robot import (
 )
 from dit_policy_ros.sim.tasks import Referee
 
+JOIN_TIMEOUT = 10.0  # [s] for the physics thread to end
 _CHECK_PERIOD = 0.5  # [s]
 _PURPOSE = (
     "A simulated two-armed robot that looks like one under ros2_control: it publishes joint_states and three "
@@ -75,9 +79,15 @@ class SimNode(Node):
         """Raises ParameterError or SimulationError if the simulation cannot be set up."""
         with resolved_parameters("sim", kwargs) as options:
             super().__init__("sim", automatically_declare_parameters_from_overrides=True, **options)
+        self._owned = Resources(self.get_logger())
+        with self._owned.released_if_it_fails(self):
+            self._set_up()
+
+    def _set_up(self) -> None:
         declare_parameters(self, SIM_PARAMETERS)
         settings = read_settings(self, SIM_PARAMETERS)
         self._settings = settings
+        others = OtherRobotWatch(self, tuple(CONTROLLERS))
         if self.get_parameter("use_sim_time").value:
             raise SimulationError(
                 "the simulator publishes /clock or uses the computer's clock (parameter speed), so it "
@@ -98,38 +108,48 @@ class SimNode(Node):
         self._time = simulation_clock(self, settings["speed"], settings["waits_for"])
         self._real_time = RealTimeFactor()
         self._skipped_ns = 0
+        if not settings["allow_other_robot"]:
+            others.begin(settings["discovery_time"])
         self._joint_states = self.create_publisher(JointState, "joint_states", _JOINT_STATES)
+        others.know_own()
         self._cubes = self.create_publisher(PoseArray, "~/cubes", _JOINT_STATES)
         self._referee_status = self.create_publisher(DiagnosticStatus, "~/referee", STATUS)
         self._cameras = CameraThread(
             self, self._sim.model, settings["cameras"], settings["image_width"], settings["image_height"],
             waits=settings["speed"] > 0,
         )  # fmt: skip
-        self._grippers: list[GripperServer] = []
-        for name, controller in self._sim.controllers.items():
-            if isinstance(controller, ParallelGripperController):
-                self._grippers.append(GripperServer(self, controller))
-                continue
-            self.create_subscription(
-                JointTrajectory,
-                f"{name}/joint_trajectory",
-                partial(self._on_trajectory, controller),
-                TRAJECTORIES,
-            )
+        self._owned.callback(self._cameras.stop)
+        controllers = self._sim.controllers
+        self._grippers = [
+            GripperServer(self, each)
+            for each in controllers.values()
+            if isinstance(each, ParallelGripperController)
+        ]
+        following = {name: c for name, c in controllers.items() if isinstance(c, TrajectoryController)}
+        self._listening = ListeningControllers(self, following, self._on_trajectory)
         self._states = ControllerStatePublisher(self, self._sim, self._lock)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._broken: set[str] = set()
         self._is_shutting_down = threading.Event()
         self._physics = threading.Thread(target=self._run_physics, name="physics", daemon=True)
+        self._owned.callback(self._stop_physics)
         self._physics.start()
         self.create_timer(_CHECK_PERIOD, self._check_threads)
+        if not settings["allow_other_robot"]:
+            self.create_timer(_CHECK_PERIOD, others.check)
         self.get_logger().info(f"the robot is up: cameras {list(settings['cameras'])}, seed {self._seed}")
 
     def shut_down(self) -> None:
         """Stop physics and cameras."""
+        self._owned.release_all()
+
+    def _stop_physics(self) -> None:
         self._is_shutting_down.set()
-        self._physics.join()
-        self._cameras.stop()
+        if self._physics.ident is None:
+            return  # never started
+        self._physics.join(JOIN_TIMEOUT)
+        if self._physics.is_alive():
+            raise SimulationError(f"the physics thread has not ended within {JOIN_TIMEOUT:g} s")
 
     # -- executor's thread --------------------------------------------------------------------------------
 
@@ -143,6 +163,9 @@ class SimNode(Node):
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = int(self.get_parameter("seed").value)
         with self._lock:
+            is_commanded = self._listening.have_trajectory()
+            if is_commanded:
+                self._listening.restart()
             if seed != self._seed:
                 self._seed, self._resets = seed, 0
                 self._sim.reset(seed=seed)
@@ -153,6 +176,8 @@ class SimNode(Node):
             self._broken.clear()
         response.success = True
         response.message = f"arms at home, new cube poses: scene {self._resets} of seed {seed}"
+        if is_commanded:
+            response.message += "; the controllers restart, so a policy that runs holds and resumes by itself"
         self.get_logger().info(response.message)
         return response
 
@@ -172,7 +197,7 @@ class SimNode(Node):
     def _step_in_time(self) -> None:
         events = {
             "joint_state_rate": self._publish_joints,
-            "controller_state_rate": self._states.publish,
+            "controller_state_rate": self._publish_states,
             "camera_rate": self._snapshot,
             "referee_rate": self._publish_referee,
         }
@@ -202,6 +227,8 @@ class SimNode(Node):
 
     def _publish_joints(self) -> None:
         self._referee.observe()
+        if self._listening.are_away:
+            return
         positions, velocities = self._sim.joint_positions, self._sim.joint_velocities  # (14,), (14,)
         order = _PUBLISHED_ORDER
         names = [JOINTS[i] for i in order]
@@ -210,8 +237,13 @@ class SimNode(Node):
         self._cubes.publish(cubes_message(self._sim.time_ns, self._sim.cube_frames()))
         self._report_nan()
 
+    def _publish_states(self) -> None:
+        if not self._listening.are_away:
+            self._states.publish()
+
     def _snapshot(self) -> None:
-        self._cameras.submit(self._sim.time_ns, self._sim.qpos)
+        if not self._listening.are_away:
+            self._cameras.submit(self._sim.time_ns, self._sim.qpos)
 
     def _publish_referee(self) -> None:
         controllers = self._sim.controllers.values()

@@ -9,12 +9,14 @@ from launched import node_process
 from lifecycle_msgs.msg import Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetState
 from ros_testing import call, spinning
+from sensor_msgs.msg import JointState
 from small_robot import TASKS, tiny_checkpoint
+from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
 
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos
-from dit_policy_ros.sim.robot import HOME, JOINTS
+from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS
 
 UP_WITHIN = 120.0  # [s]
 
@@ -97,3 +99,27 @@ def test_a_node_ends_in_order_when_its_launch_is_killed(ros_domain, launch, chec
         wait_for(lambda: "deactivating" in observer.transitions, 5.0, "the node stops")
         wait_for(lambda: not any(node.exists() for node in nodes), 20.0, "no node is left")
     assert observer.transitions[-1] == "finalized"
+
+
+def test_a_policy_is_not_activated_where_the_simulator_finds_another_robot(ros_domain, launch, checkpoint):
+    """The policy itself cannot know that these joint states and controllers are not the simulator's."""
+    robot = rclpy.create_node("real_robot")
+    joint_states = robot.create_publisher(JointState, "joint_states", 10)
+    commands: list[JointTrajectory] = []
+    for name in CONTROLLERS:
+        robot.create_subscription(JointTrajectory, f"{name}/joint_trajectory", commands.append, 10)
+
+    def publish() -> None:
+        message = JointState(name=list(JOINTS), position=HOME.tolist())
+        message.header.stamp = robot.get_clock().now().to_msg()
+        joint_states.publish(message)
+
+    robot.create_timer(0.01, publish)
+    observer = Observer()
+    with spinning(robot), spinning(observer.node):
+        child = launch("bimanual.launch.py", f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "device:=cpu")
+        wait_for(lambda: not child.alive, UP_WITHIN, "the launch ends")
+    assert "another robot is here: /real_robot publishes /joint_states" in child.output()
+    assert "process[sim_node-1] was required" in child.output()
+    assert "activating" not in observer.transitions
+    assert commands == []

@@ -35,6 +35,7 @@ from dit_policy_ros.sim.robot import (  # noqa: E402
 
 START = 60.0  # [s] a process may take to start on a busy machine
 WAIT = 20.0  # [s]
+AT_ONCE = ("-p", "discovery_time:=0.0")  # nobody else is in the test's domain
 
 
 class Listener:
@@ -80,7 +81,7 @@ class Listener:
 @pytest.fixture
 def running(ros_domain, start_process, wait_for):
     """A running simulator process, and a connected listener."""
-    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", "-p", "seed:=4")
+    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", "-p", "seed:=4", *AT_ONCE)
     listener = Listener()
     with spinning(listener.node):
         wait_for(lambda: process.alive and all(listener.images.values()), START, "all cameras publish")
@@ -253,7 +254,7 @@ def test_parallel_gripper_controllers_accept_goals(ros_domain, start_process, wa
     action = pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
     from rclpy.action import ActionClient
 
-    arguments = ("--ros-args", "-p", "gripper_type:=parallel_gripper_controller")
+    arguments = ("--ros-args", "-p", "gripper_type:=parallel_gripper_controller", *AT_ONCE)
     start_process("sim", "dit_policy_ros.ros.sim.sim_node", *arguments)
     listener = Listener()
     client = ActionClient(
@@ -280,7 +281,7 @@ def test_parallel_gripper_controllers_accept_goals(ros_domain, start_process, wa
 def test_its_own_clock_waits_for_the_operator_and_runs_without_one(ros_domain, start_process, wait_for):
     parameters = ("speed:=20.0", "waits_for:=leader/joint_states", "cameras:=[top]")
     given = [part for each in parameters for part in ("-p", each)]
-    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *given)
+    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *given, *AT_ONCE)
     node = rclpy.create_node("operator")
     clock: list[int] = []
     images: list[int] = []

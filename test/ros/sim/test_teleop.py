@@ -22,7 +22,15 @@ LIFT, PUSH = "lift the red cube with the left arm", "push the blue cube to the r
 
 def test_it_waits_for_a_task_and_does_one_task_after_the_other(ros_domain, start_process, wait_for) -> None:
     start_process(
-        "sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", "-p", "seed:=4", "-p", "camera_rate:=1.0"
+        "sim",
+        "dit_policy_ros.ros.sim.sim_node",
+        "--ros-args",
+        "-p",
+        "seed:=4",
+        "-p",
+        "camera_rate:=1.0",
+        "-p",
+        "discovery_time:=0.0",
     )
     start_process(
         "teleop",

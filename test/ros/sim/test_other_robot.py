@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated robot does not start, and does not go on, where another robot is."""
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from ros_testing import spinning  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+
+START = 60.0  # [s] a process may take to start on a busy machine
+SMALL = ("-p", "cameras:=[top]", "-p", "image_width:=32", "-p", "image_height:=24")
+
+
+@pytest.fixture
+def start_sim(start_process):
+    def start(*arguments):
+        return start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *SMALL, *arguments)
+
+    return start
+
+
+def publish_joint_states(name: str = "real_robot", namespace: str = "/"):
+    node = rclpy.create_node(name, namespace=namespace)
+    publisher = node.create_publisher(JointState, "joint_states", 10)
+    node.create_timer(0.02, lambda: publisher.publish(JointState(name=["joint"], position=[0.0])))
+    return node
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (publish_joint_states, "/real_robot publishes /joint_states"),
+        (lambda: publish_joint_states("sim"), "/sim publishes /joint_states"),  # the same launch, twice
+        (lambda: rclpy.create_node("left_arm_controller"), "the controller /left_arm_controller runs"),
+    ],
+    ids=["joint states", "another simulator", "controller"],
+)
+def test_it_does_not_start_beside_another_robot(ros_domain, start_sim, wait_for, other, words):
+    observer = rclpy.create_node("observer")
+    heard: list[JointState] = []
+    observer.create_subscription(
+        JointState, "/joint_states", lambda m: len(m.name) > 1 and heard.append(m), 10
+    )
+    with spinning(other()), spinning(observer):
+        sim = start_sim()
+        wait_for(lambda: not sim.alive, START, "it ends")
+    assert sim.process.returncode == 1
+    assert words in sim.output() and "allow_other_robot" in sim.output()
+    assert "Traceback" not in sim.output()
+    assert heard == [], "it has published nothing"
+
+
+def test_it_ends_when_another_robot_appears(ros_domain, start_sim, wait_for):
+    sim = start_sim()
+    wait_for(lambda: "the robot is up" in sim.output(), START, "it runs")
+    with spinning(publish_joint_states()):
+        wait_for(lambda: not sim.alive, START, "it ends")
+    assert sim.process.returncode == 1
+    assert "/real_robot publishes /joint_states" in sim.output()
+    assert "Traceback" not in sim.output()
+
+
+@pytest.mark.parametrize(
+    ("other", "arguments"),
+    [
+        (publish_joint_states, ("-p", "allow_other_robot:=true")),
+        (publish_joint_states, ("-r", "__ns:=/left_cell")),
+        (lambda: publish_joint_states(namespace="/right_cell"), ()),
+        (publish_joint_states, ("-r", "joint_states:=sim/joint_states")),
+    ],
+    ids=["told to", "own namespace", "other's namespace", "own topic"],
+)
+def test_it_runs_where_the_other_robot_is_apart_or_expected(
+    ros_domain, start_sim, wait_for, other, arguments
+):
+    with spinning(other()):
+        sim = start_sim(*arguments)
+        wait_for(lambda: "the robot is up" in sim.output(), START, "it runs")
+        seen: list[JointState] = []
+        listener = rclpy.create_node("listener")
+        topics = ("/joint_states", "/left_cell/joint_states", "/sim/joint_states")
+        for topic in topics:
+            listener.create_subscription(JointState, topic, lambda m: len(m.name) > 1 and seen.append(m), 10)
+        with spinning(listener):
+            wait_for(lambda: len(seen) > 125, START, "a second of its joint states")
+        assert sim.alive
