@@ -2,7 +2,9 @@
 """Publishers, action clients and watches for all controllers of the contract."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,11 @@ from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
 from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
 
 Pose = NDArray[np.float64]
+
+# A controller that was restarted, or has got a plan late, is cured by the plan of the HOLD. One that goes on
+# to do something else, or does so often, follows another commander.
+_PERSISTENT_NS = 1_000_000_000
+_OFTEN, _OFTEN_WITHIN_NS = 3, 10_000_000_000
 
 
 class ControllerInterface:
@@ -71,6 +78,10 @@ class ControllerInterface:
         self.states = ControllerStates(node, watched, contract.joint_states_max_age)
         self._references = ReferenceWatch(contract.joints, limits, self._columns)
         self._verdicts: dict[str, tuple[ControllerState | None, str]] = {}  # by controller
+        self._deviating: set[str] = set()  # controllers
+        self._deviations_began_ns: dict[str, deque[int]] = {
+            name: deque(maxlen=_OFTEN) for name in self._columns
+        }  # [ns]
 
     def _create_publisher(self, controller: str, topic: str) -> Any:
         def create() -> Any:
@@ -114,6 +125,11 @@ class ControllerInterface:
                 f"controller broken: the command of {', '.join(broken)} is NaN or lacks a joint; restart it "
                 "(ros2 control list_controllers)"
             )
+        if deviating := self._deviations(now_ns):
+            return (
+                f"controller deviates: {'; '.join(deviating.values())}. It was restarted, has not got our "
+                "plan, or another node commands it"
+            )
         with self._lock:
             grippers = () if self._is_closed else self.grippers.values()
             return "; ".join(filter(None, (gripper.fault(now_ns) for gripper in grippers)))
@@ -132,14 +148,30 @@ class ControllerInterface:
         """Who else commands our controllers at `now_ns`; empty if nobody does. An operator must decide."""
         if others := self.commanders.others() + self.goals.others():
             return f"another commander: {'; '.join(others)}"
-        verdicts = [self._verdict(name, each, now_ns) for name, each in self.states.newest(now_ns).items()]
-        if found := list(filter(None, verdicts)):
+        deviating = self._deviations(now_ns)
+        if found := [text for name, text in deviating.items() if self._keeps_deviating(name, now_ns)]:
             return (
                 f"another commander: {'; '.join(found)}. Either another node commands it, or it has dropped "
                 "our plan: its log says why"
             )
         found = [each for gripper in self.grippers.values() if (each := gripper.foreign_goal())]
         return f"another commander: {'; '.join(found)}" if found else ""
+
+    def _deviations(self, now_ns: int) -> dict[str, str]:
+        """What each controller does instead of our plan, if it does something else, by controller."""
+        states = self.states.newest(now_ns)
+        with self._lock:
+            verdicts = {name: self._verdict(name, state, now_ns) for name, state in states.items()}
+            deviating = {name: text for name, text in verdicts.items() if text}
+            for name in deviating.keys() - self._deviating:
+                self._deviations_began_ns[name].append(now_ns)
+            self._deviating = set(deviating)
+            return deviating
+
+    def _keeps_deviating(self, name: str, now_ns: int) -> bool:
+        began_ns = self._deviations_began_ns[name]
+        is_often = len(began_ns) == began_ns.maxlen and now_ns - began_ns[0] < _OFTEN_WITHIN_NS
+        return is_often or now_ns - began_ns[-1] >= _PERSISTENT_NS
 
     def _verdict(self, name: str, state: ControllerState, now_ns: int) -> str:
         """What a controller does instead of our plan, by its newest state; each state is judged once."""
@@ -153,6 +185,18 @@ class ControllerInterface:
             verdict = self._references.deviation(name, state.reference, state.stamp_ns, now_ns)
         self._verdicts[name] = (state, verdict)
         return verdict
+
+    def standing_if_deviating(self, plan: Plan, now_ns: int) -> Plan:
+        """A braking plan in which controllers that do something else stand where they are.
+
+        Braking from our plan would make such a controller jump to it.
+        """
+        states = self.states.newest(now_ns)
+        positions, velocities = plan.positions.copy(), plan.velocities.copy()  # (K, A) both
+        for name in self._deviations(now_ns).keys() & states.keys():
+            positions[:, self._columns[name]] = states[name].reference
+            velocities[:, self._columns[name]] = 0.0
+        return replace(plan, positions=positions, velocities=velocities)
 
     # --- where motion begins -------------------------------------------------------------------------------
 
@@ -184,6 +228,9 @@ class ControllerInterface:
     def start(self, plan: Plan, now_ns: int) -> None:
         """Motion starts where `plan` stands. Nothing is sent."""
         states: dict[str, ControllerState] = self.states.newest(now_ns)
+        for began_ns in self._deviations_began_ns.values():
+            began_ns.clear()
+        self._deviating.clear()
         self._references.start(plan, {name: each.reference for name, each in states.items()}, now_ns)
         for name, gripper in self.grippers.items():
             gripper.start(float(plan.positions[0, self._columns[name][0]]))

@@ -162,7 +162,8 @@ class MotionGate:
             if not self._may_move() or epoch != self._epoch:
                 return None
             # A plan for a controller that does something else would make it jump. The next tick holds.
-            if self._controllers.unreachable() or self._controllers.other_commander(self._clocks.now_ns()):
+            now_ns = self._clocks.now_ns()
+            if self._controllers.fault(now_ns) or self._controllers.other_commander(now_ns):
                 return None
             return self._send(self.pipeline.add_chunk, chunk, self._clocks.now_ns())
 
@@ -369,6 +370,7 @@ class MotionGate:
                 return False
             self.recoverable, self._first_reason = recoverable, reason
             self._missed_hold = set(self._controllers.unreachable())
+            plan = self._controllers.standing_if_deviating(plan, now_ns)
             try:
                 # A HOLD stays where the arms are, even outside the limits.
                 check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns, outside=np.inf)

@@ -2,6 +2,7 @@
 """What controllers say about themselves decides whether they are commanded, and from where."""
 
 import contextlib
+import time
 
 import numpy as np
 import pytest
@@ -73,6 +74,35 @@ def test_a_controller_that_is_switched_off_and_on_makes_no_step(ros_domain, chec
         assert abs(robot.longest_steps[LEFT]) > 0.0, "it moves"
 
 
+def test_a_controller_that_is_restarted_within_a_moment_makes_no_step(ros_domain, checkpoint):
+    with following(checkpoint) as watch:
+        robot = watch.robot
+        wanted, sweep = robot.command(LEFT), watch.node.state.configured.policy
+        predict, begun = sweep.predict, time.monotonic()
+
+        def sweeping(*arguments, **options):
+            chunk = np.zeros_like(predict(*arguments, **options))  # (K, A)
+            times = time.monotonic() - begun + np.arange(len(chunk)) / 30.0  # (K,)
+            chunk[:, 0] = wanted + 0.8 * np.sin(2.0 * times)
+            chunk[:, [1, 3]] = 0.02
+            return chunk
+
+        sweep.predict = sweeping
+        wait_for(lambda: robot.longest_steps[LEFT] > 0.012, 20.0, "the arm is fast")
+        robot.forget_steps()
+        plans = len(robot.of(LEFT))
+        wait_for(lambda: len(robot.of(LEFT)) > plans, 10.0, "a plan has just come")
+        robot.deactivate(LEFT)
+        plans = len(robot.of(LEFT))
+        wait_for(lambda: len(robot.of(LEFT)) > plans, 10.0, "the next one is dropped")
+        robot.activate(LEFT)
+        watch.wait_hold(LEFT)
+        assert watch.status.hold_recoverable, watch.status.hold_reason
+        watch.wait_state(PolicyStatus.RUNNING)
+        plans_go_on(watch)
+        assert not robot.jumped(LEFT), robot.longest_steps
+
+
 def test_an_inactive_controller_prevents_activation_although_it_subscribes(ros_domain, checkpoint, capfd):
     with following(checkpoint, activate=False, stream_timeout=1.0) as watch:
         controllers = watch.node.state.configured.controllers
@@ -136,6 +166,7 @@ def test_a_controller_that_follows_somebody_else_holds_both_arms_for_good(ros_do
             return accept(type(trajectory)(trajectory.stamp_ns, trajectory.joint_names, points), now_ns)
 
         controller.accept = hijacked
+        watch.wait_hold("controller deviates: left_arm_controller moves left_joint_1")
         watch.wait_hold("another commander: left_arm_controller moves left_joint_1")
         assert not watch.status.hold_recoverable
         assert not resume(watch).success, "it still follows somebody else"
