@@ -192,8 +192,8 @@ def over_dds(count: int, seconds: float, settling: float, folder: Path) -> dict[
     from lifecycle_msgs.srv import ChangeState
 
     from dit_policy_ros.core.child_processes import start
+    from dit_policy_ros.core.transport_profile import profile_environment
     from dit_policy_ros.evaluation.session import cpu_seconds, ros_environment
-    from dit_policy_ros.ros.common import profile_environment
     from dit_policy_ros.srv import StartEpisode, StopEpisode
 
     config = folder / f"{count}.yaml"

@@ -30,9 +30,10 @@ from soak_robot import CAMERA_RATE, CONFIG, HEIGHT, JOINT_RATE, WIDTH
 
 from dit_policy_ros.core.child_processes import Child, start, stop_all
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.core.transport_profile import profile_environment
 from dit_policy_ros.evaluation.session import STOPS_WITHIN, Session, cpu_seconds, ros_environment
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros.common import profile_environment, qos
+from dit_policy_ros.ros.common import qos
 
 HERE = Path(__file__).parent
 TASK = "touch the red cube with the left arm"

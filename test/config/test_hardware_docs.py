@@ -17,7 +17,10 @@ SOURCES = [
     *(PACKAGE / "ros" / "policy").glob("*.py"),
     *(PACKAGE / "ros" / "controllers").glob("*.py"),
     PACKAGE / "core" / "motion" / "_chunk_deadline.py",
+    PACKAGE / "core" / "motion" / "_clock_tolerance.py",
 ]
+# Functions that return the beginning of a reason.
+DESCRIBING = ("fault", "chunk_fault", "describe", "clock_problem", "other_commander")
 
 
 def reason_expressions(tree: ast.AST) -> Iterator[ast.expr]:
@@ -28,7 +31,9 @@ def reason_expressions(tree: ast.AST) -> Iterator[ast.expr]:
                 yield reason
             case ast.Assign(targets=[ast.Name(id="fault")], value=reason):
                 yield reason
-            case ast.FunctionDef(name="fault" | "chunk_fault" | "describe"):
+            case ast.FunctionDef(
+                name="fault" | "chunk_fault" | "describe" | "clock_problem" | "other_commander"
+            ):
                 returns = (each for each in ast.walk(node) if isinstance(each, ast.Return))
                 yield from (each.value for each in returns if each.value is not None)
 

@@ -30,6 +30,7 @@ from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos, stamp_ns
 from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS
+from dit_policy_ros.srv import SetTask
 
 pytestmark = pytest.mark.slow
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -248,6 +249,7 @@ def test_the_order_of_joints_does_not_matter(world):
         ("nan", "not finite", False),
         ("raise", "RuntimeError: the accelerator fell off the bus", False),
         ("slow", "starved", True),
+        ("hang", "no chunk: none for", True),
     ],
 )
 def test_a_failing_inference_holds(world, fault, reason, by_itself):
@@ -258,6 +260,28 @@ def test_a_failing_inference_holds(world, fault, reason, by_itself):
         world.resumes_by_itself()
     else:
         assert world.relay.status.state == PolicyStatus.HOLD
+        world.running()
+
+
+def test_nothing_moves_after_an_e_stop_whatever_is_asked_at_the_same_time(world):
+    relay = world.relay
+    resume = relay.create_client(Trigger, "/policy/resume")
+    set_task = relay.create_client(SetTask, "/policy/set_task")
+    for attempt in range(5):
+        wait_for(lambda: resume.service_is_ready() and set_task.service_is_ready(), 10.0, "the services")
+        for k in range(6):
+            resume.call_async(Trigger.Request())
+            set_task.call_async(SetTask.Request(task=TASKS[(attempt + k) % 2]))
+        assert call(relay, SetBool, "/policy/e_stop", SetBool.Request(data=True)).success
+        for _ in range(6):
+            resume.call_async(Trigger.Request())
+        world.held("e-stop")
+        plans = relay.status.plans
+        refused = call(relay, Trigger, "/policy/resume", Trigger.Request())
+        assert not refused.success and "e-stop is latched" in refused.message
+        assert call(relay, SetBool, "/policy/e_stop", SetBool.Request(data=False)).success
+        wait_for(lambda: not relay.status.e_stop, 10.0, "the latch is open")
+        assert relay.status.state == PolicyStatus.HOLD and relay.status.plans == plans
         world.running()
 
 
@@ -352,6 +376,56 @@ def test_motion_resumes_after_the_simulator_is_killed_and_restarted(world):
     # The new controllers hold the arms at home, so the next plan must begin there. The watcher only knows the
     # plans before, so this beginning looks like a jump to it.
     world.excused = jumps_to_home
+
+
+def test_a_controller_that_is_switched_off_and_on_again_makes_no_step(world):
+    state_type = pytest.importorskip(
+        "control_msgs.msg", reason="control_msgs has no messages here: make setup"
+    )
+    relay, name, references = world.relay, "left_arm_controller", []
+    relay.create_subscription(
+        state_type.JointTrajectoryControllerState,
+        f"/{name}/controller_state",
+        lambda m: references.append((stamp_ns(m.header.stamp), np.array(m.reference.positions))),
+        100,
+    )
+
+    def set_active(active):
+        assert call(relay, SetBool, f"/sim/{name}/set_active", SetBool.Request(data=active)).success
+
+    wait_for(lambda: np.abs(relay.states[-1].velocity).max() > 0.1, 20.0, "the arms move")
+    set_active(False)
+    wait_for(
+        lambda: f"{name} publishes nothing" in relay.status.hold_reason,
+        20.0,
+        "a hold that names the controller",
+    )
+    wait_for(lambda: references, 10.0, "its states were received")
+    set_active(True)
+    # The controller holds what it commanded when it was switched off, so the next plan must begin there. The
+    # watcher only knows the plans that it has dropped, so this beginning looks like a jump to it.
+    world.excused = lambda violation: f"{name} at" in violation and "jumps" in violation
+    world.resumes_by_itself()
+    plans = relay.status.plans
+    wait_for(lambda: relay.status.plans > plans + 10, 20.0, "plans go on")
+    times, positions = (
+        np.array([t for t, _ in references]),
+        np.array([p for _, p in references]),
+    )  # (n,), (n, 6)
+    steps, elapsed = np.abs(np.diff(positions, axis=0)).max(axis=1), np.diff(times) * 1e-9  # (n - 1,) both
+    fast = np.flatnonzero(steps > 3.0 * elapsed + 1e-6)
+    assert not len(fast), f"{steps[fast]} in {elapsed[fast]} s, {len(references) - fast} states ago"
+    assert steps[-100:].max() > 0.0, "it moves again"
+
+
+def test_a_teleoperation_node_that_appears_holds_until_an_operator_resumes(world):
+    teleop = rclpy.node.Node("teleop")
+    teleop.create_publisher(JointTrajectory, "/right_arm_controller/joint_trajectory", 1)
+    world.held("/teleop also commands right_arm_controller")
+    assert not world.relay.status.hold_recoverable
+    assert "/teleop" in call(world.relay, Trigger, "/policy/resume", Trigger.Request()).message
+    teleop.destroy_node()
+    world.running()
 
 
 def test_services_answer_in_every_state_of_the_node(world):

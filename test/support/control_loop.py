@@ -40,6 +40,9 @@ class FakeControllers:
     def other_commander(self, _):
         return self.intruder
 
+    def standing_if_deviating(self, plan, now_ns):
+        return plan
+
     def reference_pose(self, measured, tolerance):
         return measured.copy(), np.zeros(len(measured), dtype=bool)
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node with a real policy that fails on demand: the content of the file FAULT_FILE says how.
 
-nan: the actions are NaN. raise: an exception. slow: inference takes one second longer. Empty: no fault.
+nan: the actions are NaN. raise: an exception. slow: inference takes one second longer. hang: it takes until
+the file says otherwise. Empty: no fault.
 """
 
 import os
@@ -31,6 +32,8 @@ class FaultyPolicy:
             raise RuntimeError("the accelerator fell off the bus")
         if fault == "slow":
             threading.Event().wait(1.0)
+        while self._file.read_text().strip() == "hang":
+            threading.Event().wait(0.05)
         actions = self._policy.predict(*arguments, **options)  # (T, A)
         return actions * np.nan if fault == "nan" else actions
 

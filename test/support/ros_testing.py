@@ -22,7 +22,7 @@ class RosDomain:
 
 
 @contextlib.contextmanager
-def spinning(*nodes: Any) -> Iterator[None]:
+def spinning(*nodes: Any, destroy: bool = True) -> Iterator[None]:
     """Spin the nodes in a background thread while the block runs, then destroy them."""
     executor = SingleThreadedExecutor()
     for node in nodes:
@@ -39,7 +39,7 @@ def spinning(*nodes: Any) -> Iterator[None]:
     finally:
         executor.shutdown()
         thread.join(5.0)
-        for node in nodes:
+        for node in nodes if destroy else ():
             node.destroy_node()
 
 

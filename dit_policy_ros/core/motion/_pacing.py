@@ -6,9 +6,10 @@ from enum import StrEnum
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
-# A plan ends at rest, so it brakes before its end. This share of the velocity limits must last until the next
-# plan takes over; above it, each plan slows down before the next one speeds up again.
-SUSTAINED_SHARE = 0.75
+# A plan ends at rest, so it brakes before its end. These shares of the velocity limits should last until the
+# next plan takes over; above them, each plan slows down before the next one speeds up again.
+LOWEST_SHARE = 2.0 / 3.0  # less is refused
+_LOW_SHARE = 0.8  # less is worth a warning
 
 
 class Pacing(StrEnum):
@@ -64,25 +65,28 @@ def check_pacing(
             f"replan_interval, or a longer plan_horizon; the arms can keep moving for that long if this node "
             f"dies."
         )
-    # The next plan can change nothing before its frozen knots, and its first knot is up to one later.
-    handover = interval + (FROZEN_INTERVALS + 1) * dt
-    needed = handover + SUSTAINED_SHARE * braking_time
+    # The next plan can change nothing before its frozen knots. The grid of knots costs one more at each end.
+    handover = interval + (FROZEN_INTERVALS + 2) * dt
+    needed = handover + LOWEST_SHARE * braking_time
     if not needed <= plan_horizon:
         raise DitPolicyError(
             f"each plan would brake before the next one takes over, so the arms would slow down and speed up "
             f"in turns. The next plan takes over after {handover:.3f} s: an interval of {interval:.3f} s "
-            f"(inference takes {measured}) and {FROZEN_INTERVALS + 1} knots. Braking from "
-            f"{SUSTAINED_SHARE:.0%} of the velocity limits takes {SUSTAINED_SHARE * braking_time:.3f} s. "
-            f"Together that is {needed:.3f} s, but plan_horizon is {plan_horizon:g} s. Use fewer denoising "
-            f"steps (num_inference_steps), a shorter replan_interval, a longer plan_horizon, or lower "
-            f"velocity limits in the contract."
+            f"(inference takes {measured}) and {FROZEN_INTERVALS + 2} knots. Braking from {LOWEST_SHARE:.0%} "
+            f"of the velocity limits takes {LOWEST_SHARE * braking_time:.3f} s. Together that is "
+            f"{needed:.3f} s, but plan_horizon is {plan_horizon:g} s. Use fewer denoising steps "
+            f"(num_inference_steps), a shorter replan_interval, a longer plan_horizon, or lower velocity "
+            f"limits in the contract."
         )
     remaining = chunk_duration - latency_p95  # [s] of a chunk when it arrives
-    if needed > remaining:
-        share = max(remaining - handover, 0.0) / braking_time
-        return [
-            f"each plan ends with its chunk, {remaining:.3f} s after it is made, and the next one takes over "
-            f"after {handover:.3f} s: the arms can keep up only {share:.0%} of their velocity limits. They "
-            "move more evenly with a policy that has a longer horizon or is faster"
-        ]
-    return []
+    reach = min(plan_horizon, remaining)  # [s]
+    share = max(reach - handover, 0.0) / max(braking_time, 1e-9)
+    if share >= _LOW_SHARE:
+        return []
+    why = f"plan_horizon is {plan_horizon:g} s" if reach == plan_horizon else "its chunk ends then"
+    return [
+        f"each plan ends {reach:.3f} s after it is made ({why}), and the next one takes over after "
+        f"{handover:.3f} s: the arms can keep up only {share:.0%} of their velocity limits; above that they "
+        "slow down and speed up in turns. A faster policy, one with a longer horizon, or a longer "
+        "plan_horizon helps"
+    ]

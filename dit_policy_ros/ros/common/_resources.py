@@ -63,7 +63,8 @@ class Resources:
     def released_if_it_fails(self, node: Node) -> Iterator[None]:
         """For the constructor of a node without a lifecycle: if the block raises, nothing remains."""
         try:
-            yield
+            with self.collecting(node):
+                yield
         except BaseException:
             self.release_all()
             node.destroy_node()

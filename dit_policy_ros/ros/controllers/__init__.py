@@ -5,9 +5,16 @@ Publishes trajectories, checks each of them first, sends gripper goals, reads th
 watches that the controllers follow, and follow nobody else.
 """
 
+from dit_policy_ros.ros.controllers._controller_health import controller_health
 from dit_policy_ros.ros.controllers._controller_interface import ControllerInterface
 from dit_policy_ros.ros.controllers._controller_states import controller_state_type
 from dit_policy_ros.ros.controllers._gripper_client import parallel_gripper_command
 from dit_policy_ros.ros.controllers._trajectory_messages import chunk_message
 
-__all__ = ["ControllerInterface", "chunk_message", "controller_state_type", "parallel_gripper_command"]
+__all__ = [
+    "ControllerInterface",
+    "chunk_message",
+    "controller_health",
+    "controller_state_type",
+    "parallel_gripper_command",
+]

@@ -20,6 +20,7 @@ _RATE = 2.0  # [Hz] of looks
 _ATTEMPTS = 10
 _APPEARS_WITHIN = 0.5  # [s] our own endpoint is in the graph
 _POLL = 0.01  # [s]
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # name of a node that has not been discovered yet
 
 
 class CommanderWatch:
@@ -30,6 +31,7 @@ class CommanderWatch:
         self._node = node
         self._queries: dict[str, tuple[str, Callable[[], Iterable[TopicEndpointInfo]], frozenset[bytes]]] = {}
         self._others: dict[str, list[str]] = {}
+        self._seen: set[bytes] = set()  # foreign endpoints at the last look
         self._lock = threading.RLock()
         self._timer: Any = None
 
@@ -68,11 +70,19 @@ class CommanderWatch:
     def look(self) -> list[str]:
         """Look at once; see ``others``."""
         with self._lock:
-            found = {
-                controller: sorted(self._name(each) for each in endpoints() if _gid(each) not in ours)
+            foreign = {
+                controller: [each for each in endpoints() if _gid(each) not in ours]
                 for controller, (_, endpoints, ours) in self._queries.items()
             }
-            self._others = {controller: names for controller, names in found.items() if names}
+            # An endpoint can be found before its node. It then waits for one look to get its name.
+            named = {
+                controller: [each for each in found if each.node_name != _UNKNOWN or _gid(each) in self._seen]
+                for controller, found in foreign.items()
+            }
+            self._seen = {_gid(each) for found in foreign.values() for each in found}
+            self._others = {
+                controller: sorted(map(self._name, found)) for controller, found in named.items() if found
+            }
             return self.others()
 
     def others(self) -> list[str]:
@@ -98,6 +108,8 @@ class CommanderWatch:
         self.look()
 
     def _name(self, endpoint: TopicEndpointInfo) -> str:
+        if endpoint.node_name == _UNKNOWN:
+            return "a node whose name is not known"
         name = f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
         if name == self._node.get_fully_qualified_name():
             return f"another node named {name} (was it started twice?)"

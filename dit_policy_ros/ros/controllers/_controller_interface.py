@@ -2,7 +2,9 @@
 """Publishers, action clients and watches for all controllers of the contract."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,11 @@ from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
 
 Pose = NDArray[np.float64]
 
+# A controller that was restarted, or has got a plan late, is cured by the plan of the HOLD. One that goes on
+# to do something else, or does so often, follows another commander.
+_PERSISTENT_NS = 1_000_000_000
+_OFTEN, _OFTEN_WITHIN_NS = 3, 10_000_000_000
+
 
 class ControllerInterface:
     """Sends plans to the controllers, and watches that these follow them and nobody else.
@@ -47,7 +54,7 @@ class ControllerInterface:
         Raises:
             ContractError: a controller type needs a package that is not installed.
         """
-        self._node, self._contract = node, contract
+        self._node, self.contract = node, contract
         self._lock = threading.RLock()  # a tick of the control timer may run on while the node cleans up
         self._is_closed = False
         limits = contract.limits
@@ -71,6 +78,10 @@ class ControllerInterface:
         self.states = ControllerStates(node, watched, contract.joint_states_max_age)
         self._references = ReferenceWatch(contract.joints, limits, self._columns)
         self._verdicts: dict[str, tuple[ControllerState | None, str]] = {}  # by controller
+        self._deviating: set[str] = set()  # controllers
+        self._deviations_began_ns: dict[str, deque[int]] = {
+            name: deque(maxlen=_OFTEN) for name in self._columns
+        }  # [ns]
 
     def _create_publisher(self, controller: str, topic: str) -> Any:
         def create() -> Any:
@@ -114,6 +125,11 @@ class ControllerInterface:
                 f"controller broken: the command of {', '.join(broken)} is NaN or lacks a joint; restart it "
                 "(ros2 control list_controllers)"
             )
+        if deviating := self._deviations(now_ns):
+            return (
+                f"controller deviates: {'; '.join(deviating.values())}. It was restarted, has not got our "
+                "plan, or another node commands it"
+            )
         with self._lock:
             grippers = () if self._is_closed else self.grippers.values()
             return "; ".join(filter(None, (gripper.fault(now_ns) for gripper in grippers)))
@@ -126,33 +142,61 @@ class ControllerInterface:
             simulated: whether all nodes use simulated time.
         """
         offsets = {"joint_states": joint_states_offset} | self.states.clock_offsets()
-        return clock_problem(offsets, self._contract.dt, simulated)
+        return clock_problem(offsets, self.contract.dt, simulated)
 
     def other_commander(self, now_ns: int) -> str:
         """Who else commands our controllers at `now_ns`; empty if nobody does. An operator must decide."""
         if others := self.commanders.others() + self.goals.others():
             return f"another commander: {'; '.join(others)}"
-        verdicts = [self._verdict(name, each, now_ns) for name, each in self.states.newest(now_ns).items()]
-        if found := list(filter(None, verdicts)):
+        deviating = self._deviations(now_ns)
+        if found := [text for name, text in deviating.items() if self._keeps_deviating(name, now_ns)]:
             return (
                 f"another commander: {'; '.join(found)}. Either another node commands it, or it has dropped "
                 "our plan: its log says why"
             )
-        found = [each for gripper in self.grippers.values() if (each := gripper.other_commander())]
+        found = [each for gripper in self.grippers.values() if (each := gripper.foreign_goal())]
         return f"another commander: {'; '.join(found)}" if found else ""
+
+    def _deviations(self, now_ns: int) -> dict[str, str]:
+        """What each controller does instead of our plan, if it does something else, by controller."""
+        states = self.states.newest(now_ns)
+        with self._lock:
+            verdicts = {name: self._verdict(name, state, now_ns) for name, state in states.items()}
+            deviating = {name: text for name, text in verdicts.items() if text}
+            for name in deviating.keys() - self._deviating:
+                self._deviations_began_ns[name].append(now_ns)
+            self._deviating = set(deviating)
+            return deviating
+
+    def _keeps_deviating(self, name: str, now_ns: int) -> bool:
+        began_ns = self._deviations_began_ns[name]
+        is_often = len(began_ns) == began_ns.maxlen and now_ns - began_ns[0] < _OFTEN_WITHIN_NS
+        return is_often or now_ns - began_ns[-1] >= _PERSISTENT_NS
 
     def _verdict(self, name: str, state: ControllerState, now_ns: int) -> str:
         """What a controller does instead of our plan, by its newest state; each state is judged once."""
         judged, verdict = self._verdicts.get(name, (None, ""))
         if judged is state:
             return verdict
-        low, high = clock_tolerance(self._contract.dt)
+        low, high = clock_tolerance(self.contract.dt)
         verdict = ""
         # To a controller with another clock, plans come too early or too late. That is another fault.
         if state.is_finite and low <= (state.arrived_ns - state.stamp_ns) / NANOSECONDS <= high:
             verdict = self._references.deviation(name, state.reference, state.stamp_ns, now_ns)
         self._verdicts[name] = (state, verdict)
         return verdict
+
+    def standing_if_deviating(self, plan: Plan, now_ns: int) -> Plan:
+        """A braking plan in which controllers that do something else stand where they are.
+
+        Braking from our plan would make such a controller jump to it.
+        """
+        states = self.states.newest(now_ns)
+        positions, velocities = plan.positions.copy(), plan.velocities.copy()  # (K, A) both
+        for name in self._deviations(now_ns).keys() & states.keys():
+            positions[:, self._columns[name]] = states[name].reference
+            velocities[:, self._columns[name]] = 0.0
+        return replace(plan, positions=positions, velocities=velocities)
 
     # --- where motion begins -------------------------------------------------------------------------------
 
@@ -175,7 +219,7 @@ class ControllerInterface:
         pose, known = measured.copy(), np.zeros(len(measured), dtype=bool)  # (A,) both
         for name, state in self.states.newest(self._now_ns()).items():
             columns = self._columns[name]  # (A_c,)
-            near = nearest_turn(measured[columns], state.reference, self._contract.limits.continuous[columns])
+            near = nearest_turn(measured[columns], state.reference, self.contract.limits.continuous[columns])
             agrees = np.abs(state.reference - near) <= tolerance[columns]  # (A_c,) false if it is NaN
             pose[columns] = np.where(agrees, state.reference, pose[columns])
             known[columns] = agrees
@@ -184,6 +228,9 @@ class ControllerInterface:
     def start(self, plan: Plan, now_ns: int) -> None:
         """Motion starts where `plan` stands. Nothing is sent."""
         states: dict[str, ControllerState] = self.states.newest(now_ns)
+        for began_ns in self._deviations_began_ns.values():
+            began_ns.clear()
+        self._deviating.clear()
         self._references.start(plan, {name: each.reference for name, each in states.items()}, now_ns)
         for name, gripper in self.grippers.items():
             gripper.start(float(plan.positions[0, self._columns[name][0]]))
@@ -196,7 +243,7 @@ class ControllerInterface:
 
     def messages(self, plan: Plan) -> dict[str, JointTrajectory]:
         """A plan's messages, by joint_trajectory_controller; all have the same stamp."""
-        return plan_messages(plan, self._contract)
+        return plan_messages(plan, self.contract)
 
     def checked_messages(self, plan: Plan, now_ns: int) -> dict[str, JointTrajectory]:
         """Build and check all messages of a plan. Nothing is published yet.
@@ -206,7 +253,7 @@ class ControllerInterface:
         """
         messages = self.messages(plan)
         for name, message in messages.items():
-            check_trajectory(message, self._contract.controller(name), now_ns)
+            check_trajectory(message, self.contract.controller(name), now_ns)
         return messages
 
     def send(self, plan: Plan, messages: dict[str, JointTrajectory], now_ns: int) -> None:
@@ -219,7 +266,7 @@ class ControllerInterface:
     def command_grippers(self, plan: Plan, now_ns: int) -> None:
         """Send each gripper the plan's position at `now_ns`, if it has changed enough."""
         if self.grippers:
-            limits = self._contract.limits
+            limits = self.contract.limits
             inside = np.clip(
                 plan.sample_at(now_ns)[0], limits.position_min, limits.position_max
             )  # (A,) rounding

@@ -172,7 +172,8 @@ class ControllerStates:
 
     def unwatched(self) -> list[str]:
         """Controllers that have never published a state and have no publisher for it, as an old simulator."""
-        return [name for name, history in self.histories.items() if not self._must_speak(name, history)]
+        with self._lock:
+            return [name for name, history in self.histories.items() if not self._must_speak(name, history)]
 
     def newest(self, now_ns: int) -> dict[str, ControllerState]:
         """The newest state of each controller that is not silent."""
@@ -183,6 +184,13 @@ class ControllerStates:
                 for name, history in self.histories.items()
                 if history.newest is not None and history.age(now_ns) <= history.deadline
             }
+
+    def ages(self, now_ns: int) -> dict[str, tuple[float, float]]:
+        """Age of the newest state of each controller that was heard, and how old it may be [s]."""
+        self.take(now_ns)
+        with self._lock:
+            heard = {name: history for name, history in self.histories.items() if history.was_heard}
+            return {name: (history.age(now_ns), history.deadline) for name, history in heard.items()}
 
     def clock_offsets(self) -> dict[str, float]:
         """How far each controller's clock is behind ours [s], by controller."""

@@ -169,7 +169,7 @@ class GripperClient:
                 "action server running?"
             )
 
-    def other_commander(self) -> str:
+    def foreign_goal(self) -> str:
         """Says that another node has sent a goal since the start; empty if none has."""
         with self._lock:
             self._take_status()

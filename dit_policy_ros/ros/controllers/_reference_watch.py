@@ -20,9 +20,9 @@ from dit_policy_ros.core.motion import Plan
 
 Array = NDArray[np.float64]
 
-# A plan still counts this long after the next one was sent: until then some controller may follow it. Robots
-# need milliseconds, but a simulator on a busy computer may take much longer to read a message.
-GRACE_NS = 1_000_000_000
+# A plan still counts this long after the next one was sent: until then some controller may follow it [ns]. It
+# cannot be much longer: plans that have ended would explain almost any pose.
+GRACE_NS = 300_000_000
 # How far a reference may be from our plan: what the joint can travel in this time at its velocity limit [s].
 _TOLERANCE = 0.02
 

@@ -20,7 +20,16 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DitPolicyError, PlanRejected
-from dit_policy_ros.core.motion import Chunk, ChunkDeadline, EStop, MotionState, Pipeline, Plan, check_plan
+from dit_policy_ros.core.motion import (
+    Chunk,
+    ChunkDeadline,
+    EStop,
+    MotionState,
+    Pipeline,
+    Plan,
+    check_plan,
+    joints_outside_limits,
+)
 from dit_policy_ros.core.sensing import ClockJumpDetector, Jump
 from dit_policy_ros.ros.controllers import ControllerInterface
 from dit_policy_ros.ros.policy._clocks import Clocks
@@ -153,7 +162,8 @@ class MotionGate:
             if not self._may_move() or epoch != self._epoch:
                 return None
             # A plan for a controller that does something else would make it jump. The next tick holds.
-            if self._controllers.unreachable() or self._controllers.other_commander(self._clocks.now_ns()):
+            now_ns = self._clocks.now_ns()
+            if self._controllers.fault(now_ns) or self._controllers.other_commander(now_ns):
                 return None
             return self._send(self.pipeline.add_chunk, chunk, self._clocks.now_ns())
 
@@ -240,8 +250,10 @@ class MotionGate:
     def overdue_chunk(self) -> str:
         """Since when the policy has given no usable chunk; empty if none is overdue."""
         with self._lock:
+            if not self._is_open:
+                return ""  # inactive: there may be no plan yet that `_is_overdue` could look at
             steady_ns, is_overdue = self._clocks.steady_ns(), self._is_overdue()
-            if not self._is_open or not (is_overdue or self._deadline.is_hung(steady_ns)):
+            if not (is_overdue or self._deadline.is_hung(steady_ns)):
                 return ""
             return self._deadline.describe(steady_ns, is_overdue)
 
@@ -273,6 +285,12 @@ class MotionGate:
                 missed_hold[self._contract.indices(name)] = True
             now_ns, pose = self._clocks.now_ns(), self._measured_pose()
             if pose is not None:
+                # Also where motion starts from the command: an arm that was pushed outside would swing back.
+                tolerance = np.broadcast_to(self.pipeline.settings.pose_tolerance, pose.shape)  # (A,)
+                if outside := joints_outside_limits(
+                    pose, self.pipeline.limits, tolerance, self.pipeline.joints
+                ):
+                    return "; ".join(outside)
                 # Where a controller says what it commands, motion starts there: its command must not step.
                 pose, commanded = self._controllers.reference_pose(
                     pose, self.pipeline.settings.max_tracking_error
@@ -352,6 +370,7 @@ class MotionGate:
                 return False
             self.recoverable, self._first_reason = recoverable, reason
             self._missed_hold = set(self._controllers.unreachable())
+            plan = self._controllers.standing_if_deviating(plan, now_ns)
             try:
                 # A HOLD stays where the arms are, even outside the limits.
                 check_plan(plan, self.pipeline.limits, self.pipeline.joints, now_ns, outside=np.inf)

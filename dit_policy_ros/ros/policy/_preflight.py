@@ -18,6 +18,9 @@ from dit_policy_ros.ros.controllers import ControllerInterface
 
 _POLL = 0.02  # [s]
 _ANSWER_TIMEOUT = 2.0  # [s] for the controllers' parameters
+# How long to wait for the first state of a controller that seems to publish none [s]. Just after configure,
+# its publisher may not have been discovered yet.
+_DISCOVERY_TIME = 0.5
 
 
 def warm_up(policy: Policy, contract: Contract, settings: Mapping[str, Any], logger: RcutilsLogger) -> float:
@@ -90,8 +93,9 @@ def activation_problems(
             return [no_time]  # alone: without a time every stream looks wrong
         return _missing(node, observations, controllers) + _clock_problems(node, observations, controllers)
 
-    for _ in range(round(timeout / _POLL)):
-        if not may_pass() or cancelled.wait(_POLL):
+    for polls in range(round(timeout / _POLL)):
+        may_be_unknown = polls * _POLL < _DISCOVERY_TIME and controllers.states.unwatched()
+        if not (may_pass() or may_be_unknown) or cancelled.wait(_POLL):
             break
     return [
         *may_pass(),

@@ -19,7 +19,7 @@ from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.core.policy_interface import IdleDetector, TaskReaction
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import EventLog, Resources, Severity, qos, steady_timer, to_stamp
-from dit_policy_ros.ros.controllers import chunk_message
+from dit_policy_ros.ros.controllers import chunk_message, controller_health
 from dit_policy_ros.ros.policy._diagnostics import PolicyHealth, StreamHealth
 from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentWriter, default_directory
 from dit_policy_ros.ros.policy._node_state import Configured, NodeState
@@ -188,6 +188,10 @@ class PolicyReporter:
                 prefix, status, monitors.reaction, motion.pipeline.most_limited(), motion.overdue_chunk()
             )
             entries += monitors.stream_health.report(prefix, self._now_ns(), time.monotonic_ns())
+            if not status.dry_run:
+                offset = configured.sensors.observations.joints.clock_offset()
+                is_active, now_ns = self._state.active is not None, self._now_ns()
+                entries.append(controller_health(prefix, configured.controllers, offset, now_ns, is_active))
         message = DiagnosticArray(status=entries)
         message.header.stamp = status.stamp
         self._diagnostics.publish(message)

@@ -18,6 +18,7 @@ from dit_policy_ros.core.errors import DitPolicyError, TaskError
 from dit_policy_ros.core.incidents import IncidentRing, RecordedPipeline
 from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.core.policy_interface import Policy, check_policy, check_task
+from dit_policy_ros.core.problems import listing
 from dit_policy_ros.policy import free_memory, load_policy
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
@@ -57,9 +58,9 @@ _PURPOSE = (
 )
 ACKNOWLEDGE_TIMEOUT = 0.5  # [s] for each controller to acknowledge the last hold
 JOIN_TIMEOUT = 10.0  # [s] for the inference thread to end
-# Of the executor: more than there are callback groups that can be busy at once (transitions, control,
-# services, e-stop, images, each gripper), so that the e-stop always finds a free one.
-THREADS = 10
+# Of the executor: more than there are callback groups (transitions, control, services, images, each gripper,
+# ...), so that the e-stop always finds a free one. Threads are only made when they are needed.
+THREADS = 24
 
 
 class PolicyNode(GuardedLifecycleNode):
@@ -135,7 +136,8 @@ class PolicyNode(GuardedLifecycleNode):
         gc.collect()
         self.until_cleanup.callback(gc.unfreeze)
         gc.freeze()
-        self.get_logger().info(f"configured: {settings['checkpoint']}: {policy.description}")
+        self.get_logger().info(f"configured: {summary(policy, settings['checkpoint'], contract.dt)}")
+        self.get_logger().debug(policy.description)
 
     def preflight(self) -> None:
         """Refuse to activate, with everything that is wrong."""
@@ -341,6 +343,19 @@ class PolicyNode(GuardedLifecycleNode):
         if self.state.configured is None:
             raise ValueError("the node is not configured")
         return self.state.configured
+
+
+def summary(policy: Policy, checkpoint: str, dt: float) -> str:
+    """What was loaded, for who runs the robot: the checkpoint, what it reads, gives and knows.
+
+    dt: time between two actions [s].
+    """
+    covered = (policy.horizon - policy.n_obs_steps) * dt  # [s] from the first action to the last
+    return (
+        f"{checkpoint} on {policy.device} ({policy.backend}); it reads "
+        f"{listing([*policy.image_shapes, 'joint states'])}, and a chunk covers {covered:.2g} s"
+        f"{_known_hint(policy.known_tasks)}"
+    )
 
 
 def _known_hint(known_tasks: tuple[str, ...]) -> str:

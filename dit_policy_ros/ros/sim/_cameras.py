@@ -10,11 +10,14 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
+from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.ros.sim._messages import camera_info_message, image_message
 from dit_policy_ros.sim.robot import Model, Renderer, focal_length
 
 # Reliable, so that tools with default settings receive images, too. The policy subscribes best effort.
 _QOS = QoSProfile(depth=5)
+START_TIMEOUT = 60.0  # [s] for OpenGL to make a renderer
+JOIN_TIMEOUT = 10.0  # [s] for the present frame
 _STUCK = 2.0  # [s] longest wait for the renderer
 
 
@@ -53,7 +56,8 @@ class CameraThread:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cameras", daemon=True)
         self._thread.start()
-        self._ready.wait()
+        if not self._ready.wait(START_TIMEOUT):
+            raise SimulationError(f"OpenGL hangs: no renderer within {START_TIMEOUT:g} s; see MUJOCO_GL")
         if self._failure is not None:
             raise self._failure
 
@@ -73,11 +77,13 @@ class CameraThread:
             self._change.notify()
 
     def stop(self) -> None:
-        """End the thread after the present frame."""
+        """End the thread after the present frame. Raises SimulationError if it does not end in time."""
         with self._change:
             self._is_stopping = True
             self._change.notify()
-        self._thread.join()
+        self._thread.join(JOIN_TIMEOUT)
+        if self._thread.is_alive():
+            raise SimulationError(f"the camera thread has not ended within {JOIN_TIMEOUT:g} s: OpenGL hangs")
 
     def _run(self) -> None:
         # OpenGL: this thread must create, use and close the renderer.

@@ -19,6 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import SimulationError
 from dit_policy_ros.ros.common import (
+    Resources,
     answer_arguments,
     declare_parameters,
     read_settings,
@@ -54,6 +55,7 @@ from dit_policy_ros.sim.robot import (
 )
 from dit_policy_ros.sim.tasks import Referee
 
+JOIN_TIMEOUT = 10.0  # [s] for the physics thread to end
 _CHECK_PERIOD = 0.5  # [s]
 _PURPOSE = (
     "A simulated two-armed robot that looks like one under ros2_control: it publishes joint_states and three "
@@ -77,6 +79,11 @@ class SimNode(Node):
         """Raises ParameterError or SimulationError if the simulation cannot be set up."""
         with resolved_parameters("sim", kwargs) as options:
             super().__init__("sim", automatically_declare_parameters_from_overrides=True, **options)
+        self._owned = Resources(self.get_logger())
+        with self._owned.released_if_it_fails(self):
+            self._set_up()
+
+    def _set_up(self) -> None:
         declare_parameters(self, SIM_PARAMETERS)
         settings = read_settings(self, SIM_PARAMETERS)
         self._settings = settings
@@ -111,6 +118,7 @@ class SimNode(Node):
             self, self._sim.model, settings["cameras"], settings["image_width"], settings["image_height"],
             waits=settings["speed"] > 0,
         )  # fmt: skip
+        self._owned.callback(self._cameras.stop)
         controllers = self._sim.controllers
         self._grippers = [
             GripperServer(self, each)
@@ -124,6 +132,7 @@ class SimNode(Node):
         self._broken: set[str] = set()
         self._is_shutting_down = threading.Event()
         self._physics = threading.Thread(target=self._run_physics, name="physics", daemon=True)
+        self._owned.callback(self._stop_physics)
         self._physics.start()
         self.create_timer(_CHECK_PERIOD, self._check_threads)
         if not settings["allow_other_robot"]:
@@ -132,9 +141,15 @@ class SimNode(Node):
 
     def shut_down(self) -> None:
         """Stop physics and cameras."""
+        self._owned.release_all()
+
+    def _stop_physics(self) -> None:
         self._is_shutting_down.set()
-        self._physics.join()
-        self._cameras.stop()
+        if self._physics.ident is None:
+            return  # never started
+        self._physics.join(JOIN_TIMEOUT)
+        if self._physics.is_alive():
+            raise SimulationError(f"the physics thread has not ended within {JOIN_TIMEOUT:g} s")
 
     # -- executor's thread --------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from dit_policy_ros.core.errors import TaskError
 from dit_policy_ros.ros.common import (
     FOLLOW_PARENT,
     Parameter,
+    Resources,
     answer_arguments,
     declare_parameters,
     read_settings,
@@ -68,6 +69,10 @@ class TeleopNode(Node):
         """Raises TaskError if the first instruction is not a task of the scene."""
         with resolved_parameters("teleop", kwargs) as options:
             super().__init__("teleop", automatically_declare_parameters_from_overrides=True, **options)
+        with Resources(self.get_logger()).released_if_it_fails(self):
+            self._set_up()
+
+    def _set_up(self) -> None:
         declare_parameters(self, TELEOP_PARAMETERS)
         settings = read_settings(self, TELEOP_PARAMETERS)
         self._mirror = BimanualSim()

@@ -2,13 +2,15 @@
 """What controllers say about themselves decides whether they are commanded, and from where."""
 
 import contextlib
+import time
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.msg", reason="control_msgs has no messages here: run make setup")
-from controlled_robot import ControlledRobot, robot_parameters
+from controlled_robot import MAX_AGE, ControlledRobot, robot_parameters
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from policy_watch import Watch
 from rclpy.node import Node
 from ros_testing import call
@@ -70,6 +72,35 @@ def test_a_controller_that_is_switched_off_and_on_makes_no_step(ros_domain, chec
         plans_go_on(watch)
         assert not robot.jumped(LEFT), robot.longest_steps
         assert abs(robot.longest_steps[LEFT]) > 0.0, "it moves"
+
+
+def test_a_controller_that_is_restarted_within_a_moment_makes_no_step(ros_domain, checkpoint):
+    with following(checkpoint) as watch:
+        robot = watch.robot
+        wanted, sweep = robot.command(LEFT), watch.node.state.configured.policy
+        predict, begun = sweep.predict, time.monotonic()
+
+        def sweeping(*arguments, **options):
+            chunk = np.zeros_like(predict(*arguments, **options))  # (K, A)
+            times = time.monotonic() - begun + np.arange(len(chunk)) / 30.0  # (K,)
+            chunk[:, 0] = wanted + 0.8 * np.sin(2.0 * times)
+            chunk[:, [1, 3]] = 0.02
+            return chunk
+
+        sweep.predict = sweeping
+        wait_for(lambda: robot.longest_steps[LEFT] > 0.012, 20.0, "the arm is fast")
+        robot.forget_steps()
+        plans = len(robot.of(LEFT))
+        wait_for(lambda: len(robot.of(LEFT)) > plans, 10.0, "a plan has just come")
+        robot.deactivate(LEFT)
+        plans = len(robot.of(LEFT))
+        wait_for(lambda: len(robot.of(LEFT)) > plans, 10.0, "the next one is dropped")
+        robot.activate(LEFT)
+        watch.wait_hold(LEFT)
+        assert watch.status.hold_recoverable, watch.status.hold_reason
+        watch.wait_state(PolicyStatus.RUNNING)
+        plans_go_on(watch)
+        assert not robot.jumped(LEFT), robot.longest_steps
 
 
 def test_an_inactive_controller_prevents_activation_although_it_subscribes(ros_domain, checkpoint, capfd):
@@ -135,6 +166,7 @@ def test_a_controller_that_follows_somebody_else_holds_both_arms_for_good(ros_do
             return accept(type(trajectory)(trajectory.stamp_ns, trajectory.joint_names, points), now_ns)
 
         controller.accept = hijacked
+        watch.wait_hold("controller deviates: left_arm_controller moves left_joint_1")
         watch.wait_hold("another commander: left_arm_controller moves left_joint_1")
         assert not watch.status.hold_recoverable
         assert not resume(watch).success, "it still follows somebody else"
@@ -202,6 +234,26 @@ def test_the_robots_clock_is_watched_while_running(ros_domain, checkpoint):
         assert watch.status.hold_recoverable
         robot.clock_offset_ns = 0
         watch.wait_state(PolicyStatus.RUNNING, timeout=20.0)
+
+
+def test_diagnostics_show_ages_and_clocks_and_what_is_wrong(ros_domain, checkpoint):
+    with following(checkpoint) as watch:
+        entries = []
+        watch.robot.create_subscription(
+            DiagnosticArray,
+            "/diagnostics",
+            lambda m: entries.extend(each for each in m.status if each.name == "policy: controllers"),
+            10,
+        )
+        wait_for(lambda: entries, 10.0, "an entry")
+        figures = {pair.key: pair.value for pair in entries[-1].values}
+        assert entries[-1].level == DiagnosticStatus.OK, entries[-1].message
+        for sender in (LEFT, "right_gripper_controller", "joint_states"):
+            assert abs(float(figures[f"{sender}: clock behind ours [s]"].split()[0])) < 0.1
+        assert float(figures[f"{LEFT}: state age [s]"].split()[0]) < MAX_AGE
+        watch.robot.deactivate(LEFT)
+        wait_for(lambda: f"{LEFT} publishes nothing" in entries[-1].message, 10.0, "the problem is reported")
+        assert entries[-1].level == DiagnosticStatus.ERROR
 
 
 def test_single_wrong_stamps_do_not_hold(ros_domain, checkpoint):

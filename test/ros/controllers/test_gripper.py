@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
 from rclpy.action import ActionClient
 from rclpy.node import Node
-from ros_testing import call, now_ns
+from ros_testing import call, now_ns, spinning
 from small_robot import SmallRobot, parameters, spinning_together
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
@@ -30,7 +30,7 @@ class RobotWithGripperActions(SmallRobot):
 
     def __init__(self):
         self.goals = {name: [] for name in GRIPPERS}
-        self.gripper_controllers, self.servers = {}, {}
+        self.gripper_controllers, self.servers, self.running_servers = {}, {}, {}
         super().__init__()
         for name in GRIPPERS:
             self.disconnect(name)
@@ -50,26 +50,30 @@ class RobotWithGripperActions(SmallRobot):
             return accept(positions)
 
         gripper.accept = keep_goal
-        self.servers[name] = GripperServer(self, gripper)
+        self.start_server(name)
+
+    def start_server(self, name):
+        """Serve in a node of its own, so that it can hang and end while the others run."""
+        node = Node(f"server_of_{name}")
+        self.servers[name] = GripperServer(node, self.gripper_controllers[name])
+        stack = contextlib.ExitStack()
+        stack.enter_context(spinning(node, destroy=False))
+        self.running_servers[name] = (node, stack)
 
     def hang(self, name):
-        """The controller's server is replaced by one that takes goals and never answers."""
-        self.stop_serving(name)
-        self.hung = Node("hung")  # nothing spins it
-        self.servers[name] = GripperServer(self.hung, self.gripper_controllers[name])
-
-    def stop_serving(self, name):
-        self.servers[name]._timer.cancel()
-        self.servers[name]._server.destroy()
-        if not self.servers[name]._end.done():
-            self.servers[name]._end.set_result(None)  # its goal must not wait in the executor for ever
-        self.goals[name].clear()
+        """The controller's server is there, but does nothing any more."""
+        self.running_servers[name][1].close()
 
     def restart(self, name):
-        """A new server takes the place of the hung one."""
-        self.stop_serving(name)
-        self.servers[name] = GripperServer(self, self.gripper_controllers[name])
-        self.hung.destroy_node()
+        """A new server takes the place of the one that hangs."""
+        self.running_servers[name][0].destroy_node()
+        self.goals[name].clear()
+        self.start_server(name)
+
+    def stop_servers(self):
+        for node, stack in self.running_servers.values():
+            stack.close()
+            node.destroy_node()
 
     def _step(self):
         for gripper in self.gripper_controllers.values():
@@ -91,6 +95,7 @@ def running(checkpoint, activate=True):
             for name in GRIPPERS:
                 wait_for(lambda n=name: robot.goals[n], 15.0, f"a goal for {name}")
         yield robot, node
+    robot.stop_servers()
 
 
 def test_grippers_follow_the_plan_by_goals_within_their_limits(ros_domain, checkpoint):
@@ -153,7 +158,7 @@ def test_when_a_controller_dies_with_a_goal_in_flight_motion_goes_on_by_itself(r
         robot.hang(name)
         reason = f"{name} has not answered a goal"
         wait_for(lambda: reason in motion.pipeline.hold_reason, 15.0, f"a hold: {reason}")
-        assert motion.recoverable and not robot.goals[name]
+        assert motion.recoverable
         robot.restart(name)
         wait_for(lambda: robot.goals[name], 10.0, "the new server gets a goal")
         wait_for(
@@ -179,11 +184,11 @@ def test_a_goal_of_another_node_holds_until_an_operator_resumes(ros_domain, chec
         goal = servers_type.Goal()
         goal.command.position = [0.03]
         gripper = node.state.configured.controllers.grippers[name]
-        assert not gripper.other_commander()
+        assert not gripper.foreign_goal()
         client.send_goal_async(goal)
-        wait_for(gripper.other_commander, 10.0, "its goal is recognised")
+        wait_for(gripper.foreign_goal, 10.0, "its goal is recognised")
         client.destroy()
-        wait_for(lambda: not gripper.other_commander(), 10.0, "its goal has ended")
+        wait_for(lambda: not gripper.foreign_goal(), 10.0, "its goal has ended")
         wait_for(
             lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 10.0, "resume works"
         )

@@ -221,7 +221,7 @@ def test_a_joint_outside_its_limits_does_not_resume_by_itself_and_says_why():
     assert "move it back by hand" in loop.motion.resume(), "an operator cannot resume either"
     loop.pose = np.array([limit + 0.015, 0.02, 0.0])
     loop.run_until(MotionState.WAITING, 3.0)
-    np.testing.assert_array_equal(loop.motion.pipeline.plan.positions[0], loop.pose)
+    np.testing.assert_allclose(loop.motion.pipeline.plan.positions[0], loop.pose, rtol=0, atol=1e-12)
     loop.run_until(MotionState.RUNNING, 1.0)
     assert loop.motion.pipeline.plan.positions[0, 0] == pytest.approx(limit + 0.015, abs=1e-6), "no step"
 

@@ -20,6 +20,7 @@ from dit_policy_ros.core.motion import EStop, MotionState
 from dit_policy_ros.core.statistics import RecentValues
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.policy import _control_watch, _motion_gate
+from dit_policy_ros.ros.policy.policy_node import THREADS
 from dit_policy_ros.srv import SetTask
 
 LATCH, CLEAR = SetBool.Request(data=True), SetBool.Request(data=False)
@@ -257,6 +258,18 @@ def test_the_e_stop_answers_while_every_other_service_and_report_is_busy(ros_dom
             )
         finally:
             release.set()
+
+
+def test_there_are_more_threads_than_callback_groups(ros_domain, checkpoint):
+    with running(checkpoint, activate=False) as watch:
+        node = watch.node
+        kinds = (node.subscriptions, node.timers, node.services, node.clients, node.waitables)
+        entities = [entity for kind in kinds for entity in kind]
+        groups = {entity.callback_group for entity in entities}
+        assert 4 < len(groups) < THREADS - 4, "four grippers more are no problem"
+        own = [each.callback_group for each in node.services if each.srv_name.endswith("e_stop")]
+        members = [each for each in entities if each.callback_group in own]
+        assert len(own) == len(members) == 1, "the e-stop's group is its own"
 
 
 def test_resume_says_that_the_e_stop_is_latched(ros_domain, checkpoint):

@@ -141,3 +141,12 @@ def test_options_that_continue_a_motion_are_refused_with_stop_and_go():
         assert policy_options(settings | changes | {"pacing": "continuous"})
         with pytest.raises(ParameterError, match="nothing is executed while a chunk is inferred"):
             policy_options(settings | changes | {"pacing": "stop_and_go"})
+
+
+def test_the_line_after_configure_is_for_who_runs_the_robot(ros_domain, checkpoint, capfd):
+    with configured(checkpoint) as (node, _):
+        policy = node.state.configured.policy
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "configured: " in line]
+    for part in (str(checkpoint), "on cpu", policy.backend, "it reads top", "chunk covers 1 s", "it knows: "):
+        assert part in line
+    assert policy.description not in line and "observation steps" not in line

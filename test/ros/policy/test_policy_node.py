@@ -272,6 +272,30 @@ def test_services_answer_in_every_state(ros_domain, checkpoint):
         assert state(watch.node) == "inactive", "activation is refused while the e-stop is latched"
 
 
+def test_a_joint_outside_its_limits_does_not_resume_until_it_was_moved_back(ros_domain, checkpoint):
+    with running(checkpoint) as watch:
+        robot, resume = watch.robot, Trigger.Request()
+        watch.node.state.configured.motion.hold("a test")
+        watch.wait_hold("a test")
+        robot.positions["left_joint_1"] = 1.9  # its limit is 1.5
+        measured = watch.node.state.configured.sensors.measured
+        wait_for(lambda: measured()[0] == 1.9, 5.0, "the pose arrives")
+        words = "left_joint_1 is at 1.9, outside its limits [-1.5, 1.5]"
+        wait_for(
+            lambda: words in call(robot, Trigger, "/policy/resume", resume).message,
+            5.0,
+            "a refusal that says why",
+        )
+        assert watch.status.state == PolicyStatus.HOLD
+        received = len(robot.received)
+        robot.positions["left_joint_1"] = 1.515
+        wait_for(lambda: call(robot, Trigger, "/policy/resume", resume).success, 5.0, "resume")
+        watch.wait_state(PolicyStatus.RUNNING)
+        wait_for(lambda: len(robot.received) >= received + 12, 10.0, "plans")
+        first = next(m for name, m in robot.received[received:] if name == "left_arm_controller")
+        assert first.points[0].positions[0] == pytest.approx(1.515, abs=1e-6), "no step"
+
+
 def test_the_task_that_was_set_stays_through_cleanup_and_configure(ros_domain, checkpoint):
     with running(checkpoint, activate=False) as watch:
         node = watch.node

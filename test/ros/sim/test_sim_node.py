@@ -18,7 +18,7 @@ from ros_testing import call, spinning  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
+from std_srvs.srv import SetBool, Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
 
 from dit_policy_ros.ros.common import stamp_ns, to_stamp  # noqa: E402
@@ -149,6 +149,43 @@ def test_commands_move_the_arms_and_rejections_are_only_logged(running, wait_for
     before = len(listener.joints)
     wait_for(lambda: len(listener.joints) > before + 20, WAIT, "joint states are still published")
     assert all(np.isfinite(m.position).all() for m in listener.joints)
+
+
+def test_a_controller_publishes_its_state_only_while_it_is_active(running, wait_for):
+    reason = "control_msgs has no messages here: make setup"
+    state_type = pytest.importorskip("control_msgs.msg", reason=reason).JointTrajectoryControllerState
+    _, listener = running
+    name, states = "left_arm_controller", []
+    listener.node.create_subscription(state_type, f"/{name}/controller_state", states.append, 10)
+
+    def set_active(active):
+        request = SetBool.Request(data=active)
+        assert call(listener.node, SetBool, f"/sim/{name}/set_active", request).success
+
+    wait_for(lambda: len(states) > 10, WAIT, "an active controller publishes")
+    state = states[-1]
+    assert list(state.joint_names) == list(CONTROLLERS[name])
+    assert list(state.reference.positions) == pytest.approx(HOME[:6], abs=1e-6)
+    assert list(state.feedback.positions) == pytest.approx(HOME[:6], abs=0.01)
+    assert list(state.output.positions) == pytest.approx(HOME[:6], abs=1e-6)
+    stamps = np.array([stamp_ns(m.header.stamp) for m in states])
+    assert (np.diff(stamps) > 0).all()
+
+    set_active(False)
+    newest = stamp_ns(listener.joints[-1].header.stamp)
+    wait_for(lambda: stamp_ns(listener.joints[-1].header.stamp) > newest + 500_000_000, WAIT, "time goes on")
+    silent = len(states)
+    listener.send(name, *(HOME[:6] + 0.2))
+    newest = stamp_ns(listener.joints[-1].header.stamp)
+    wait_for(lambda: stamp_ns(listener.joints[-1].header.stamp) > newest + 500_000_000, WAIT, "time goes on")
+    assert len(states) == silent, "an inactive controller is silent"
+    assert listener.position("left_joint_1") == pytest.approx(0.0, abs=0.01), "and drops what it gets"
+
+    set_active(True)
+    wait_for(lambda: len(states) > silent + 5, WAIT, "it publishes again")
+    assert list(states[-1].reference.positions) == pytest.approx(HOME[:6], abs=1e-6)
+    listener.send(name, *(HOME[:6] + 0.2))
+    wait_for(lambda: abs(listener.position("left_joint_1") - 0.2) < 0.01, WAIT, "and follows")
 
 
 def test_a_stamped_trajectory_runs_on_the_nodes_clock(running, wait_for):
