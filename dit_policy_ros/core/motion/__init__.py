@@ -6,13 +6,13 @@
 
 from dit_policy_ros.core.motion._chunk import Chunk
 from dit_policy_ros.core.motion._chunk_deadline import ChunkDeadline
-from dit_policy_ros.core.motion._clock_tolerance import PLAN_HISTORY, clock_problem, clock_tolerance
+from dit_policy_ros.core.motion._clock_tolerance import clock_problem, clock_tolerance
 from dit_policy_ros.core.motion._continuation import Continuation, continuation
 from dit_policy_ros.core.motion._e_stop import EStop
 from dit_policy_ros.core.motion._ensemble import EnsembleMode, EnsembleSettings
 from dit_policy_ros.core.motion._pacing import Pacing, check_pacing
 from dit_policy_ros.core.motion._pipeline import MotionSettings, MotionState, Pipeline
-from dit_policy_ros.core.motion._plan import Plan
+from dit_policy_ros.core.motion._plan import PLAN_HISTORY, Plan
 from dit_policy_ros.core.motion._plan_check import check_plan
 from dit_policy_ros.core.motion._pose_check import joints_outside_limits
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS

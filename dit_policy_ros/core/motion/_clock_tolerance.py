@@ -3,9 +3,9 @@
 
 from collections.abc import Mapping
 
+from dit_policy_ros.core.motion._plan import PLAN_HISTORY
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
-PLAN_HISTORY = 0.13  # [s] how far before now a plan begins
 DELIVERY_MARGIN = (
     0.02  # [s] from our decision to the controller's next update: publishing, network, its period
 )

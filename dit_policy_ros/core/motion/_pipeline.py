@@ -15,7 +15,7 @@ from dit_policy_ros.core.continuous_joints import nearest_turn, unwrap
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.errors import ContractError, PlanRejected
 from dit_policy_ros.core.motion._blends import Blend
-from dit_policy_ros.core.motion._brake import braking_plan
+from dit_policy_ros.core.motion._brake import braking_begin, braking_plan, with_history
 from dit_policy_ros.core.motion._chunk import Chunk
 from dit_policy_ros.core.motion._ensemble import Ensembler, EnsembleSettings
 from dit_policy_ros.core.motion._limits import LIMIT_NAMES, Limiter
@@ -285,14 +285,18 @@ class Pipeline:
         """
         if self.state is MotionState.HOLD:
             return None
-        position, velocity = self.plan.sample_at(now_ns if stopped_ns is None else stopped_ns)
-        velocity = velocity if stopped_ns is None else np.zeros_like(position)  # (A,) both
+        begin_ns = braking_begin(self.plan, now_ns) if stopped_ns is None else now_ns
+        position, velocity = self.plan.sample_at(begin_ns if stopped_ns is None else stopped_ns)  # (A,) both
+        velocity = velocity if stopped_ns is None else np.zeros_like(position)  # (A,)
+        lost = np.zeros(len(position), dtype=bool)  # (A,)
         if measured is not None:
             measured = nearest_turn(measured, position, self.limits.continuous)
             lost = self._exceeds_tracking_error(measured, position)  # (A,)
             position = np.where(lost, measured, position)  # even outside the limits: a HOLD goes nowhere
             velocity = np.where(lost, 0.0, velocity)
-        plan = braking_plan(position, velocity, now_ns, self.limits, self.settings.hold_duration)
+        plan = braking_plan(position, velocity, begin_ns, self.limits, self.settings.hold_duration)
+        if stopped_ns is None:  # otherwise the stamps of the active plan mean nothing to the controllers now
+            plan = with_history(plan, self.plan, lost)
         self._ensembler.clear()
         self._active_splicer.plan = plan
         self.state, self.hold_reason = MotionState.HOLD, reason

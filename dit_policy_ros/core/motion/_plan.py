@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# A plan begins this long before now. A controller whose clock is behind ours looks for its present point in
+# the past of a plan; without it, it would interpolate from the measured position.
+PLAN_HISTORY = 0.13  # [s]
+
 
 @dataclass(frozen=True, slots=True)
 class KnotGrid:

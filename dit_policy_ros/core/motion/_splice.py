@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joins a new target to the active plan without a jump, on one fixed grid of knots.
 
-A new plan repeats the knots up to ``now + FROZEN_INTERVALS`` exactly as they were sent, cross-fades the next
-few knots from the former target to the new one, follows the new target to the plan horizon and ends there at
-rest. So the part that the controller is executing never changes.
+A new plan repeats the knots from ``now - PLAN_HISTORY`` to ``now + FROZEN_INTERVALS`` exactly as they were
+sent, cross-fades the next few knots from the former target to the new one, follows the new target to the plan
+horizon and ends there at rest. So the part that the controller is executing never changes, also if its clock
+differs a little from ours.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.continuous_joints import nearest_turn
 from dit_policy_ros.core.motion._limits import LimitedMotion, Limiter
-from dit_policy_ros.core.motion._plan import KnotGrid, Plan
+from dit_policy_ros.core.motion._plan import PLAN_HISTORY, KnotGrid, Plan
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ class Splice:
     """A candidate plan; it becomes the active plan only when it is committed.
 
     Attributes:
-        plan: the new plan, from the last knot at or before now.
+        plan: the new plan, from PLAN_HISTORY before now.
         target: (M, A) positions that the plan should follow [rad or m]; may reach beyond the plan's end.
         first: knot of the target's first row.
         motion: the target within the limits, from the first free knot to the plan's end.
@@ -84,7 +85,8 @@ class Splicer:
         if count < 1:
             raise ValueError(f"there is no knot between the first free knot {first} and the last knot {last}")
         faded = self._cross_fade(first, target)  # (M, A)
-        begin = self.grid.at_or_before(now_ns)
+        earliest = self.grid.at_or_before(now_ns - round(PLAN_HISTORY * 1e9))
+        begin = max(earliest, self.grid.at_or_after(int(self.plan.times_ns[0])))
         positions, velocities = self.plan.sample(self.grid.times_ns(begin, first - 1))  # (F, A) frozen
         wanted_velocities = _central_velocities(positions[-1], faded, self.grid.period)  # (M, A)
         before = (velocities[-1] - velocities[-2]) / self.grid.period  # (A,) two knots are always frozen

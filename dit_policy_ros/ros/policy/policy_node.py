@@ -209,8 +209,6 @@ class PolicyNode(GuardedLifecycleNode):
     def stop(self) -> None:
         """HOLD at once, without waiting for the present inference; then wait for the worker."""
         configured, active = self._require_configured(), self.state.active
-        self._reporter.report_holds()
-        self.state.active = None  # first, so that the last hold is not reported as an incident
         with contextlib.ExitStack() as steps:  # last step first; one that fails stops no other
             if active is not None:
                 steps.callback(self._join, active.worker)
@@ -218,6 +216,8 @@ class PolicyNode(GuardedLifecycleNode):
             if active is not None:
                 steps.callback(active.worker.request_stop)
             steps.callback(configured.control_timer.cancel)
+            steps.callback(self._forget_activation)  # so that the last hold is not reported as an incident
+            self._reporter.report_holds()
 
     # --- services and callbacks ----------------------------------------------------------------------------
 
@@ -326,6 +326,9 @@ class PolicyNode(GuardedLifecycleNode):
                 "does. Wait and try again, or end this process and start it again"
             )
         self._unfinished = None
+
+    def _forget_activation(self) -> None:
+        self.state.active = None
 
     def _forget_configuration(self) -> None:
         self.state.configured = None

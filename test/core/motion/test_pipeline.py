@@ -118,10 +118,14 @@ def test_a_hold_brakes_from_the_commanded_state_is_latched_and_ignores_chunks(de
     pipeline = started()
     *_, (now_ns, _, plan) = run(pipeline, 1.0, noise)
     hold_ns = now_ns + round(delay * 1e9)
-    position, velocity = (row[0] for row in plan.sample(np.array([hold_ns])))
-    brake = pipeline.hold("e-stop", hold_ns, measured=position + 0.01)
-    np.testing.assert_array_equal(brake.positions[0], position)
-    np.testing.assert_array_equal(brake.velocities[0], velocity)
+    measured = plan.sample_at(hold_ns)[0] + 0.01
+    brake = pipeline.hold("e-stop", hold_ns, measured)
+    begin = int(np.searchsorted(brake.times_ns, hold_ns, side="right")) - 1  # after the history
+    begin_ns = int(brake.times_ns[begin])
+    assert hold_ns - 1_000_000 < begin_ns <= hold_ns, "now, or at the knot just before"
+    position, velocity = plan.sample_at(begin_ns)
+    np.testing.assert_array_equal(brake.positions[begin], position)
+    np.testing.assert_array_equal(brake.velocities[begin], velocity)
     assert_executable(brake, pipeline.limits)
     check_plan(brake, pipeline.limits, pipeline.joints, hold_ns)
     assert pipeline.hold("another reason", hold_ns + 10_000_000) is None
