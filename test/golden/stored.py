@@ -3,6 +3,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -30,7 +31,10 @@ GREY_LEVELS = 3.0  # that the mean of a decoded picture may be off there
 def machine(group: str) -> dict[str, str]:
     """What decides the last bits of a group on this machine."""
     versions = {name: importlib.metadata.version(name) for name in DEPENDS[group]}
-    return {"processor": _processor(), "C library": " ".join(platform.libc_ver())} | versions
+    # By itself OpenBLAS takes the kernels of the processor, but the environment can choose others.
+    kernels = os.environ.get("OPENBLAS_CORETYPE") or "of the processor"
+    system = {"processor": _processor(), "BLAS kernels": kernels, "C library": " ".join(platform.libc_ver())}
+    return system | versions
 
 
 def _processor() -> str:
