@@ -2,6 +2,7 @@
 """Whichever step of configure, activate or a constructor fails: nothing remains, and the next try works."""
 
 import copy
+import gc
 import signal
 import threading
 import weakref
@@ -156,15 +157,18 @@ def test_policy_activate(ros_domain, checkpoint, policies, tmp_path) -> None:
         if node.lifecycle_state == "active":
             assert node.trigger_deactivate().name == "SUCCESS"
         assert not node.is_working and node.state.active is None
-        if node.lifecycle_state == "unconfigured":
-            assert node.trigger_configure().name == "SUCCESS"
-        assert node.lifecycle_state == "inactive"
-        assert node.state.configured.control_timer.is_canceled()
-        assert not node.state.configured.motion._is_open, "nothing more is sent to the controllers"
+        if node.lifecycle_state == "inactive":
+            assert node.state.configured.control_timer.is_canceled()
+            assert not node.state.configured.motion._is_open, "nothing more is sent to the controllers"
+            assert node.trigger_cleanup().name == "SUCCESS"
+        assert node.lifecycle_state == "unconfigured"
         if not before:
             before.update(stock(node, tmp_path))
         wait_for(lambda: "inference" not in thread_names(), 10.0, "the inference thread ends")
         assert stock(node, tmp_path)["entities"] == before["entities"]
+        gc.collect()  # a policy refers to itself, so only the collector frees it
+        assert not len(policies), "no policy remains"
+        assert node.trigger_configure().name == "SUCCESS"
 
     def activate() -> Any:
         wait_for(lambda: not node.state.configured.sensors.faults(now_ns(node)), 10.0, "all streams are live")

@@ -393,6 +393,7 @@ def test_a_controller_that_is_switched_off_and_on_again_makes_no_step(world):
     def set_active(active):
         assert call(relay, SetBool, f"/sim/{name}/set_active", SetBool.Request(data=active)).success
 
+    wait_for(lambda: len(references) > 10, 10.0, "its states are received")
     wait_for(lambda: np.abs(relay.states[-1].velocity).max() > 0.1, 20.0, "the arms move")
     set_active(False)
     wait_for(
@@ -400,7 +401,6 @@ def test_a_controller_that_is_switched_off_and_on_again_makes_no_step(world):
         20.0,
         "a hold that names the controller",
     )
-    wait_for(lambda: references, 10.0, "its states were received")
     set_active(True)
     # The controller holds what it commanded when it was switched off, so the next plan must begin there. The
     # watcher only knows the plans that it has dropped, so this beginning looks like a jump to it.
@@ -419,6 +419,8 @@ def test_a_controller_that_is_switched_off_and_on_again_makes_no_step(world):
 
 
 def test_a_teleoperation_node_that_appears_holds_until_an_operator_resumes(world):
+    plans = world.relay.status.plans
+    wait_for(lambda: world.relay.status.plans > plans + 20, 20.0, "the soft start is over")
     teleop = rclpy.node.Node("teleop")
     teleop.create_publisher(JointTrajectory, "/right_arm_controller/joint_trajectory", 1)
     world.held("/teleop also commands right_arm_controller")

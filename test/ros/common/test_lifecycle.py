@@ -165,7 +165,7 @@ class WaitsForClock(Recorded):
         while self.get_clock().now() == before:
             if time.monotonic() > deadline:
                 raise DitPolicyError("the clock stands still")
-            time.sleep(0.01)
+            self.is_shutting_down.wait(0.01)
 
 
 def test_simulated_time_goes_on_during_a_transition(ros_domain):
