@@ -108,7 +108,7 @@ def configure_at_each_step(node: GuardedLifecycleNode, folder: Path, policies: A
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),  # each configures the policy node some thirty times
         pytest.param({"dry_run": True}, marks=pytest.mark.slow),
         pytest.param(
             {f"controllers__{arm}_gripper_controller__type": GRIPPER for arm in ("left", "right")},
@@ -143,6 +143,7 @@ def test_recorder_configure(make_node, tmp_path, settings) -> None:
     assert ("Buttons.__init__" in steps) == ("joy.topic" in settings)
 
 
+@pytest.mark.slow  # it configures the policy node some twenty times
 def test_policy_activate(ros_domain, checkpoint, policies, tmp_path) -> None:
     """After a user's mistake the node is inactive; after a bug it is unconfigured. Nothing moves in both."""
     robot = SmallRobot()

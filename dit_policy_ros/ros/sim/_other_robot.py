@@ -11,6 +11,7 @@ from dit_policy_ros.core.errors import SimulationError
 _PERIOD = 0.05  # [s]
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"  # an endpoint that was found before its node
 _OWN_WITHIN = 1.0  # [s] until a node finds its own publisher
+_NAMED_WITHIN = 1.0  # [s] until the name of a found node is known
 
 
 class OtherRobotWatch:
@@ -30,8 +31,7 @@ class OtherRobotWatch:
             SimulationError: another robot is there.
         """
         while (remaining := self._made + discovery_time - time.monotonic()) > 0.0:
-            if all(_UNKNOWN not in name for name in self._publishers().values()):
-                self.check()
+            self.check()
             time.sleep(min(_PERIOD, remaining))
         self.check()
 
@@ -43,8 +43,7 @@ class OtherRobotWatch:
 
     def check(self) -> None:
         """Raises SimulationError if another robot is there."""
-        others = [name for gid, name in self._publishers().items() if gid not in self._own]
-        found = [f"{name} publishes {self._topic}" for name in sorted(others)]
+        found = [f"{name} publishes {self._topic}" for name in sorted(self._others())]
         nodes = {
             f"{namespace.rstrip('/')}/{name}"
             for name, namespace in self._node.get_node_names_and_namespaces()
@@ -56,6 +55,16 @@ class OtherRobotWatch:
                 "both: give the simulated one a namespace or a ROS_DOMAIN_ID of its own. If they belong "
                 "together, start it with -p allow_other_robot:=true"
             )
+
+    def _others(self) -> list[str]:
+        """Who else publishes joint states. An endpoint can be found a moment before its node's name."""
+        deadline = time.monotonic() + _NAMED_WITHIN
+        while True:
+            others = [name for gid, name in self._publishers().items() if gid not in self._own]
+            unnamed = [name for name in others if _UNKNOWN in name]
+            if not unnamed or time.monotonic() > deadline:
+                return [name for name in others if name not in unnamed] + ["an unknown node"] * len(unnamed)
+            time.sleep(_PERIOD)
 
     def _publishers(self) -> dict[bytes, str]:
         """Full names of the nodes that publish joint states, by GID."""

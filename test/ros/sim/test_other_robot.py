@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A simulated robot does not start, and does not go on, where another robot is."""
 
+from types import SimpleNamespace
+
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from ros_testing import spinning  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
+
+from dit_policy_ros.core.errors import SimulationError  # noqa: E402
+from dit_policy_ros.ros.sim._other_robot import OtherRobotWatch  # noqa: E402
 
 START = 60.0  # [s] a process may take to start on a busy machine
 SMALL = ("-p", "cameras:=[top]", "-p", "image_width:=32", "-p", "image_height:=24")
@@ -85,3 +90,33 @@ def test_it_runs_where_the_other_robot_is_apart_or_expected(
         with spinning(listener):
             wait_for(lambda: len(seen) > 125, START, "a second of its joint states")
         assert sim.alive
+
+
+class LateNames:
+    """Stands in for a node that finds an endpoint some looks before the name of its node."""
+
+    def __init__(self, looks: float) -> None:
+        self.looks = looks
+
+    def resolve_topic_name(self, topic):
+        return f"/{topic}"
+
+    def get_namespace(self):
+        return "/"
+
+    def get_node_names_and_namespaces(self):
+        return []
+
+    def get_publishers_info_by_topic(self, topic):
+        self.looks -= 1
+        name = "real_robot" if self.looks < 0 else "_NODE_NAME_UNKNOWN_"
+        return [SimpleNamespace(endpoint_gid=b"1", node_namespace="/", node_name=name)]
+
+
+@pytest.mark.parametrize(
+    ("looks", "words"),
+    [(3, "/real_robot publishes /joint_states"), (float("inf"), "an unknown node publishes")],
+)
+def test_a_robot_that_was_just_found_gets_its_name_or_is_refused_without(looks, words):
+    with pytest.raises(SimulationError, match=words):
+        OtherRobotWatch(LateNames(looks), ()).check()
