@@ -16,6 +16,7 @@ from setuptools import Distribution, find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+PLUGINS = find_packages("lerobot_plugins")  # of LeRobot, which finds them by their names
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 NAME = MANIFEST.findtext("name", "")
 
@@ -23,6 +24,14 @@ NAME = MANIFEST.findtext("name", "")
 def manifest(tag: str) -> str:
     """The text of an element of package.xml, on one line."""
     return " ".join(MANIFEST.findtext(tag, "").split())
+
+
+def pinned(requirements: str) -> list[str]:
+    """The packages of requirements/NAME.txt, each with its version in constraints/python3.12.txt."""
+    pins = (ROOT / "constraints" / "python3.12.txt").read_text().splitlines()
+    versions = {pin.partition("==")[0].lower(): pin for pin in pins}
+    names = (ROOT / "requirements" / f"{requirements}.txt").read_text().splitlines()
+    return [versions[name.lower()] for name in names if name and not name.startswith("#")]
 
 
 class ColconLikeBuild(build_py):
@@ -37,6 +46,9 @@ class ColconLikeBuild(build_py):
         target = Path(self.build_lib) / NAME
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
+        for plugin in package.parent.glob("lerobot_*"):
+            shutil.rmtree(target.parent / plugin.name, ignore_errors=True)
+            shutil.copytree(plugin, target.parent / plugin.name, ignore=shutil.ignore_patterns("__pycache__"))
         self.distribution.data_files = self._data_files(stage, package.parent)
 
     def _install_tree(self) -> Path:
@@ -89,7 +101,9 @@ setup(
     license=manifest("license"),
     maintainer=manifest("maintainer"),
     python_requires=">=3.12",
-    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    extras_require={name: pinned(name) for name in ("panel", "scale", "view", "wandb")},
+    packages=[*find_packages(include=[NAME, f"{NAME}.*"]), *PLUGINS],
+    package_dir={plugin: f"lerobot_plugins/{plugin}" for plugin in PLUGINS},
     data_files=[("share/ament_index/resource_index/packages", [f"resource/{NAME}"])],
     entry_points={"console_scripts": [f"dit_policy = {NAME}.cli.main:main"]},
     cmdclass={"build_py": ColconLikeBuild},

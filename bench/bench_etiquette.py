@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How much inference delays a control timer in the same process, by number of torch threads.
+"""How much inference delays a control timer, by number of torch threads.
 
-A Python thread ticks at 50 Hz like the policy node's control timer, while another one infers without pause.
-Reports the intervals between ticks at rest and under load; the period is 20 ms.
+A Python thread ticks at 50 Hz like the policy node's control timer. Meanwhile another process infers without
+pause, as the inference node does, and for comparison a thread of the same process. Reports the intervals
+between ticks at rest and under load; the period is 20 ms.
 """
 
+import contextlib
+import multiprocessing
 import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +38,38 @@ def intervals(seconds: float) -> np.ndarray:
 
 
 def figures(measured: np.ndarray) -> dict[str, float]:
-    """Percentiles and maximum of intervals [s]."""
-    return {f"p{p}": float(np.percentile(measured, p)) for p in (50, 99)} | {"max": float(measured.max())}
+    """Percentiles and maximum of intervals, and the p99 of their error [s]."""
+    error = float(np.percentile(np.abs(measured - PERIOD), 99))
+    quantiles = {f"p{p}": float(np.percentile(measured, p)) for p in (50, 99)}
+    return quantiles | {"max": float(measured.max()), "error_p99": error}
+
+
+def infer(checkpoint: str, threads: int, begun: Any, ended: Any) -> None:
+    """Infer without pause until an event is set."""
+    torch.set_num_threads(threads)
+    policy = load_policy(checkpoint)
+    policy.warm_up(3)
+    begun.set()
+    while not ended.is_set():
+        policy.warm_up(1)
+
+
+@contextlib.contextmanager
+def inferring(checkpoint: str, threads: int, in_process: bool) -> Iterator[None]:
+    """Inference runs during the block, in a process of its own or in a thread."""
+    context = multiprocessing.get_context("spawn")
+    events = context if in_process else threading
+    begun, ended = events.Event(), events.Event()
+    kind = context.Process if in_process else threading.Thread
+    worker = kind(target=infer, args=(checkpoint, threads, begun, ended), daemon=True)
+    worker.start()
+    try:
+        if not begun.wait(120.0):
+            sys.exit("inference does not begin")
+        yield
+    finally:
+        ended.set()
+        worker.join()
 
 
 def main() -> int:
@@ -43,28 +78,14 @@ def main() -> int:
     parser.add_argument("--checkpoint", default=str(default_checkpoint()))
     parser.add_argument("--seconds", type=float, default=10.0, help="per measurement")
     arguments = parse(parser, seconds=0.2)
-    policy = load_policy(arguments.checkpoint)
-    policy.warm_up(3)
-    results: dict[str, object] = {"cores": os.cpu_count(), "model": policy.description}
-    results["at_rest"] = figures(intervals(arguments.seconds))
-    print(f"at rest    {results['at_rest']}")
+    results: dict[str, object] = {"cores": os.cpu_count(), "at_rest": figures(intervals(arguments.seconds))}
+    print(f"at rest                {results['at_rest']}")
     for threads in range(1, (os.cpu_count() or 1) + 1):
-        torch.set_num_threads(threads)
-        ended = threading.Event()
-        latencies: list[float] = []
-
-        def infer(ended: threading.Event = ended, latencies: list[float] = latencies) -> None:
-            while not ended.is_set():
-                latencies.extend(policy.warm_up(1))
-
-        worker = threading.Thread(target=infer)
-        worker.start()
-        loaded = figures(intervals(arguments.seconds))
-        ended.set()
-        worker.join()
-        loaded["inference_p50"] = float(np.median(latencies))
-        results[f"{threads}_threads"] = loaded
-        print(f"{threads} threads  {loaded}")
+        for where in ("process", "thread"):
+            with inferring(arguments.checkpoint, threads, where == "process"):
+                loaded = figures(intervals(arguments.seconds))
+            results[f"{threads}_threads_in_a_{where}"] = loaded
+            print(f"{threads} threads in a {where:8} {loaded}")
     write_figures(arguments.output, results)
     return 0
 

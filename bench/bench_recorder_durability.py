@@ -5,14 +5,21 @@
 1. Kills a recording session at random times with SIGKILL, SIGTERM and SIGINT: while it records, saves or
    commits. Every fourth time it also kills the recovery. Then it recovers the session and compares every
    episode whose save was acknowledged frame by frame: checksums of states, actions and decoded images.
-2. Records many short episodes in one session, and reports the time of save_episode and its slope.
+2. Records on a small file system that becomes full during episodes, and kills every second session. Then it
+   recovers, and compares what was answered as saved with what is in the dataset: number of frames and result
+   of the check. It mounts a tmpfs, which needs root; without it this part is left
+   out, and the result says so.
+3. Records many short episodes in one session, and reports the time of save_episode and its slope.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,8 +32,15 @@ import numpy as np
 from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Camera
-from dit_policy_ros.data.dataset import DatasetSpec
-from dit_policy_ros.data.recording import DatasetWriter, Recover, pending_episodes
+from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.dataset import DatasetSpec, read_records
+from dit_policy_ros.data.recording import (
+    MIN_FRAMES,
+    DatasetWriter,
+    Recover,
+    pending_episodes,
+    quarantined_episodes,
+)
 
 FPS, JOINTS = 30, tuple(f"joint_{number}" for number in range(14))
 CAMERAS = tuple(Camera(name, f"/{name}", 120, 160, 0.5) for name in ("top", "left", "right"))
@@ -142,6 +156,67 @@ def kills(instants: int, episodes: int, frames: int, folder: Path) -> dict:
     return dict(table) | {"instants": instants}
 
 
+def filling_session(root: Path, answers: Path, seed: int) -> None:
+    """Record noise; before every second episode the disk becomes nearly full, and is freed before the save.
+
+    Write what each save has answered to a file before continuing.
+    """
+    rng, filler = np.random.default_rng(seed), root.with_name("filler")
+    recorder = writer(root, recover=Recover.KEEP)
+    with answers.open("a") as notes:
+        for episode in range(8):
+            recorder.begin_episode()
+            if episode % 2:
+                left = int(rng.integers(20_000, 500_000))
+                with filler.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(root).free - left)
+            with contextlib.suppress(DatasetError):
+                for frame in range(20):
+                    images = {c.name: rng.integers(0, 256, (120, 160, 3), np.uint8) for c in CAMERAS}
+                    recorder.add_frame(images, *vectors(episode, frame), f"task {episode % 3}", frame)
+            ended = recorder.end_episode()
+            filler.unlink(missing_ok=True)  # the operator has seen that it failed
+            if ended.frames < MIN_FRAMES:
+                recorder.discard_episode()
+                continue
+            index = recorder.save_episode()
+            notes.write(f"{index} {ended.frames} {int(ended.failure is None)}\n")
+            notes.flush()
+    recorder.finalize()
+
+
+def full_disks(count: int, folder: Path) -> dict | str:
+    """Sessions on small file systems that become full."""
+    rng = random.Random(1)
+    table: Counter = Counter()
+    for number in range(count):
+        disk, notes = folder / f"disk_{number}", folder / f"answers_{number}.txt"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
+            return "left out: mounting is not permitted here"
+        try:
+            root = disk / "dataset"
+            kill_after = rng.uniform(0.5, 4.0) if number % 2 else None
+            in_child(lambda root=root, notes=notes, n=number: filling_session(root, notes, n), kill_after)
+            (disk / "filler").unlink(missing_ok=True)  # of a killed session
+            assert in_child(lambda root=root: recover(root), None)
+            records = read_records(root)
+            table["in quarantine"] += len(quarantined_episodes(root))
+        finally:
+            subprocess.run(["umount", "--lazy", str(disk)], check=False)
+        for line in notes.read_text().split("\n")[:-1] if notes.exists() else []:
+            index, frames, passed = map(int, line.split())
+            record = records.get(index)
+            wrong = record is None or (record.frames, record.passed) != (frames, bool(passed))
+            table["saves answered"] += 1
+            table["of episodes that lost frames"] += not passed
+            table["answers that are not in the files"] += wrong
+        print(f"\rfull disks: {number + 1}/{count}", end="", flush=True)
+    print()
+    return dict(table) | {"sessions": count}
+
+
 def saves(count: int, folder: Path) -> dict:
     recorder = writer(folder / "long", background=True)
     times = []
@@ -172,8 +247,9 @@ def main() -> int:
     parser.add_argument("--instants", type=int, default=100, help="number of kills")
     parser.add_argument("--episodes", type=int, default=10, help="episodes of each killed session")
     parser.add_argument("--frames", type=int, default=60, help="frames of each episode")
+    parser.add_argument("--full-disks", type=int, default=20, help="sessions on a disk that becomes full")
     parser.add_argument("--saves", type=int, default=200, help="saves in one session; 0 skips this part")
-    options = parse(parser, instants=4, episodes=2, frames=10, saves=3)
+    options = parse(parser, instants=4, episodes=2, frames=10, saves=3, full_disks=2)
     import lerobot.datasets  # noqa: F401 - imported once, before the forks
 
     warnings.filterwarnings(
@@ -181,11 +257,14 @@ def main() -> int:
     )  # they are idle
     with tempfile.TemporaryDirectory() as folder:
         result = {"kills": kills(options.instants, options.episodes, options.frames, Path(folder))}
+        result["full_disks"] = full_disks(options.full_disks, Path(folder))
         if options.saves:
             result["saves"] = saves(options.saves, Path(folder))
     write_figures(options.output, result)
     print(json.dumps(result, indent=1))
-    return 1 if result["kills"]["acknowledged episodes lost"] else 0
+    full = result["full_disks"]
+    wrong = 0 if isinstance(full, str) else full.get("answers that are not in the files", 0)
+    return 1 if result["kills"]["acknowledged episodes lost"] or wrong else 0
 
 
 if __name__ == "__main__":

@@ -84,18 +84,18 @@ def through_writer(kind: str, root: Path, frames: int) -> dict[str, float]:
         from dit_policy_ros.data.dataset import DatasetSpec
         from dit_policy_ros.data.recording import DatasetWriter
         from dit_policy_ros.data.video import VideoSettings
-        from dit_policy_ros.ros.recorder import recorded_images
+        from dit_policy_ros.ros.recorder import FrameRecorder
 
         used = [replace(camera, compressed=kind != "ours") for camera in used]
         video = VideoSettings(keep_jpeg=kind == "jpeg_kept")
         spec = DatasetSpec(FPS, tuple(used), tuple(JOINTS), "bench")
         writer = DatasetWriter(root, spec, video=video, background=True)
+        recorder = FrameRecorder(writer, used, {})
         messages = [[message(picture, camera) for picture in pictures[i]] for i, camera in enumerate(used)]
 
         def add(number: int) -> None:
             taken = {c.name: messages[i][number % 30] for i, c in enumerate(used)}
-            images = recorded_images(EpisodeFrame(number, taken, vector, vector), used, writer.jpeg_cameras)
-            writer.add_frame(images, vector, vector, "t", number)
+            recorder.add(EpisodeFrame(number, taken, vector, vector), "t")
 
         save = writer.save_episode
     cpu, wall = time.process_time(), time.perf_counter()

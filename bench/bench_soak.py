@@ -8,7 +8,7 @@ which keeps one core busy.
 
 Reports the duration of a control tick, the error of the control interval, the time from image stamp to
 published trajectory without the inference, CPU use, and the node's memory, handles and threads from the end
-of the warm-up to the end. bench/README.md has the figures of half an hour: --seconds 1800.
+of the warm-up to the end. bench/README.md has the figures of ten minutes: --seconds 600.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from soak_robot import CAMERA_RATE, CONFIG, HEIGHT, JOINT_RATE, WIDTH
 from dit_policy_ros.core.child_processes import Child, start, stop_all
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.core.transport_profile import profile_environment
-from dit_policy_ros.evaluation.session import STOPS_WITHIN, Session, cpu_seconds, ros_environment
+from dit_policy_ros.evaluation.session import STOPS_WITHIN, Session, cpu_seconds, processes, ros_environment
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import qos
 
@@ -46,7 +46,7 @@ MAX_SAMPLES = 60  # reported resource samples
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Resources that a process uses at one time of the measurement."""
+    """Resources that a process and its children use at one time of the measurement."""
 
     time: float  # [s]
     memory_mb: float  # resident
@@ -56,11 +56,14 @@ class Resources:
 
 
 def read_resources(pid: int, at: float) -> Resources:
-    """Read a process's resources from /proc."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    values = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
-    memory, private = (int(values[name][0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon"))
-    return Resources(at, memory, private, len(os.listdir(f"/proc/{pid}/fd")), int(values["Threads"][0]))
+    """Read the resources of a process and its children from /proc."""
+    totals = np.zeros(4)
+    for each in processes(pid):
+        lines = Path(f"/proc/{each}/status").read_text().splitlines()
+        values = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+        memory = [int(values[name][0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon")]
+        totals += [*memory, len(os.listdir(f"/proc/{each}/fd")), int(values["Threads"][0])]
+    return Resources(at, float(totals[0]), float(totals[1]), int(totals[2]), int(totals[3]))
 
 
 def soak(options: argparse.Namespace, folder: Path) -> dict:
@@ -142,6 +145,8 @@ def timing(ticks: np.ndarray, pipeline: np.ndarray, began: float, ended: float) 
         each[(each[:, 0] >= began) & (each[:, 0] <= ended) & np.isfinite(each[:, 1])]
         for each in (ticks, pipeline)
     )
+    if not (len(ticks) > 1 and len(pipeline)):
+        raise ValueError(f"{len(ticks)} ticks and {len(pipeline)} trajectories were measured")
     error = np.abs(np.diff(ticks[:, 0]) - 1.0 / CONTROL_RATE)
     return {
         "tick": _percentiles(ticks[:, 1]),

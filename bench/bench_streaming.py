@@ -23,7 +23,7 @@ from command_line import make_parser, parse, write_figures
 
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.motion import Chunk, EnsembleMode, EnsembleSettings, MotionSettings, Pipeline
-from dit_policy_ros.sim.robot import (
+from dit_policy_ros.sim.controllers import (
     ControllerRelease,
     ControllerSettings,
     Point,
@@ -36,6 +36,7 @@ LATENCIES_NS = {"constant": (80_000_000, 80_000_000), "jittering": (60_000_000, 
 CONTROL_NS = 5_000_000  # 200 Hz
 AMPLITUDE, FREQUENCY = 0.6, 0.4  # [rad], [Hz]
 SIGMA = 0.02  # [rad]
+CUT = 150.0  # of the plot [rad/s^2]
 SECONDS, SETTLING = 30.0, 3.0  # [s]; the settling time is not evaluated
 T0_NS = 1_000_000_000_000
 JOINT = ("joint",)
@@ -196,6 +197,7 @@ UPSAMPLED: dict[str, Callable[[], Method | None]] = {
     "upsampled: future points from the next step": lambda: from_next_step,
 }
 RELEASES = {
+    "humble": ControllerSettings(ControllerRelease.HUMBLE),
     "jazzy": ControllerSettings(ControllerRelease.JAZZY),
     "kilted": ControllerSettings(ControllerRelease.KILTED),
     "rolling": ControllerSettings(ControllerRelease.ROLLING, allow_trajectory_replacement=False),
@@ -260,10 +262,10 @@ def plot(path: Path) -> None:
             seconds[shown], acceleration[shown], linewidth=0.8, color="C3" if "ours" not in name else "C0"
         )
         axis.set_title(name, fontsize=9, loc="left")
-        axis.set_ylim(-150, 150)
+        axis.set_ylim(-CUT, CUT)
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("time [s]")
-    figure.supylabel("commanded acceleration [rad/s²]", fontsize=9)
+    figure.supylabel(f"commanded acceleration [rad/s²]; what is beyond {CUT:g} is cut off", fontsize=9)
     figure.savefig(path, dpi=110)
 
 

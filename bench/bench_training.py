@@ -39,7 +39,7 @@ CAMERA, IMAGE = "top", (240, 320)  # height, width [pixel]
 def make_data(root: Path, episodes: int) -> None:
     """Record scripted demonstrations."""
     camera = Camera(CAMERA, f"/{CAMERA}/image_raw", *IMAGE, max_age=0.5)
-    writer = DatasetWriter(root, DatasetSpec(FPS, (camera,), tuple(JOINTS), "bimanual_sim"))
+    writer = DatasetWriter(root, DatasetSpec(FPS, (camera,), tuple(JOINTS), "dit_bimanual"))
     for episode in demonstrate(episodes, 1, Settings(cameras=(CAMERA,))):
         for frame in episode.frames:
             writer.add_frame(frame.images, frame.state, frame.action, episode.task.instruction)
@@ -51,7 +51,9 @@ def make_checkpoint(folder: Path, root: Path) -> None:
     """Write a new checkpoint of the demo's size with the data's statistics; LeRobot loads it too."""
     data = read_demonstrations(root)
     torch.manual_seed(0)
-    policy, tokenizer = build_demo_policy(demo_config({CAMERA: IMAGE}, len(JOINTS), len(JOINTS)), data.tasks)
+    policy, tokenizer = build_demo_policy(
+        demo_config({"observation.images." + CAMERA: IMAGE}, len(JOINTS), len(JOINTS)), data.tasks
+    )
     stats = BatchMaker(data, policy, tokenizer).stats
     write_checkpoint(folder, policy, stats, CheckpointFacts(fps=FPS, joint_names=JOINTS), tokenizer)
     relocate(folder)
@@ -93,15 +95,29 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def ours(work: Path, options: argparse.Namespace, number: int) -> tuple[list[float], float]:
-    """Samples per second of each window, and memory [MB]."""
-    output = work / f"ours_{number}"
+def ours(
+    work: Path,
+    options: argparse.Namespace,
+    number: int,
+    stream_workers: int | None = None,
+    processes: int = 1,
+) -> tuple[list[float], float]:
+    """Samples per second of each window, and memory [MB].
+
+    stream_workers: processes that decode, for training from video; None keeps decoded images. processes: that
+    train, each with the whole batch size.
+    """
+    output = work / f"ours_{number}_{stream_workers}_{processes}"
     arguments = ["--dataset", work / "data", "--init", work / "checkpoint", "--output", output]
     arguments += ["--steps", options.steps, "--batch-size", options.batch_size, "--log-every", options.window]
     arguments += ["--ema-decay", 0, "--instruction-dropout", 0, "--no-balance-tasks"]
     arguments += ["--device", "cpu" if options.device == "cpu" else "auto"]
-    command = [sys.executable, "-m", "dit_policy_ros.cli.train", *map(str, arguments)]
-    _, memory = run(command, options.threads)
+    if stream_workers is not None:
+        arguments += ["--stream", "--workers", stream_workers]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else [])]
+    command += ["-m", "dit_policy_ros.cli.train", *map(str, arguments)]
+    _, memory = run(command, max(1, options.threads // processes))
     lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     return [line["samples_per_second"] for line in lines[1:]], memory
 
@@ -147,9 +163,36 @@ def main() -> None:
         default=[0, 4],
         help="numbers of LeRobot's data-loading processes to measure",
     )
-    options = parse(parser, rounds=1, steps=2, window=1, batch_size=2, episodes=1, threads=1, workers=[0])
+    parser.add_argument(
+        "--stream-workers",
+        type=int,
+        nargs="+",
+        default=[1, 4],
+        help="numbers of processes that decode, of ours when it trains from video",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        nargs="*",
+        default=[2],
+        help="numbers of processes of ours that train together",
+    )
+    options = parse(
+        parser,
+        rounds=1,
+        steps=2,
+        window=1,
+        batch_size=2,
+        episodes=1,
+        threads=1,
+        workers=[0],
+        stream_workers=[1],
+        processes=[],
+    )
     sides = {f"lerobot_workers_{workers}": partial(lerobots, workers=workers) for workers in options.workers}
-    sides = {"ours": ours} | sides
+    streamed = {f"ours_stream_workers_{n}": partial(ours, stream_workers=n) for n in options.stream_workers}
+    several = {f"ours_processes_{n}": partial(ours, processes=n) for n in options.processes}
+    sides = {"ours": ours} | streamed | several | sides
     speed: dict[str, list[float]] = {name: [] for name in sides}
     memory: dict[str, list[float]] = {name: [] for name in speed}
     with tempfile.TemporaryDirectory() as folder:
@@ -163,7 +206,7 @@ def main() -> None:
                 memory[name].append(most)
     median = {name: statistics.median(values) for name, values in speed.items()}
     peak = {name: max(values) for name, values in memory.items()}
-    theirs = [name for name in median if name != "ours"]
+    theirs = [name for name in median if name.startswith("lerobot")]
     best = max(theirs, key=lambda name: median[name])
     figures = {
         **{f"{name}_samples_per_second": value for name, value in median.items()},
@@ -172,6 +215,13 @@ def main() -> None:
         "samples_per_second_ratio": median["ours"] / median[best],
         # below 1: less memory than LeRobot with its best setting
         "peak_memory_ratio": peak["ours"] / min(peak[name] for name in theirs),
+        **{
+            # training from video as LeRobot does, against its best setting
+            f"{name}_samples_per_second_ratio": median[name] / median[best]
+            for name in streamed
+        },
+        # above 1: several processes are faster than one with all threads
+        **{f"{name}_scaling_ratio": median[name] / median["ours"] for name in several},
         "batch_size": options.batch_size,
         "windows": {name: len(values) for name, values in speed.items()},
         "threads": options.threads,

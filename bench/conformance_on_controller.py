@@ -27,7 +27,7 @@ from rclpy.qos import QoSProfile
 from streaming_on_controller import CONTROLLER, MOVED, Bench, wait_for_mock_hardware
 
 from dit_policy_ros.ros.common import stamp_ns
-from dit_policy_ros.sim.robot import (
+from dit_policy_ros.sim.controllers import (
     ControllerRelease,
     ControllerSettings,
     Point,

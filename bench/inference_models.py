@@ -152,7 +152,7 @@ class Model:
 
 def small_model(folder: Path, device: str) -> Model:
     """The network of ``train --network small``, one camera, random weights. LeRobot loads it too."""
-    config = demo_config({"top": (240, 320)}, 14, 14)
+    config = demo_config({"observation.images.top": (240, 320)}, 14, 14)
     torch.manual_seed(0)
     policy, tokenizer = build_demo_policy(config, TASKS)
     open_gates(policy.eval())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dit_policy_ros.core.motion import Chunk
-from dit_policy_ros.ros.common import run_node, set_gil_switch_interval
+from dit_policy_ros.ros.common import run_node
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
@@ -45,16 +45,17 @@ class MeasuredPolicyNode(PolicyNode):
         self.ticks = Series(size, 2)  # start, duration [s]
         self.pipeline = Series(size, 2)  # time, image stamp to published trajectory without inference [s]
         super().__init__(**kwargs)
+        self._report_chunk, self._reporter.on_chunk = self._reporter.on_chunk, self._on_chunk
 
     def _on_control_tick(self) -> None:
         began = time.monotonic()
         super()._on_control_tick()
         self.ticks.add(began, time.monotonic() - began)
 
-    def _publish_chunk(self, chunk: Chunk, task: str) -> None:
-        super()._publish_chunk(chunk, task)
-        if (active := self.state.active) is not None:
-            self.pipeline.add(time.monotonic(), active.worker.figures.pipeline.newest)
+    def _on_chunk(self, chunk: Chunk, task: str) -> None:
+        self._report_chunk(chunk, task)
+        if (configured := self.state.configured) is not None:
+            self.pipeline.add(time.monotonic(), configured.link.figures.pipeline.newest)
 
 
 def main() -> int:
@@ -64,7 +65,6 @@ def main() -> int:
         nodes.append(MeasuredPolicyNode(int(os.environ["SOAK_VALUES"]), **options))
         return nodes[0]
 
-    set_gil_switch_interval()
     code = run_node(make)
     if nodes:
         measured = nodes[0]

@@ -23,7 +23,8 @@ from dit_policy_ros.core.contract import parse_contract
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.ros.common import qos, run_node, to_stamp
 from dit_policy_ros.ros.sim._messages import joint_state_message, trajectory_from
-from dit_policy_ros.sim.robot import HOME, JOINTS, TrajectoryController
+from dit_policy_ros.sim.controllers import TrajectoryController
+from dit_policy_ros.sim.robot import HOME, JOINTS
 
 HEIGHT, WIDTH = 480, 640
 CAMERA_RATE, JOINT_RATE = 30.0, 200.0  # [Hz]
@@ -75,7 +76,9 @@ class SoakRobot(Node):
         for controller, columns in self.controllers:
             self._positions[columns] = controller.update(now_ns, before[columns], self._velocities[columns])
         self._velocities = (self._positions - before) * JOINT_RATE
-        self._joint_states.publish(joint_state_message(now_ns, JOINTS, self._positions, self._velocities))
+        efforts = np.zeros(len(JOINTS))
+        message = joint_state_message(now_ns, JOINTS, self._positions, self._velocities, efforts)
+        self._joint_states.publish(message)
         self.sent["joint_states"] += 1
 
     def _publish_images(self) -> None:

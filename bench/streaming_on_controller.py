@@ -40,7 +40,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.ros.common import stamp_ns, to_stamp
-from dit_policy_ros.sim.robot import Trajectory
+from dit_policy_ros.sim.controllers import Trajectory
 
 CONTROLLER = "left_arm_controller"
 JOINTS = tuple(f"left_joint_{number}" for number in range(1, 7))

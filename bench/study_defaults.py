@@ -4,7 +4,8 @@
 
 The node's own planning drives the simulated robot with a simulated latency, so a seed determines the outcome.
 Each cell (one setting) is a file of episodes in --output: an interrupted study continues, and more --episodes
-extend it. --flow-matching adds cells for a second checkpoint.
+extend it. --flow-matching adds cells for a second checkpoint, --delay-trained those for one that was trained
+with trained_delay.
 
     python bench/study_defaults.py --episodes 10
 """
@@ -37,22 +38,41 @@ MODES = ("act", "newest", "none")
 DIFFUSION_STEPS, FLOW_STEPS = (5, 10, 20), (5, 10)
 WARM_STEPS, OF_STEPS = (2, 5), 10
 OF = {"sampling_steps": OF_STEPS}
+LATE = LATENCIES[1:]
+GRIPPER_SHARES = (1.0, 0.5, 0.0)  # of the previous chunk's grippers that a warm start begins with
 LATENCY_OF_STEPS = 0.1  # [s] for comparing numbers of steps
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting: name, options of ``load_policy``, latency [s], node parameters."""
+    """One setting: name, options of ``load_policy``, latency [s], node parameters.
+
+    trained: with the checkpoint of delay-conditioned training.
+    """
 
     name: str
     flow_matching: bool = False
+    trained: bool = False
     policy: Mapping[str, Any] = field(default_factory=dict)
     latency: float = LATENCY_OF_STEPS
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def cells(with_flow_matching: bool) -> Iterator[Cell]:
+def cells(with_flow_matching: bool, with_trained_delay: bool = False) -> Iterator[Cell]:
     """All settings to compare."""
+    for latency in LATE:
+        late = f"{1000 * latency:.0f} ms"
+        for share in GRIPPER_SHARES:
+            options = {**OF, "warm_start": WARM_STEPS[0], "warm_start_grippers": share}
+            yield Cell(f"warm start, grippers x{share:g}, {late}", policy=options, latency=latency)
+        for is_on in (False, True):
+            options = {**OF, "real_time_chunking": is_on}
+            name = "guided" if is_on else "independent"
+            yield Cell(f"{name} chunks, {late}", policy=options, latency=latency)
+            if with_trained_delay:
+                kind = "continued" if is_on else "independent"
+                name = f"delay-trained, {kind} chunks, {late}"
+                yield Cell(name, trained=True, policy=options, latency=latency)
     for mode in MODES:
         for latency in LATENCIES:
             name = f"{mode}, {1000 * latency:.0f} ms"
@@ -162,10 +182,14 @@ def read_options() -> argparse.Namespace:
         "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
     )
     parser.add_argument("--flow-matching", type=Path, help="checkpoint of a flow-matching policy")
+    parser.add_argument("--delay-trained", type=Path, help="checkpoint of a policy with trained_delay")
     parser.add_argument(
         "--episodes", type=int, default=5, help="episodes per task and cell; default: %(default)s"
     )
     parser.add_argument("--only", nargs="+", help="names of the cells to run; default: all")
+    parser.add_argument(
+        "--all-tasks", action="store_true", help="also hand over and push, not only touch and lift"
+    )
     parser.add_argument("--task-count", type=int, help="number of tasks to run; default: all")
     return parse(parser, episodes=1, only=["newest, 0 ms"], task_count=1)
 
@@ -174,15 +198,17 @@ def main() -> None:
     options = read_options()
     options.output.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
-    for cell in cells(options.flow_matching is not None):
+    for cell in cells(options.flow_matching is not None, options.delay_trained is not None):
         if options.only and cell.name not in options.only:
             continue
         folder = options.flow_matching if cell.flow_matching else options.checkpoint
+        folder = options.delay_trained if cell.trained else folder
         policy = load_policy(folder, "cpu", **cell.policy)
         tasks = [
             task
             for task in suite()
-            if isinstance(task, Touch | Lift) and task.instruction in policy.known_tasks
+            if (options.all_tasks or isinstance(task, Touch | Lift))
+            and task.instruction in policy.known_tasks
         ][: options.task_count]
         path = options.output / f"{cell.name.replace(', ', '_').replace(' ', '_')}.jsonl"
         rows = run_cell(cell, policy, weights_sha256(folder), tasks, options.episodes, path)

@@ -8,11 +8,10 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.ros.launching import (
     config_file,
-    in_namespace,
+    launch_description,
     lifecycle_node,
     node_name_argument,
     robot,
-    robot_arguments,
     value,
 )
 
@@ -28,6 +27,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         task = FIRST_TASK
     if task:
         overrides["task"] = task
+    if where := value(context, "inference"):
+        overrides["inference"] = where
     if dry_run := value(context, "dry_run"):
         overrides["dry_run"] = dry_run == "true"
     # Later entries override earlier ones: the default, the config file, the launch arguments.
@@ -36,9 +37,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription(
+    return launch_description(
+        __file__,
         [
-            *robot_arguments(),
             node_name_argument("policy"),
             DeclareLaunchArgument(
                 "checkpoint",
@@ -59,12 +60,20 @@ def generate_launch_description() -> LaunchDescription:
                 f"external robot is not activated; sim and mock start with '{FIRST_TASK}'",
             ),
             DeclareLaunchArgument(
+                "inference",
+                default_value="",
+                choices=["", "process", "external"],
+                description="process: the policy node starts the inference node as a process of its own. "
+                "external: inference.launch.py has been started, maybe on another computer. Empty: the value "
+                "in the config file, or process",
+            ),
+            DeclareLaunchArgument(
                 "dry_run",
                 default_value="",
                 choices=["", "true", "false"],
                 description="true: shadow mode, plans are published on <node>/shadow/... and nothing moves. "
                 "Empty: the value in the config file, or false",
             ),
-            in_namespace(start),
-        ]
+        ],
+        start,
     )

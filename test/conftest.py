@@ -5,18 +5,103 @@ Plain helper functions are in test/support/, for example `from waiting import wa
 `from ros_testing import spinning, call`.
 """
 
+import contextlib
+import faulthandler
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from waiting import wait_for as poll
 
 from dit_policy_ros.core.child_processes import Child, start
 
 ROOT = Path(__file__).resolve().parents[1]
+# Simulator, cameras and policy in real time, in several processes: two of these at once would be late.
+WHOLE_SYSTEM = {
+    f"test/{each}"
+    for each in (
+        "bench/test_benches.py", "cli/robot/test_calibrate.py", "cli/robot/test_doctor.py",
+        "cli/test_demo.py",
+        "cli/test_evaluate.py", "docs/test_tutorials.py", "evaluation/panel/test_page.py",
+        "evaluation/panel/test_endpoints.py", "evaluation/panel/test_page_shows.py",
+        "evaluation/playing/test_play.py", "ros/policy/test_takeover_by_trajectories.py",
+        "ros/sim/test_reset.py",
+        "ros/sim/test_teleop.py", "ros/test_faults.py", "ros/test_ready_robots.py",
+        "ros/test_taking_over.py", "ros/test_two_robots.py", "ros/test_whole_loop.py",
+        "ros/test_pose_arms.py",
+        "ros/commanding/test_guarded_robot.py", "lerobot_plugins/test_bad_moments.py",
+        "lerobot_plugins/test_commands.py", "lerobot_plugins/test_rollouts.py",
+        "lerobot_plugins/test_pose_robot.py",
+    )
+}  # fmt: skip
+# How long an example takes says how busy the computer is, and nothing about the code.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+# A job in a shell's background ignores Ctrl-C, and so would the programs that tests stop with it.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 CHILDREN = pytest.StashKey[list[Child]]()
+STDERR = pytest.StashKey[int]()
+SLOW_TIMEOUT = 3600.0  # [s]; the others' is `timeout` in pyproject.toml
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STDERR] = os.dup(2)  # while a test runs, 2 is pytest's own file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Tests of a file share fixtures, so one process runs them; `WHOLE_SYSTEM` counts as one file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:  # the method that xdist's own schedulers override
+            file = nodeid.split("::")[0]
+            return "whole system" if file in WHOLE_SYSTEM else file
+
+    return Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def follows(item: pytest.Item) -> bool:
+        return str(item.path.relative_to(ROOT)) not in WHOLE_SYSTEM
+
+    items.sort(key=follows)  # the largest group first: other processes run the rest meanwhile
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    """Ends the process of a test that hangs where pytest-timeout cannot end the test: inside of a library.
+
+    pytest-timeout raises in the test, which needs Python to go on. The watchdog of faulthandler does not.
+    """
+    mark = item.get_closest_marker("timeout")
+    limit = float(mark.args[0] if mark else item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(1.2 * limit, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        _end_real_time()
+
+
+def _end_real_time() -> None:
+    """LeRobot's encoder, SVT-AV1, gives this process the highest real-time priority where it may, for good.
+
+    Two such processes on two cores stop everything else, the one that waits for them included.
+    """
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            if os.sched_getscheduler(int(task.name)) != os.SCHED_OTHER:
+                os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture
@@ -76,5 +161,9 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for child in item.stash.get(CHILDREN, []):
             state = "running" if child.alive else f"exit code {child.process.returncode}"
-            report.sections.append((f"output of {child.name} ({state})", child.output()))
+            is_there = (
+                child.log is not None and child.log.exists()
+            )  # gone with the folder of a test that passed
+            said = child.output() if is_there else "its log is gone"
+            report.sections.append((f"output of {child.name} ({state})", said))
     return report

@@ -16,6 +16,7 @@ from dit_policy_ros.cli.main import COMMANDS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dit_policy_ros"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PLUGINS = sorted((ROOT / "lerobot_plugins").rglob("*.py"))
 LONGEST = 400  # lines
 FULLEST = 16  # files in a folder: 15 modules and __init__.py
 MOST_ARGUMENTS = 6  # of a constructor, without self
@@ -53,13 +54,53 @@ def test_core_needs_numpy_only():
     assert fresh.stdout.strip() == ""
 
 
+def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
+    """The modules that a file imports, and whether it does at its top, where importing it imports them."""
+    tree = ast.parse(path.read_text())
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from ((name, id(node) not in inside) for name in names)
+
+
+def test_lerobot_is_imported_by_one_package_and_when_it_is_needed():
+    """Importing LeRobot takes seconds and changes logging; the nodes must work without it."""
+    ours = "dit_policy_ros.policy.lerobot_policies"
+    at_the_top, policies, reached = [], [], []
+    for path in MODULES:
+        name = str(path.relative_to(PACKAGE))
+        if name.startswith("policy/lerobot_policies/"):
+            continue
+        for imported, is_at_the_top in imports_of(path):
+            if imported.split(".")[0] == "lerobot":
+                at_the_top += [name] * is_at_the_top
+                policies += [name] * imported.startswith(("lerobot.policies", "lerobot.processor"))
+            elif imported.startswith(ours):
+                reached.append((name, is_at_the_top))
+    assert at_the_top == []
+    assert policies == []
+    assert set(reached) == {("policy/_loading.py", False)}
+
+
 def test_modules_stay_short():
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in (*MODULES, *PLUGINS)
+    }
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
 
 
 def test_folders_stay_small():
-    folders = Counter(str(path.parent.relative_to(ROOT)) for path in MODULES)
+    folders = Counter(str(path.parent.relative_to(ROOT)) for path in (*MODULES, *PLUGINS))
     assert {folder: files for folder, files in folders.items() if files > FULLEST} == {}
 
 
@@ -75,7 +116,7 @@ def constructors(path: Path) -> Iterator[tuple[str, ast.arguments]]:
 def test_constructors_take_few_arguments():
     counts = {
         name: len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs) - 1
-        for path in MODULES
+        for path in (*MODULES, *PLUGINS)
         for name, arguments in constructors(path)
     }
     assert len(counts) > 100  # the search finds them
@@ -85,14 +126,16 @@ def test_constructors_take_few_arguments():
 def test_packages_say_what_they_are_for():
     silent = [
         str(path.relative_to(ROOT))
-        for path in MODULES
+        for path in (*MODULES, *PLUGINS)
         if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert silent == []
 
 
 def test_modules_name_their_licence():
-    assert [str(path) for path in MODULES if not path.read_text().startswith(LICENCE + "\n")] == []
+    assert [
+        str(path) for path in (*MODULES, *PLUGINS) if not path.read_text().startswith(LICENCE + "\n")
+    ] == []
 
 
 def test_every_executable_calls_an_existing_main():

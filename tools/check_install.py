@@ -5,8 +5,10 @@ Run it outside the checkout, with the environment of a user of that installation
 """
 
 import importlib
+import importlib.util
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -17,6 +19,7 @@ MODULES = [
     *(f"{NAME}.{module}" for module in ("msg", "srv", "core.share")),
     *(f"{NAME}.ros.{node}.{node}_node" for node in ("policy", "recorder", "sim")),
 ]
+PLUGINS = [f"lerobot_{kind}_dit_policy_ros" for kind in ("policy", "robot", "teleoperator")]
 
 
 def check(prefix: Path) -> list[str]:
@@ -43,6 +46,16 @@ def check(prefix: Path) -> list[str]:
         expected = {p.relative_to(SOURCE) for p in (SOURCE / folder).rglob("*") if p.is_file()}
         missing = [str(p) for p in expected if "__pycache__" not in p.parts and not (share / p).is_file()]
         faults += [f"share/{NAME}/{path} is missing" for path in missing]
+
+    plugins = {each.metadata["Name"] for each in metadata.distributions()}
+    for (
+        plugin
+    ) in PLUGINS:  # LeRobot looks for installed distributions, and imports the modules of their names
+        if plugin not in plugins:
+            faults.append(f"{plugin} is no distribution of this installation, so LeRobot does not find it")
+        origin = Path(getattr(importlib.util.find_spec(plugin), "origin", None) or "")
+        if prefix not in origin.parents:
+            faults.append(f"{plugin} would be imported from {origin}, not from {prefix}")
 
     for script in (SOURCE / "scripts").iterdir():
         installed = prefix / "lib" / NAME / script.name

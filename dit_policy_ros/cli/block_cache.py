@@ -12,8 +12,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dit_policy_ros.cli.common import add_device_option
-from dit_policy_ros.cli.renamed_options import refuse_positionals, refuse_renamed_options
+from dit_policy_ros.cli.common import (
+    CommandParser,
+    add_device_option,
+    refuse_positionals,
+    refuse_renamed_options,
+    whole_number,
+)
 from dit_policy_ros.core.errors import DitPolicyError
 
 EXAMPLE = """\
@@ -25,12 +30,7 @@ Exit code: 0, or 1 with the reason.
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dit_policy block_cache",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("block_cache", __doc__, EXAMPLE)
     parser.add_argument(
         "--checkpoint", required=True, help="folder of the policy; block_cache.json is written into it"
     )
@@ -38,18 +38,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=float, default=0.5, help="share of the blocks to compute; default: %(default)s"
     )
-    parser.add_argument("--num-inference-steps", type=int, help="sampling steps; default: the checkpoint's")
     parser.add_argument(
-        "--observations", type=int, default=16, metavar="N",
+        "--num-inference-steps", type=whole_number(1), help="sampling steps; default: the checkpoint's"
+    )
+    parser.add_argument(
+        "--observations", type=whole_number(2), default=16, metavar="N",
         help="number of observations; default: %(default)s",
     )  # fmt: skip
     add_device_option(parser)
     refuse_renamed_options(parser, {"--steps": "--num-inference-steps"})
     refuse_positionals(parser, ("--checkpoint", "--dataset"))
-    options = parser.parse_args(arguments)
-    if options.observations < 2:
-        parser.error(f"--observations: expected at least 2, got {options.observations}")
-    return options
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,24 +12,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from dit_policy_ros.cli.common import (
+    CommandParser,
     add_checkpoint_option,
     add_device_option,
     add_domain_option,
+    add_json_option,
     add_task_option,
+    message_console,
+    print_json,
+    whole_number,
 )
 from dit_policy_ros.core.errors import DitPolicyError, TaskError
-from dit_policy_ros.evaluation.demo import (
-    DEMO_INSTRUCTIONS,
-    DemoDisplay,
-    DemoSettings,
-    run_demo,
-    summary_tables,
-    write_summary,
-)
-from dit_policy_ros.sim.tasks import find_task
+from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.core.wordings import WordingModel
+from dit_policy_ros.evaluation.defaults import DEMO_INSTRUCTIONS
 
 EPILOG = """\
 Exit code: 0 when the system ran to the end, whether or not the tasks succeeded; 1 when a node died, did not
@@ -43,12 +40,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dit_policy demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=EPILOG,
-    )
+    parser = CommandParser("demo", __doc__, EPILOG)
     add_checkpoint_option(parser)
     add_device_option(parser)
     add_task_option(parser, default="three of them")
@@ -57,25 +49,52 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="time limit of each instruction [s]; default: %(default)g",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the scene: where the cubes are; default: %(default)s"
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        help="of the scene: where the cubes are; default: %(default)s",
     )
     add_domain_option(parser)
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder; default: %(default)s")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
+    from dit_policy_ros.sim.tasks import find_task  # MuJoCo, which the help does without
+
     options.tasks = options.tasks or list(DEMO_INSTRUCTIONS)
-    try:
-        for task in options.tasks:
+    options.meant = {}
+    for task in options.tasks:
+        try:
             find_task(task)
-    except TaskError as error:
-        parser.error(f"--task: {error}")
+        except TaskError as error:
+            meant = _meant(task, options.checkpoint)
+            if meant is None:
+                parser.error(f"--task: {error}")
+            options.meant[task] = meant
     if not 0.5 <= options.task_time <= 600.0:
         parser.error(f"--task-time: expected 0.5 to 600 s, got {options.task_time}")
     return options
 
 
+def _meant(wording: str, checkpoint: str) -> str | None:
+    """The simulated task that a text means to the checkpoint; None if it means none."""
+    from dit_policy_ros.sim.tasks import suite  # needs the simulator, and is needed only for other words
+
+    wordings = WordingModel.read(Path(checkpoint) if checkpoint else default_checkpoint())
+    meant = None if wordings is None else wordings.understand(wording).meant
+    return meant if meant in [task.instruction for task in suite()] else None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns its exit code."""
     options = parse(arguments)
+    from dit_policy_ros.evaluation.demo import (  # as above
+        DemoDisplay,
+        DemoSettings,
+        run_demo,
+        summary_tables,
+        write_summary,
+    )
+
     settings = DemoSettings(
         output=options.output,
         checkpoint=options.checkpoint,
@@ -84,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         task_time=options.task_time,
         seed=options.seed,
         domain=options.domain,
+        meant=options.meant,
     )
 
     def interrupt(number: int, _: object) -> None:
@@ -91,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, interrupt)
-    console = Console()
+    console = message_console(options)
     try:
         summary = run_demo(settings, DemoDisplay(console))
     except KeyboardInterrupt as stopped:
@@ -102,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     path = options.output / "summary.json"
     write_summary(summary, path)
+    if options.json:
+        print_json(summary)
+        return 0
     for table in summary_tables(summary):
         console.print(table)
     done = sum(trial["success"] for trial in summary["instructions"])

@@ -15,16 +15,17 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from dit_policy_ros.cli.common import CommandParser, ros_name
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dit_policy record_console",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("record_console", __doc__)
     parser.add_argument("--task", default="", help="instruction of the episodes; key t changes it")
     parser.add_argument(
-        "--recorder", default="/recorder", help="full name of the recorder node; default: %(default)s"
+        "--recorder",
+        type=ros_name,
+        default="/recorder",
+        help="full name of the recorder node; default: %(default)s",
     )
     return parser.parse_args(arguments)
 

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from dit_policy_ros.cli.common import CommandParser
 from dit_policy_ros.core.errors import DitPolicyError
 
 EXAMPLE = """\
@@ -28,12 +29,7 @@ Run it again after you have moved or copied the folder. Exit code: 0, or 1 with 
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dit_policy relocate",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("relocate", __doc__, EXAMPLE)
     parser.add_argument("checkpoint", nargs="+", help="folder of a self-contained checkpoint (with clip/)")
     return parser.parse_args(arguments)
 

@@ -7,12 +7,17 @@ its name after fsync of the folder that holds it.
 """
 
 import contextlib
+import ctypes
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 _TRASH = "trash_"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
+# What renameat2 answers where the kernel or the file system cannot exchange names.
+_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 def write_atomically(
@@ -55,29 +60,74 @@ def write_folder_atomically(
     Args:
         folder: to be created, with its parents.
         write: fills the empty folder whose path it is given.
-        replace: first move an existing folder of that name aside, and remove it at the end. Without it, an
-            existing folder that is not empty is an error.
-        durable: force the content of all files to the disk before the folder gets its name.
+        replace: replace an existing folder of that name, as `replace_folder` does. Without it, an existing
+            folder that is not empty is an error.
+        durable: force the content of all files to the disk before the folder gets its name, and then the
+            name.
 
     Raises:
         OSError, or what `write` raises: `folder` is unchanged and the temporary folder is removed.
     """
-    partial, old = _temporary(folder, "unfinished"), _temporary(folder, "old")
+    partial = _temporary(folder, "unfinished")
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed process that had our process id
     try:
-        partial.mkdir(parents=True)
+        make_folders(partial)
         write(partial)
         if durable:
             sync_tree(partial)
-        if replace and folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
+        if replace:
+            replace_folder(partial, folder)
+        else:
+            partial.rename(folder)
+            sync_folder(folder.parent)
     except BaseException:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Gives a finished folder the name of another one beside it, which need not exist and is removed.
+
+    At each instant one of the two has the name: names are exchanged in one step. On the few file systems that
+    cannot do that (NFS, for example) the old folder is moved aside first; a crash in that instant leaves it
+    as `.NAME.old-PROCESS`.
+
+    Raises OSError: `folder` is then as it was.
+    """
+    if not folder.exists():
+        new.rename(folder)
+        sync_folder(folder.parent)
+        return
+    old = new
+    try:
+        _exchange(new, folder)
+    except OSError as error:
+        if error.errno not in _NO_EXCHANGE:
+            raise
+        old = _temporary(folder, "old")
+        folder.rename(old)
+        try:
+            new.rename(folder)
+        except BaseException:
+            old.rename(folder)
+            raise
+    sync_folder(folder.parent)
+    if old.is_symlink():
+        old.unlink()
     shutil.rmtree(old, ignore_errors=True)
+
+
+def exchange_folders(one: Path, other: Path) -> bool:
+    """Exchanges the names of two folders in one step; False where the file system cannot. Raises OSError."""
+    try:
+        _exchange(one, other)
+    except OSError as error:
+        if error.errno in _NO_EXCHANGE:
+            return False
+        raise
+    sync_folder(one.parent)
+    sync_folder(other.parent)
+    return True
 
 
 def sync_file(path: Path) -> None:
@@ -127,6 +177,16 @@ def empty_trash(folder: Path) -> None:
     for path in folder.glob(f"{_TRASH}*"):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(one), None, str(other))
 
 
 def _temporary(path: Path, purpose: str) -> Path:

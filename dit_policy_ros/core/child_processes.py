@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Child processes that end with their parent, even if the parent is killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,11 +23,14 @@ _GUARD = (
 
 @dataclass(slots=True)
 class Child:
-    """A running program in its own process group; its output goes to the file ``log``."""
+    """A running program in its own process group.
+
+    Its output goes to the file ``log``; None: where this process's output goes.
+    """
 
     name: str
     process: subprocess.Popen
-    log: Path
+    log: Path | None
 
     @property
     def alive(self) -> bool:
@@ -35,6 +39,8 @@ class Child:
 
     def output(self, last_lines: int | None = None) -> str:
         """Its output so far, or only the last lines of it."""
+        if self.log is None:
+            return ""
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(lines if last_lines is None else lines[-last_lines:])
 
@@ -57,20 +63,30 @@ class Child:
             return  # the group is empty already
 
 
-def start(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
+def exit_reason(code: int) -> str:
+    """How a process ended, in words, from its return code."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def start(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path | None) -> Child:
     """Starts `command`; it dies with this process, even if this process is killed with SIGKILL.
 
     Call it from a thread that lives as long as the child should: Linux sends the death signal when the thread
     that forked ends.
     """
     guarded = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), *command]
-    with log.open("ab") as sink:
+    with contextlib.nullcontext() if log is None else log.open("ab") as sink:
         process = subprocess.Popen(
             guarded,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=sink,
-            stderr=subprocess.STDOUT,
+            stderr=None if sink is None else subprocess.STDOUT,
             start_new_session=True,
         )
     return Child(name, process, log)

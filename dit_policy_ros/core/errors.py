@@ -25,6 +25,10 @@ class StreamError(DitPolicyError):
     """A message of a sensor stream cannot be used (wrong names, lengths, encoding, NaN)."""
 
 
+class PoseError(DitPolicyError):
+    """A pose cannot be used: it is no rotation, or outside of what the contract allows."""
+
+
 class StaleObservation(DitPolicyError):
     """A sensor stream has delivered nothing, or nothing recent enough."""
 
@@ -45,5 +49,13 @@ class DatasetError(DitPolicyError):
     """A dataset cannot be created, opened, extended or read."""
 
 
+class HubError(DitPolicyError):
+    """Nothing can be put on the Hugging Face hub: no login, no right, no connection, a wrong name."""
+
+
 class SimulationError(DitPolicyError):
     """The simulator cannot run (no renderer, unknown task, bad scene)."""
+
+
+class CalibrationError(DitPolicyError):
+    """A latency cannot be measured: nothing moved, or the measurement is not to be trusted."""

@@ -27,6 +27,12 @@ def share_directory(module_file: str | Path = __file__) -> Path:
     )
 
 
+def ready_robots() -> dict[str, Path]:
+    """The parameter files of the robots in config/robots/, by name."""
+    files = sorted((share_directory() / "config" / "robots").glob("*.yaml"))
+    return {file.stem: file for file in files if not file.stem.endswith("_controllers")}
+
+
 def default_checkpoint() -> Path:
     """The checkpoint that ships with the package; it knows all tasks of the simulated scene."""
     return share_directory() / "checkpoints" / "cube_tasks"

@@ -54,3 +54,20 @@ class RecentRate:
         if len(times_ns) < 2 or times_ns[-1] <= times_ns[0]:
             return 0.0
         return (len(times_ns) - 1) / ((times_ns[-1] - times_ns[0]) * 1e-9)
+
+
+class RecentBytes:
+    """The bytes per second of a stream of messages. Adding is thread-safe."""
+
+    def __init__(self, window: float = 2.0) -> None:
+        """window: how far back messages count [s]."""
+        self._window = window
+        self._messages: deque[tuple[float, int]] = deque(maxlen=1000)
+
+    def add(self, now: float, size: int) -> None:
+        """Add a message of ``size`` bytes that came at ``now`` [s]."""
+        self._messages.append((now, size))
+
+    def per_second(self, now: float) -> float:
+        """Bytes per second within the window, as of ``now`` [s]."""
+        return sum(size for time, size in tuple(self._messages) if now - time <= self._window) / self._window

@@ -45,10 +45,15 @@ def silence_ffmpeg() -> None:
 @contextlib.contextmanager
 def reading_dataset(root: Path) -> Iterator[None]:
     """Inside, LeRobot is quiet, and any error from reading a damaged dataset becomes a DatasetError."""
+    from datasets.exceptions import DatasetsError
+    from httpx import HTTPError  # LeRobot asks the hub for what it does not find here
+    from pyarrow import ArrowException
+
+    damaged = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
     try:
         with quiet_lerobot():
             yield
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (*damaged, ArrowException, DatasetsError, HTTPError) as error:
         raise DatasetError(f"dataset {root} cannot be read: {error!r}") from error
 
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.problems import Problems
-from dit_policy_ros.policy.config import decode_dataclass
 from dit_policy_ros.training.errors import TrainingError
 
 UNCHANGEABLE_HINT = "start a new run with --init for other options"
@@ -59,13 +58,27 @@ class TrainConfig:
     list in the file and a repeated ``--task`` on the console.
     """
 
-    dataset: tuple[str, ...] = _option((), "folders of LeRobotDatasets v3; several are read as one", "data")
+    dataset: tuple[str, ...] = _option(
+        (),
+        "folders of LeRobotDatasets v3, or their ids on the hub (owner/name); several are read as one",
+        "data",
+    )
     cameras: tuple[str, ...] = _option((), "cameras to use; default: all of the dataset", "data")
+    state_features: tuple[str, ...] = _option(
+        (),
+        "further vectors of the dataset that the policy reads beside the state, as effort; default: none, "
+        "and with --init but without --adapt those of the checkpoint",
+        "data",
+    )
     tasks: tuple[str, ...] = _option(
         (), "an instruction to train on; repeat for several; default: all", "data", repeated="--task"
     )
     use_flagged: bool = _option(
         False, "also train on frames and episodes that the recorder flagged as bad", "data"
+    )
+    use_failures: bool = _option(False, "also train on episodes that the operator labelled failures", "data")
+    use_overruled: bool = _option(
+        False, "also train on what a policy did before a person took over from it in the same episode", "data"
     )
     frame_store: str = _option(
         "",
@@ -75,11 +88,55 @@ class TrainConfig:
         resumable=True,
     )
 
+    stream: bool | None = _option(
+        None,
+        "decode the images of each batch from the dataset's files instead of keeping all decoded images; "
+        "default: only if they fit neither memory nor --frame-store",
+        "data",
+        resumable=True,
+    )
+    workers: int = _option(
+        0,
+        "when streaming, processes that decode, for each process that trains; 0: the free cores, at most 8",
+        "data",
+        low=0,
+        resumable=True,
+    )
+
     init: str = _option("", "checkpoint to start from, with its network and options", "policy")
-    network: Literal["small", "clip"] = _option(
+    adapt: bool = _option(
+        False,
+        "with --init, the checkpoint is of another robot: keep its vision, text and transformer weights, and "
+        "make the layers of joints and cameras anew",
+        "policy",
+    )
+    unified_actions: bool = _option(
+        False,
+        "the datasets are of several robots: train one network whose state and action are named slots, and "
+        "export it to each robot afterwards (dit_policy export_robot)",
+        "policy",
+    )
+    slots: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=_about(
+            "with --unified-actions, the slot of an entry whose name does not say it, as "
+            "waist=left_arm_joint_1; ROBOT/NAME=SLOT for one robot",
+            "policy",
+        ),
+    )
+    camera_slots: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=_about(
+            "with --unified-actions, the shared name of a camera that robots name differently, as "
+            "NAME=SHARED or ROBOT/NAME=SHARED",
+            "policy",
+        ),
+    )
+    network: Literal["small", "pretrained", "clip"] = _option(
         "small",
-        "the new network: small, trained from scratch (two CPU cores suffice), or clip, LeRobot's sizes with "
-        "pretrained CLIP encoders",
+        "the new network: small, trained from scratch (two CPU cores suffice); pretrained, as small with "
+        "pretrained encoders that pip installs (requirements/encoders.txt) or that --policy names; or clip, "
+        "LeRobot's sizes with pretrained CLIP encoders",
         "policy",
     )
     policy: dict[str, Any] = field(
@@ -102,7 +159,13 @@ class TrainConfig:
     )
 
     steps: int = _option(10_000, "optimiser steps", "optimisation", low=1, resumable=True)
-    batch_size: int = _option(64, "frames per step and process", "optimisation", low=1)
+    batch_size: int = _option(64, "frames of a batch of each process", "optimisation", low=1)
+    accumulate: int = _option(
+        1,
+        "batches whose gradients make one step: as a batch that many times as large, in the memory of one",
+        "optimisation",
+        low=1,
+    )
     learning_rate: float = _option(
         3e-4, "peak learning rate of all but the vision encoder", "optimisation", low=0.0
     )
@@ -143,11 +206,24 @@ class TrainConfig:
     balance_tasks: bool = _option(
         True, "draw every task equally often, however many frames it has", "sampling"
     )
+    intervention_weight: float = _option(
+        1.0,
+        "how often a frame in which a person corrected a policy is drawn, relative to another one of its "
+        "task; 1 draws all alike",
+        "sampling",
+        low=0.01,
+    )
     task_weights: dict[str, float] = field(
         default_factory=dict,
         metadata=_about(
             "how often a task is drawn, as INSTRUCTION=WEIGHT; 1 for tasks that are not named", "sampling"
         ),
+    )
+    paraphrases: str = _option(
+        "",
+        "YAML file of other wordings of the instructions, or of a grammar of them: each example gets one at "
+        "random (docs/training.md)",
+        "sampling",
     )
     instruction_dropout: float = _option(
         0.1,
@@ -185,15 +261,42 @@ class TrainConfig:
     log_every: int = _option(
         50, "steps between lines of the log", "validation and log", low=1, resumable=True
     )
+    wandb: bool = _option(
+        False,
+        "also send the figures to Weights & Biases (pip install .[wandb]; docs/training.md)",
+        "validation and log",
+        resumable=True,
+    )
 
     checkpoint_every: int = _option(1000, "steps between checkpoints", "checkpoints", low=1, resumable=True)
     keep: int = _option(
         2, "how many of the newest checkpoints to keep, beside the best", "checkpoints", low=1, resumable=True
     )
 
+    push_to_hub: str = _option(
+        "",
+        "USER/NAME on the Hugging Face hub, which gets the last checkpoint and a model card when the run is "
+        "finished",
+        "checkpoints",
+        resumable=True,
+    )
+    hub_public: bool = _option(
+        False,
+        "everybody may see a repository that --push-to-hub creates; otherwise it is private",
+        "checkpoints",
+        resumable=True,
+    )
+
     seed: int = _option(0, "seed of weights, batches and noise", "machine", low=0)
     device: str = _option(
         "auto", "auto (a GPU if there is one), cpu, cuda or cuda:N", "machine", resumable=True
+    )
+    shard: bool = _option(
+        False,
+        "with several processes, split weights, averages and optimiser state among them (FSDP), so that each "
+        "holds its share; default: each holds all (DDP)",
+        "machine",
+        resumable=True,
     )
     threads: int = _option(0, "CPU threads; 0 leaves it to torch", "machine", low=0, resumable=True)
 
@@ -211,15 +314,44 @@ class TrainConfig:
                 problems.add(f"task_weights: {task!r}", "0 or more", f"{weight}")
         if self.task_weights and not self.balance_tasks:
             problems.add("task_weights", "balance_tasks to be on", "task weights without it")
-        if self.init and self.policy:
+        self._check_unified(problems)
+        if self.adapt and not self.init:
+            problems.add("adapt", "init to name the checkpoint of the other robot", "none")
+        if self.init and self.policy and not self.adapt:
             problems.add(
                 "policy",
                 "none together with init, because the network has the checkpoint's options",
                 f"{sorted(self.policy)}",
             )
+        if self.init and self.state_features and not self.adapt:
+            problems.add(
+                "state_features",
+                "none together with init, because the network reads the checkpoint's",
+                f"{list(self.state_features)}",
+            )
+        if self.shard and self.mixed_precision == "fp16":
+            problems.add(
+                "mixed_precision",
+                "no or bf16 together with shard, because fp16's loss scale does not know of parts of weights",
+                "'fp16'",
+            )
         if not _DEVICE.fullmatch(self.device):
             problems.add("device", "auto, cpu, cuda or cuda:N", f"{self.device!r}")
         problems.raise_if_any(TrainingError, "Invalid training options")
+
+    def _check_unified(self, problems: Problems) -> None:
+        if not self.unified_actions:
+            for name in ("slots", "camera_slots"):
+                if getattr(self, name):
+                    problems.add(name, "unified_actions to be on", f"{name} without it")
+            return
+        for name, why in (
+            ("init", "start a new network, and adapt what is exported for one robot"),
+            ("state_features", "the robots share no further vectors"),
+            ("push_to_hub", "export a robot and put it there with dit_policy push_to_hub"),
+        ):
+            if getattr(self, name):
+                problems.add(name, "none together with unified_actions", f"{getattr(self, name)!r}; {why}")
 
     def to_mapping(self) -> dict[str, Any]:
         """As plain values, for a YAML file."""
@@ -232,6 +364,8 @@ class TrainConfig:
 def config_from_mapping(mapping: Mapping[str, Any], source: str) -> TrainConfig:
     """Options from a file or a command line; TrainingError names unknown ones and wrong types."""
     try:
+        from dit_policy_ros.policy.config import decode_dataclass  # imports torch, which takes seconds
+
         return decode_dataclass(TrainConfig, mapping, source)
     except CheckpointError as error:  # the decoder raises it for every kind of file
         raise TrainingError(str(error)) from None

@@ -13,8 +13,21 @@ import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 BENCHES = sorted(path.stem for path in BENCH.glob("bench_*.py"))
-SLOW = {"bench_training"}  # three processes, one after the other, each import LeRobot or train; about 30 s
-WITH_RATIOS = {"bench_forms", "bench_inference", "bench_soak", "bench_training"}
+# They start several processes, each of which imports LeRobot, trains or runs nodes; 15 to 30 s each.
+SLOW = {
+    "bench_adapt", "bench_etiquette", "bench_forms", "bench_inference", "bench_lerobot_inference",
+    "bench_lerobot_rollout", "bench_loop", "bench_panel", "bench_recorder_durability",
+    "bench_recorder_throughput", "bench_remote", "bench_soak", "bench_training",
+}  # fmt: skip
+WITH_RATIOS = {
+    "bench_adapt",
+    "bench_forms",
+    "bench_inference",
+    "bench_lerobot_inference",
+    "bench_panel",
+    "bench_soak",
+    "bench_training",
+}
 ENDS_WITHIN = 180.0  # [s] far more than any takes, as the machine may be busy
 
 
@@ -60,8 +73,30 @@ def test_a_bench_writes_its_figures(name, start_process, tmp_path):
         assert any(key.endswith("_ratio") for key, _ in figures)
 
 
+@pytest.mark.slow  # whole episodes
 def test_the_study_of_defaults_writes_its_figures(start_process, tmp_path):
     run_miniature(start_process, "study_defaults", tmp_path / "study")
     read_figures(tmp_path / "study" / "summary.json")
     assert (tmp_path / "study" / "table.md").is_file()
     assert (tmp_path / "study" / "defaults.png").is_file()
+
+
+@pytest.mark.slow  # a process that imports everything
+def test_the_study_of_demonstrations_lists_its_cells(start_process, tmp_path):
+    run_miniature(start_process, "study_demonstrations", tmp_path / "study")
+    cells = json.loads((tmp_path / "study" / "cells.json").read_text())
+    names = [each["cell"] for each in cells]
+    assert len(set(names)) == len(names) and {"25 per task", "200 per task"} <= set(names)
+    assert sum(each["evaluations"] for each in cells) > 3 * len(cells)
+
+
+@pytest.mark.slow  # records, trains and evaluates
+def test_the_study_of_corrections_writes_its_figures_and_does_nothing_twice(start_process, tmp_path):
+    run_miniature(start_process, "study_corrections", tmp_path / "study")
+    results = json.loads((tmp_path / "study" / "summary.json").read_text())
+    assert [row["policy"] for row in results] == ["shipped", "round 1"]
+    assert all(row["episodes"] == 1 and len(row["ci95"]) == 2 for row in results)
+    assert (tmp_path / "study" / "table.md").is_file()
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "study").rglob("*.safetensors")}
+    run_miniature(start_process, "study_corrections", tmp_path / "study")
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "study").rglob("*.safetensors")}

@@ -10,6 +10,7 @@ pytest.importorskip("lerobot", reason="lerobot is not installed")
 
 from dit_policy_ros.cli.dataset import main
 from dit_policy_ros.data.dataset import read_demonstrations
+from dit_policy_ros.data.description import describe_dataset
 
 TASKS = ("touch the red cube with the left arm", "touch the blue cube with the right arm")
 
@@ -25,7 +26,7 @@ TASKS = ("touch the red cube with the left arm", "touch the blue cube with the r
         (["--camera-jitter", "0.2"], "expected 0 to 0.1 m, got 0.2"),
         (["--lighting", "2"], "expected 0 to 1 of the light, got 2"),
         (["--picture-every", "5"], "--picture-every: expected 1, or more with --lock-step, got 5"),
-        (["--picture-every", "0", "--lock-step"], "--picture-every: expected 1, or more with --lock-step"),
+        (["--picture-every", "0", "--lock-step"], "--picture-every: expected at least 1, got 0"),
         (["--tasks", *TASKS], "--tasks was renamed; use --task TEXT, once for each task"),
     ],
 )
@@ -60,8 +61,9 @@ def test_an_output_that_is_no_dataset_is_refused_by_the_recorder(
 
 def test_each_task_is_recorded_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--lock-step", "--cameras", "top", "--demonstrations", "1", "--seed", "5"]
-    arguments += ["--task", TASKS[0], "--task", TASKS[1], "--picture-every", "5"]
+    arguments += ["--task", TASKS[0], "--task", TASKS[1], "--picture-every", "5", "--vectors", "effort"]
     assert main(["--output", str(tmp_path / "d"), *arguments]) == 0
     assert "2 demonstrations were added to" in " ".join(capsys.readouterr().out.split())
     data = read_demonstrations(tmp_path / "d", ("top",), (96, 128))
     assert data.tasks == TASKS and data.episode_index.max() == 1
+    assert [vector.key for vector in describe_dataset(tmp_path / "d").vectors] == ["observation.effort"]

@@ -53,6 +53,7 @@ def nodes(output: Path) -> dict[int, str]:
     return found
 
 
+@pytest.mark.slow  # it takes a computer that keeps real time
 def test_a_whole_run(start_demo, checkpoint, tmp_path):
     child = start_demo(checkpoint, "--task-time", "3", "--task", TASKS[0], "--task", TASKS[1])
     wait_for(lambda: not child.alive, UP_WITHIN, "the demo ends by itself")
@@ -64,7 +65,7 @@ def test_a_whole_run(start_demo, checkpoint, tmp_path):
     assert summary["plans"] > 0
     assert summary["trajectories_accepted"] >= 4
     assert summary["hold_reasons"] == []
-    with av.open(str(tmp_path / "out" / "top.mp4")) as video:
+    with av.open(str(tmp_path / "out" / "demo.mp4")) as video:
         frames = list(video.decode(video=0))
     assert len(frames) == summary["video_frames"] > 15
     assert (frames[0].width, frames[0].height) == (640, 544)
@@ -72,7 +73,9 @@ def test_a_whole_run(start_demo, checkpoint, tmp_path):
     assert caption.max() > 150, "the instruction is drawn below the picture"
 
 
-@pytest.mark.parametrize("moment", [STARTING, pytest.param(CONFIGURED, marks=pytest.mark.slow), RUNNING])
+@pytest.mark.parametrize(
+    "moment", [STARTING, *(pytest.param(each, marks=pytest.mark.slow) for each in (CONFIGURED, RUNNING))]
+)
 def test_ctrl_c_leaves_nothing_behind(start_demo, checkpoint, tmp_path, moment):
     child = start_demo(checkpoint)
     wait_for(lambda: moment in child.output(), UP_WITHIN, moment)
@@ -83,16 +86,18 @@ def test_ctrl_c_leaves_nothing_behind(start_demo, checkpoint, tmp_path, moment):
     assert nodes(tmp_path / "out") == {}
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.slow  # a whole demo
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_from_outside_its_nodes_end_too(start_demo, checkpoint, tmp_path, number):
     child = start_demo(checkpoint)
     wait_for(lambda: CONFIGURED in child.output(), UP_WITHIN, "the policy is loaded")
-    assert len(nodes(tmp_path / "out")) == 2
+    assert len(nodes(tmp_path / "out")) == 3, "simulator, policy and its inference process"
     child.process.send_signal(number)
     wait_for(lambda: not child.alive, 40, "the demo ends")
     wait_for(lambda: nodes(tmp_path / "out") == {}, 5, "its nodes are gone")
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_ends_the_demo(start_demo, checkpoint, tmp_path):
     child = start_demo(checkpoint)
     wait_for(lambda: RUNNING in child.output(), UP_WITHIN, "the policy runs")
@@ -104,16 +109,10 @@ def test_a_node_that_dies_ends_the_demo(start_demo, checkpoint, tmp_path):
     assert nodes(tmp_path / "out") == {}
 
 
-def test_a_missing_checkpoint_is_named(start_demo, tmp_path):
-    child = start_demo(tmp_path / "nothing")
-    wait_for(lambda: not child.alive, UP_WITHIN, "the demo ends")
-    assert child.process.returncode == 1
-    assert str(tmp_path / "nothing") in child.output()
-    assert "Traceback" not in child.output()
-    assert nodes(tmp_path / "out") == {}
-
-
-def test_a_robot_in_the_users_domain_is_not_touched(ros_domain, start_demo, checkpoint, tmp_path):
+@pytest.mark.slow  # it starts all nodes twice
+def test_a_missing_checkpoint_is_named_and_a_robot_in_the_users_domain_is_not_touched(
+    ros_domain, start_demo, checkpoint, tmp_path
+):
     """ROS_DOMAIN_ID is exported, and a policy_node runs there: the demo must not configure it."""
     foreign = LifecycleNode("policy")
     foreign.create_publisher(JointState, "joint_states", 10)
@@ -122,6 +121,8 @@ def test_a_robot_in_the_users_domain_is_not_touched(ros_domain, start_demo, chec
         wait_for(lambda: not child.alive, UP_WITHIN, "the demo ends")
         assert child.process.returncode == 1
         assert str(tmp_path / "nothing") in child.output(), "the demo's own policy was configured"
+        assert "Traceback" not in child.output()
+        assert nodes(tmp_path / "out") == {}
         joining = start_demo(checkpoint, "--domain", str(ros_domain.id))
         wait_for(lambda: not joining.alive, UP_WITHIN, "the demo ends")
         assert joining.process.returncode == 1
@@ -146,6 +147,13 @@ def test_options_that_cannot_be_used_are_refused(capsys, arguments, expected):
         demo.parse(arguments)
     assert refusal.value.code == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_task_in_other_words_is_judged_as_the_one_that_is_meant():
+    said = "grab the blue one with your right hand"
+    options = demo.parse(["--task", said, "--task", TASKS[0]])
+    assert options.tasks == [said, TASKS[0]]
+    assert options.meant == {said: "lift the blue cube with the right arm"}
 
 
 def test_importing_the_demo_leaves_torch_alone(start_process):

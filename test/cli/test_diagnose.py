@@ -114,6 +114,13 @@ def test_a_trained_policy_passes(trained, dataset, tmp_path, capsys) -> None:
     assert "at risk" in printed and "FAILS" not in printed and "how to read the tables" in printed
 
 
+def test_the_help_has_no_doubled_signs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "%" in shown and "%%" not in shown and "{" not in shown
+
+
 def test_a_collapsed_policy_fails(trained, dataset, tmp_path, capsys) -> None:
     checkpoint = save(tmp_path / "collapsed", trained, zeroed="noise_predictor.output_proj")
     code, report = diagnose(checkpoint, dataset, tmp_path / "out")
@@ -132,7 +139,7 @@ def test_a_language_blind_policy_fails(trained, dataset, tmp_path, capsys) -> No
 
 
 def test_a_dataset_of_another_robot(dataset, tmp_path, capsys) -> None:
-    assert main(source(save_tiny(tmp_path / "other"), dataset)) == 2
+    assert main(source(save_tiny(tmp_path / "other"), dataset)) == 1
     printed = capsys.readouterr().err
     assert "entries of the state: the policy expects 5, got 2" in printed
     assert "pixels of camera cam0: the policy expects (30, 40), got (24, 24)" in printed
@@ -142,16 +149,16 @@ def test_files_that_cannot_be_read(dataset, tmp_path, capsys) -> None:
     from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 
     checkpoint = str(save_tiny(tmp_path / "three", tiny_config(cameras=3)))
-    assert main(source(checkpoint, dataset)) == 2
-    assert "no videos of camera cam1, cam2; present: cam0" in capsys.readouterr().err
-    assert main(source(checkpoint, tmp_path / "none")) == 2
+    assert main(source(checkpoint, dataset)) == 1
+    assert "no images of camera cam1, cam2; present: cam0" in capsys.readouterr().err
+    assert main(source(checkpoint, tmp_path / "none")) == 1
     assert "meta/info.json, which does not exist" in capsys.readouterr().err
     empty = tmp_path / "empty"
     features = DatasetSpec(30.0, (), JOINTS, "test").features()
     LeRobotDatasetMetadata.create("local/empty", fps=30, features=features, root=empty)
-    assert main(source(checkpoint, empty)) == 2
+    assert main(source(checkpoint, empty)) == 1
     assert "expected at least one episode, got none" in capsys.readouterr().err
-    assert main(source(tmp_path, dataset)) == 2
+    assert main(source(tmp_path, dataset)) == 1
     assert "lacks config.json" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main([*source(checkpoint, dataset), "--observations", "1"])

@@ -14,11 +14,12 @@ from dit_policy_ros.sim.robot import JOINTS
 from dit_policy_ros.sim.tasks import suite
 
 
-@pytest.mark.slow  # test_closed_loop.py does the same with a trained policy
+@pytest.mark.slow
 def test_the_real_nodes_run_an_episode(tmp_path: Path, start_process, wait_for) -> None:
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint", joints=JOINTS)
     command = ["evaluate", "--checkpoint", checkpoint, "--episodes", "1", "--task", TASKS[0], "--seed", "7"]
     command += ["--output", tmp_path / "out", "--parameter", "max_tracking_error:=10.0"]
+    command += ["--parameter", "ensemble.mode:=newest"]  # the node's file names another
     child = start_process("evaluate", "dit_policy_ros.cli.main", *map(str, command))
     wait_for(lambda: not child.alive, 150, "the evaluation ends by itself")
     assert child.process.returncode == 0
@@ -27,6 +28,8 @@ def test_the_real_nodes_run_an_episode(tmp_path: Path, start_process, wait_for) 
     assert found["mode"] == "ros" and found["first_seed"] == 7
     assert task["instruction"] == TASKS[0] and task["episodes"] == 1
     assert task["jerk"] > 0, "the arms moved"
+    used = found["node_parameters"]
+    assert (used["max_tracking_error"], used["ensemble.mode"]) == (10.0, "newest"), "what the node says"
     assert (tmp_path / "out" / "logs" / "policy.log").read_text()
 
 

@@ -103,7 +103,7 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
     add(writer, 0, 6)
     writer.finalize()
     assert len(pending_episodes(root)) == 1
-    assert main([str(root), "--delete", "0"]) == 2
+    assert main([str(root), "--delete", "0"]) == 1
     assert "its journal contains episodes; recover them first" in capsys.readouterr().err
     assert main([str(root), "--recover", "keep"]) == 0
     assert "episodes recovered: 1" in capsys.readouterr().out
@@ -111,11 +111,34 @@ def test_what_a_crash_left_is_recovered(root: Path, capsys) -> None:
     assert "interrupted" in failed_episodes(root)[4][0]
 
 
+def test_what_lies_in_the_journal_is_shown_with_how_to_go_on(root: Path, capsys) -> None:
+    writer = make(root)
+    add(writer, 0, 6)
+    writer.finalize()
+    (folder,) = pending_episodes(root)
+    assert main([str(root)]) == 0
+    shown = capsys.readouterr().out
+    assert "1 episodes were interrupted" in shown and "--recover keep (or discard)" in shown
+    (folder / "header.json").write_text("")
+    assert main([str(root), "--recover", "keep"]) == 0
+    shown = capsys.readouterr().out
+    assert "in quarantine" in shown and "header.json of the episode cannot be read" in shown
+    assert f"dit_policy inspect {root} --quarantine retry" in shown
+    assert main([str(root), "--quarantine", "retry"]) == 0
+    assert "episodes added from quarantine: 0" in capsys.readouterr().out
+    assert main([str(root), "--quarantine", "delete"]) == 0
+    shown = capsys.readouterr().out
+    assert "episodes deleted from quarantine: 1" in shown and "in quarantine, not lost" not in shown
+
+
 MISTAKES = {
     "no dataset": (["nowhere"], "which does not exist"),
     "no such episode": (["ROOT", "--delete", "1,9"], "expected episodes from 0 to 3, got 9"),
     "all of them": (["ROOT", "--delete", "0-3"], "this would remove all 4 episodes"),
-    "no numbers": (["ROOT", "--delete", "one"], "expected numbers and ranges like 0-5,12, got 'one'"),
+    "no numbers": (
+        ["ROOT", "--delete", "one"],
+        "expected numbers and ranges like 0-5,12, up to 9999999, got 'one'",
+    ),
     "none chosen": (["ROOT", "--episodes", "8"], "no episode of --episodes 8 exists"),
     "no picture": (["ROOT", "--picture", "/nowhere/x.png"], "cannot be written"),
 }
@@ -124,7 +147,7 @@ MISTAKES = {
 @pytest.mark.parametrize("case", MISTAKES)
 def test_mistakes_change_nothing(recorded: Path, capsys, case: str) -> None:
     arguments, message = MISTAKES[case]
-    assert main([str(recorded) if argument == "ROOT" else argument for argument in arguments]) == 2
+    assert main([str(recorded) if argument == "ROOT" else argument for argument in arguments]) == 1
     assert message in capsys.readouterr().err
     assert load(recorded).num_episodes == 4
     assert {path.name for path in recorded.parent.iterdir()} == {"dataset"}
@@ -132,7 +155,7 @@ def test_mistakes_change_nothing(recorded: Path, capsys, case: str) -> None:
 
 def test_a_dataset_that_is_being_recorded_is_left_alone(root: Path, capsys) -> None:
     writer = make(root)
-    assert main([str(root), "--delete", "0"]) == 2
+    assert main([str(root), "--delete", "0"]) == 1
     assert "being written by process" in capsys.readouterr().err
     writer.finalize()
 

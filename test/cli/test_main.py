@@ -60,8 +60,10 @@ def without_packages(tmp_path):
     return run
 
 
-# These two read their arguments before they import anything, and here they have none.
-@pytest.mark.parametrize("name", sorted(set(console.COMMANDS) - {"relocate", "record_console"}))
+# These read their arguments before they import anything, and here they have none.
+@pytest.mark.parametrize(
+    "name", sorted(set(console.COMMANDS) - {"push_to_hub", "relocate", "record_console"})
+)
 def test_without_the_virtual_environment_each_program_says_what_to_do(without_packages, name):
     ended = without_packages(ROOT / "scripts" / name, PYTHONPATH=str(ROOT))
     assert ended.returncode == 1
@@ -83,12 +85,31 @@ def test_the_environment_of_the_checkout_is_named(monkeypatch, tmp_path, capsys)
     def load(name):
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)  # no virtual environment is active
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").touch()
     monkeypatch.setattr(console, "load", load)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "scripts" / "policy_node")])
     assert console.run("policy_node") == 1
     assert f"source {tmp_path}/.venv/bin/activate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("package", "profile"),
+    [("torch", "inference"), ("mujoco.renderer", "sim"), ("lerobot", "record"), ("pytest", "dev")],
+)
+def test_in_an_active_environment_the_profile_that_brings_the_package_is_named(
+    monkeypatch, capsys, package, profile
+):
+    def load(name):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    monkeypatch.setattr(console, "load", load)
+    monkeypatch.setattr(sys, "prefix", "robot/.venv")
+    assert console.run("policy_node") == 1
+    error = capsys.readouterr().err
+    assert f"'{package.partition('.')[0]}' is not installed in robot/.venv" in error
+    assert f"`make setup PROFILE={profile}`" in error
 
 
 def test_generated_interfaces_that_are_missing_are_not_taken_for_a_package(monkeypatch, capsys):

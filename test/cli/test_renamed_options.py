@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from dit_policy_ros.cli import block_cache, diagnose
-from dit_policy_ros.cli.renamed_options import refuse_positionals, refuse_renamed_options
+from dit_policy_ros.cli.common import refuse_positionals, refuse_renamed_options
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -116,10 +116,11 @@ def test_the_command_line_overrides_a_file(dataset: Path, start: Path, tmp_path:
         (["--dataset", "nowhere"], "looked for"),
         (["--dataset", "nowhere", "--steps", "0"], "steps: expected at least 1, got 0"),
         (["--dataset", "nowhere", "--init", "neither"], "checkpoint 'neither': looked for a folder"),
+        (["--dataset", "nowhere", "--output", "USED"], "this folder already holds a run"),
         ([], "--dataset: expected the folder of a LeRobotDataset, got none"),
         (["--resume"], "cannot read the options of a run"),
         (["--resume", "--config", "x.yaml"], "a resumed run has its options already"),
-        (["--dataset", "DATA", "--cameras", "wrist"], "no videos of camera wrist; present: cam0"),
+        (["--dataset", "DATA", "--cameras", "wrist"], "no images of camera wrist; present: cam0"),
         (["--dataset", "DATA", "--policy", "depth=3"], "unknown option 'depth'; valid options:"),
         (
             ["--dataset", "DATA", "--policy", "horizon=1"],
@@ -130,9 +131,12 @@ def test_the_command_line_overrides_a_file(dataset: Path, start: Path, tmp_path:
         (["--dataset", "DATA", "--init", "START"], "it could not reach them"),
         (
             ["--dataset", "OTHER", "--init", "START"],
-            "its joints are a, b, c, d; the dataset's are a, b, d, c",
+            "its state has the entries a, b, c, d; the dataset's are a, b, d, c",
         ),
-        (["--dataset", "FEWER", "--init", "NAMELESS"], "state: the policy expects 4 entries, got 3"),
+        (
+            ["--dataset", "FEWER", "--init", "NAMELESS"],
+            "its state has 4 entries, the dataset's has 3. If the data are of another robot, --adapt",
+        ),
     ],
 )
 def test_a_mistake_is_one_message(
@@ -149,12 +153,20 @@ def test_a_mistake_is_one_message(
         "OTHER": lambda: write_tiny_dataset(tmp_path / "other", 1, joints=("a", "b", "d", "c")),
         "FEWER": lambda: write_tiny_dataset(tmp_path / "fewer", 1, joints=("a", "b", "c")),
         "NAMELESS": lambda: nameless(start, tmp_path / "nameless"),
+        "USED": lambda: used(tmp_path / "used"),
     }
     given = [str(made[option]()) if option in made else option for option in options]
-    assert run("--device", "cpu", *given, "--output", tmp_path / "unused") == 1
+    assert run("--device", "cpu", "--output", tmp_path / "unused", *given) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert expected in shown and "Traceback" not in shown
     assert not (tmp_path / "unused" / "checkpoints").exists()
+
+
+def used(folder: Path) -> Path:
+    """A folder that holds a run."""
+    folder.mkdir()
+    (folder / "train.yaml").write_text("steps: 1\n")
+    return folder
 
 
 def nameless(checkpoint: Path, folder: Path) -> Path:
@@ -283,3 +295,18 @@ def test_the_recipe_in_miniature(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert read_checkpoint(saved(output)).facts.training["step"] == 4
     shown = capsys.readouterr().out
     assert "cubes from the wrist located to" in shown and "named cubes located to" in shown
+
+
+def test_episodes_that_the_operator_labelled_failures_are_not_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_tiny_dataset(tmp_path / "set", failures=(1, 2))
+    assert run("--dataset", dataset, "--output", tmp_path / "good", *QUICK) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "24 of 48 frames are excluded: the operator labelled their episodes failures" in said
+    state = next((tmp_path / "good" / "checkpoints").glob("0*")) / "training_state" / "progress.json"
+    assert json.loads(state.read_text())["frames trained on"] == 24
+    assert run("--dataset", dataset, "--output", tmp_path / "all", *QUICK, "--use-failures") == 0
+    assert "failures" not in capsys.readouterr().out
+    state = next((tmp_path / "all" / "checkpoints").glob("0*")) / "training_state" / "progress.json"
+    assert json.loads(state.read_text())["frames trained on"] == 48

@@ -12,22 +12,45 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dit_policy_ros"
-DOCS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+WRITTEN = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")]
+DOCS = sorted([*WRITTEN, ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+# Figures that are thresholds, as the code has them, and no measurements: page and heading.
+THRESHOLDS = frozenset(
+    {
+        ("inference.md", "### `unseen_state`"),
+        ("motion.md", "## Grippers under parallel_gripper_controller (`ros/controllers/_gripper_client.py`)"),
+        ("robots.md", "## Your robot in simulation"),
+        ("training.md", "## Own words"),
+    }
+)
 # Names of other programs and libraries, that our sources do not use.
 FOREIGN = frozenset(
     {
         "--all-services",  # ros2 bag record
         "--nproc_per_node",  # torchrun
-        "--policy.path",  # lerobot-train
         "--logdir",  # tensorboard
         "--show-args",  # ros2 launch
+        "--verbose",  # ros2 topic info
+        "--packages-select",  # colcon
+        "--from-paths",  # rosdep
+        "--ignore-src",  # rosdep
+        "robot_client",  # LeRobot
+        "--actions_per_chunk",  # LeRobot
+        "--chunk_size_threshold",  # LeRobot
         "concatenate_videos",  # LeRobot
+        "StreamingLeRobotDataset",  # LeRobot
         "GenericSystem",  # mock_components, ros2_control
         "avx512_bf16",  # lscpu
         "amx_bf16",  # lscpu
     }
 )
-NODES = {"policy": "ros/policy", "recorder": "ros/recorder", "sim": "ros/sim", "teleop": "ros/sim"}
+NODES = {
+    "policy": "ros/policy",
+    "inference": "ros/inference",
+    "recorder": "ros/recorder",
+    "sim": "ros/sim",
+    "teleop": "ros/sim",
+}
 
 
 def spans(text: str) -> list[str]:
@@ -61,9 +84,14 @@ def sources(folder: str = "") -> str:
 
 
 CODE = (
-    "dit_policy_ros", "msg", "srv", "launch", "config", "scripts", "bench", "test/support",
+    "dit_policy_ros", "lerobot_plugins", "msg", "srv", "launch", "config", "scripts", "bench", "test/support",
     "test/conftest.py", "CMakeLists.txt", "Makefile", "package.xml", "pyproject.toml",
 )  # fmt: skip
+
+
+def shared_sources(owner: str) -> list[str]:
+    """Those of a node, and of the packages that nodes share."""
+    return [sources(folder) for folder in (owner, "ros/common", "ros/teleoperation")]
 
 
 @cache
@@ -118,9 +146,17 @@ def cli_main() -> str:
 
 
 def is_option(option: str) -> bool:
-    """Whether an option is in our sources, as a text or as the name of a field that becomes one."""
-    name = option.removeprefix("--")
-    return option in sources() or name.replace("-", "_") in words()
+    """Whether an option is in our sources, as a text or as the name of a field that becomes one.
+
+    A field that is a bool or unknown becomes two: `--stream` and `--no-stream`. LeRobot writes the name of a
+    part before it: `--policy.guidance_scale`.
+    """
+    name = option.removeprefix("--").rpartition(".")[2].replace("-", "_")
+    return option in sources() or name in words() or _is_switch(name.removeprefix("no_"))
+
+
+def _is_switch(name: str) -> bool:
+    return re.search(rf"^    {name}: bool( \| None)? = ", sources(), re.MULTILINE) is not None
 
 
 def unknown_file(span: str) -> str | None:
@@ -157,7 +193,7 @@ def unknown_topic(span: str) -> str | None:
         return "" if set(re.findall(r"\w+", re.sub(r"<\w+>", "", span))) <= words() | {"left_cell"} else span
     own = rest.partition("<")[0]
     owners = [NODES[node]] if node in NODES else sorted(set(NODES.values()))
-    texts = [text for owner in owners for text in (sources(owner), sources("ros/common"))]
+    texts = [text for owner in owners for text in shared_sources(owner)]
     names = (f'"~/{own}', f'"{own.split("/")[0]}"')
     return "" if not own or any(name in text for name in names for text in texts) else span
 
@@ -188,6 +224,28 @@ def test_every_command_in_a_code_block_exists(doc: Path) -> None:
     command = r"^\s*(?:\$ )?(make [a-z][a-z-]*|dit_policy [a-z][a-z_]*)(?=[\s#]|$)"
     commands = re.findall(command, "\n".join(blocks), flags=re.MULTILINE)
     assert not [command for command in commands if unknown(command)]
+
+
+def unproved(text: str) -> list[str]:
+    """Headings of sections with a percentage or milliseconds but no command or test that measures them."""
+    figure = r"(?<![\w.])\d+(?:\.\d+)? ?(?:%|ms\b)"
+    command = r"make [a-z]|bench/|bench_\w+\.py|dit_policy [a-z]|test/[\w/]+\.py|du -sh"
+    sections = re.split(r"^(?=#{1,4} )", text, flags=re.MULTILINE)
+    return [
+        section.splitlines()[0]
+        for section in sections
+        if re.search(figure, section) and not re.search(command, section)
+    ]
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda path: path.name)
+def test_every_figure_has_a_command_or_a_test_in_its_section(doc: Path) -> None:
+    measured = [each for each in unproved(doc.read_text()) if (doc.name, each) not in THRESHOLDS]
+    assert measured == []
+
+
+def test_a_figure_without_a_command_is_found() -> None:
+    assert unproved("# A\nIt takes 12 ms.\n## B\n97% by `make evaluate`.\n") == ["# A"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A write that fails changes nothing and leaves nothing behind; a durable one syncs contents, then names."""
 
+import errno
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from dit_policy_ros.core import atomic_files
 from dit_policy_ros.core.atomic_files import (
     empty_trash,
+    exchange_folders,
     make_folders,
     remove_durably,
     sync_tree,
@@ -98,19 +102,71 @@ def test_a_folder_appears_only_when_it_is_complete(tmp_path) -> None:
     assert names(folder.parent) == ["folder"] and names(folder) == ["other"]
 
 
-def test_a_replacement_that_fails_at_the_last_rename_keeps_the_old_folder(tmp_path, monkeypatch) -> None:
+def no_exchange(one: Path, other: Path) -> None:
+    raise OSError(errno.EINVAL, "as on a network drive")
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_replacement_that_fails_keeps_the_old_folder(tmp_path, monkeypatch, can_exchange: bool) -> None:
     folder, rename = tmp_path / "folder", Path.rename
     write_folder_atomically(folder, lambda partial: (partial / "old").touch())
 
-    def fail_for_the_new_one(path: Path, target: Path) -> Path:
+    def fail_for_the_new_one(path: Path, *_) -> Path:
         if "unfinished" in path.name:
-            raise OSError("no space left")
-        return rename(path, target)
+            raise OSError(errno.EIO, "pulled out")
+        return rename(path, *_)
 
-    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
-    with pytest.raises(OSError, match="no space left"):
+    if can_exchange:
+        monkeypatch.setattr(atomic_files, "_exchange", fail_for_the_new_one)
+    else:
+        monkeypatch.setattr(atomic_files, "_exchange", no_exchange)
+        monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(OSError, match="pulled out"):
         write_folder_atomically(folder, lambda partial: (partial / "new").touch(), replace=True)
     assert names(tmp_path) == ["folder"] and names(folder) == ["old"]
+
+
+def test_a_replaced_folder_is_there_at_each_instant(tmp_path, monkeypatch) -> None:
+    """A thread looks all the time while a folder is replaced many times."""
+    folder, ended, missing = tmp_path / "folder", threading.Event(), []
+    write_folder_atomically(folder, lambda partial: (partial / "file").write_text("0"))
+
+    def look() -> None:
+        while not ended.is_set():
+            if not os.path.isdir(folder):
+                missing.append(1)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(200):
+        text = str(number)
+        write_folder_atomically(
+            folder, lambda partial, t=text: (partial / "file").write_text(t), replace=True
+        )
+    ended.set()
+    watcher.join()
+    assert not missing
+    assert names(tmp_path) == ["folder"] and (folder / "file").read_text() == "199"
+
+
+def test_a_folder_is_replaced_where_names_cannot_be_exchanged(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(atomic_files, "_exchange", no_exchange)
+    folder = tmp_path / "folder"
+    for name in ("old", "new"):
+        write_folder_atomically(folder, lambda partial, n=name: (partial / n).touch(), replace=True)
+    assert names(tmp_path) == ["folder"] and names(folder) == ["new"]
+    assert not exchange_folders(folder, tmp_path)
+
+
+def test_a_replaced_folder_is_on_the_disk_before_the_old_one_is_removed(tmp_path, syncs, monkeypatch) -> None:
+    folder, rmtree = tmp_path / "folder", shutil.rmtree
+    write_folder_atomically(folder, lambda partial: (partial / "old").touch(), durable=True)
+    syncs.clear()
+    monkeypatch.setattr(
+        atomic_files.shutil, "rmtree", lambda path, **more: (syncs.append("removed"), rmtree(path, **more))
+    )
+    write_folder_atomically(folder, lambda partial: (partial / "new").touch(), replace=True, durable=True)
+    assert syncs[-2:] == [tmp_path.name, "removed"] and "new" in syncs
 
 
 def test_a_tree_is_synced_files_first(tmp_path, syncs: list[str]) -> None:

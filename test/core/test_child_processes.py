@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 IGNORES_SIGINT = "import signal; signal.signal(2, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 HANDLES_SIGINT = """
 import signal
-print("up", flush=True)
 try:
+    print("up", flush=True)
     signal.pause()
 except KeyboardInterrupt:
     print("bye")

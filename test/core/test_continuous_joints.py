@@ -14,7 +14,7 @@ from dit_policy_ros.core.continuous_joints import nearest_turn, unwrap
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.motion import Chunk
 from dit_policy_ros.core.motion._ensemble import Ensembler
-from dit_policy_ros.core.sensing._observation import interpolate
+from dit_policy_ros.core.sensing._joint_buffer import interpolate
 from dit_policy_ros.core.sensing._streams import Sample
 
 CIRCULAR = np.array([True, False])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dit_policy_ros.core.share import share_directory
+from dit_policy_ros.core.share import ready_robots, share_directory
 
 MODULE = "dit_policy_ros/core/share.py"
 
@@ -43,3 +43,10 @@ def test_a_symlink_install_has_its_own_share_folder(tmp_path):
 def test_an_installation_without_data_names_the_remedy(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"pip install \.` or `colcon build"):
         share_directory(tmp_path / MODULE)
+
+
+def test_the_ready_robots_are_the_contracts_and_not_their_controllers():
+    found = ready_robots()
+    assert {"aloha", "ur5e_pair"} <= set(found)
+    assert all(file.name == f"{name}.yaml" and file.is_file() for name, file in found.items())
+    assert not any(name.endswith("controllers") for name in found)

@@ -4,6 +4,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import Incident, IncidentRing, Inference, MotionSegment
 from dit_policy_ros.core.incidents._incident import MotionCall
 from dit_policy_ros.core.motion import Continuation, Plan
-from dit_policy_ros.data.incident_folder import read_incident, write_incident
+from dit_policy_ros.data.incident_folder import read_incident, write_incident, write_observations
 
 RNG = np.random.default_rng(3)
 
@@ -33,11 +34,37 @@ def incident() -> Incident:
     return Incident(ring.snapshot().inferences, (MotionSegment(0, pickle.dumps({"a": np.nan}), calls),))
 
 
-def test_an_incident_is_read_back_exactly(tmp_path):
+def write(folder: Path, wanted: Incident, **facts: str) -> None:
+    """Write both parts, as the two nodes do."""
+    observations = folder.parent / "observations_of_the_inference_node"
+    write_observations(observations, wanted.inferences, {"parameters": {"device": "cpu", "both": 2}})
+    write_incident(
+        folder, wanted.segments, {"parameters": {"task": "lift", "both": 1}, **facts}, observations
+    )
+
+
+def as_format_1(folder: Path) -> None:
+    """One process wrote everything into one folder."""
+    observations = folder / "observations"
+    inferences = json.loads((observations / "observations.json").read_text())["inferences"]
+    (observations / "observations.json").unlink()
+    for each in list(observations.iterdir()):
+        each.rename(folder / each.name)
+    observations.rmdir()
+    rewrite(folder, format=1, inferences=inferences)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_incident_is_read_back_exactly(tmp_path, number):
     wanted = incident()
-    write_incident(tmp_path / "new" / "one", wanted, {"reason": "because", "version": "1"})
+    write(tmp_path / "new" / "one", wanted, reason="because", version="1")
+    assert os.listdir(tmp_path / "new") == ["one"]
+    if number == 1:
+        as_format_1(tmp_path / "new" / "one")
     stored = read_incident(tmp_path / "new" / "one")
     assert stored.facts["reason"] == "because"
+    if number == 2:
+        assert stored.facts["parameters"] == {"task": "lift", "device": "cpu", "both": 2}
     for expected, got in zip(wanted.inferences, stored.incident.inferences, strict=True):
         assert (got.began_ns, got.stamp_ns, got.task) == (expected.began_ns, expected.stamp_ns, expected.task)
         assert (got.seed, got.image_stamps_ns) == (expected.seed, expected.image_stamps_ns)
@@ -59,8 +86,8 @@ def test_an_incident_is_read_back_exactly(tmp_path):
 
 
 def test_the_images_are_stored_as_png_files(tmp_path):
-    write_incident(tmp_path / "one", incident(), {})
-    assert {path.name for path in (tmp_path / "one" / "images" / "top").iterdir()} == {
+    write(tmp_path / "one", incident())
+    assert {path.name for path in (tmp_path / "one" / "observations" / "images" / "top").iterdir()} == {
         f"{stamp}.png" for stamp in range(4)
     }
 
@@ -68,11 +95,19 @@ def test_the_images_are_stored_as_png_files(tmp_path):
 def test_a_failed_write_leaves_nothing_and_names_the_path(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(IncidentError, match="file"):
-        write_incident(tmp_path / "file" / "one", incident(), {})
-    write_incident(tmp_path / "one", incident(), {})
+        write_incident(tmp_path / "file" / "one", incident().segments, {})
+    with pytest.raises(IncidentError, match="file"):
+        write_observations(tmp_path / "file" / "two", incident().inferences, {})
+    write_incident(tmp_path / "one", incident().segments, {})
     with pytest.raises(IncidentError):
-        write_incident(tmp_path / "one", incident(), {})  # it exists already
+        write_incident(tmp_path / "one", incident().segments, {})  # it exists already
     assert sorted(os.listdir(tmp_path)) == ["file", "one"]
+
+
+def test_without_the_inference_nodes_part_the_motion_is_read(tmp_path):
+    write_incident(tmp_path / "one", incident().segments, {"parameters": {}, "reason": "it was killed"})
+    stored = read_incident(tmp_path / "one")
+    assert stored.incident.inferences == () and len(stored.incident.segments) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,20 +118,24 @@ def test_a_failed_write_leaves_nothing_and_names_the_path(tmp_path):
         (lambda folder: (folder / "motion.pickle").unlink(), "damaged"),
         (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps([1])), "damaged"),
         (lambda folder: (folder / "motion.pickle").write_bytes(pickle.dumps(os.system)), "is not allowed"),
-        (lambda folder: (folder / "inferences.npz").write_bytes(b"PK"), "damaged"),
-        (lambda folder: (folder / "images" / "top" / "1.png").write_bytes(b"no image"), "1.png"),
+        (lambda folder: (folder / "observations" / "inferences.npz").write_bytes(b"PK"), "damaged"),
+        (
+            lambda folder: (folder / "observations" / "images" / "top" / "1.png").write_bytes(b"no image"),
+            "1.png",
+        ),
         (lambda folder: rewrite(folder, format=99), "format 99"),
-        (lambda folder: rewrite(folder, inferences=[{}]), "damaged"),
+        (lambda folder: rewrite(folder, "observations/observations.json", inferences=[{}]), "damaged"),
+        (lambda folder: (folder / "observations" / "observations.json").write_text("{"), "damaged"),
     ],
 )
 def test_a_damaged_folder_is_refused_with_the_reason(tmp_path, damage, message):
     folder = tmp_path / "one"
-    write_incident(folder, incident(), {"version": "1"})
+    write(folder, incident(), version="1")
     damage(folder)
     with pytest.raises(IncidentError, match=message):
         read_incident(folder)
 
 
-def rewrite(folder, **changes):
-    file = folder / "incident.json"
+def rewrite(folder, name="incident.json", **changes):
+    file = folder / name
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))

@@ -127,10 +127,11 @@ def dataset() -> Arrays:
             writer.save_episode(EpisodeOutcome(episode == 0, not reasons, reasons, figures={"rate": 29.5}))
         writer.finalize()
         arrays = file_contents(root)
-        read = read_demonstrations(root)
-    for name, images in read.images.items():
-        arrays[f"read: {name} means"] = np.array(images).mean(axis=(1, 2))
-        arrays[f"read: {name} digest"] = digest(np.array(images))
+        # One by one: cameras of different sizes are not read together.
+        reads = {camera.name: read_demonstrations(root, (camera.name,)) for camera in CAMERAS}
+    for name, read in reads.items():
+        arrays[f"read: {name} means"] = np.array(read.images[name]).mean(axis=(1, 2))
+        arrays[f"read: {name} digest"] = digest(np.array(read.images[name]))
     for name in ("state", "action", "task_index", "episode_index"):
         arrays[f"read: {name}"] = getattr(read, name)
     return arrays

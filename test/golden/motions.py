@@ -10,7 +10,7 @@ from motion_helpers import PERIOD_NS, T0_NS, ensemble_settings, make_pipeline
 
 from dit_policy_ros.core.contract import Limits
 from dit_policy_ros.core.errors import PlanRejected
-from dit_policy_ros.core.motion import Chunk, EnsembleMode, Pacing, continuation
+from dit_policy_ros.core.motion import Chunk, EnsembleMode, Pacing
 
 
 def plans() -> Arrays:
@@ -108,7 +108,7 @@ def _stream(pipeline: Any, rng: np.random.Generator, joints: int) -> Iterator[ob
         except PlanRejected:
             pipeline.hold("not finite", now_ns)
             yield pipeline.resume(now_ns + 10 * MS)
-        known = continuation(chunk, pipeline.plan, stamp_ns + 100 * MS, 12, now_ns + 200 * MS)
+        known = pipeline.continuation(chunk, stamp_ns + 100 * MS, stamp_ns + 200 * MS, 12, now_ns + 200 * MS)
         yield None if known is None else np.append(known.actions, known.committed)
         if i in (18, 22, 26):
             measured = pipeline.plan.sample_at(now_ns)[0] + rng.uniform(-0.4, 0.4, joints)

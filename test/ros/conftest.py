@@ -15,6 +15,22 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
+def world(ros_domain, start_process, tmp_path):
+    """Simulator, policy and a watcher of all commands, which finds nothing at the end."""
+    from fault_world import Relay, World
+    from ros_testing import spinning
+
+    relay = Relay()
+    with spinning(relay):
+        made = World(relay, start_process, tmp_path)
+        yield made
+        assert made.violations() == []
+        assert made.relay.referee["nan_commands"] == "0"
+        rejected = [line for line in made.sim.output().splitlines() if "rejects a trajectory" in line]
+        assert not [line for line in rejected if "ends in the past" not in line]
+
+
+@pytest.fixture
 def make_node(ros_domain, tmp_path):
     """`make_node(mapping, **settings)` makes a recorder; mapping: its contract, the small one by default."""
     from contracts import SMALL_MAPPING

@@ -22,14 +22,14 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
 from recording_session import parameter_file
 from ros_testing import call, spinning
-from small_robot import SmallRobot, parameters, spinning_together
+from small_robot import SmallRobot, parameters, policy_node, spinning_together
+from small_robot import inference_node as make_inference_node
 from teleoperated import TeleoperatedRobot
 from waiting import wait_for
 
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.ros.common import GuardedLifecycleNode
-from dit_policy_ros.ros.policy import policy_node
-from dit_policy_ros.ros.policy.policy_node import PolicyNode
+from dit_policy_ros.ros.inference import inference_node
 
 GRIPPER = "parallel_gripper_controller"
 REASON = "Set action.source to leader, array or joint_state"
@@ -38,14 +38,14 @@ REASON = "Set action.source to leader, array or joint_state"
 @pytest.fixture
 def policies(monkeypatch, checkpoint) -> weakref.WeakSet:
     """The policies that exist. Each configure loads one; it is a copy, because loading takes long."""
-    existing, loaded = weakref.WeakSet(), policy_node.load_policy(checkpoint, backend="eager")
+    existing, loaded = weakref.WeakSet(), inference_node.load_policy(checkpoint, backend="eager")
 
     def load(*_, **__):
         policy = copy.copy(loaded)
         existing.add(policy)
         return policy
 
-    monkeypatch.setattr(policy_node, "load_policy", load)
+    monkeypatch.setattr(inference_node, "load_policy", load)
     return existing
 
 
@@ -95,14 +95,12 @@ def configure_at_each_step(node: GuardedLifecycleNode, folder: Path, policies: A
         if not before:
             before.update(stock(node, folder))
         threads_end(before["threads"])
-        assert stock(node, folder) == before
+        wait_for(lambda: stock(node, folder) == before, 5.0, "the same as before")
+        gc.collect()  # a policy refers to itself, so only the collector frees it
         assert not len(policies), "no policy remains"
 
-    try:
-        clean()
-        return fail_at_each_step(node, "configure", node.trigger_configure, clean)
-    finally:
-        node.destroy_node()
+    clean()
+    return fail_at_each_step(node, "configure", node.trigger_configure, clean)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +116,33 @@ def configure_at_each_step(node: GuardedLifecycleNode, folder: Path, policies: A
     ids=["arms", "shadow mode", "parallel grippers"],
 )
 def test_policy_configure(ros_domain, checkpoint, policies, tmp_path, changes) -> None:
-    node = PolicyNode(
-        parameter_overrides=parameters(
-            checkpoint=str(checkpoint), incident_directory=str(tmp_path), warm_up_chunks=3, **changes
-        )
+    node = policy_node(
+        parameters(checkpoint=str(checkpoint), incident_directory=str(tmp_path), warm_up_chunks=3, **changes)
     )
-    steps = configure_at_each_step(node, tmp_path, policies)
-    for part in ("SensorStreams.__init__", "MotionGate.__init__", "IncidentWriter.__init__", "Thread.start"):
+    # It watches the inference node from the first configure to the node's end.
+    node._inference.supervisor(node.get_parameter("inference").value)
+    with spinning_together(node):
+        steps = configure_at_each_step(node, tmp_path, policies)
+    for part in (
+        "SensorStreams.__init__",
+        "InferenceLink.__init__",
+        "MotionGate.__init__",
+        "IncidentWriter.__init__",
+        "Thread.start",
+    ):
         assert part in steps
     assert ("GripperClient.__init__" in steps) == (GRIPPER in changes.values())
     assert ("ShadowError.__init__" in steps) == ("dry_run" in changes)
+
+
+@pytest.mark.slow  # it configures the node some twenty times
+def test_inference_configure(ros_domain, checkpoint, policies, tmp_path) -> None:
+    node = make_inference_node(parameters(checkpoint=str(checkpoint), warm_up_chunks=3))
+    try:
+        steps = configure_at_each_step(node, tmp_path, policies)
+    finally:
+        node.destroy_node()
+    assert "SensorStreams.__init__" in steps and "checkpoint_hash" in steps
 
 
 @pytest.mark.parametrize(
@@ -135,9 +150,14 @@ def test_policy_configure(ros_domain, checkpoint, policies, tmp_path, changes) -
     [{}, {"action.source": "leader", "action.topic": "leader", "joy.topic": "joy", "joy.start": 0}],
     ids=["commands", "leader and buttons"],
 )
+@pytest.mark.slow  # it configures the recorder some twenty times
 def test_recorder_configure(make_node, tmp_path, settings) -> None:
     pytest.importorskip("lerobot", reason="lerobot is not installed")
-    steps = configure_at_each_step(make_node(**settings), tmp_path)
+    node = make_node(**settings)
+    try:
+        steps = configure_at_each_step(node, tmp_path)
+    finally:
+        node.destroy_node()
     for part in ("DatasetLock.__init__", "EpisodeWriter.__init__", "RecorderStreams.__init__"):
         assert part in steps
     assert ("Buttons.__init__" in steps) == ("joy.topic" in settings)
@@ -147,10 +167,8 @@ def test_recorder_configure(make_node, tmp_path, settings) -> None:
 def test_policy_activate(ros_domain, checkpoint, policies, tmp_path) -> None:
     """After a user's mistake the node is inactive; after a bug it is unconfigured. Nothing moves in both."""
     robot = SmallRobot()
-    node = PolicyNode(
-        parameter_overrides=parameters(
-            checkpoint=str(checkpoint), incident_directory=str(tmp_path), warm_up_chunks=3
-        )
+    node = policy_node(
+        parameters(checkpoint=str(checkpoint), incident_directory=str(tmp_path), warm_up_chunks=3)
     )
     before: dict[str, Any] = {}
 
@@ -159,7 +177,7 @@ def test_policy_activate(ros_domain, checkpoint, policies, tmp_path) -> None:
             assert node.trigger_deactivate().name == "SUCCESS"
         assert not node.is_working and node.state.active is None
         if node.lifecycle_state == "inactive":
-            assert node.state.configured.control_timer.is_canceled()
+            assert not node.state.configured.control_loop.is_running
             assert not node.state.configured.motion._is_open, "nothing more is sent to the controllers"
             assert node.trigger_cleanup().name == "SUCCESS"
         assert node.lifecycle_state == "unconfigured"
@@ -178,11 +196,13 @@ def test_policy_activate(ros_domain, checkpoint, policies, tmp_path) -> None:
     with spinning_together(robot, node):
         clean()
         steps = fail_at_each_step(node, "start", activate, clean)
-    assert "InferenceWorker.__init__" in steps and "Thread.start" in steps
+    assert "ControlWatch.__init__" in steps
 
 
 def thread_names() -> Counter[str]:
-    return Counter(thread.name for thread in threading.enumerate())
+    """By name; without those of an executor, which makes them as it needs them."""
+    names = (thread.name for thread in threading.enumerate())
+    return Counter(name for name in names if not name.startswith("ThreadPoolExecutor"))
 
 
 def threads_end(expected: Counter[str]) -> None:
@@ -256,6 +276,7 @@ def test_constructors_of_nodes_without_a_lifecycle(ros_domain, monkeypatch, make
         assert_nothing_remains(made.pop())
 
 
+@pytest.mark.slow  # it starts two processes
 def test_a_recorder_that_cannot_be_configured_can_be_tried_again_and_ended(
     ros_domain, start_process, tmp_path
 ) -> None:

@@ -19,8 +19,9 @@ from dit_policy_ros.core.recording import EpisodeFrame, EpisodeSampler
 from dit_policy_ros.core.sensing import Observation
 from dit_policy_ros.ros.bags._playback import Playback
 from dit_policy_ros.ros.common import SensorSettings, SensorStreams, to_stamp
-from dit_policy_ros.ros.policy._frame_decoder import FrameDecoder
-from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams, recorded_images
+from dit_policy_ros.ros.inference._frame_decoder import FrameDecoder
+from dit_policy_ros.ros.recorder import ActionSettings, RecorderStreams
+from dit_policy_ros.ros.recorder._frame_recorder import ImageReader
 from dit_policy_ros.ros.recorder._parameters import COMMAND
 
 MS = 1_000_000  # [ns]
@@ -147,11 +148,17 @@ def nodes() -> Nodes:
     return nodes
 
 
+def images_of(frame: EpisodeFrame, nodes: Nodes) -> dict[str, np.ndarray]:
+    """A frame's images as they are recorded, by camera."""
+    read = ImageReader(nodes.robot.cameras, ())
+    return {name: np.asarray(read(name, message)) for name, message in frame.images.items()}
+
+
 def assert_same(nodes: Nodes, observation: Observation, images: dict, step: int, stamp_ns: int) -> None:
     """Compare one step of an observation (0: older, 1: newest) with the frame recorded at `stamp_ns`."""
     frame, sampler = nodes.recorded[stamp_ns]
     np.testing.assert_array_equal(frame.state, observation.state[step])
-    taken = recorded_images(frame, nodes.robot.cameras, ())
+    taken = images_of(frame, nodes)
     for name, pixels in taken.items():
         np.testing.assert_array_equal(pixels, images[name][step])
         assert observation.image_stamps_ns[name][step] in sampler.image_stamps_ns[name]
@@ -181,5 +188,5 @@ def test_the_older_step_of_an_observation_is_the_previous_frame(nodes: Nodes) ->
 def test_the_messages_included_lost_images(nodes: Nodes) -> None:
     frames = [frame for frame, _ in nodes.recorded.values()]
     assert {name for frame in frames for name in frame.repeated} == {"top", "wrist", "joint_states"}
-    images = [recorded_images(frame, nodes.robot.cameras, ()) for frame in frames]
+    images = [images_of(frame, nodes) for frame in frames]
     assert len({image["top"].tobytes() for image in images}) > 100

@@ -19,10 +19,15 @@ from dit_policy_ros.ros.common import qos
 CELLS = {"/left_cell": "policy", "/right_cell": "arm_policy"}  # namespace: name of the policy node
 
 
+@pytest.mark.slow  # two whole systems in real time
 def test_each_policy_moves_its_own_robot(ros_domain, start_process, checkpoint, tmp_path):
     # A busy computer infers slowly; this is not about latency.
     chosen = parameters(
-        checkpoint=str(checkpoint), plan_horizon=2.0, joint_states__max_age=5.0, cameras__top__max_age=5.0
+        checkpoint=str(checkpoint),
+        inference="process",
+        plan_horizon=2.0,
+        joint_states__max_age=5.0,
+        cameras__top__max_age=5.0,
     )
     values = {each.name: each.value for each in chosen}
     file = tmp_path / "robot.yaml"
@@ -44,7 +49,7 @@ def test_each_policy_moves_its_own_robot(ros_domain, start_process, checkpoint, 
 
     def change(namespace: str, transition: int) -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
-        assert call(user, ChangeState, f"{namespace}/{CELLS[namespace]}/change_state", request, 60.0).success
+        assert call(user, ChangeState, f"{namespace}/{CELLS[namespace]}/change_state", request, 150.0).success
 
     with spinning_together(*robots.values(), user):
         for namespace in CELLS:

@@ -43,7 +43,7 @@ class Observer:
 
     def transition(self, number):
         request = ChangeState.Request(transition=Transition(id=number))
-        return call(self.node, ChangeState, "/policy/change_state", request, timeout=60.0).success
+        return call(self.node, ChangeState, "/policy/change_state", request, timeout=150.0).success
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from motion_helpers import ensemble_settings
 from rclpy.logging import get_logger
 
 from dit_policy_ros.core.motion import Chunk, EStop, MotionSettings, MotionState, Pacing, Pipeline
-from dit_policy_ros.core.sensing import ObservationBuilder
+from dit_policy_ros.core.sensing import ObservationBuilder, WatcherLease
 from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
 from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
 from dit_policy_ros.ros.policy._clocks import Clocks
-from dit_policy_ros.ros.policy._control_watch import ControlSettings, ControlWatch
+from dit_policy_ros.ros.policy._control_watch import ControlSettings, ControlWatch, WatchedInputs
 from dit_policy_ros.ros.policy._motion_gate import MotionGate, MotionHooks
 
 PERIOD_NS = 20_000_000
@@ -59,6 +59,20 @@ class FakeControllers:
         self.on_send()
         self.sent.append(messages)
 
+    def send_hold(self, plan, messages, now_ns):
+        self.send(plan, messages, now_ns)
+
+    def missing_hold(self, now_ns):
+        return {}
+
+    follows_plan = True  # nothing is streamed
+
+    def begin(self):
+        pass
+
+    def forget_earlier_plans(self):
+        pass
+
     def start(self, plan, now_ns):
         pass
 
@@ -72,9 +86,18 @@ class FakeControllers:
 class Loop:
     """Simulates sensor messages at every tick and a chunk at every fifth, unless a test turns them off."""
 
-    def __init__(self, pacing=Pacing.CONTINUOUS, is_simulated=False):
+    def __init__(
+        self,
+        pacing=Pacing.CONTINUOUS,
+        is_simulated=False,
+        contract=SMALL_CONTRACT,
+        leads=None,
+        chunk_timeout=CHUNK_TIMEOUT,
+    ):
+        """leads: (pipeline) -> Takeover, of a person; None without one."""
         self.now_ns, self.steady_ns, self.tick_ns = START_NS, 0, PERIOD_NS
         self.e_stop = EStop()
+        self.lease = WatcherLease(lambda: self.steady_ns)
         self.on = {"joints": True, "top": True, "wrist": True, "chunks": True}
         self.pose = np.array([0.0, 0.02, 0.0])
         self.chunk_scale = 1.0
@@ -94,21 +117,21 @@ class Loop:
         self.streams = ObservationBuilder(SMALL_CONTRACT, 1)
         self.motion = MotionGate(
             pipeline,
-            SMALL_CONTRACT,
+            contract,
             self.controllers,
             clocks,
             MotionHooks(
                 self.e_stop,
                 lambda: self.pose if self.on["joints"] else None,
-                CHUNK_TIMEOUT,
+                chunk_timeout,
                 get_logger("test"),
             ),
+            None if leads is None else leads(pipeline),
         )
         self.motion.start(self.pose)
         self.watch = ControlWatch(
             self.motion,
-            self.streams,
-            self.streams.stale,
+            WatchedInputs(self.streams.joints, self._stream_faults, lost_watcher=self.lease.fault),
             self.controllers,
             clocks,
             ControlSettings(period=PERIOD_NS * 1e-9, recovery_time=lambda: self.recovery_time),
@@ -116,6 +139,10 @@ class Loop:
         self.ticks = 0
         self.run(1.5)
         assert self.motion.state is MotionState.RUNNING and self.motion.pipeline.holds == 0
+
+    def _stream_faults(self, now_ns):
+        found = self.streams.stale(now_ns)
+        return "stale observation: " + "; ".join(found.values()) if found else ""
 
     def tick(self):
         self.now_ns += self.tick_ns

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from motion_helpers import ensemble_settings
 
+pytest.importorskip("mujoco", reason="MuJoCo is not installed (rosdep has no key for it)")
+
 from dit_policy_ros.core.contract import parse_contract
 from dit_policy_ros.core.motion import Chunk, MotionSettings, Pipeline, Plan
-from dit_policy_ros.sim.robot import STEP_NS, BimanualSim, Point, Trajectory
+from dit_policy_ros.sim.controllers import Point, Trajectory
+from dit_policy_ros.sim.robot import STEP_NS, BimanualSim
 
 CONTRACT = parse_contract(
     yaml.safe_load((Path(__file__).parents[2] / "config" / "bimanual.yaml").read_text())["/**"][

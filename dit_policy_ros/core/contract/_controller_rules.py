@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dit_policy_ros.core.contract._contract import Contract, Controller, ControllerType
+from dit_policy_ros.core.poses import PoseArm
 from dit_policy_ros.core.problems import listing
+
+_TARGETS_IN_TIMEOUT = 3.0  # periods of the targets: one or two may be late
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +31,24 @@ def controller_findings(
         contract: joints and rate.
         simulated_time: whether this node uses simulated time.
     """
-    findings = _Collector(controller.name, parameters)
+    findings, names = _Collector(controller.name, parameters), controller.mapping.sources
     if "use_sim_time" in parameters:
         findings.require("use_sim_time", simulated_time, "it must use the same clock as this node")
     if controller.type is ControllerType.PARALLEL_GRIPPER:
-        findings.require("joint", controller.joints[0], "the contract says so")
+        findings.require(
+            "joint", names[0], f"the contract says so (controllers.{controller.name}.joint_names)"
+        )
         return findings.result()
+    if controller.pose is not None:
+        return _pose_findings(controller, controller.pose, findings)
     if "joints" in parameters:
         owned, partial = tuple(parameters["joints"]), parameters.get("allow_partial_joints_goal", False)
-        foreign = set(controller.joints) - set(owned)
-        if foreign or (set(owned) != set(controller.joints) and not partial):
+        if not set(names) <= set(owned) or (set(owned) != set(names) and not partial):
             findings.problem(
-                "joints", f"[{listing(controller.joints)}]", "a plan has exactly the joints of the contract"
+                "joints",
+                f"[{listing(names)}]",
+                "a plan has exactly the joints of the contract; if the controller has other names for them, "
+                f"give them in controllers.{controller.name}.joint_names of the contract",
             )
     findings.require("interpolation_method", "splines", "plans have velocities and need cubic interpolation")
     # Only the releases after Kilted have it. Their default is true.
@@ -80,6 +89,35 @@ def controller_findings(
     return findings.result()
 
 
+def _pose_findings(controller: Controller, arm: PoseArm, findings: "_Collector") -> Findings:
+    """Parameters of cartesian_motion_controller (cartesian_controllers) and of moveit_servo."""
+    key = f"controllers.{controller.name}"
+    if controller.type is ControllerType.CARTESIAN_MOTION:
+        findings.require(
+            "robot_base_link", arm.frame, f"it ignores targets in other frames than that ({key}.frame)"
+        )
+        if arm.end_effector:
+            findings.require(
+                "end_effector_link", arm.end_effector, f"the contract says so ({key}.end_effector)"
+            )
+        if arm.state_topic == f"{controller.node_name}/current_pose":
+            findings.require(
+                "solver.publish_state_feedback",
+                True,
+                f"without it the arm's pose is unknown ({arm.state_topic})",
+            )
+        return findings.result()
+    least = _TARGETS_IN_TIMEOUT / arm.rate  # [s]
+    for name in ("incoming_command_timeout", "moveit_servo.incoming_command_timeout"):
+        if findings.value(name, least) < least:
+            findings.problem(
+                name,
+                f"{least:.3g}",
+                f"it would stop between targets, which come at {arm.rate:g} Hz ({key}.rate)",
+            )
+    return findings.result()
+
+
 class _Collector:
     def __init__(self, controller: str, parameters: Mapping[str, Any]) -> None:
         self._controller, self._parameters = controller, parameters
@@ -89,6 +127,9 @@ class _Collector:
     def require(self, name: str, wanted: Any, why: str) -> None:
         if self._parameters.get(name, wanted) != wanted:
             self.problem(name, str(wanted).lower() if isinstance(wanted, bool) else str(wanted), why)
+
+    def value(self, name: str, default: Any) -> Any:
+        return self._parameters.get(name, default)
 
     def problem(self, name: str, wanted: str, why: str) -> None:
         self._problems.append(self._line(name, wanted, why))

@@ -12,7 +12,25 @@ from typing import Any
 
 from dit_policy_ros.core.problems import Problems, show
 
+MAX_LATENCY = 1.0  # [s] of a camera or a controller
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_JOINT = re.compile(r"[^.\s]+")  # a dot would start a nested group of parameters
+IDENTIFIER_EXPECTED = "different names of letters, digits and '_' that begin with a letter"
+JOINT_EXPECTED = "different joint names without spaces and dots"
+_RESERVED = "names"  # is a key of its own in the groups of cameras and controllers
+# Where a value is that only a person knows, `dit_policy contract` writes this and what is wanted.
+FILL_IN = "FILL_IN"
 _TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a text can name a camera or a controller."""
+    return _IDENTIFIER.fullmatch(text) is not None and text != _RESERVED
+
+
+def is_joint(text: str) -> bool:
+    """Whether a text can name a joint."""
+    return _JOINT.fullmatch(text) is not None
 
 
 def is_topic(text: str) -> bool:
@@ -56,6 +74,18 @@ class MappingReader:
             return math.nan
         return float(value)
 
+    def numbers(self, name: str, expected: str, count: int) -> tuple[float, ...]:
+        """A list of ``count`` finite numbers; empty on a mistake."""
+        present, value = self._required(name, expected)
+        if not present:
+            return ()
+        given = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+        is_number = [isinstance(each, int | float) and not isinstance(each, bool) for each in given]
+        if len(given) != count or not all(is_number) or not all(map(math.isfinite, given)):
+            self._problems.add(self.key(name), expected, show(value))
+            return ()
+        return tuple(map(float, given))
+
     def integer(self, name: str, low: int, high: int, unit: str) -> int:
         """A whole number from `low` to `high`; -1 on a mistake."""
         expected = f"a whole number from {low} to {high} [{unit}]"
@@ -93,12 +123,15 @@ class MappingReader:
             return default
         return value
 
-    def names(self, name: str, expected: str, accept: Callable[[str], bool]) -> tuple[str, ...]:
-        """A list of at least one name, all different; on a mistake only the valid ones."""
+    def names(
+        self, name: str, expected: str, accept: Callable[[str], bool], may_be_empty: bool = False
+    ) -> tuple[str, ...]:
+        """A list of different names, at least one unless it may be empty; on a mistake the valid ones."""
         present, value = self._required(name, expected)
         if not present:
             return ()
-        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) == 0:
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        if not is_list or not (value or may_be_empty):
             self._problems.add(self.key(name), expected, show(value))
             return ()
         valid: list[str] = []
@@ -112,6 +145,18 @@ class MappingReader:
                 valid.append(entry)
         return tuple(valid)
 
+    def texts(self, name: str, expected: str) -> tuple[str, ...]:
+        """A list of strings; empty if the key is absent."""
+        self._known.add(name)
+        value = self._mapping.get(name, ())
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            self._problems.add(self.key(name), expected, show(value))
+            return ()
+        wrong = [entry for entry in value if not isinstance(entry, str)]
+        for entry in wrong:
+            self._problems.add(self.key(name), expected, show(entry))
+        return () if wrong else tuple(value)
+
     def group(self, name: str, expected: str) -> "MappingReader | None":
         """A reader of a nested mapping; None on a mistake."""
         present, value = self._required(name, expected)
@@ -121,6 +166,17 @@ class MappingReader:
             self._problems.add(self.key(name), expected, show(value))
             return None
         return MappingReader(value, self.key(name), self._problems)
+
+    def optional_group(self, name: str, expected: str) -> "MappingReader | None":
+        """A reader of a nested mapping; None if the key is absent, or on a mistake."""
+        if self.has(name):
+            return self.group(name, expected)
+        self._known.add(name)
+        return None
+
+    def skip(self, names: Sequence[str]) -> None:
+        """Do not report these keys as unknown: what is wrong with them is said elsewhere."""
+        self._known.update(names)
 
     def report_unknown_keys(self) -> None:
         """Reports every key that no method has read; call it last."""
@@ -134,4 +190,16 @@ class MappingReader:
         if name not in self._mapping:
             self._problems.add(self.key(name), expected, "nothing (the key is missing)")
             return False, None
-        return True, self._mapping[name]
+        value = self._mapping[name]
+        entries = value if isinstance(value, list) else [value]
+        if places := [each for each in entries if isinstance(each, str) and each.startswith(FILL_IN)]:
+            what = places[0].removeprefix(FILL_IN).strip(": ")
+            self._problems.add(self.key(name), expected, "a place that is not filled in", f" {what}".rstrip())
+            return False, None
+        return True, value
+
+
+def read_latency(reader: MappingReader, low: float, name: str = "latency") -> float:
+    """A latency from ``low`` on [s]; 0 without one."""
+    expected = f"a number from {low:g} to {MAX_LATENCY:g} [s]"
+    return reader.number(name, expected, lambda value: low <= value <= MAX_LATENCY, default=0.0)

@@ -8,6 +8,7 @@ from dit_policy_ros.core.incidents._incident import (
     Incident,
     IncidentRing,
     Inference,
+    MotionCall,
     MotionSegment,
     predict_seeded,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Incident",
     "IncidentRing",
     "Inference",
+    "MotionCall",
     "MotionSegment",
     "RecordedPipeline",
     "ReplayedCall",

@@ -53,6 +53,9 @@ class RecordedPipeline(Pipeline):
     extend = _recorded(Pipeline.extend)
     set_velocity_scale = _recorded(Pipeline.set_velocity_scale)
     change_task = _recorded(Pipeline.change_task)
+    take_over = _recorded(Pipeline.take_over)
+    lead = _recorded(Pipeline.lead)
+    hand_back = _recorded(Pipeline.hand_back)
     hold = _recorded(Pipeline.hold)
     resume = _recorded(Pipeline.resume)
 

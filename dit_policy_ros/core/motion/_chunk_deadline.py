@@ -3,6 +3,8 @@
 
 from dit_policy_ros.core.contract import NANOSECONDS
 
+_STANDING = 2.0  # [s] after so long without a chunk, arms that have stopped for it are told that none comes
+
 
 class ChunkDeadline:
     """Tells a policy that no longer answers from one that has nothing to do.
@@ -11,24 +13,33 @@ class ChunkDeadline:
     measured by two clocks, and the shorter one counts: a simulation that is slow or paused sends no
     images, and that is no fault of the policy. A step of the node's clock does not look like a wait, either.
 
-    Once a chunk is missed, it stays missed until a usable one comes, also while the arms hold.
+    Once a chunk is missed, it stays missed until a usable one comes, also while the arms hold. It is called
+    overdue soon then, however long the timeout is: that may come from a latency measured on a busy computer.
 
     Attributes:
         timeout: a chunk that takes longer is missed [s].
-        missed: whether the arms stopped for want of a chunk, and none has come since.
     """
 
     def __init__(self, timeout: float) -> None:
         """timeout: see the class."""
         self.timeout = timeout
-        self.missed = False
+        self._missed_since: tuple[int, int] | None = None  # by both clocks; None: none is missed
         self._since_ns = self._steady_since_ns = 0  # the wait's beginning, by the node's and a steady clock
         self._busy_since_ns: int | None = None  # steady clock; None while no inference runs
         self._late_chunks = 0  # in this wait
 
+    @property
+    def missed(self) -> bool:
+        """Whether the arms stopped for want of a chunk, and none has come since."""
+        return self._missed_since is not None
+
+    def miss(self, now_ns: int, steady_ns: int) -> None:
+        """The arms stop for want of a chunk."""
+        self._missed_since = self._missed_since or (now_ns, steady_ns)
+
     def restart(self, now_ns: int, steady_ns: int) -> None:
         """Await a chunk from now on: motion begins, or a usable chunk has come."""
-        self.missed, self._late_chunks = False, 0
+        self._missed_since, self._late_chunks = None, 0
         self._since_ns, self._steady_since_ns = now_ns, steady_ns
 
     def add_late_chunk(self) -> None:
@@ -40,9 +51,12 @@ class ChunkDeadline:
         self._busy_since_ns = steady_ns
 
     def is_over(self, now_ns: int, steady_ns: int) -> bool:
-        """Whether the awaited chunk takes longer than the timeout."""
+        """Whether the awaited chunk takes longer than the timeout, or than a moment once the arms stand."""
         waited_ns = min(now_ns - self._since_ns, steady_ns - self._steady_since_ns)
-        return waited_ns > self.timeout * NANOSECONDS
+        if waited_ns > self.timeout * NANOSECONDS:
+            return True
+        missed_ns, steady_missed_ns = self._missed_since or (now_ns, steady_ns)
+        return min(now_ns - missed_ns, steady_ns - steady_missed_ns) > _STANDING * NANOSECONDS
 
     def is_hung(self, steady_ns: int) -> bool:
         """Whether one inference takes longer than the timeout, whoever waits for it."""
@@ -64,6 +78,8 @@ class ChunkDeadline:
                 f"{self._late_chunks} chunks came too late to be used: inference is too slow, or this "
                 "computer is too busy"
             )
+        elif busy > _STANDING:
+            cause = f"an inference has been running for {busy:.1f} s"
         else:
             cause = "inference is too slow, gets no new observation, or its thread has ended"
         return f"no chunk: none for {waited:.1f} s (chunk_timeout is {self.timeout:.3g} s); {cause}"

@@ -9,12 +9,13 @@ by whole turns to be nearest to the newest prediction. Within half a turn that g
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.continuous_joints import nearest_turn, unwrap
-from dit_policy_ros.core.motion._chunk import Chunk
+from dit_policy_ros.core.motion._chunk import Chunk, actions_at
 
 
 class EnsembleMode(StrEnum):
@@ -64,6 +65,16 @@ class EnsembleSettings:
             raise ValueError(f"taper_ns must not be negative, got {self.taper_ns}")
         object.__setattr__(self, "continuous", np.broadcast_to(self.continuous, self.coupling.shape))
 
+    def of_joints(self, joints: NDArray[np.int64]) -> Self:
+        """The settings of some joints (S,), by index."""
+        return replace(
+            self,
+            never_averaged=self.never_averaged[joints],
+            max_disagreement=self.max_disagreement[joints],
+            coupling=self.coupling[joints],
+            continuous=self.continuous[joints],
+        )
+
 
 @dataclass(slots=True, eq=False)
 class _Live:
@@ -86,6 +97,15 @@ class Ensembler:
 
     def __len__(self) -> int:
         return len(self._live)
+
+    def part(self, columns: NDArray[np.bool_]) -> "Ensembler":
+        """The predictions of some joints, bool (A,), on their own; nothing is counted yet."""
+        part = Ensembler(self.settings.of_joints(np.flatnonzero(columns)))
+        part._live = [
+            _Live(replace(live.chunk, actions=live.chunk.actions[:, columns]), live.until_ns[columns])
+            for live in self._live
+        ]
+        return part
 
     def clear(self) -> None:
         """Drop all chunks."""
@@ -113,13 +133,20 @@ class Ensembler:
         joints = len(self.settings.coupling)
         if not self._live or not len(times_ns):
             return np.full((len(times_ns), joints), np.nan)
-        values = np.stack([live.chunk.at(times_ns) for live in self._live])  # (C, K, A)
+        values = self._predictions(times_ns)  # (C, K, A)
         self._apply_disagreement_gate(times_ns, values)
         values, valid = self._comparable(times_ns, values)  # (C, K, A) both
         weights = valid * self._weights(valid) * self._taper(times_ns)[:, :, None]  # (C, K, A)
         total = weights.sum(axis=0)  # (K, A)
         summed = (weights * np.where(valid, values, 0.0)).sum(axis=0)  # (K, A)
         return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
+
+    def _predictions(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What each live chunk asks for at ``times_ns`` (K,) -> (C, K, A)."""
+        chunks = [live.chunk for live in self._live]
+        if len({len(chunk.actions) for chunk in chunks}) == 1:
+            return actions_at(chunks, times_ns)
+        return np.stack([chunk.at(times_ns) for chunk in chunks])
 
     def _comparable(
         self, times_ns: NDArray[np.int64], values: NDArray[np.float64]

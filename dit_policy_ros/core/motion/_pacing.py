@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks from measured latencies, before anything moves, that the policy is fast enough on this machine."""
 
+import math
+from collections.abc import Sequence
 from enum import StrEnum
 
-from dit_policy_ros.core.errors import DitPolicyError
+import numpy as np
+
+from dit_policy_ros.core.contract import Limits
+from dit_policy_ros.core.errors import ContractError, DitPolicyError
 from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS
 
 # A plan ends at rest, so it brakes before its end. These shares of the velocity limits should last until the
@@ -46,7 +51,14 @@ def check_pacing(
         DitPolicyError: with the measured figures and the remedies.
     """
     measured = f"{latency_p95:.3f} s (p95, measured here)"
-    needed = latency_p95 + (FROZEN_INTERVALS + fade_knots) * dt
+    blending = (FROZEN_INTERVALS + fade_knots) * dt  # [s]
+    if not blending < chunk_duration:
+        raise DitPolicyError(
+            f"the policy's chunks are too short: one lasts {chunk_duration:.3f} s, and {FROZEN_INTERVALS} "
+            f"frozen and {fade_knots} fading intervals of {dt:.3f} s are {blending:.3f} s. Lower fade_knots, "
+            f"train with a longer horizon, or set pacing to {Pacing.STOP_AND_GO}."
+        )
+    needed = latency_p95 + blending
     if not needed <= chunk_duration:
         raise DitPolicyError(
             f"inference is too slow: a chunk would end before it can be used. Inference takes {measured}; "
@@ -90,3 +102,28 @@ def check_pacing(
         "slow down and speed up in turns. A faster policy, one with a longer horizon, or a longer "
         "plan_horizon helps"
     ]
+
+
+def check_plan_horizon(joints: Sequence[str], limits: Limits, plan_horizon: float, dt: float) -> None:
+    """Refuse a ``plan_horizon`` [s] within which a joint cannot brake.
+
+    dt: spacing of the knots [s].
+
+    Raises:
+        ContractError: naming the slowest joint and what would do.
+    """
+    # Now can be just after a knot; the frozen knots and one more follow before the first free knot.
+    free = int(plan_horizon / dt + 1e-9) - FROZEN_INTERVALS - 2
+    braking = limits.velocity / limits.acceleration  # (A,) [s]
+    short = np.flatnonzero(braking > free * dt + 1e-9)
+    if len(short):
+        slowest = short[np.argmax(braking[short])]
+        intervals = math.ceil(braking[slowest] / dt - 1e-9) + FROZEN_INTERVALS + 2
+        needed = math.ceil(intervals * dt * 100.0) / 100.0  # rounded up to what is printed
+        joint = joints[slowest]
+        raise ContractError(
+            f"plan_horizon is {plan_horizon:g} s, but {joint} needs "
+            f"{braking[slowest]:.3f} s to brake from its velocity limit {limits.velocity[slowest]:g} at "
+            f"its acceleration limit {limits.acceleration[slowest]:g}. Raise plan_horizon to "
+            f"{needed:.2f} s or more, or lower limits.{joint}.velocity."
+        )

@@ -5,57 +5,27 @@ There is no clock, thread or message here: the caller passes the present time to
 replays are exact. The caller must also serialise the calls.
 """
 
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dit_policy_ros.core.continuous_joints import nearest_turn, unwrap
+from dit_policy_ros.core.continuous_joints import nearest_turn
 from dit_policy_ros.core.contract import Limits
-from dit_policy_ros.core.errors import ContractError, PlanRejected
-from dit_policy_ros.core.motion._blends import Blend
-from dit_policy_ros.core.motion._brake import braking_begin, braking_plan, with_history
-from dit_policy_ros.core.motion._chunk import Chunk
-from dit_policy_ros.core.motion._ensemble import Ensembler, EnsembleSettings
-from dit_policy_ros.core.motion._limits import LIMIT_NAMES, Limiter
-from dit_policy_ros.core.motion._pacing import Pacing
-from dit_policy_ros.core.motion._plan import KnotGrid, Plan
-from dit_policy_ros.core.motion._plan_check import check_plan
-from dit_policy_ros.core.motion._pose_check import joints_outside_limits
-from dit_policy_ros.core.motion._splice import FROZEN_INTERVALS, Splicer
+from dit_policy_ros.core.errors import PlanRejected
+from dit_policy_ros.core.motion._brake import braking_begin, braking_plan, stop, with_history
+from dit_policy_ros.core.motion._chunk import Chunk, advanced
+from dit_policy_ros.core.motion._continuation import Continuation, continuation
+from dit_policy_ros.core.motion._coupled_group import split
+from dit_policy_ros.core.motion._motion_groups import MotionGroups
+from dit_policy_ros.core.motion._pacing import Pacing, check_plan_horizon
+from dit_policy_ros.core.motion._plan import Plan
+from dit_policy_ros.core.motion._plan_check import check_plan, joints_outside_limits
+from dit_policy_ros.core.motion._settings import MotionSettings, MotionState
+from dit_policy_ros.core.motion._splice import Splicer
+from dit_policy_ros.core.path import LIMIT_NAMES
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MotionSettings:
-    """How chunks become motion.
-
-    Attributes:
-        ensemble: how predictions are averaged.
-        plan_horizon: how far a plan reaches beyond now [s]. The arms can keep moving for that long if this
-            process dies.
-        fade_knots: knots over which a new target is cross-faded with the former one.
-        soft_start: time over which the first motion is blended in [s].
-        max_tracking_error: (A,) if the measured pose is further from the commanded one than this, a HOLD
-            starts from the measured pose [rad or m]; inf disables that.
-        hold_duration: how long the braking plan holds its final pose [s]. The controller rejects a trajectory
-            that ends in the past, so this is the delivery delay we tolerate.
-        pacing: see Pacing.
-        task_fade: time over which a change of the task is blended in [s]; 0 uses ``fade_knots`` only.
-        pose_tolerance: (A,) motion may start this far outside the position limits [rad or m].
-    """
-
-    ensemble: EnsembleSettings
-    plan_horizon: float
-    fade_knots: int
-    soft_start: float
-    max_tracking_error: Array
-    hold_duration: float = 10.0
-    pacing: Pacing = Pacing.CONTINUOUS
-    task_fade: float = 0.0
-    pose_tolerance: Array = field(default_factory=lambda: np.array(0.02))
 
 
 # At rest the tracking error is much smaller than in motion. A larger one after a HOLD means that the joint
@@ -63,15 +33,7 @@ class MotionSettings:
 _MAX_REST_ERROR = 0.1  # [share of max_tracking_error]
 
 
-class MotionState(StrEnum):
-    """State of the motion."""
-
-    WAITING = "waiting"  # at rest, ready for a chunk
-    RUNNING = "running"  # a plan made from chunks is active
-    HOLD = "hold"  # the braking plan is active; latched until ``resume``
-
-
-class Pipeline:
+class Pipeline(MotionGroups):
     """Chunks -> ensemble -> splice -> limits -> checked plan; a HOLD overrides all of it."""
 
     def __init__(
@@ -88,44 +50,19 @@ class Pipeline:
         Raises:
             ContractError: ``plan_horizon`` is too short for a joint to brake within a plan.
         """
-        self.joints, self.limits, self.settings = joints, limits, settings
+        super().__init__(joints, limits, period_ns, settings)
         self.state = MotionState.WAITING
         self.hold_reason = ""
-        self._period_ns = period_ns
-        self._limiter = Limiter(limits, period_ns * 1e-9)
-        self._chunk_end_ns = 0  # of the newest chunk
-        self._ensembler = Ensembler(settings.ensemble)
-        self._splicer: Splicer | None = None
-        self._soft_start: Blend | None = None
-        self._former: tuple[NDArray[np.int64], Array] | None = None  # (M,), (M, A) target of the former task
-        self._task_fade: Blend | None = None
+        self._newest: Chunk | None = None  # of the policy; None after a HOLD or a change of the task
         self.reset_counters()
-        self._check_plan_horizon()
+        check_plan_horizon(joints, limits, settings.plan_horizon, period_ns * 1e-9)
 
     def reset_counters(self) -> None:
         """Set all counters to zero, as at every activation."""
-        self.plans = self.expired_chunks = self.limited_knots = self.holds = 0
+        self.plans = self.expired_chunks = self.holds = 0
+        self.limited_knots = self.clamped_knots = 0
         self._limit_counts = {name: np.zeros(len(self.joints), np.int64) for name in LIMIT_NAMES}  # (A,) each
-        self._ensembler.disagreements = 0
-
-    @property
-    def plan(self) -> Plan:
-        """The active plan: the one that was made last.
-
-        Raises:
-            ValueError: before ``start``.
-        """
-        return self._active_splicer.plan
-
-    @property
-    def live_chunks(self) -> int:
-        """Number of chunks in the ensemble."""
-        return len(self._ensembler)
-
-    @property
-    def disagreements(self) -> int:
-        """How often older chunks were dropped because predictions disagreed."""
-        return self._ensembler.disagreements
+        self.reset_disagreements()
 
     def most_limited(self, count: int = 3) -> str:
         """The joints and limits that changed most knots, each with the number of knots; empty if none did."""
@@ -147,11 +84,10 @@ class Pipeline:
         tolerance = np.broadcast_to(self.settings.pose_tolerance, pose.shape)  # (A,)
         if problems := joints_outside_limits(pose, self.limits, tolerance, self.joints):
             raise PlanRejected("; ".join(problems))
-        grid = KnotGrid(now_ns, self._period_ns)
-        self._ensembler.clear()
-        self._splicer = Splicer(self._limiter, grid, self.settings.fade_knots, pose, now_ns)
-        self._soft_start = self._task_fade = self._former = None
-        self.state, self.hold_reason = MotionState.WAITING, ""
+        for group in self._groups:
+            group.start(pose[group.joints], now_ns)
+        self._splicer = Splicer(self._limiter, self._groups, self._followers, pose, now_ns, self._period_ns)
+        self.state, self.hold_reason, self._newest = MotionState.WAITING, "", None
 
     def add_chunk(self, chunk: Chunk, now_ns: int) -> Plan | None:
         """Add a chunk and make the next plan.
@@ -166,20 +102,28 @@ class Pipeline:
         if self.state is MotionState.HOLD:
             return None
         if not np.isfinite(chunk.actions).all():
+            if self.led.all():  # nobody follows the policy now
+                self._newest = None
+                return None
             bad = ", ".join(self.joints[i] for i in np.flatnonzero(~np.isfinite(chunk.actions).all(axis=0)))
             raise PlanRejected(f"the policy's chunk is not finite (NaN or infinite) for {bad}")
         if self.is_too_late(chunk, now_ns):
             self.expired_chunks += 1
             return None
-        splicer = self._active_splicer
-        first = splicer.first_free_knot(now_ns)
+        first_ns, chunk = self.first_free_ns(now_ns), advanced(chunk, self._lead_ns)
+        self._newest = chunk
+        if self.state is MotionState.INTERVENTION:
+            for group in self._groups:
+                if not group.is_led:
+                    group.add(chunk, first_ns)
+            return None  # the next plan is that of ``lead``
         if self.settings.pacing is Pacing.STOP_AND_GO:
             # Nothing has moved since the observation, so the chunk can start now.
-            self._ensembler.clear()
-            chunk = replace(chunk, stamp_ns=int(splicer.grid.times_ns(first, first)[0]))
-        self._ensembler.drop_ended(int(splicer.grid.times_ns(first, first)[0]))
-        self._ensembler.add(chunk)
-        self._chunk_end_ns = chunk.end_ns
+            for group in self._groups:
+                group.ensembler.clear()
+            chunk = replace(chunk, stamp_ns=first_ns)
+        for group in self._groups:
+            group.add(chunk, first_ns)
         return self._advance(now_ns)
 
     def extend(self, now_ns: int) -> Plan | None:
@@ -191,15 +135,13 @@ class Pipeline:
         Raises:
             PlanRejected: as ``add_chunk``.
         """
-        has_chunk = self.settings.pacing is Pacing.STOP_AND_GO and len(self._ensembler) > 0
+        has_chunk = self.settings.pacing is Pacing.STOP_AND_GO and self.live_chunks > 0
         if not has_chunk or self.state is not MotionState.RUNNING:
             return None
         splicer = self._active_splicer
-        last = splicer.grid.at_or_before(self._chunk_end_ns)
         remaining_ns = splicer.plan.end_ns - now_ns
         due = 0 < remaining_ns <= round(self.settings.plan_horizon * 0.5e9)
-        complete = splicer.plan.end_ns >= int(splicer.grid.times_ns(last, last)[0])
-        if not due or complete or last < splicer.first_free_knot(now_ns):
+        if not due or all(group.has_reached_end(splicer.plan.end_ns) for group in self._groups):
             return None
         return self._advance(now_ns)
 
@@ -208,16 +150,11 @@ class Pipeline:
         continuous = self.settings.pacing is Pacing.CONTINUOUS
         return continuous and self.state is MotionState.RUNNING and self.plan.end_ns <= until_ns
 
-    def is_too_late(self, chunk: Chunk, now_ns: int) -> bool:
-        """Whether a chunk ends before the first knot that a plan made at ``now_ns`` [ns] could change."""
-        splicer = self._active_splicer
-        continuous = self.settings.pacing is Pacing.CONTINUOUS
-        return continuous and splicer.grid.at_or_before(chunk.end_ns) < splicer.first_free_knot(now_ns)
-
     def awaits_chunk(self, now_ns: int) -> bool:
         """Whether the next chunk is due: not during a HOLD, nor while stop_and_go executes the last one."""
         continuous = self.settings.pacing is Pacing.CONTINUOUS
-        return self.state is not MotionState.HOLD and (continuous or now_ns >= self.plan.end_ns)
+        needs_chunks = self.state is not MotionState.HOLD and not self.led.all()
+        return needs_chunks and (continuous or now_ns >= self.plan.end_ns)
 
     def accepts_observation(self, since_ns: int) -> bool:
         """Whether the policy may infer from an observation whose history begins at ``since_ns`` [ns].
@@ -232,40 +169,109 @@ class Pipeline:
     def _advance(self, now_ns: int) -> Plan:
         """Makes a plan from the live chunks, checks it and makes it the active plan."""
         splicer = self._active_splicer
-        first = splicer.first_free_knot(now_ns)
-        times_ns = splicer.grid.times_ns(first, splicer.grid.at_or_before(self._chunk_end_ns))  # (M,)
-        frozen, _ = splicer.plan.sample_at(int(times_ns[0]) - self._period_ns)  # (A,)
-        target = unwrap(self._ensembler.blend(times_ns), frozen, self.limits.continuous)  # (M, A)
-        soft_start = self._soft_start or Blend.from_pose(
-            splicer.plan.positions[-1], int(times_ns[0]), self.settings.soft_start
-        )
-        target = soft_start.apply(times_ns, target)
-        task_fade = self._task_fade
-        if self._former is not None:
-            task_fade = Blend(*self._former, int(times_ns[0]), self.settings.task_fade)
-        if task_fade is not None:
-            target = task_fade.apply(times_ns, target)
         last = splicer.grid.at_or_before(now_ns + round(self.settings.plan_horizon * 1e9))
-        candidate = splicer.splice(target, now_ns, last)
+        candidate = splicer.splice(now_ns, last)
         check_plan(candidate.plan, self.limits, self.joints, now_ns, self.settings.pose_tolerance)
         splicer.commit(candidate)
-        self._soft_start, self.state = soft_start, MotionState.RUNNING
-        self._task_fade, self._former = task_fade, None
-        self.limited_knots += candidate.motion.limited_knots
-        for name, count in candidate.motion.counts.items():
+        self.state = MotionState.INTERVENTION if self.led.any() else MotionState.RUNNING
+        self.limited_knots += candidate.limited_knots
+        self.clamped_knots += candidate.clamped_knots
+        for name, count in candidate.counts.items():
             self._limit_counts[name] += count
         self.plans += 1
         return candidate.plan
 
-    def set_velocity_scale(self, scale: float) -> None:
-        """Scale the velocity limits by ``scale`` (0 to 1), from the next plan on."""
-        self._limiter.limits = self.limits.with_velocity_scale(scale)
-
     def change_task(self) -> None:
         """Drop the chunks of the former task; the active plan stays until the next chunk arrives."""
-        self._ensembler.clear()
-        if self.settings.task_fade > 0.0 and self.state is MotionState.RUNNING:
-            self._former = self._active_splicer.target
+        self._newest, is_moving = None, self.state in (MotionState.RUNNING, MotionState.INTERVENTION)
+        for group in self._groups:
+            if not group.is_led:
+                group.change_task(moving=is_moving)
+
+    def take_over(self, joints: NDArray[np.bool_], now_ns: int) -> Plan:
+        """Let somebody else than the policy lead ``joints`` (A,); those that were led before still are.
+
+        Returns:
+            How all joints would brake to rest from the last frozen knot on. ``lead`` must follow.
+
+        Raises:
+            ValueError: during a HOLD.
+        """
+        if self.state is MotionState.HOLD:
+            raise ValueError("nobody can take over during a HOLD: resume first")
+        self._regroup(split(self._groups, joints))
+        self.led, self.state = self.led | joints, MotionState.INTERVENTION
+        for group in self._groups:
+            group.is_led = bool(self.led[group.joints].all())
+        begin_ns = self.first_free_ns(now_ns) - self._period_ns
+        return stop(self.plan, begin_ns, self.limits, self._brake_groups, self.settings.hold_duration)[0]
+
+    def lead(self, actions: Array, now_ns: int) -> Plan:
+        """Make the next plan, in which the led joints follow ``actions`` (T, A) from the first free knot on.
+
+        Raises:
+            PlanRejected: the actions are not finite, or the plan would break a rule.
+        """
+        if not np.isfinite(actions[:, self.led]).all():
+            raise PlanRejected("what leads the arms is not finite (NaN or infinite)")
+        first_ns = self.first_free_ns(now_ns)
+        for group in self._groups:
+            if group.is_led:
+                group.lead(Chunk(first_ns, self._period_ns, actions), first_ns - self._period_ns)
+        return self._advance(now_ns)
+
+    def hand_back(self, now_ns: int) -> Plan | None:
+        """Let the policy drive all joints again, from its newest chunk on.
+
+        Returns:
+            The plan to send; None if there is no such chunk, and nothing has changed. In stop_and_go no
+            chunk is needed: the arms come to rest first.
+
+        Raises:
+            PlanRejected: as ``add_chunk``.
+        """
+        first_ns, chunk = self.first_free_ns(now_ns), self._newest
+        times_ns = np.arange(first_ns - self._period_ns, self.plan.end_ns + self._period_ns, self._period_ns)
+        former = Chunk(int(times_ns[0]), self._period_ns, self.plan.sample(times_ns)[0])
+        groups = self.coupled_groups()
+        for group in groups:
+            group.set_velocity_scale(self._velocity_scale)
+            group.take_from(former, former.stamp_ns, self.settings.soft_start)
+        if self.settings.pacing is Pacing.CONTINUOUS:
+            if chunk is None or not all(group.reaches(chunk, first_ns) for group in groups):
+                return None
+            for group in groups:
+                group.add(chunk, first_ns)
+        self._end_lead(groups)
+        return self._advance(now_ns)
+
+    def continuation(
+        self, previous: Chunk, first_ns: int, stamp_ns: int, horizon: int, committed_until_ns: int
+    ) -> Continuation | None:
+        """The known actions that the next inference should continue, see ``continuation``.
+
+        Args:
+            previous: the newest chunk.
+            first_ns: time of the new sample's first row [ns]; the rows are the chunk's period apart.
+            stamp_ns: of the observation, from which on the sample's rows are executed [ns].
+            horizon: rows of the new sample.
+            committed_until_ns: the earliest time at which a plan from the new chunk can take over [ns].
+        """
+        if self.led.any():
+            return None  # where the arms are led is not what the former chunk said
+        clocks = [(group.joints, group.clock) for group in self._groups]
+        # What is meant for a time is sent earlier by the lead, so that much earlier is where the plan has it.
+        actions, committed = np.full((horizon, len(self.joints)), np.nan), horizon  # (T, A)
+        for lead_ns in np.unique(self._lead_ns):
+            times_ns = (first_ns - int(lead_ns), stamp_ns - int(lead_ns))
+            sent = replace(previous, stamp_ns=previous.stamp_ns - int(lead_ns))
+            known = continuation(sent, self.plan, clocks, *times_ns, horizon, committed_until_ns)
+            if known is None:
+                return None
+            joints = self._lead_ns == lead_ns  # (A,)
+            actions[:, joints] = known.actions[:, joints]
+            committed = min(committed, known.committed)
+        return Continuation(actions, committed)
 
     def hold(
         self, reason: str, now_ns: int, measured: Array | None = None, stopped_ns: int | None = None
@@ -285,22 +291,36 @@ class Pipeline:
         """
         if self.state is MotionState.HOLD:
             return None
+        plan = self._brake(now_ns, measured, stopped_ns)
+        if self.led.any():
+            self._end_lead(self.coupled_groups())
+            for group in self._groups:
+                group.set_velocity_scale(self._velocity_scale)
+                group.start(plan.positions[-1, group.joints], now_ns)
+        for group in self._groups:
+            group.ensembler.clear()
+        self._active_splicer.plan, self._newest = plan, None
+        self.state, self.hold_reason = MotionState.HOLD, reason
+        self.holds += 1
+        return plan
+
+    def _brake(self, now_ns: int, measured: Array | None, stopped_ns: int | None) -> Plan:
+        """The braking plan of a HOLD; its arguments are those of ``hold``."""
+        duration = self.settings.hold_duration
         begin_ns = braking_begin(self.plan, now_ns) if stopped_ns is None else now_ns
         position, velocity = self.plan.sample_at(begin_ns if stopped_ns is None else stopped_ns)  # (A,) both
-        velocity = velocity if stopped_ns is None else np.zeros_like(position)  # (A,)
         lost = np.zeros(len(position), dtype=bool)  # (A,)
         if measured is not None:
             measured = nearest_turn(measured, position, self.limits.continuous)
             lost = self._exceeds_tracking_error(measured, position)  # (A,)
             position = np.where(lost, measured, position)  # even outside the limits: a HOLD goes nowhere
-            velocity = np.where(lost, 0.0, velocity)
-        plan = braking_plan(position, velocity, begin_ns, self.limits, self.settings.hold_duration)
-        if stopped_ns is None:  # otherwise the stamps of the active plan mean nothing to the controllers now
-            plan = with_history(plan, self.plan, lost)
-        self._ensembler.clear()
-        self._active_splicer.plan = plan
-        self.state, self.hold_reason = MotionState.HOLD, reason
-        self.holds += 1
+        if stopped_ns is not None:  # the stamps of the active plan mean nothing to the controllers now
+            return braking_plan(position, np.zeros_like(position), begin_ns, self.limits, duration)
+        if lost.any():
+            brake = braking_plan(position, np.where(lost, 0.0, velocity), begin_ns, self.limits, duration)
+            return with_history(brake, self.plan, lost)
+        plan, on_path = stop(self.plan, now_ns, self.limits, self._brake_groups, duration)
+        self.clamped_knots += not on_path
         return plan
 
     def at_rest(self, now_ns: int) -> bool:
@@ -354,26 +374,3 @@ class Pipeline:
         """Which joints (A,) have a tracking error above a share of max_tracking_error."""
         error = nearest_turn(measured, commanded, self.limits.continuous) - commanded  # (A,)
         return np.abs(error) > share * self.settings.max_tracking_error
-
-    @property
-    def _active_splicer(self) -> Splicer:
-        if self._splicer is None:
-            raise ValueError("the pipeline has not been started")
-        return self._splicer
-
-    def _check_plan_horizon(self) -> None:
-        dt = self._period_ns * 1e-9
-        # Now can be just after a knot; the frozen knots and one more follow before the first free knot.
-        free = int(self.settings.plan_horizon / dt + 1e-9) - FROZEN_INTERVALS - 2
-        braking = self.limits.velocity / self.limits.acceleration  # (A,) [s]
-        short = np.flatnonzero(braking > free * dt + 1e-9)
-        if len(short):
-            slowest = short[np.argmax(braking[short])]
-            needed = braking[slowest] + (FROZEN_INTERVALS + 2) * dt
-            joint, limits = self.joints[slowest], self.limits
-            raise ContractError(
-                f"plan_horizon is {self.settings.plan_horizon:g} s, but {joint} needs "
-                f"{braking[slowest]:.3f} s to brake from its velocity limit {limits.velocity[slowest]:g} at "
-                f"its acceleration limit {limits.acceleration[slowest]:g}. Raise plan_horizon to "
-                f"{needed:.2f} s or more, or lower limits.{joint}.velocity."
-            )

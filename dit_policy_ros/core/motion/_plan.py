@@ -76,6 +76,12 @@ class Plan:
         """Time of the last knot [ns]; the controller holds its position from then on."""
         return int(self.times_ns[-1])
 
+    def rest_ns(self, joints: NDArray[np.integer] | slice = slice(None)) -> int:
+        """From when on some joints, by default all, are at rest [ns]."""
+        moving = np.flatnonzero((self.velocities[:, joints] != 0.0).any(axis=1))  # knots
+        last = min(int(moving[-1]) + 1, len(self.times_ns) - 1) if len(moving) else 0
+        return int(self.times_ns[last])
+
     def sample(self, times_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Commanded positions and velocities at ``times_ns`` (N,) -> (N, A), (N, A).
 

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joins a new target to the active plan without a jump, on one fixed grid of knots.
+"""Joins new targets to the active plan without a jump, on one fixed grid of knots.
 
 A new plan repeats the knots from ``now - PLAN_HISTORY`` to ``now + FROZEN_INTERVALS`` exactly as they were
-sent, cross-fades the next few knots from the former target to the new one, follows the new target to the plan
-horizon and ends there at rest. So the part that the controller is executing never changes, also if its clock
-differs a little from ours.
+sent, goes along the new path to the plan horizon and ends there at rest. So the part that the controller is
+executing never changes, also if the controller's clock is behind ours by up to PLAN_HISTORY.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dit_policy_ros.core.continuous_joints import nearest_turn
-from dit_policy_ros.core.motion._limits import LimitedMotion, Limiter
+from dit_policy_ros.core.contract import Limits
+from dit_policy_ros.core.motion._chunk import Chunk
+from dit_policy_ros.core.motion._coupled_group import CoupledGroup, NextTarget
 from dit_policy_ros.core.motion._plan import PLAN_HISTORY, KnotGrid, Plan
+from dit_policy_ros.core.path import LimitedMotion, Limiter, Path, PathDriver, PathMotion, Target
 
 Array = NDArray[np.float64]
 
@@ -26,99 +28,173 @@ class Splice:
     """A candidate plan; it becomes the active plan only when it is committed.
 
     Attributes:
-        plan: the new plan, from PLAN_HISTORY before now.
-        target: (M, A) positions that the plan should follow [rad or m]; may reach beyond the plan's end.
-        first: knot of the target's first row.
-        motion: the target within the limits, from the first free knot to the plan's end.
+        plan: the new plan.
+        targets: of each group.
+        path_ns: for each group the path times (F + K,) [ns] at the plan's last knots, from the last frozen
+            one on.
+        limited_knots: number of knots at which a limit changed anything.
+        clamped_knots: number of knots at which a limit changed a joint alone, so that a group left its path.
+        counts: by name of the limit, the number of knots at which each joint met it, (A,).
     """
 
     plan: Plan
-    target: Array
-    first: int
-    motion: LimitedMotion
+    targets: Sequence[Chunk]
+    path_ns: Sequence[NDArray[np.int64]]
+    limited_knots: int
+    clamped_knots: int
+    counts: dict[str, NDArray[np.int64]]
 
 
 class Splicer:
     """Keeps the active plan and joins new targets to it."""
 
     def __init__(
-        self, limiter: Limiter, grid: KnotGrid, fade_knots: int, position: Array, now_ns: int
+        self,
+        limiter: Limiter,
+        groups: Sequence[CoupledGroup],
+        followers: NDArray[np.bool_],
+        position: Array,
+        now_ns: int,
+        period_ns: int,
     ) -> None:
         """Start at rest.
 
         Args:
-            limiter: keeps new targets within the joint limits.
-            grid: the knots of all plans.
-            fade_knots: knots over which a new target is cross-faded with the former one.
+            limiter: keeps the motion within the joint limits.
+            groups: the joints that go along one path together.
+            followers: bool (A,), joints that never slow their group down.
             position: (A,) where the robot stands [rad or m].
             now_ns: present time [ns].
+            period_ns: spacing of the knots [ns].
         """
         self.plan = Plan(np.array([now_ns]), position[None, :].copy(), np.zeros((1, len(position))))
-        self.grid = grid
-        self._limiter, self._fade_knots = limiter, fade_knots
-        self._target: Array = np.empty((0, len(position)))  # (M, A) the target of the active plan
-        self._target_first = 0  # knot of its first row
+        self.grid = KnotGrid(now_ns, period_ns)
+        self._limiter, self._groups, self._followers = limiter, groups, followers
+        self._drivers: list[PathDriver] = []
+        self._driver_limits: Limits | None = None  # those that the drivers were made for
 
-    @property
-    def target(self) -> tuple[NDArray[np.int64], Array]:
-        """The target of the active plan, also beyond its end: times (M,) [ns] and positions (M, A)."""
-        first = self._target_first
-        return self.grid.times_ns(first, first + len(self._target) - 1), self._target
+    def regroup(self, groups: Sequence[CoupledGroup]) -> None:
+        """Let other groups of the joints go along the paths from the next plan on."""
+        self._groups, self._driver_limits = groups, None
 
     def first_free_knot(self, now_ns: int) -> int:
         """The first knot that a plan made at ``now_ns`` may still change."""
         return self.grid.at_or_after(now_ns + FROZEN_INTERVALS * self.grid.period_ns) + 1
 
-    def splice(self, target: Array, now_ns: int, last: int) -> Splice:
-        """Join a new target to the active plan. The active plan stays until the result is committed.
+    def splice(self, now_ns: int, last: int) -> Splice:
+        """Join the groups' targets to the active plan. The active plan stays until the result is committed.
 
         Args:
-            target: (M, A), one row per knot from ``first_free_knot(now_ns)`` on; may reach beyond ``last``.
             now_ns: present time [ns].
-            last: the plan ends at this knot, or at the end of the target if that is earlier.
+            last: the plan ends at this knot, or at the end of the targets if that is earlier.
 
         Raises:
-            ValueError: if the target is empty or ``last`` is before the first free knot.
+            ValueError: if ``last`` is before the first free knot.
         """
         first = self.first_free_knot(now_ns)
-        count = min(last - first + 1, len(target))
-        if count < 1:
+        knots = last - first + 1
+        if knots < 1:
             raise ValueError(f"there is no knot between the first free knot {first} and the last knot {last}")
-        faded = self._cross_fade(first, target)  # (M, A)
-        earliest = self.grid.at_or_before(now_ns - round(PLAN_HISTORY * 1e9))
-        begin = max(earliest, self.grid.at_or_after(int(self.plan.times_ns[0])))
-        positions, velocities = self.plan.sample(self.grid.times_ns(begin, first - 1))  # (F, A) frozen
-        wanted_velocities = _central_velocities(positions[-1], faded, self.grid.period)  # (M, A)
+        frozen_times, positions, velocities = self._frozen(now_ns, first - 1)
+        frozen_ns, here, speed = int(frozen_times[-1]), positions[-1], velocities[-1]  # (A,) both
+        next_targets = [group.next_target(frozen_ns, here[group.joints], knots) for group in self._groups]
+        paths = [
+            self._path(group, target, here, speed)
+            for group, target in zip(self._groups, next_targets, strict=True)
+        ]
+        targets = [target.rows for target in next_targets]
+        drivers = self._current_drivers()
+        motions = [driver.drive(path, knots) for driver, path in zip(drivers, paths, strict=True)]
         before = (velocities[-1] - velocities[-2]) / self.grid.period  # (A,) two knots are always frozen
-        motion = self._limiter.follow(
-            positions[-1], velocities[-1], faded[:count], wanted_velocities[:count], before
-        )
+        limited = self._limiter.follow(here, speed, self._joined(paths, motions), before)
+        count = len(limited.positions)
         plan = Plan(
-            self.grid.times_ns(begin, first + count - 1),
-            np.concatenate([positions, motion.positions]),
-            np.concatenate([velocities, motion.velocities]),
+            np.concatenate([frozen_times, self.grid.times_ns(first, first + count - 1)]),
+            np.concatenate([positions, limited.positions]),
+            np.concatenate([velocities, limited.velocities]),
         )
-        return Splice(plan, faded, first, motion)
+        return self._counted(plan, targets, motions, limited)
 
     def commit(self, splice: Splice) -> None:
         """Make a candidate the active plan."""
-        self.plan, self._target, self._target_first = splice.plan, splice.target, splice.first
+        self.plan = splice.plan
+        for group, target, path_ns in zip(self._groups, splice.targets, splice.path_ns, strict=True):
+            group.commit(target, splice.plan.times_ns[-len(path_ns) :], path_ns)
 
-    def _cross_fade(self, first: int, target: Array) -> Array:
-        """The new target (M, A), its first knots mixed with the former target."""
-        faded = target.copy()  # (M, A)
-        offset = first - self._target_first  # row of the former target at the new target's first knot
-        for j in range(min(self._fade_knots, len(target), len(self._target) - offset)):
-            weight = (j + 1) / (self._fade_knots + 1)
-            former = self._target[offset + j]  # (A,)
-            former = nearest_turn(former, target[j], self._limiter.limits.continuous)  # (A,)
-            faded[j] = (1.0 - weight) * former + weight * target[j]
-        return faded
+    def _frozen(self, now_ns: int, last: int) -> tuple[NDArray[np.int64], Array, Array]:
+        """What the next plan repeats of the active one: times (F,), positions and velocities (F, A)."""
+        earliest = self.grid.at_or_before(now_ns - round(PLAN_HISTORY * 1e9))
+        begin = max(earliest, self.grid.at_or_after(int(self.plan.times_ns[0])))
+        times_ns = self.grid.times_ns(begin, last)  # (F,)
+        return times_ns, *self.plan.sample(times_ns)
 
+    def _path(self, group: CoupledGroup, target: NextTarget, here: Array, speed: Array) -> Path:
+        """The path of a group from ``here`` (A,), left at ``speed`` (A,), within the position limits."""
+        low, high = self._limiter.limits.position_min, self._limiter.limits.position_max  # (A,) both
+        rows = np.minimum(np.maximum(target.rows.actions, low[group.joints]), high[group.joints])  # (M, S)
+        start = here[None, group.joints]  # (1, S)
+        return Path(
+            np.concatenate([start, rows]),
+            speed[group.joints],
+            target.delay,
+            target.max_rate,
+            target.transition,
+        )
 
-def _central_velocities(before: Array, target: Array, dt: float) -> Array:
-    """Central differences of a target (M, A) that follows ``before`` (A,) -> (M, A); one-sided at the end."""
-    padded = np.concatenate([before[None, :], target, target[-1:]])  # (M + 2, A)
-    velocities = (padded[2:] - padded[:-2]) / (2.0 * dt)  # (M, A)
-    velocities[-1] *= 2.0  # the padding repeated the last knot
-    return velocities
+    def _current_drivers(self) -> list[PathDriver]:
+        """A driver for each group, with the present limits."""
+        limits = self._limiter.limits
+        if limits is not self._driver_limits:
+            self._driver_limits, period = limits, self.grid.period
+            self._drivers = [
+                PathDriver(limits.of_joints(group.joints), ~self._followers[group.joints], period)
+                for group in self._groups
+            ]
+        return self._drivers
+
+    def _joined(self, paths: Sequence[Path], motions: Sequence[PathMotion]) -> Target:
+        """The motions of all groups as one target; a group that ends first waits there."""
+        knots = max(len(motion.positions) for motion in motions)
+        joints = len(self._followers)
+        parts = np.empty((4, knots, joints))  # positions, velocities, lowest, highest
+        for group, path, motion in zip(self._groups, paths, motions, strict=True):
+            count = len(motion.positions)
+            rest = path.rows[min(int(motion.progress[-1]) + 1, len(path.rows) - 1) :]  # (R, S)
+            target = Target.of(motion.positions, motion.velocities, rest)
+            columns = (target.positions, target.velocities, target.lowest, target.highest)
+            for part, column in zip(parts, columns, strict=True):
+                part[:count, group.joints] = column
+                part[count:, group.joints] = column[-1]
+            parts[1][count:, group.joints] = 0.0
+        return Target(*parts)
+
+    def _counted(
+        self,
+        plan: Plan,
+        targets: Sequence[Chunk],
+        motions: Sequence[PathMotion],
+        limited: LimitedMotion,
+    ) -> Splice:
+        """The candidate, with what was limited."""
+        counts = {name: count.copy() for name, count in limited.counts.items()}  # (A,) each
+        changed = np.asarray(limited.limited.any(axis=1))  # (K,)
+        path_ns = []
+        for group, target, motion in zip(self._groups, targets, motions, strict=True):
+            changed[: len(motion.slowed)] |= motion.slowed
+            for name, count in (motion.counts | self._beyond_limits(group, target, len(changed))).items():
+                counts[name][group.joints] = np.maximum(counts[name][group.joints], count)
+            steps = np.zeros(len(changed) + 1)  # (K + 1,) rows; 0 at the frozen knot
+            steps[1 : len(motion.progress) + 1] = motion.progress
+            steps[len(motion.progress) + 1 :] = motion.progress[-1]
+            start_ns = target.stamp_ns - target.period_ns
+            path_ns.append(start_ns + np.rint(steps * target.period_ns).astype(np.int64))
+        alone = limited.limited[:, ~self._followers].any(axis=1)  # (K,)
+        # At full speed a joint may break a limit at more knots than the slower motion has.
+        limited_knots = max(int(changed.sum()), *(int(count.max()) for count in counts.values()))
+        return Splice(plan, targets, path_ns, limited_knots, int(alone.sum()), counts)
+
+    def _beyond_limits(self, group: CoupledGroup, target: Chunk, knots: int) -> dict[str, NDArray[np.int64]]:
+        """At how many of the first ``knots`` rows each joint's target is beyond its position limits, (S,)."""
+        limits, rows = self._limiter.limits, target.actions[:knots]  # (K, S)
+        below, above = limits.position_min[group.joints], limits.position_max[group.joints]  # (S,) both
+        return {"position": ((rows < below) | (rows > above)).sum(axis=0)}

@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.motion import Continuation
 from dit_policy_ros.core.policy_interface._step_budget import StepBudget
+from dit_policy_ros.core.policy_interface._vectors import VectorInput
 
 BACKENDS = ("auto", "plain", "eager", "traced", "compiled", "cuda_graphs")
 """How the networks are executed, see docs/inference.md."""
 DTYPES = ("float32", "bfloat16", "float16")
 """Number formats of the networks."""
 
+UNSEEN_STATES = ("hold", "limit")
+"""What is done with a state far outside the training data: refuse it, or use the nearest that is known."""
 
-class Policy(Protocol):
-    """A learned policy that turns one observation into a chunk of actions in robot units."""
+
+class PolicyFacts(Protocol):
+    """What is known about a policy without having it here."""
 
     @property
     def description(self) -> str:
@@ -51,7 +55,20 @@ class Policy(Protocol):
 
     @property
     def joint_names(self) -> tuple[str, ...] | None:
-        """Names of the entries of state and action, in order; None if the checkpoint does not say."""
+        """Names of the state's first entries, in order; None if the checkpoint does not say.
+
+        The entries of ``vectors`` follow them.
+        """
+        ...
+
+    @property
+    def vectors(self) -> tuple[VectorInput, ...]:
+        """The further vectors that are read: their entries follow the joints in the state, in this order."""
+        ...
+
+    @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Names of the action's entries, in order; None if the checkpoint does not say."""
         ...
 
     @property
@@ -66,7 +83,7 @@ class Policy(Protocol):
 
     @property
     def state_dim(self) -> int:
-        """Length D of the state vector."""
+        """Length D of the state vector, with the entries of ``vectors``."""
         ...
 
     @property
@@ -84,6 +101,15 @@ class Policy(Protocol):
         """Steps that the network predicts; a chunk has ``horizon - n_obs_steps + 1`` rows."""
         ...
 
+
+class Policy(PolicyFacts, Protocol):
+    """A learned policy that turns one observation into a chunk of actions in robot units."""
+
+    @property
+    def unseen_state(self) -> str:
+        """The joints that were outside the training data at the last ``predict``, in words; empty if none."""
+        ...
+
     def predict(
         self,
         images: Mapping[str, NDArray[np.uint8]],
@@ -96,7 +122,7 @@ class Policy(Protocol):
 
         Args:
             images: per camera uint8 (n_obs, H, W, 3), RGB, oldest first.
-            state: float32 (n_obs, D), oldest first [rad or m].
+            state: float32 (n_obs, D), oldest first [rad or m]; the entries of ``vectors`` come last.
             task: the instruction.
             noise: float32 (horizon, A) from which sampling starts; drawn at random if None.
             previous: actions that are already known (real-time chunking); None if there are none.

@@ -2,6 +2,7 @@
 """Sources of a frame's action: the commands to the controllers, a leader arm, or a topic with commands."""
 
 import math
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -10,8 +11,15 @@ from dit_policy_ros.core.contract import NANOSECONDS, Contract, ControllerType
 from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording._command_stream import CommandStream
-from dit_policy_ros.core.sensing import LATE_SAMPLE_TIMEOUT, StreamBuffer, StreamSettings, stale_reason
+from dit_policy_ros.core.sensing import (
+    LATE_SAMPLE_TIMEOUT,
+    JointBuffer,
+    StreamBuffer,
+    StreamSettings,
+    stale_reason,
+)
 
+_COMMAND, _LEADER = TOPIC_SOURCES = ("command", "leader")  # names of the streams
 _TOPIC_CAPACITY = 10_000  # samples, 10 s at 1 kHz
 _LEADER_CAPACITY = 100_000  # samples
 
@@ -33,6 +41,11 @@ class ActionSource(Protocol):
 
     def missing(self, now_ns: int) -> dict[str, str]:
         """By name of the streams that give no action at present, the reason; empty if there is an action."""
+        ...
+
+    @property
+    def command_streams(self) -> Mapping[str, StreamBuffer[np.ndarray] | CommandStream]:
+        """By name, the streams that the commands come from; they count what they drop."""
         ...
 
     def clear(self) -> None:
@@ -66,6 +79,11 @@ class CommandedActions:
         self._indices = {controller.name: contract.indices(controller) for controller in contract.controllers}
         self._action_dim = contract.action_dim
 
+    @property
+    def command_streams(self) -> Mapping[str, CommandStream]:
+        """See ActionSource."""
+        return self.streams
+
     def at(self, time_ns: int) -> np.ndarray | None:
         """See ActionSource."""
         action = np.empty(self._action_dim)  # (A,)
@@ -81,13 +99,13 @@ class CommandedActions:
         return time_ns <= now_ns
 
     def is_fresh(self, time_ns: int) -> bool:
-        """Always: a controller follows its last command until it receives another."""
-        return True
+        """Unless the last command could not be used: a controller follows it until it receives another."""
+        return all(stream.is_known(time_ns) for stream in self.streams.values())
 
     def missing(self, now_ns: int) -> dict[str, str]:
         """See ActionSource."""
         return {
-            name: f"'{stream.controller.topic}': nothing commanded yet; start the teleoperation, or move once"
+            name: _nothing_commanded(stream)
             for name, stream in self.streams.items()
             if stream.at(now_ns) is None
         }
@@ -106,8 +124,13 @@ class TopicActions:
 
     def __init__(self, topic: str) -> None:
         self.stream: StreamBuffer[np.ndarray] = StreamBuffer(
-            StreamSettings("command", math.inf, _TOPIC_CAPACITY, topic=topic, config_key="action.topic")
+            StreamSettings(_COMMAND, math.inf, _TOPIC_CAPACITY, topic=topic, config_key="action.topic")
         )
+
+    @property
+    def command_streams(self) -> Mapping[str, StreamBuffer[np.ndarray]]:
+        """See ActionSource."""
+        return {self.stream.name: self.stream}
 
     def at(self, time_ns: int) -> np.ndarray | None:
         """See ActionSource."""
@@ -134,20 +157,30 @@ class TopicActions:
 
 
 class LeaderActions:
-    """The newest joint positions of a leader arm; `stream` takes (A,) arrays with their own stamps."""
+    """The newest joint positions of a leader; `stream` takes joints with their own stamps.
+
+    topic: for messages; several have ", " between them.
+    """
 
     def __init__(self, contract: Contract, topic: str, keep: float) -> None:
         self._fresh_ns = 2 * contract.dt_ns
-        self.stream: StreamBuffer[np.ndarray] = StreamBuffer(
+        self.stream = JointBuffer(
             StreamSettings(
-                "leader",
+                _LEADER,
                 contract.joint_states_max_age,
                 _LEADER_CAPACITY,
                 keep=keep,
                 topic=topic,
                 config_key="joint_states.max_age",
-            )
+            ),
+            contract.joints,
+            configured_in="action",
         )
+
+    @property
+    def command_streams(self) -> Mapping[str, StreamBuffer[np.ndarray]]:
+        """See ActionSource."""
+        return {self.stream.name: self.stream}
 
     def at(self, time_ns: int) -> np.ndarray | None:
         """See ActionSource."""
@@ -173,3 +206,12 @@ class LeaderActions:
     def clear(self) -> None:
         """See ActionSource."""
         self.stream.clear()
+
+
+def _nothing_commanded(stream: CommandStream) -> str:
+    if stream.counters.refused:
+        return (
+            f"'{stream.controller.topic}': {stream.counters.refused} commands came, and none can be used: "
+            f"{stream.refusal}"
+        )
+    return f"'{stream.controller.topic}': nothing commanded yet; start the teleoperation, or move once"

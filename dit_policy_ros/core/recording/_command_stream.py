@@ -9,11 +9,12 @@ point it stays there. Positions are interpolated linearly, positions with veloci
 import threading
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dit_policy_ros.core.contract import NANOSECONDS, Controller
+from dit_policy_ros.core.sensing import StreamCounters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,13 +66,28 @@ class CommandStream:
         self._keep_ns = round(keep * NANOSECONDS)
         self._lock = threading.Lock()
         self._trajectories: deque[CommandedTrajectory] = deque()
+        self._refused_ns: deque[int] = deque()  # when messages came that could not be used [ns]
+        self.counters = StreamCounters()
+        self.refusal = ""  # why the last of these could not be used
+
+    @property
+    def topic(self) -> str:
+        """Topic of the commands."""
+        return self.controller.topic
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The one topic of the commands."""
+        return (self.topic,)
 
     def push(self, trajectory: CommandedTrajectory) -> None:
         """Adds a message that the controller accepts; it replaces the former one when it arrives."""
         with self._lock:
             if self._trajectories and trajectory.received_ns < self._trajectories[-1].received_ns:
                 self._trajectories.clear()  # our clock was set back: they belong to the old timeline
+                self._refused_ns.clear()
             self._trajectories.append(trajectory)
+            self.counters = replace(self.counters, accepted=self.counters.accepted + 1)
             # Keep the one that is active at the beginning of the window, however old it is.
             oldest = trajectory.received_ns - self._keep_ns
             while len(self._trajectories) > 1 and self._trajectories[1].received_ns <= oldest:
@@ -84,7 +100,24 @@ class CommandStream:
             trajectory = self._trajectories[index - 1] if index > 0 else None
         return None if trajectory is None else trajectory.at(time_ns)
 
+    def refuse(self, reason: str, received_ns: int) -> None:
+        """Notes a message that cannot be used. The controller may follow it, so the action is not known."""
+        with self._lock:
+            self.counters, self.refusal = replace(self.counters, refused=self.counters.refused + 1), reason
+            self._refused_ns.append(received_ns)
+            while self._refused_ns[0] < received_ns - self._keep_ns:
+                self._refused_ns.popleft()
+
+    def is_known(self, time_ns: int) -> bool:
+        """Whether the last message until a time [ns] could be used."""
+        with self._lock:
+            refused = [received_ns for received_ns in self._refused_ns if received_ns <= time_ns]
+            index = bisect_right(self._trajectories, time_ns, key=lambda trajectory: trajectory.received_ns)
+            accepted_ns = self._trajectories[index - 1].received_ns if index > 0 else None
+        return not refused or (accepted_ns is not None and accepted_ns >= refused[-1])
+
     def clear(self) -> None:
         """Drops all commands."""
         with self._lock:
             self._trajectories.clear()
+            self._refused_ns.clear()

@@ -6,13 +6,17 @@ Shapes: N frames, D joints, C cameras.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
+from dit_policy_ros.core.continuous_joints import unwrap
 from dit_policy_ros.core.contract import NANOSECONDS, Contract
 from dit_policy_ros.core.problems import listing
-from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
+from dit_policy_ros.core.recording._action_source import TOPIC_SOURCES
+from dit_policy_ros.core.recording._episode_trace import ACTION, EpisodeTrace
+from dit_policy_ros.core.recording._losses import StreamLosses, left_behind
 
 _MOVED = 0.01  # [share of a joint's range] a command that differs more from the first one is a motion
 _STILL = 0.001  # [share of a joint's range] a joint that stays within this does not move
@@ -97,6 +101,8 @@ def check_episode(
     cameras: Mapping[str, CameraFigures],
     contract: Contract,
     thresholds: CheckThresholds,
+    losses: Mapping[str, StreamLosses] = MappingProxyType({}),
+    slowest: str = "",
 ) -> EpisodeCheck:
     """Check an episode of at least one frame.
 
@@ -106,13 +112,19 @@ def check_episode(
         cameras: figures of the images, by camera.
         contract: joints, limits and rate.
         thresholds: beyond which the check fails.
+        losses: samples and commands that were dropped, by stream.
+        slowest: name of the slowest camera, whose rate it is; empty if all have the contract's rate.
     """
+    trace = _unwrapped(trace, contract)
     count = len(trace)
     reasons, warnings = [], []
-    if rate < thresholds.min_rate * trace.fps:
+    expected = contract.image_rate(contract.camera(slowest)) if slowest else trace.fps  # [Hz]
+    if rate < thresholds.min_rate * expected:
+        own = f"cameras.{slowest or 'NAME'}.fps"
         reasons.append(
-            f"the slowest camera delivered {rate:.1f} of {trace.fps:g} images per second. If it sends more, "
-            "they get lost in transport: start it with the Fast DDS profile config/fastdds.xml"
+            f"the slowest camera delivered {rate:.1f} of {expected:g} images per second. If it sends more, "
+            "they get lost in transport: start it with the Fast DDS profile config/fastdds.xml. If that is "
+            f"its rate, say so in {own} of the contract"
         )
     for name, frames in trace.repeated.items():
         share = len(frames) / count
@@ -121,17 +133,25 @@ def check_episode(
             reasons.append(f"{text} (max_missing is {thresholds.max_missing:.0%})")
         else:
             warnings.append(text)
-    reasons += _camera_reasons(cameras, thresholds)
+    commands = {*(controller.name for controller in contract.controllers), *TOPIC_SOURCES}
+    for name, each in losses.items():
+        if text := each.text():  # the reason why frames are missing, or worth knowing
+            share = trace.share_repeated(ACTION if name in commands else name)
+            (reasons if share > thresholds.max_missing else warnings).append(f"{name}: {text}")
+    reasons += _camera_reasons(cameras, contract, thresholds)
     warnings += [
         f"{name}: {camera.waits} images waited for the encoder; this machine is close to its limit"
         for name, camera in cameras.items()
         if camera.waits
     ]
     camera_skew, joint_skew = skews(trace)
+    # The image of a slow camera stays the newest for longer than a frame.
+    longer = max((contract.image_lead(contract.camera(name)) for name in trace.cameras), default=0.0)  # [s]
     for what, skew in (("the images of a frame", camera_skew), ("images and joints", joint_skew)):
-        if skew * trace.fps > thresholds.max_skew:
+        if (skew - longer) * trace.fps > thresholds.max_skew:
+            slow = f", and a slow camera's image stays for {longer * 1e3:.0f} ms more" if longer else ""
             reasons.append(
-                f"{what} are {skew * 1e3:.0f} ms apart (max_skew is {thresholds.max_skew:g} periods)"
+                f"{what} are {skew * 1e3:.0f} ms apart (max_skew is {thresholds.max_skew:g} periods{slow})"
             )
     start, end = idle(trace, contract)
     for when, seconds in (("before the first", start), ("after the last", end)):
@@ -144,6 +164,16 @@ def check_episode(
             f"the command jumps at {len(jumps)} frames ({shown}) by more than {thresholds.max_jump:g} times "
             "the velocity limit"
         )
+    away = left_behind(trace.state, trace.action, _ranges(contract))  # (N, D)
+    if away.any():
+        names = [contract.joints[joint] for joint in np.flatnonzero(away.any(axis=0))]
+        frames = int(away.any(axis=1).sum())
+        text = (
+            f"{listing(names)}: the command stood still while the joint moved away from it, at {frames} of "
+            f"{count} frames. Are there commands that the recorder does not hear, on another topic or as "
+            "goals?"
+        )
+        (reasons if frames > thresholds.max_missing * count else warnings).append(text)
     still = still_joints(trace, contract)
     if len(still) == len(contract.joints):
         reasons.append("no joint moved")
@@ -199,20 +229,34 @@ def still_joints(trace: EpisodeTrace, contract: Contract) -> tuple[str, ...]:
     return tuple(name for name, is_still in zip(contract.joints, still, strict=True) if is_still)
 
 
+def _unwrapped(trace: EpisodeTrace, contract: Contract) -> EpisodeTrace:
+    """The trace without the jumps of continuous joints by whole turns."""
+    continuous = contract.limits.continuous  # (D,)
+    if not len(trace) or not continuous.any():
+        return trace
+    state = unwrap(trace.state, trace.state[0], continuous)  # (N, D)
+    return trace.replaced(state, unwrap(trace.action, state[0], continuous))
+
+
 def _ranges(contract: Contract) -> np.ndarray:
-    return contract.limits.position_max - contract.limits.position_min  # (D,)
+    """How far each joint can move (D,) [rad or m]; a continuous one by a turn before it is where it was."""
+    limits = contract.limits
+    return np.where(limits.continuous, 2.0 * np.pi, limits.position_max - limits.position_min)  # (D,)
 
 
-def _camera_reasons(cameras: Mapping[str, CameraFigures], thresholds: CheckThresholds) -> Sequence[str]:
+def _camera_reasons(
+    cameras: Mapping[str, CameraFigures], contract: Contract, thresholds: CheckThresholds
+) -> Sequence[str]:
     reasons = []
+    # Named as in the contract, or as in the dataset.
+    known = {name: each for each in contract.cameras for name in (each.dataset_name, each.name)}
     for name, camera in cameras.items():
-        if camera.frozen > thresholds.max_frozen * camera.frames:
-            reasons.append(
-                f"{name}: {camera.frozen} of {camera.frames} new images equal the one before; is it frozen?"
-            )
+        new = round(camera.frames * contract.image_rate(known[name]) / contract.fps)
+        if camera.frozen > thresholds.max_frozen * new:
+            reasons.append(f"{name}: {camera.frozen} of {new} new images equal the one before; is it frozen?")
         if camera.clipped > thresholds.max_clipped * camera.frames:
-            reasons.append(
-                f"{name}: {camera.clipped} of {camera.frames} images are all black or all white; "
-                "check the light, the exposure and the lens cap"
-            )
+            what, where = "are all black or all white", "the light, the exposure and the lens cap"
+            if known[name].is_depth:
+                what, where = "have no distance in them", "the projector and the least distance of the camera"
+            reasons.append(f"{name}: {camera.clipped} of {camera.frames} images {what}; check {where}")
     return reasons

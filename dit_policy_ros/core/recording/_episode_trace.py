@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+JOINTS, ACTION = "joint_states", "action"  # names of streams without new samples, beside the cameras
+
 
 class EpisodeTrace:
     """One row per frame. The array properties are copies of all rows so far.
@@ -50,6 +52,23 @@ class EpisodeTrace:
         self._image_stamps.extend(image_stamps_ns)
         self._states.append(state)
         self._actions.append(action)
+
+    def mark_repeated(self, name: str, frames: Iterable[int]) -> None:
+        """Mark frames as without a new sample of a stream, which turned out only after they were added."""
+        known = self._repeated.get(name, [])
+        if added := set(frames) - set(known):
+            self._repeated[name] = sorted([*known, *added])
+
+    def share_repeated(self, name: str) -> float:
+        """The part of the frames without a new sample of a stream."""
+        return len(self._repeated.get(name, ())) / max(1, len(self))
+
+    def replaced(self, state: NDArray[np.float64], action: NDArray[np.float64]) -> "EpisodeTrace":
+        """A copy with other states and actions, (N, D) each."""
+        result = EpisodeTrace(self.fps, self.cameras)
+        result._stamps, result._image_stamps = self._stamps, self._image_stamps
+        result._states, result._actions, result._repeated = list(state), list(action), self._repeated
+        return result
 
     @property
     def stamps_ns(self) -> NDArray[np.int64]:

@@ -2,7 +2,11 @@
 """Detects a camera that keeps sending the same image with new stamps.
 
 A still scene can give equal images, too. So a camera counts as frozen only if every arm has moved while its
-image stayed the same.
+image stayed the same. A robot without arms has no frozen cameras.
+
+A camera may be found frozen by mistake, or show the same for good (a covered lens). The arms hold because of
+it and do not move, so its image would never change. `restart` is the way out: an operator has looked, and the
+camera counts as frozen again only after every arm has moved once more.
 """
 
 import threading
@@ -46,7 +50,13 @@ class FrozenImageDetector:
                 return
             self._seen[camera] = (fingerprint, seen[1], stamp_ns)
             distance = np.abs(pose - self._poses[camera])  # (A,)
-            self._moved[camera] |= [bool((distance[arm] > _MOVED).any()) for arm in self._arms]
+            moved = [bool((distance[arm] > _MOVED).any()) for arm in self._arms]
+            self._moved[camera] |= np.array(moved, dtype=bool)
+
+    def restart(self) -> None:
+        """Judge by the images and the motion from now on alone."""
+        with self._lock:
+            self._seen.clear()
 
     def frozen(self) -> dict[str, str]:
         """By name of the frozen cameras, the message for the operator."""
@@ -55,8 +65,9 @@ class FrozenImageDetector:
                 name: (
                     f"stream '{name}' ({self._topics[name]}): the image has been the same for "
                     f"{(until_ns - since_ns) / NANOSECONDS:.1f} s while all arms moved; restart the camera's "
-                    "driver, or set frozen_after to 0 if the camera does not see the arms"
+                    "driver. If its image is right, ~/resume goes on until all arms have moved again; set "
+                    "frozen_after to 0 if the camera does not see the arms"
                 )
                 for name, (_, since_ns, until_ns) in self._seen.items()
-                if until_ns - since_ns > self._after_ns and self._moved[name].all()
+                if until_ns - since_ns > self._after_ns and self._arms and self._moved[name].all()
             }

@@ -3,23 +3,27 @@
 
 The policy node and the recorder use the same functions, so a policy sees exactly what was recorded:
 - The stamp of an observation is the oldest of the streams' newest stamps, so nothing has to be extrapolated.
-- Images are the latest at or before a time; joint positions are interpolated linearly.
+- Images are the latest at or before a time; joint positions and further vectors are interpolated linearly.
+- A camera that is slower than the contract's rate, and says so there, shows its newest image until the next
+  one is due, as in a recording. It does not hold back the stamp meanwhile.
 - Images may be a quarter of a period newer than that time. Cameras keep the contract's rate only on average;
   without this tolerance an image that is 1 ms late would be replaced by the one before, a whole period older.
 - While there is not enough history, the first sample is repeated.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from dit_policy_ros.core.continuous_joints import nearest_turn
-from dit_policy_ros.core.contract import NANOSECONDS, Contract
+from dit_policy_ros.core.contract import NANOSECONDS, Contract, Vector
 from dit_policy_ros.core.errors import StaleObservation
+from dit_policy_ros.core.sensing._joint_buffer import JointBuffer
+from dit_policy_ros.core.sensing._stale_reason import never_received, stale_reason
 from dit_policy_ros.core.sensing._streams import LATE_SAMPLE_TIMEOUT, Sample, StreamBuffer, StreamSettings
+from dit_policy_ros.core.sensing._vectors import interpolate_vector
 
 _IMAGE_TOLERANCE = 0.25  # [periods]
 _MAX_CAMERA_RATE = 4.0  # [1/period] of a faster camera less history is kept
@@ -32,6 +36,7 @@ class Observation:
 
     images: by camera, n_obs payloads as they were pushed (not decoded).
     image_stamps_ns: the stamps of the images [ns].
+    state: joint positions, followed by the entries of the further vectors.
     """
 
     stamp_ns: int
@@ -42,25 +47,32 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One instant: the image of each camera and the joint positions.
+    """One instant: the image of each camera, the joint positions and the further vectors.
 
-    joints_distance [s]: time between the instant and the nearest joint sample.
+    joints_distance [s]: time between the instant and the nearest joint sample. vectors: float64 (K,) each.
+    vector_distances [s]: as joints_distance, by vector.
     """
 
     stamp_ns: int
     images: dict[str, Sample[Any]]
     state: np.ndarray  # (D,) float64
     joints_distance: float
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    vector_distances: Mapping[str, float] = field(default_factory=dict)
 
 
 class ObservationBuilder:
-    """Keeps a stream per camera (payloads of any type) and one of joint positions ((D,) arrays).
+    """Keeps a stream per camera (payloads of any type), one of joint positions and one per vector.
+
+    The values of the last two are arrays, (D,) and (K,).
 
     Args:
         contract: names, rates and maximum ages.
         n_obs_steps: number of instants in an observation.
         cameras: names of the cameras that are needed; all cameras of the contract by default.
         margin: additional history, for samples that are read late [s].
+        vectors: names of the further vectors that are needed, in the order of the state; all of the contract
+            by default.
     """
 
     def __init__(
@@ -69,17 +81,21 @@ class ObservationBuilder:
         n_obs_steps: int = 1,
         cameras: Sequence[str] | None = None,
         margin: float = 0.5,
+        vectors: Sequence[str] | None = None,
     ) -> None:
         if n_obs_steps < 1:
             raise ValueError(f"n_obs_steps must be at least 1, got {n_obs_steps}")
         self._offsets_ns = [round(k * NANOSECONDS / contract.fps) for k in reversed(range(n_obs_steps))]
-        self._continuous = contract.limits.continuous  # (D,)
         self._tolerance_ns = round(_IMAGE_TOLERANCE * contract.dt_ns)
         needed = [contract.camera(name) for name in (contract.camera_names if cameras is None else cameras)]
-        max_age = max([contract.joint_states_max_age, *(camera.max_age for camera in needed)])
+        further = contract.vectors if vectors is None else [contract.vector(name) for name in vectors]
+        ages = [each.max_age for each in (*needed, *further)]
+        max_age = max([contract.joint_states_max_age, *ages])
         self.max_lag = max_age + margin  # [s] how long after its time a sample can still be read
-        keep = self.max_lag + n_obs_steps * contract.dt
-        self.joints: StreamBuffer[np.ndarray] = StreamBuffer(
+        leads = {camera.name: contract.image_lead(camera) for camera in needed}  # [s]
+        keep = self.max_lag + n_obs_steps * contract.dt + max(leads.values(), default=0.0)
+        self._leads_ns = {name: round(lead * NANOSECONDS) for name, lead in leads.items()}
+        self.joints = JointBuffer(
             StreamSettings(
                 "joint_states",
                 contract.joint_states_max_age,
@@ -87,14 +103,16 @@ class ObservationBuilder:
                 keep=keep,
                 topic=contract.joint_states_topic,
                 config_key="joint_states.max_age",
-            )
+            ),
+            contract.joints,
+            contract.limits.continuous,
         )
         self.images: dict[str, StreamBuffer[Any]] = {
             camera.name: StreamBuffer(
                 StreamSettings(
                     camera.name,
                     camera.max_age,
-                    math.ceil(keep * contract.fps * _MAX_CAMERA_RATE),
+                    math.ceil(keep * max(contract.fps, camera.fps) * _MAX_CAMERA_RATE),
                     keep=keep,
                     topic=camera.topic,
                     config_key=f"cameras.{camera.name}.max_age",
@@ -103,11 +121,25 @@ class ObservationBuilder:
             )
             for camera in needed
         }
+        self._vectors = {vector.name: vector for vector in further}
+        self.vectors: dict[str, StreamBuffer[np.ndarray]] = {
+            name: StreamBuffer(
+                StreamSettings(
+                    name,
+                    vector.max_age,
+                    math.ceil(keep * _MAX_JOINT_RATE),
+                    keep=keep,
+                    topic=vector.topic,
+                    config_key=f"vectors.{name}.max_age",
+                )
+            )
+            for name, vector in self._vectors.items()
+        }
 
     @property
     def streams(self) -> tuple[StreamBuffer[Any], ...]:
-        """All streams: the cameras in the order of the contract, then the joints."""
-        return (*self.images.values(), self.joints)
+        """All streams: the cameras in the order of the contract, then the joints and the vectors."""
+        return (*self.images.values(), self.joints, *self.vectors.values())
 
     def stale(self, now_ns: int) -> dict[str, str]:
         """By name of the stale streams, the reason; empty if all streams are live at `now_ns` [ns]."""
@@ -121,8 +153,8 @@ class ObservationBuilder:
             StaleObservation: names every stale stream.
         """
         reasons = self.stale(now_ns)
-        newest = [stream.newest_stamp_ns for stream in self.streams]
-        stamps = [stamp for stamp in newest if stamp is not None]
+        newest = {stream.name: stream.newest_stamp_ns for stream in self.streams}
+        stamps = [stamp + self._leads_ns.get(name, 0) for name, stamp in newest.items() if stamp is not None]
         if reasons or len(stamps) < len(newest):
             raise StaleObservation("; ".join(reasons.values()) or "the streams were just cleared")
         return min(*stamps, now_ns)  # a sender's clock may be slightly ahead of ours
@@ -142,7 +174,7 @@ class ObservationBuilder:
             image_stamps_ns={
                 name: tuple(sample.stamp_ns for sample in samples) for name, samples in images.items()
             },
-            state=np.stack([self._state_at(time)[0] for time in times]),  # (n_obs, D)
+            state=np.stack([self._observed_at(time) for time in times]),  # (n_obs, D)
         )
 
     def sample_at(self, stamp_ns: int) -> Frame:
@@ -153,7 +185,15 @@ class ObservationBuilder:
         """
         images = {name: self._image_at(name, stamp_ns) for name in self.images}
         state, distance = self._state_at(stamp_ns)
-        return Frame(stamp_ns, images, state, distance)
+        vectors = {name: self._vector_at(vector, stamp_ns) for name, vector in self._vectors.items()}
+        return Frame(
+            stamp_ns,
+            images,
+            state,
+            distance,
+            {name: values for name, (values, _) in vectors.items()},
+            {name: away for name, (_, away) in vectors.items()},
+        )
 
     def is_settled(self, stamp_ns: int, now_ns: int) -> bool:
         """Whether `sample_at(stamp_ns)` is final: each stream has newer samples or has timed out."""
@@ -169,7 +209,7 @@ class ObservationBuilder:
 
     def _has_newer(self, stream: StreamBuffer[Any], stamp_ns: int) -> bool:
         newest = stream.newest_stamp_ns
-        tolerance_ns = 0 if stream is self.joints else self._tolerance_ns
+        tolerance_ns = self._tolerance_ns if stream.name in self.images else 0
         return newest is not None and newest >= stamp_ns + tolerance_ns
 
     def _image_at(self, name: str, stamp_ns: int) -> Sample[Any]:
@@ -179,58 +219,45 @@ class ObservationBuilder:
             raise StaleObservation(never_received(stream))
         return sample
 
+    def _observed_at(self, stamp_ns: int) -> np.ndarray:
+        """What a policy observes beside images: the joint positions, then the vectors; (D,)."""
+        state = self._state_at(stamp_ns)[0]
+        if not self._vectors:
+            return state
+        return np.concatenate([state, *(self._vector_at(v, stamp_ns)[0] for v in self._vectors.values())])
+
     def _state_at(self, stamp_ns: int) -> tuple[np.ndarray, float]:
         """The joint positions (D,) and the time to the nearest sample [s]."""
-        before, after = self.joints.bracket(stamp_ns)
-        distances_ns = [abs(stamp_ns - sample.stamp_ns) for sample in (before, after) if sample is not None]
-        distance = min(distances_ns, default=0) / NANOSECONDS  # [s]
-        if before is not None and after is not None:
-            return interpolate(before, after, stamp_ns, self._continuous), distance
-        only = before or after
-        if only is None:
+
+        found = self.joints.at(stamp_ns)
+        if found is None:
             raise StaleObservation(never_received(self.joints))
-        return np.array(only.value, dtype=np.float64), distance  # (D,)
+        return found
+
+    def _vector_at(self, vector: Vector, stamp_ns: int) -> tuple[np.ndarray, float]:
+        """A further vector (K,) and the time to its nearest sample [s]."""
+
+        def between(before: Sample[np.ndarray], after: Sample[np.ndarray]) -> np.ndarray:
+            return interpolate_vector(before, after, stamp_ns, vector.entries)
+
+        return _at(self.vectors[vector.name], stamp_ns, between)
 
 
-def interpolate(
-    before: Sample[np.ndarray], after: Sample[np.ndarray], stamp_ns: int, continuous: np.ndarray
-) -> np.ndarray:
-    """Linear interpolation between two samples -> (D,) float64.
+def _at(
+    stream: StreamBuffer[np.ndarray],
+    stamp_ns: int,
+    between: Callable[[Sample[np.ndarray], Sample[np.ndarray]], np.ndarray],
+) -> tuple[np.ndarray, float]:
+    """A stream's value at a time, and the time to its nearest sample [s].
 
-    A ``continuous`` joint (D,) that seems to move by more than half a turn has passed the end of its
-    measuring range [-pi, pi]. It is interpolated the short way, and the result stays in that range.
+    between: the value from the samples before and after. Raises StaleObservation if there is no sample.
     """
-    weight = (stamp_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns)
-    start = np.asarray(before.value, dtype=np.float64)  # (D,)
-    end = np.asarray(after.value, dtype=np.float64)  # (D,)
-    wrapped = continuous & (np.abs(end - start) > np.pi)  # (D,)
-    result = start + weight * (nearest_turn(end, start, wrapped) - start)  # (D,)
-    return nearest_turn(result, np.zeros_like(result), wrapped)
-
-
-def never_received(stream: StreamBuffer[Any]) -> str:
-    """The message for a stream without any usable sample, with the cause if it is known."""
-    counters = stream.counters
-    reason = f"stream '{stream.name}' ({stream.topic}): nothing received"
-    if counters.future:
-        remedy = "synchronise the clocks"
-        if stream.settings.latency < 0.0:
-            latency_key = stream.settings.config_key.replace("max_age", "latency")
-            remedy = f"{latency_key} is {stream.settings.latency:g} s: correct it, or {remedy}"
-        return f"{reason} but {counters.future} samples from the future; {remedy}"
-    if counters.clock_resets:
-        return f"{reason} since the clock was set back"
-    return f"{reason} yet; is its publisher running, and is the topic right?"
-
-
-def stale_reason(stream: StreamBuffer[Any], now_ns: int) -> str | None:
-    """Why a stream is stale at ``now_ns`` [ns]; None if it is not."""
-    stream.drop_if_clock_set_back(now_ns)
-    newest = stream.newest_stamp_ns
-    if newest is None:
-        return never_received(stream)
-    age = (now_ns - newest) / NANOSECONDS  # [s]
-    if age <= stream.max_age:
-        return None
-    limit = f"{stream.settings.config_key} is {stream.max_age:g} s"
-    return f"stream '{stream.name}' ({stream.topic}): newest sample is {age:.3f} s old, {limit}"
+    before, after = stream.bracket(stamp_ns)
+    distances_ns = [abs(stamp_ns - sample.stamp_ns) for sample in (before, after) if sample is not None]
+    distance = min(distances_ns, default=0) / NANOSECONDS  # [s]
+    if before is not None and after is not None:
+        return between(before, after), distance
+    only = before or after
+    if only is None:
+        raise StaleObservation(never_received(stream))
+    return np.array(only.value, dtype=np.float64), distance

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Demonstrations in memory: all frames of one or several datasets.
 
-Shapes: M frames of all episodes in order, D state entries, A action entries.
+Shapes: M frames of all episodes in order, D state entries with those of the further vectors, A action
+entries.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX, STATE_KEY
+from dit_policy_ros.data.description import VectorFeature
 
 if TYPE_CHECKING:  # data.video imports torch
-    from dit_policy_ros.data.video import VideoImages
+    from dit_policy_ros.data.video import CameraImages, RandomImages
 
+_PART = 1 << 20  # rows that are checked at once
 STATISTICS = ("min", "max", "mean", "std", "q01", "q10", "q90", "q99")
 
 
@@ -33,22 +37,31 @@ class Demonstrations:
     """All frames of one or several datasets, images resized to the resolution that training uses."""
 
     fps: float  # [Hz]
-    joint_names: tuple[str, ...]
+    # Of the entries without further vectors; None if the dataset does not name them. Their order may differ.
+    state_names: tuple[str, ...] | None
+    action_names: tuple[str, ...] | None
     image_shapes: Mapping[str, tuple[int, int]]  # (height, width) as recorded, by camera
     tasks: tuple[str, ...]
     # (M, h, w, 3) RGB, by camera; empty if ``videos`` replace them
-    images: Mapping[str, NDArray[np.uint8]]
-    state: NDArray[np.float32]  # (M, D) [rad or m]
+    images: Mapping[str, "NDArray[np.uint8] | RandomImages"]
+    state: NDArray[np.float32]  # (M, D) [rad or m], then the further vectors
     action: NDArray[np.float32]  # (M, A) [rad or m]
     task_index: NDArray[np.int64]  # (M,) into tasks
     episode_index: NDArray[np.int64]  # (M,), non-decreasing
     stats: Mapping[str, Mapping[str, NDArray[np.float32]]]  # by feature and statistic
     sources: tuple[Source, ...] = (Source("dataset"),)  # in the order of their rows
-    # bool (M,). flagged: the frame repeats an old state or action, or its episode failed the check.
+    # bool (M,). failed: the operator labelled the episode a failure.
+    # flagged: the frame repeats an old state or action, or its episode failed the check.
     # flagged_images: the frame repeats an old image. None if no flags are known.
+    failed: NDArray[np.bool_] | None = None
     flagged: NDArray[np.bool_] | None = None
     flagged_images: NDArray[np.bool_] | None = None
-    videos: Mapping[str, "VideoImages"] = field(default_factory=dict)  # by camera, decoded on request
+    corrected: NDArray[np.bool_] | None = None  # (M,) a person corrected a policy; None if no dataset says
+    camera_keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by camera, where it is not LeRobot's usual one
+    videos: Mapping[str, "CameraImages"] = field(default_factory=dict)  # by camera, decoded on request
+    vectors: tuple[VectorFeature, ...] = ()  # further ones, whose entries follow those of the state
 
     def __post_init__(self) -> None:
         frames = len(self.state)
@@ -63,9 +76,9 @@ class Demonstrations:
                 f"demonstrations: expected the length of state ({frames}, at least 1), got {wrong}"
             )
         for name, values in (("state", self.state), ("action", self.action)):
-            bad = np.argwhere(~np.isfinite(values))
-            if len(bad):
-                row, entry = bad[0]
+            bad = _first_not_finite(values)
+            if bad is not None:
+                row, entry = bad
                 raise DatasetError(
                     f"demonstrations: {name} is {values[row, entry]} at {self.describe(row)}, entry {entry}; "
                     f"remove or repair that episode"
@@ -78,6 +91,19 @@ class Demonstrations:
                 f"{len(rows) - 1} more frames; guidance uses the empty instruction for 'no instruction'. Set "
                 f"the episode's task with lerobot-edit-dataset, or remove the episode"
             )
+
+    @property
+    def image_sizes(self) -> dict[str, tuple[int, int]]:
+        """(height, width) as recorded, by the camera's key in the dataset and in the policy."""
+        return {
+            self.camera_keys.get(name, IMAGE_PREFIX + name): size for name, size in self.image_shapes.items()
+        }
+
+    @property
+    def state_parts(self) -> dict[str, int]:
+        """The number of entries of each feature that the state consists of, by key, in order."""
+        further = {vector.key: vector.dim for vector in self.vectors}
+        return {STATE_KEY: self.state.shape[1] - sum(further.values()), **further}
 
     def locate(self, row: int) -> tuple[str, int, int]:
         """Dataset, episode and frame of a row. Episode and frame numbers count within that dataset."""
@@ -93,12 +119,49 @@ class Demonstrations:
         name, episode, frame = self.locate(row)
         return f"frame {frame} of the {name}, episode {episode}"
 
+    def episode_starts(self) -> "Runs":
+        """The episodes as runs of frames."""
+        return Runs(_changes(self.episode_index), len(self.episode_index))
+
+    def instruction_starts(self) -> "Runs":
+        """The runs of frames with the same episode and the same instruction."""
+        starts = np.union1d(_changes(self.episode_index), _changes(self.task_index))
+        return Runs(starts, len(self.episode_index))
+
+    def instruction_bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last frame around each frame with its episode and its instruction, both (M,)."""
+        return self.instruction_starts().bounds(np.arange(len(self.episode_index)))
+
     def episode_bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last frame of the episode that each frame belongs to, both (M,)."""
-        starts = np.flatnonzero(np.diff(self.episode_index, prepend=self.episode_index[0] - 1))
-        ends = np.append(starts[1:], len(self.episode_index)) - 1
-        which = np.searchsorted(starts, np.arange(len(self.episode_index)), side="right") - 1
-        return starts[which], ends[which]
+        return self.episode_starts().bounds(np.arange(len(self.episode_index)))
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs of consecutive frames. starts: (R,) their first frames, ascending. frames: M, of all runs."""
+
+    starts: NDArray[np.int64]
+    frames: int
+
+    def bounds(self, frames: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last frame of the run that each of ``frames`` (B,) belongs to, both (B,)."""
+        which = np.searchsorted(self.starts, frames, side="right") - 1  # (B,)
+        return self.starts[which], np.append(self.starts[1:], self.frames)[which] - 1
+
+
+def _first_not_finite(values: NDArray[np.float32]) -> tuple[int, int] | None:
+    """Row and entry of the first value (M, D) that is not finite; part by part, which needs little memory."""
+    for begin in range(0, len(values), _PART):
+        bad = np.argwhere(~np.isfinite(values[begin : begin + _PART]))
+        if len(bad):
+            return begin + int(bad[0][0]), int(bad[0][1])
+    return None
+
+
+def _changes(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions (R,) at which values (M,) differ from the one before, and 0."""
+    return np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
 
 
 def vector_stats(values: NDArray[np.floating]) -> dict[str, NDArray[np.float32]]:

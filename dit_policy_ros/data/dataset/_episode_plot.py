@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots episodes: joints, commands, flagged frames, sample intervals and some images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
-from dit_policy_ros.data.dataset._files import check_readable
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY
+from dit_policy_ros.data.dataset._metadata import open_metadata
 from dit_policy_ros.data.dataset._overview import EpisodeRow
 from dit_policy_ros.data.dataset._side_table import EpisodeRecord
-from dit_policy_ros.data.lerobot_calls import preserve_root_logger, quiet_lerobot
+from dit_policy_ros.data.description import CameraFeature, describe_dataset
+from dit_policy_ros.data.lerobot_calls import preserve_root_logger, reading_dataset
+from dit_policy_ros.data.video import depth_picture
 
-_COLUMNS = ["episode_index", "frame_index", STATE_KEY, ACTION_KEY]
+# A page 900 pixels wide; of its columns an episode's plots take two thirds and one third.
+_WIDTH, _PLOT_HEIGHT, _STRIP_HEIGHT = 9.0, 1.7, 1.15  # [inch]
+_COLUMNS, _CAMERAS_IN_A_STRIP = 18, 3
+_LONGEST_TITLE = 70  # [characters]
 
 
 def plot_episodes(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
-    """Writes a figure with one line of plots and images per episode.
+    """Writes a figure with plots and images of each episode, one below the other.
 
     Args:
         root: the dataset's folder.
@@ -34,49 +39,75 @@ def plot_episodes(root: Path, rows: Sequence[EpisodeRow], target: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    info = check_readable(root)
-    cameras = sorted(key for key, feature in info["features"].items() if feature["dtype"] == "video")
-    names = info["features"][STATE_KEY]["names"]
-    figure, axes = plt.subplots(
-        len(rows), 2 + 3 * len(cameras), figsize=(10 + 9.6 * len(cameras), 2.4 * len(rows)), squeeze=False,
-        width_ratios=[2.2, 1.4] + [1.0] * (3 * len(cameras)), layout="constrained",
-    )  # fmt: skip
-    vectors = _vectors(root, {row.index for row in rows})
+    description = describe_dataset(root)
+    shown = [each for each in description.cameras if not each.problem or each.depth_unit]
+    cameras = sorted(shown, key=lambda each: each.name)
+    fps = description.fps
+    present = [each for each in (description.state, description.action) if each is not None]
+    vectors = episode_vectors(root, {row.index for row in rows}, [feature.key for feature in present])
     images = _images(root, rows, cameras)
-    for line, row in zip(axes, rows, strict=True):
-        _plot_joints(line[0], row, vectors[row.index], info["fps"])
-        _plot_intervals(line[1], row.record, info["fps"])
-        for axis, image in zip(line[2:], images[row.index], strict=True):
-            axis.imshow(image)
-            axis.axis("off")
-    for number, camera in enumerate(cameras):
-        axes[0][2 + 3 * number].set_title(camera.removeprefix(IMAGE_PREFIX), fontsize=8)
-    axes[-1][0].set_xlabel("[s]; solid: joints, dotted: commands, red: repeated samples", fontsize=7)
-    axes[-1][1].set_xlabel("[s]; interval between new samples of a stream [ms]", fontsize=7)
-    axes[0][0].set_ylabel(f"{len(names)} joints", fontsize=7)
+    strips = -(-len(cameras) // _CAMERAS_IN_A_STRIP)  # lines of images below an episode's plots
+    heights = ([_PLOT_HEIGHT] + [_STRIP_HEIGHT] * strips) * len(rows)
+    figure = plt.figure(figsize=(_WIDTH, sum(heights) + 0.3), layout="constrained")
+    grid = figure.add_gridspec(len(heights), _COLUMNS, height_ratios=heights)
+    for number, row in enumerate(rows):
+        line = number * (1 + strips)
+        joints = figure.add_subplot(grid[line, : _COLUMNS * 2 // 3])
+        intervals = figure.add_subplot(grid[line, _COLUMNS * 2 // 3 :])
+        _plot_joints(joints, row, vectors[row.index], fps)
+        _plot_intervals(intervals, row.record, fps)
+        joints.set_ylabel("[rad or m]", fontsize=8)
+        _show_images(figure, grid, line + 1, cameras, images[row.index])
+        if number == len(rows) - 1:
+            joints.set_xlabel("[s]; solid: joints, dotted: commands, red: repeated samples", fontsize=8)
+            intervals.set_xlabel("[s]", fontsize=8)
+    names = ", ".join(f"{each.key} {each.shape}" for each in present)
+    figure.suptitle(f"{root.name}: {names}, {fps:g} Hz", fontsize=9)
     try:
-        figure.savefig(target, dpi=90)
+        figure.savefig(target, dpi=100)
     except (OSError, ValueError) as error:
         raise DatasetError(f"the figure {target} cannot be written: {error}") from error
     finally:
         plt.close(figure)
 
 
-def _plot_joints(axis: Any, row: EpisodeRow, vectors: tuple[NDArray, NDArray], fps: float) -> None:
+def _show_images(
+    figure: Any, grid: Any, line: int, cameras: Sequence[CameraFeature], images: Sequence[NDArray]
+) -> None:
+    """Three images of each camera below an episode's plots, from this line of the grid on."""
+    side_by_side = min(len(cameras), _CAMERAS_IN_A_STRIP)
+    for number, image in enumerate(images):
+        strip, place = divmod(number, 3 * _CAMERAS_IN_A_STRIP)
+        span = _COLUMNS // (3 * side_by_side)
+        axis = figure.add_subplot(grid[line + strip, place * span : (place + 1) * span])
+        axis.imshow(image)
+        axis.axis("off")
+        if number % 3 == 0:
+            axis.set_title(cameras[number // 3].name, fontsize=8, loc="left")
+
+
+def _shortened(text: str) -> str:
+    """The text, or its beginning with a mark that it goes on."""
+    return text if len(text) <= _LONGEST_TITLE else f"{text[: _LONGEST_TITLE - 3]}..."
+
+
+def _plot_joints(axis: Any, row: EpisodeRow, vectors: Mapping[str, NDArray], fps: float) -> None:
     """Joints and commands over time, flagged frames in red."""
-    state, action = vectors  # (N, D) each
-    time = np.arange(len(state)) / fps  # (N,) [s]
-    for joint in range(state.shape[1]):
-        (line,) = axis.plot(time, state[:, joint], linewidth=1)
-        axis.plot(time, action[:, joint], linewidth=0.7, linestyle=":", color=line.get_color())
+    state = vectors.get(STATE_KEY, np.empty((row.frames, 0)))  # (N, D)
+    action = vectors.get(ACTION_KEY, np.empty((row.frames, 0)))  # (N, A)
+    time = np.arange(row.frames) / fps  # (N,) [s]
+    colors = [axis.plot(time, values, linewidth=1)[0].get_color() for values in state.T]
+    for entry, values in enumerate(action.T):
+        color = colors[entry] if entry < len(colors) else None
+        axis.plot(time, values, linewidth=0.7, linestyle=":", color=color)
     for frame in [] if row.record is None else row.record.flagged():
         axis.axvspan(frame / fps, (frame + 1) / fps, color="red", alpha=0.3, linewidth=0)
     passed = row.record is None or row.record.passed
     axis.set_title(
-        f"{row.index}: {'; '.join(row.tasks)[:60]}{'' if passed else '  FAILED'}",
-        fontsize=8, loc="left", color="black" if passed else "red",
+        f"{row.index}: {_shortened('; '.join(row.tasks))}{'' if passed else '  FAILED'}",
+        fontsize=9, loc="left", color="black" if passed else "red",
     )  # fmt: skip
-    axis.tick_params(labelsize=6)
+    axis.tick_params(labelsize=8)
 
 
 def sample_intervals(record: EpisodeRecord, fps: float) -> dict[str, tuple[NDArray, NDArray]]:
@@ -96,53 +127,71 @@ def sample_intervals(record: EpisodeRecord, fps: float) -> dict[str, tuple[NDArr
 
 def _plot_intervals(axis: Any, record: EpisodeRecord | None, fps: float) -> None:
     """Sample intervals of the streams that fell behind; the title gives the slowest camera's rate."""
-    axis.tick_params(labelsize=6)
+    axis.tick_params(labelsize=8)
+    axis.set_ylabel("between samples [ms]", fontsize=8)
     if record is None:
-        axis.set_title("sample intervals: unknown", fontsize=7, loc="left")
+        axis.set_title("sample intervals: unknown", fontsize=8, loc="left")
         return
-    rate, p99 = record.figures.get("fps"), record.figures.get("interval_p99")
-    measured = f"slowest camera: {rate:.1f} Hz, 99% within {1e3 * p99:.0f} ms" if rate and p99 else ""
-    axis.set_title(measured, fontsize=7, loc="left")
+    rate, p99 = (record.figures.get(name) for name in ("fps", "interval_p99"))
+    measured = ""
+    if isinstance(rate, int | float) and isinstance(p99, int | float) and rate and p99:
+        measured = f"slowest camera {rate:.1f} Hz, 99% in {1e3 * p99:.0f} ms"
+    axis.set_title(measured, fontsize=8, loc="left")
     axis.axhline(1e3 / fps, color="grey", linewidth=0.7, linestyle=":")
     for stream, (times, gaps) in sample_intervals(record, fps).items():
         axis.plot(times, 1e3 * gaps, linewidth=1, drawstyle="steps-pre", label=stream)
     axis.set_xlim(0.0, record.frames / fps)
     axis.set_ylim(bottom=0.0)
     if record.repeated:
-        axis.legend(fontsize=6)
+        axis.legend(fontsize=7)
 
 
-def _vectors(root: Path, episodes: set[int]) -> dict[int, tuple[NDArray, NDArray]]:
-    """State and action, both (N, D), by episode."""
+def episode_vectors(root: Path, episodes: set[int], keys: Sequence[str]) -> dict[int, dict[str, NDArray]]:
+    """The vectors with these keys, (N, entries) each, by episode. Raises DatasetError."""
     import pyarrow.dataset as ds
 
     files = [str(path) for path in sorted((root / "data").glob("*/*.parquet"))]
-    table = ds.dataset(files, format="parquet").to_table(
-        columns=_COLUMNS, filter=ds.field("episode_index").isin(sorted(episodes))
-    )
-    episode = table["episode_index"].to_numpy()  # (M,)
-    order = np.lexsort((table["frame_index"].to_numpy(), episode))
-    columns = [np.array(table[name].to_pylist())[order] for name in (STATE_KEY, ACTION_KEY)]
-    return {
-        index: (columns[0][episode[order] == index], columns[1][episode[order] == index])
-        for index in episodes
-    }
+    with reading_dataset(root):
+        table = ds.dataset(files, format="parquet").to_table(
+            columns=["episode_index", "frame_index", *keys],
+            filter=ds.field("episode_index").isin(sorted(episodes)),
+        )
+        episode = table["episode_index"].to_numpy()  # (M,)
+        order = np.lexsort((table["frame_index"].to_numpy(), episode))
+        columns = {key: np.array(table[key].to_pylist())[order] for key in keys}
+        episode = episode[order]
+        return {
+            index: {
+                key: values[episode == index].reshape((episode == index).sum(), -1)
+                for key, values in columns.items()
+            }
+            for index in episodes
+        }
 
 
-def _images(root: Path, rows: Sequence[EpisodeRow], cameras: Sequence[str]) -> dict[int, list[NDArray]]:
+def _picture(camera: CameraFeature, image: NDArray) -> NDArray:
+    """A picture (H, W, 3) in 0 to 1; LeRobot gives distances in mm."""
+    return depth_picture(image, "mm") / 255.0 if camera.depth_unit else image
+
+
+def _images(
+    root: Path, rows: Sequence[EpisodeRow], cameras: Sequence[CameraFeature]
+) -> dict[int, list[NDArray]]:
     """First, middle and last image of each camera, (H, W, 3) in 0 to 1, by episode."""
+    if not cameras:
+        return {row.index: [] for row in rows}
+    open_metadata(root)  # names a file that is missing
     with preserve_root_logger():
         from lerobot.datasets import LeRobotDataset
-    try:
-        with quiet_lerobot():
-            dataset: Any = LeRobotDataset(f"local/{root.name}", root=root, video_backend="pyav")
-            starts = dataset.meta.episodes["dataset_from_index"]
-            result = {}
-            for row in rows:
-                items = [dataset[starts[row.index] + n] for n in (0, row.frames // 2, row.frames - 1)]
-                result[row.index] = [
-                    item[camera].permute(1, 2, 0).numpy() for camera in cameras for item in items
-                ]
-            return result
-    except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
-        raise DatasetError(f"dataset {root} cannot be read: {error!r}") from error
+    with reading_dataset(root):
+        dataset: Any = LeRobotDataset(f"local/{root.name}", root=root, video_backend="pyav")
+        starts = dataset.meta.episodes["dataset_from_index"]
+        result = {}
+        for row in rows:
+            items = [dataset[starts[row.index] + n] for n in (0, row.frames // 2, row.frames - 1)]
+            result[row.index] = [
+                _picture(camera, item[camera.key].permute(1, 2, 0).numpy())
+                for camera in cameras
+                for item in items
+            ]
+        return result

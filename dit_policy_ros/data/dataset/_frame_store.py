@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stores decoded images for training: in memory, or in files that are mapped into memory."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import logging
 import os
+import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +17,16 @@ from numpy.typing import NDArray
 
 from dit_policy_ros.core.atomic_files import write_atomically
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.description import nearest_existing
+from dit_policy_ros.data.disk import free_disk
+from dit_policy_ros.data.lock import open_locked
+from dit_policy_ros.data.memory import available_memory
+
+logger = logging.getLogger(__name__)
+
+# Only names of our own: the folder may contain a user's arrays. The first form is of earlier versions.
+_STORED = re.compile(r"([0-9a-f]{12}-)?[0-9a-f]{24}\.npy")
+_LEFTOVER = re.compile(r"\.([0-9a-f]{12}-)?[0-9a-f]{24}\.npy\.unfinished-\d+")
 
 Fill = Callable[[NDArray[np.uint8]], None]
 
@@ -20,20 +35,26 @@ class FrameStore:
     """Arrays of images, each filled once.
 
     In a folder, an array is a ``.npy`` file that outlives the run: the next run, and other processes of this
-    run, map the file instead of decoding again. Files are written atomically.
+    run, map the file instead of decoding again. Files are written atomically, in space that is allocated
+    first. Files that no process uses are removed when newer data of the same dataset replace them, or when
+    another array needs their space, the one that was used longest ago first.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         """Store images in ``folder``; None stores them in memory."""
         self.folder = None if folder is None else Path(folder).expanduser().resolve()
 
-    def images(self, identity: object, shape: tuple[int, ...], fill: Fill) -> NDArray[np.uint8]:
+    def images(
+        self, identity: object, shape: tuple[int, ...], fill: Fill, group: object = None
+    ) -> NDArray[np.uint8]:
         """The array with this identity; calls ``fill`` if it is not stored yet.
 
         Args:
             identity: everything the images depend on, as JSON values; it is the key of the array.
             shape: (M, h, w, 3).
             fill: writes all images into an array of that shape.
+            group: what arrays have in common that replace one another, as JSON values: the camera and the
+                datasets, without their content. Arrays of other sizes (h, w) are of another group.
 
         Raises:
             DatasetError: there is not enough memory or disk space, or the folder cannot be written.
@@ -43,36 +64,32 @@ class FrameStore:
             array = np.zeros(shape, np.uint8)
             fill(array)
             return array
-        digest = hashlib.sha256(json.dumps([identity, shape], sort_keys=True).encode()).hexdigest()
-        path = self.folder / f"{digest[:24]}.npy"
-        if not path.is_file():
-            self._write(path, shape, fill)
-        return np.load(path, mmap_mode="r")
-
-    def _write(self, path: Path, shape: tuple[int, ...], fill: Fill) -> None:
+        name = _digest([identity, shape])[:24]
+        family = _digest([identity if group is None else group, shape[1:]])[:12]
+        path = self.folder / f"{family}-{name}.npy"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatasetError(f"frame store {path.parent}: cannot make the folder: {error}") from error
+            raise DatasetError(f"frame store {self.folder}: cannot make the folder: {error}") from error
         try:
-            needed, free = int(np.prod(shape)), _free_disk(path.parent)
-            if needed > free:
-                raise DatasetError(
-                    f"frame store {path.parent}: {needed / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free"
-                )
-
-            def write(partial: Path) -> None:
-                array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-                fill(array)
-                array.flush()
-
-            write_atomically(path, write)
+            while (stored := _mapped(path)) is None:  # another process may remove it again before we use it
+                _write(path, shape, fill)
         except OSError as error:
-            raise DatasetError(f"frame store {path.parent}: cannot write: {error}") from error
+            raise DatasetError(
+                f"frame store {self.folder}: cannot write: {error}. Free some space, or give another folder"
+            ) from error
+        return stored
+
+    def room(self) -> int:
+        """Space for arrays in the folder [byte]: free, or taken by arrays that are used again or removed."""
+        if self.folder is None:
+            return available_memory()
+        stored = [file for file in self.folder.glob("*.npy") if _STORED.fullmatch(file.name)]
+        return free_disk(nearest_existing(self.folder)) + sum(_size(file) for file in stored)
 
     @staticmethod
     def _check_memory(shape: tuple[int, ...]) -> None:
-        needed, free = int(np.prod(shape)), _available_memory()
+        needed, free = int(np.prod(shape)), available_memory()
         if needed > free:
             raise DatasetError(
                 f"the decoded images of a camera take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "
@@ -81,13 +98,115 @@ class FrameStore:
             )
 
 
-def _free_disk(folder: Path) -> int:
-    """Free space for this user on the folder's disk [byte]."""
-    stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _available_memory() -> int:
-    """Memory that can be allocated without swapping, including the kernel's file cache [byte]."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+def _mapped(path: Path) -> NDArray[np.uint8] | None:
+    """The array in a file, which counts as used until the array is gone; None if there is no such file."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, file)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        if not (path.exists() and os.path.samestat(os.fstat(file), path.stat())):
+            return None  # removed between opening and locking
+        with contextlib.suppress(OSError):  # another user's, or read-only
+            os.utime(path)  # the time of the last use
+        array = np.load(path, mmap_mode="r")
+        stack.pop_all()
+        weakref.finalize(array, os.close, file)
+        return array
+
+
+def _write(path: Path, shape: tuple[int, ...], fill: Fill) -> None:
+    """Writes an array, unless another process is doing it: then waits for that. Raises OSError."""
+
+    def write(partial: Path) -> None:
+        array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        with partial.open("r+b") as file:
+            # A memory map of a sparse file dies of SIGBUS when the disk becomes full meanwhile.
+            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+        fill(array)
+        array.flush()
+
+    lock_path = path.with_name(f".{path.name}.lock")
+    lock = open_locked(lock_path, wait=True)
+    assert lock is not None
+    try:
+        if not path.exists():
+            for leftover in path.parent.glob(f".{path.name}.unfinished-*"):  # of a killed process
+                leftover.unlink()
+            _make_room(path, int(np.prod(shape)))
+            write_atomically(path, write)
+    finally:
+        lock_path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _make_room(path: Path, needed: int) -> None:
+    """Removes files that no process uses: leftovers, replaced ones, and others as long as space is short.
+
+    Raises DatasetError if the space [byte] is not enough even then.
+    """
+    folder = path.parent
+    for partial in folder.glob(".*.npy.unfinished-*"):
+        if _LEFTOVER.fullmatch(partial.name):
+            _remove_leftover(partial)
+    stored = [file for file in folder.glob("*.npy") if _STORED.fullmatch(file.name) and file != path]
+    family = path.name.partition("-")[0] + "-"
+    for file in sorted(stored, key=_last_use):
+        is_replaced = file.name.startswith(family)
+        if (is_replaced or needed > free_disk(folder)) and _remove_unused(file):
+            why = "newer data replace it" if is_replaced else "its space is needed, and nothing uses it"
+            logger.warning("frame store: %s is removed: %s", file, why)
+    free = free_disk(folder)
+    if needed > free:
+        raise DatasetError(
+            f"frame store {folder}: {needed / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free. Free some "
+            "space, give another folder, or make the images smaller (image_resize_shape)"
+        )
+
+
+def _remove_leftover(partial: Path) -> None:
+    """Removes what a killed process left, unless another process is writing that array."""
+    lock_path = partial.with_name(f"{partial.name.rpartition('.unfinished-')[0]}.lock")
+    lock = open_locked(lock_path, wait=False)
+    if lock is not None:
+        partial.unlink(missing_ok=True)
+        lock_path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _remove_unused(path: Path) -> bool:
+    """Removes a file that no process has mapped; returns whether it is gone."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # another user's
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process has removed it
+        return 0
+
+
+def _last_use(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

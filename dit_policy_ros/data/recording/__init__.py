@@ -6,9 +6,23 @@ episodes.
 """
 
 from dit_policy_ros.data.recording._edit import remove_episodes
-from dit_policy_ros.data.recording._journal_format import CameraHealth, EpisodeOutcome
-from dit_policy_ros.data.recording._recover_offline import recover_offline
-from dit_policy_ros.data.recording._recovery import MIN_FRAMES, Recover, pending_episodes
+from dit_policy_ros.data.recording._journal_format import (
+    MIN_FRAMES,
+    CameraHealth,
+    EndedEpisode,
+    EpisodeOutcome,
+)
+from dit_policy_ros.data.recording._journal_reader import is_saved
+from dit_policy_ros.data.recording._naming import Naming
+from dit_policy_ros.data.recording._quarantine import quarantined_episodes
+from dit_policy_ros.data.recording._recovery import (
+    QuarantineAction,
+    Recover,
+    pending_episodes,
+    recover_offline,
+    resolve_quarantine,
+)
+from dit_policy_ros.data.recording._relabel import relabel_episodes
 from dit_policy_ros.data.recording._sink import EpisodeSink
 from dit_policy_ros.data.recording._writer import DatasetWriter
 
@@ -16,10 +30,17 @@ __all__ = [
     "MIN_FRAMES",
     "CameraHealth",
     "DatasetWriter",
+    "EndedEpisode",
     "EpisodeOutcome",
     "EpisodeSink",
+    "Naming",
+    "QuarantineAction",
     "Recover",
+    "is_saved",
     "pending_episodes",
+    "quarantined_episodes",
     "recover_offline",
+    "relabel_episodes",
     "remove_episodes",
+    "resolve_quarantine",
 ]

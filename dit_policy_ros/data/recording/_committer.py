@@ -9,24 +9,37 @@ from pathlib import Path
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.lerobot_calls import quiet_lerobot
-from dit_policy_ros.data.recording._commit import commit_episode
+from dit_policy_ros.data.recording._commit import UnusableEpisodeError, commit_episode
+from dit_policy_ros.data.recording._quarantine import Quarantined, quarantine
 
 
 class Committer:
-    """Commits in order: after a failure, the later episodes wait until `add` or `close` tries again.
+    """Commits in order. An episode that cannot be added goes into quarantine, and the next one follows.
 
-    `failure` says why the oldest pending episode could not be committed, or is None. Its journal stays.
+    After another failure (a full disk, a damaged dataset) all episodes wait until `add` or `close` tries
+    again. `failure` then says why the oldest one could not be committed. Its journal stays.
+
+    quarantined: the episodes in quarantine.
 
     Args:
         root: the dataset.
         committed: number of episodes in it.
         saved: journals of saved episodes that are not in it yet, in order.
         background: use a thread; otherwise `add` waits for the commit.
+        quarantined: episodes that are in quarantine already.
     """
 
-    def __init__(self, root: Path, committed: int, saved: Sequence[Path], background: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        committed: int,
+        saved: Sequence[Path],
+        background: bool,
+        quarantined: tuple[Quarantined, ...] = (),
+    ) -> None:
         self._root = root
         self._committed = committed
+        self.quarantined = quarantined
         self._pending = deque(saved)
         self._changed = threading.Condition()
         self._ending = False
@@ -43,6 +56,11 @@ class Committer:
         """Index of the next episode that `add` takes."""
         with self._changed:
             return self._committed + len(self._pending)
+
+    @property
+    def committed(self) -> int:
+        """Number of episodes in the dataset."""
+        return self._committed
 
     @property
     def pending(self) -> int:
@@ -84,6 +102,8 @@ class Committer:
             try:
                 with quiet_lerobot():
                     commit_episode(self._root, self._pending[0])
+            except UnusableEpisodeError as error:
+                self._set_aside(str(error))
             except (DatasetError, OSError) as error:
                 self._fail(f"{error!s}. Is the disk full or read-only?")
             except Exception:  # noqa: BLE001 - the thread must go on, and the episode is safe in its journal
@@ -92,6 +112,16 @@ class Committer:
                 with self._changed:
                     self._pending.popleft()
                     self._committed += 1
+
+    def _set_aside(self, reason: str) -> None:
+        try:
+            episode = quarantine(self._root, self._pending[0], reason)
+        except OSError as error:
+            self._fail(f"{reason}, and it could not be moved into quarantine: {error}.")
+            return
+        with self._changed:
+            self._pending.popleft()
+            self.quarantined = (*self.quarantined, episode)
 
     def _fail(self, reason: str) -> None:
         self.failure = (

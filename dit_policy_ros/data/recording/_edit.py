@@ -8,18 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dit_policy_ros.core.atomic_files import make_folders
+from dit_policy_ros.core.atomic_files import exchange_folders, make_folders, sync_folder, sync_tree
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.data.dataset import (
     JOURNAL_FOLDER,
     SIDE_TABLE,
     check_readable,
+    editable,
+    episode_records,
     format_records,
-    read_records,
 )
 from dit_policy_ros.data.lerobot_calls import preserve_root_logger, quiet_lerobot
 from dit_policy_ros.data.lock import DatasetLock
+from dit_policy_ros.data.recording._quarantine import keep_quarantine, tidy
 from dit_policy_ros.data.recording._recovery import pending_episodes
 
 
@@ -55,25 +57,32 @@ def remove_episodes(root: Path, indices: Collection[int]) -> Path:
     lock = DatasetLock(root / JOURNAL_FOLDER / "lock", root)
     try:
         _copy_without(root, edited, sorted(set(indices)))
-        os.rename(root, before)
-        os.rename(edited, root)
+        sync_tree(edited)
+        os.rename(edited, before)
+        if not exchange_folders(before, root):  # it keeps a whole dataset under this name at each instant
+            os.rename(before, edited)
+            os.rename(root, before)
+            os.rename(edited, root)
+            sync_folder(root.parent)
     except OSError as error:
         raise DatasetError(f"dataset {root} could not be edited: {error}") from error
     finally:
         lock.release()
+        (before / JOURNAL_FOLDER / "lock").unlink(missing_ok=True)
+        keep_quarantine(before, root)
         for place in (root, before):
-            if (place / JOURNAL_FOLDER).is_dir():
-                shutil.rmtree(place / JOURNAL_FOLDER)
+            tidy(place)
     return before
 
 
 def _copy_without(root: Path, edited: Path, indices: list[int]) -> None:
     with preserve_root_logger():
         from lerobot.datasets import LeRobotDataset, delete_episodes
-    records = read_records(root)
+    records = episode_records(root)
+    plain = root.with_name(f"{root.name}.plain")
     try:
-        with quiet_lerobot():
-            dataset: Any = LeRobotDataset(f"local/{root.name}", root=root, video_backend="pyav")
+        with quiet_lerobot(), editable(root, plain) as place:
+            dataset: Any = LeRobotDataset(f"local/{root.name}", root=place, video_backend="pyav")
             remaining = [index for index in range(dataset.meta.total_episodes) if index not in indices]
             delete_episodes(dataset, indices, output_dir=edited, repo_id=f"local/{root.name}")
     except (OSError, ValueError, RuntimeError, KeyError) as error:

@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dit_policy_ros.core.atomic_files import make_folders
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY
 from dit_policy_ros.core.problems import listing
+from dit_policy_ros.core.recording import CONTROL
 from dit_policy_ros.data.dataset import (
     JOURNAL_FOLDER,
     VECTOR_STREAMS,
@@ -30,11 +32,18 @@ from dit_policy_ros.data.dataset import (
 from dit_policy_ros.data.lerobot_calls import preserve_root_logger, quiet_lerobot
 from dit_policy_ros.data.lock import DatasetLock
 from dit_policy_ros.data.recording._committer import Committer
+from dit_policy_ros.data.recording._file_system import check_file_system
 from dit_policy_ros.data.recording._frame_check import FrameCheck
-from dit_policy_ros.data.recording._journal_format import CameraHealth, EpisodeOutcome, JournalHeader
-from dit_policy_ros.data.recording._journal_writer import JournalWriter
-from dit_policy_ros.data.recording._recovery import (
+from dit_policy_ros.data.recording._journal_format import (
     MIN_FRAMES,
+    EndedEpisode,
+    EpisodeOutcome,
+    JournalHeader,
+)
+from dit_policy_ros.data.recording._journal_writer import JournalWriter
+from dit_policy_ros.data.recording._naming import Naming
+from dit_policy_ros.data.recording._quarantine import Quarantined, quarantined_episodes, tidy
+from dit_policy_ros.data.recording._recovery import (
     Interrupted,
     Recover,
     discard_interrupted,
@@ -43,6 +52,7 @@ from dit_policy_ros.data.recording._recovery import (
     next_journal,
     pending_episodes,
 )
+from dit_policy_ros.data.recording._relabel import write_labels, write_task
 from dit_policy_ros.data.video import CameraImage, VideoSettings
 
 _NO_OUTCOME = EpisodeOutcome()
@@ -57,6 +67,7 @@ class DatasetWriter:
         video: how images are encoded; None for the defaults.
         background: commit saved episodes in a background thread.
         recover: what to do with an episode that a crash interrupted.
+        naming: the robot's names and units, where those of ``spec`` are others; None if they are not.
 
     Raises:
         DatasetError: the path is a file, another kind of folder, damaged, not writable or in use by another
@@ -70,12 +81,18 @@ class DatasetWriter:
         video: VideoSettings | None = None,
         background: bool = False,
         recover: Recover = Recover.ASK,
+        naming: Naming | None = None,
     ) -> None:
         self._root = Path(root)
-        self._spec = spec
+        self._spec, self._naming = spec, naming
         settings = video or VideoSettings()
-        self.jpeg_cameras = frozenset(camera.name for camera in spec.cameras if settings.keeps_jpeg(camera))
-        self._frame_check = FrameCheck(spec, self.jpeg_cameras)
+        kept = frozenset(camera.name for camera in spec.cameras if settings.keeps_jpeg(camera))
+        own = {} if naming is None else {name: robot for robot, name in naming.sources.items()}
+        self.jpeg_cameras = frozenset(own.get(name, name) for name in kept)
+        sources = (*spec.cameras, *spec.vectors)
+        streams = (*(source.name for source in sources), *VECTOR_STREAMS)
+        streams += (CONTROL,) if spec.control else ()
+        self._frame_check = FrameCheck(spec, kept, streams)
         self._journal: JournalWriter | None = None
         self._failure: str | None = None  # why the running episode takes no more frames
         check_writable(self._root)
@@ -84,18 +101,20 @@ class DatasetWriter:
         with quiet_lerobot(), preserve_root_logger():
             import lerobot.datasets  # noqa: F401 - takes seconds, so not while recording
 
-            settings = settings.with_working_codec()
-        streams = (*(camera.name for camera in spec.cameras), *VECTOR_STREAMS)
+            settings = settings.with_working_codec(spec.cameras)
         self._header = JournalHeader(spec, streams, settings)
         with self._dataset_errors("opened"):
             make_folders(self._root / JOURNAL_FOLDER)
             self._lock = DatasetLock(self._root / JOURNAL_FOLDER / "lock", self._root)
         try:
+            check_file_system(self._root)
             with self._dataset_errors("recovered"):
                 saved = self._recover(recover)
             # Commit what is saved before the dataset is checked and before new episodes are added.
             Committer(self._root, 0, saved, background=False).close()
-            self._committer = Committer(self._root, self._count_episodes(), (), background)
+            self._committer = Committer(
+                self._root, self._count_episodes(), (), background, quarantined_episodes(self._root)
+            )
         except BaseException:
             self._lock.release()
             raise
@@ -117,6 +136,12 @@ class DatasetWriter:
         return 0 if journal is None else folder_size(journal.folder)
 
     @property
+    def queued_images(self) -> int:
+        """Images of the running episode that wait for the encoder of the camera that has most of them."""
+        journal = self._journal
+        return 0 if journal is None else journal.queued_images
+
+    @property
     def pending_commits(self) -> int:
         """Number of saved episodes that are safe, but not in LeRobot's files yet."""
         return self._committer.pending
@@ -125,6 +150,11 @@ class DatasetWriter:
     def commit_failure(self) -> str | None:
         """Why a saved episode could not be committed, or None; it is tried again."""
         return self._committer.failure
+
+    @property
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Episodes that cannot be added to the dataset and were set aside, so that they block no other."""
+        return self._committer.quarantined
 
     @property
     def interrupted(self) -> tuple[Interrupted, ...]:
@@ -164,47 +194,82 @@ class DatasetWriter:
         task: str,
         stamp_ns: int = 0,
         repeated: Collection[str] = (),
+        vectors: Mapping[str, np.ndarray] = MappingProxyType({}),
+        controller: str | None = None,
     ) -> None:
         """Appends a frame to the running episode; begins an episode if none runs. See EpisodeSink.
 
         Raises:
             DatasetError: a value is not finite, the task is empty, or writing failed. After a failed write
                 the episode takes no more frames.
-            ValueError: wrong cameras, shapes or streams.
+            ValueError: wrong cameras, vectors, shapes or streams.
         """
+        if (naming := self._naming) is not None:
+            images, vectors = naming.images(images), naming.vectors(vectors)
+            state, action, repeated = naming.entries(state), naming.entries(action), naming.streams(repeated)
         self._frame_check.check_images(images)
         state = self._frame_check.to_vector(STATE_KEY, state)
         action = self._frame_check.to_vector(ACTION_KEY, action)
-        if not task.strip():
-            raise DatasetError("task: expected an instruction, got an empty text")
+        vectors = self._frame_check.to_vectors(vectors)
+        control = self._frame_check.to_control(controller)
+        self._frame_check.check_text(task, repeated)
         if self._journal is None:
             self.begin_episode()
         if self._failure is not None or self._journal is None:
             raise DatasetError(f"the episode takes no more frames: {self._failure}")
         try:
             with self._dataset_errors("extended"):
-                self._journal.add(images, state, action, task, stamp_ns, repeated)
-        except DatasetError as error:
+                self._journal.add(
+                    images, (state, action, *vectors.values(), *control), task, stamp_ns, repeated
+                )
+        except Exception as error:  # whatever it was: some images may be queued, without their vectors
             self._failure = str(error)
             raise
 
-    def end_episode(self) -> dict[str, CameraHealth]:
-        """Waits until all frames are written; add no more. By camera name. May be called again."""
-        return {} if self._journal is None else self._journal.end()
+    def relabel(self, index: int, success: bool | None, task: str) -> None:
+        """Changes the label, the instruction or both of an episode that is in the dataset.
+
+        Args:
+            index: of the episode.
+            success: the label; None leaves it.
+            task: the instruction; an empty one leaves it.
+
+        Raises:
+            DatasetError: the episode does not exist or is still being added, or a file cannot be written.
+        """
+        if self._committer.pending:
+            raise DatasetError("saved episodes are being added to the dataset: try again in a moment")
+        with self._dataset_errors("labelled"):
+            if success is not None:
+                write_labels(self._root.absolute(), {index: success})
+            if task:
+                write_task(self._root.absolute(), index, task)
+
+    def end_episode(self) -> EndedEpisode:
+        """Waits until all frames are written, and counts them; add no more. May be called again."""
+        if self._journal is None:
+            return EndedEpisode(0, {})
+        return self._journal.end()
 
     def save_episode(self, outcome: EpisodeOutcome = _NO_OUTCOME) -> int:
         """Saves the running episode and returns its index. From then on it survives a loss of power.
+
+        What is saved are the frames that are in the files (`end_episode` says how many). If others were added
+        and lost, because an encoder failed, the episode is saved as one that failed its check.
 
         Raises DatasetError if it has fewer than two frames (the episode goes on), or if the disk fails. The
         episode still exists then: save it again, or discard it.
         """
         journal = self._journal
-        frames = 0 if journal is None else journal.frames
-        if journal is not None and frames >= MIN_FRAMES:
-            journal.end()
-            frames = journal.complete_frames
+        frames, failure = 0 if journal is None else journal.frames, self._failure
+        if journal is not None and (frames >= MIN_FRAMES or failure):
+            ended = self.end_episode()
+            frames, failure = ended.frames, ended.failure or failure
         if journal is None or frames < MIN_FRAMES:
-            raise DatasetError(f"an episode needs at least {MIN_FRAMES} frames, this one has {frames}")
+            because = f": {failure}" if failure else ""
+            raise DatasetError(
+                f"an episode needs at least {MIN_FRAMES} frames, this one has {frames}{because}"
+            )
         with self._dataset_errors("extended"):
             journal.save(outcome)
         self._journal = None
@@ -234,8 +299,7 @@ class DatasetWriter:
 
     def _unlock(self) -> None:
         self._lock.release()
-        with contextlib.suppress(OSError):  # not empty, or removed already
-            (self._root / JOURNAL_FOLDER).rmdir()
+        tidy(self._root)
 
     def _count_episodes(self) -> int:
         """Number of episodes in the dataset, after the check that new ones fit it."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encodes one camera's images into a video file while recording.
+"""Encodes one camera's images into a file while recording: a video, or the TIFF images of a depth camera.
 
-The file is Matroska with short clusters, each handed to the operating system as soon as it is encoded. If the
+A video is Matroska with short clusters, each handed to the operating system as soon as it is encoded. If the
 process is killed, all images but those of the last 0.1 s can be read. Encoders use no B-frames and no
 look-ahead, so packet i is frame i.
 """
@@ -15,7 +15,8 @@ from typing import Any
 
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.video._image_summary import ImageSummary
+from dit_policy_ros.data.video._depth_images import DepthTrack
+from dit_policy_ros.data.video._depth_summary import Summary, new_summary
 from dit_policy_ros.data.video._settings import VideoSettings
 from dit_policy_ros.data.video._track import CameraImage, open_track
 
@@ -41,7 +42,7 @@ class CameraEncoder:
 
     def __init__(self, path: Path, camera: Camera, fps: int, settings: VideoSettings) -> None:
         self.path = path
-        self.summary = ImageSummary()
+        self.summary: Summary = new_summary(camera.depth_unit)
         self.waits = 0
         self.failure: str | None = None
         self._camera = camera
@@ -51,6 +52,11 @@ class CameraEncoder:
         self._cancelled = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"encoder_{camera.name}", daemon=True)
         self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """Number of images that wait to be encoded."""
+        return self._queue.qsize()
 
     def put(self, image: CameraImage, fresh: bool) -> None:
         """Queues a copy of an image; waits while the queue is full.
@@ -90,15 +96,18 @@ class CameraEncoder:
         import av
 
         try:
+            if self._camera.is_depth:
+                with self.path.open("xb") as file:
+                    self._encode(DepthTrack(file))
+                return
             with av.open(str(self.path), "w", format="matroska", options=_CONTAINER) as container:
-                self._encode(container)
+                self._encode(open_track(container, self._camera, self._fps, self._settings))
         except DatasetError as error:
             self.failure = str(error)
         except Exception as error:  # noqa: BLE001 - the recording must learn of any error that FFmpeg raises
             self.failure = f"encoding into {self.path} failed: {error!r}"
 
-    def _encode(self, container: Any) -> None:
-        track = open_track(container, self._camera, self._fps, self._settings)
+    def _encode(self, track: Any) -> None:
         synced = time.monotonic()
         while (item := self._queue.get()) is not None and not self._cancelled.is_set():
             image, fresh = item

@@ -1,118 +1,107 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes all frames of one camera of LeRobotDatasets v3, in order."""
+"""Decodes the video files of one camera of a LeRobotDataset v3, in order.
 
-from collections.abc import Iterator
+A row's image is the video's frame at the row's time, as in LeRobot. Counting frames instead would shift every
+picture after one that an encoder has lost.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
-from dit_policy_ros.data.lerobot_calls import reading_dataset
+from dit_policy_ros.data.video._rows import read_columns
 
-_BATCH = 64  # frames that are resized together
-
-type ImageBatch = tuple[NDArray[np.int64], NDArray[np.uint8]]  # rows (B,) and their images (B, h, w, 3)
+TOLERANCE = 0.25  # of a frame's duration: less than that is jitter of the stamps, more is a missing frame
 
 
 @dataclass(frozen=True, slots=True)
-class _EpisodeSpan:
-    """Consecutive frames of one video file: an episode."""
+class _VideoRows:
+    """The rows whose images are in one file, in the order of their times. times: (R,) in the file [s]."""
 
-    first_in_file: int
-    first_row: int  # of the dataset
-    count: int
+    rows: NDArray[np.int64]  # (R,)
+    times: NDArray[np.float64]  # (R,)
 
 
-@dataclass(frozen=True, slots=True)
-class VideoImages:
-    """One camera's frames in the video files of datasets: decoded and resized on request, not kept.
+def video_frames(meta: Any, key: str) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
+    """Each row of the dataset with a function that converts its frame to (H, W, 3) RGB.
 
-    metas: LeRobot's metadata of the datasets, in the order of their rows. name: of the camera.
-    shape: (M, h, w, 3) of all images after resizing.
+    Args:
+        meta: LeRobot's metadata of the dataset.
+        key: of the camera.
+
+    Raises:
+        DatasetError: a video cannot be read, or has no frame at a row's time.
     """
-
-    metas: tuple[Any, ...]
-    name: str
-    shape: tuple[int, int, int, int]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def batches(self, selected: NDArray[np.bool_] | None = None) -> Iterator[ImageBatch]:
-        """Rows (B,) and their images (B, h, w, 3), in the order of the videos.
-
-        Args:
-            selected: (M,) the rows to return; None returns all. The others are decoded, but not resized.
-
-        Raises:
-            DatasetError: a video ends early or cannot be read.
-        """
-        before = 0
-        for meta in self.metas:
-            with reading_dataset(meta.root):
-                yield from _decode_dataset(meta, self.name, self.shape[1:3], before, selected)
-            before += meta.total_frames
+    tolerance = TOLERANCE / meta.fps  # [s]
+    for file, wanted in _rows_of_files(meta, key).items():
+        frames = _nearest_frames(_decode(meta.root, file), wanted.times)
+        for row, time, (found, frame) in zip(wanted.rows, wanted.times, frames, strict=True):
+            if frame is None or not abs(found - time) <= tolerance:
+                raise DatasetError(missing_frame(meta, key, file, int(row), time, found))
+            yield int(row), lambda frame=frame: frame.to_ndarray(format="rgb24")
 
 
-def _decode_dataset(
-    meta: Any, name: str, size: tuple[int, int], before: int, selected: NDArray[np.bool_] | None
-) -> Iterator[ImageBatch]:
-    """``VideoImages.batches`` of one dataset; ``before`` is its first row."""
-    for file, spans in _spans(meta, name).items():
-        frames = _decode(meta.root / file)
-        position = 0
-        for span in sorted(spans, key=lambda span: span.first_in_file):
-            for _ in islice(frames, span.first_in_file - position):
-                pass
-            position = span.first_in_file
-            for start in range(0, span.count, _BATCH):
-                rows = before + span.first_row + np.arange(start, min(start + _BATCH, span.count))  # (B,)
-                keep = np.ones(len(rows), bool) if selected is None else selected[rows]  # (B,)
-                try:
-                    raw = [frame for frame, k in zip(islice(frames, len(rows)), keep, strict=True) if k]
-                except (ValueError, RuntimeError):
-                    raise DatasetError(
-                        f"dataset {meta.root}: {file} ends before row {span.first_row + span.count - 1}"
-                    ) from None
-                if raw:
-                    images = np.stack([frame.to_ndarray(format="rgb24") for frame in raw])  # (B, H, W, 3)
-                    yield rows[keep], resize_images(images, size)
-            position += span.count
-
-
-def _spans(meta: Any, name: str) -> dict[Path, list[_EpisodeSpan]]:
-    """The episodes in each video file."""
-    key = IMAGE_PREFIX + name
-    spans: dict[Path, list[_EpisodeSpan]] = {}
+def _rows_of_files(meta: Any, key: str) -> dict[Path, _VideoRows]:
+    """The rows in each video file."""
+    stamps = read_columns(meta, ["timestamp"])["timestamp"].reshape(-1).astype(np.float64)  # (M,) [s]
+    parts: dict[Path, list[tuple[NDArray, NDArray]]] = {}
     for index in range(meta.total_episodes):
         episode = meta.episodes[index]
-        first = round(episode[f"videos/{key}/from_timestamp"] * meta.fps)
-        row, end = episode["dataset_from_index"], episode["dataset_to_index"]
-        spans.setdefault(meta.get_video_file_path(index, key), []).append(_EpisodeSpan(first, row, end - row))
-    return spans
+        rows = np.arange(episode["dataset_from_index"], episode["dataset_to_index"])
+        times = episode[f"videos/{key}/from_timestamp"] + stamps[rows]  # (R,) [s]
+        parts.setdefault(meta.get_video_file_path(index, key), []).append((rows, times))
+    result = {}
+    for file, episodes in parts.items():
+        rows = np.concatenate([rows for rows, _ in episodes])
+        times = np.concatenate([times for _, times in episodes])
+        order = np.argsort(times, kind="stable")
+        result[file] = _VideoRows(rows[order], times[order])
+    return result
 
 
-def _decode(path: Path) -> Iterator[Any]:
+def _nearest_frames(
+    frames: Iterator[tuple[float, Any]], times: NDArray[np.float64]
+) -> Iterator[tuple[float, Any]]:
+    """For each of the increasing times, the time [s] of the nearest frame, and the frame (None if none)."""
+    nothing = (np.nan, None)
+    before, current = nothing, next(frames, nothing)
+    for time in times:
+        while current[1] is not None and current[0] < time:
+            before, current = current, next(frames, nothing)
+        found = [each for each in (before, current) if each[1] is not None]
+        yield min(found, key=lambda each: abs(each[0] - time)) if found else nothing
+
+
+def _decode(root: Path, file: Path) -> Iterator[tuple[float, Any]]:
+    """The file's frames, each with its time [s]."""
     import av
+    import av.error
 
-    with av.open(str(path)) as container:
-        yield from container.decode(video=0)
+    try:
+        with av.open(str(root / file)) as container:
+            stream = container.streams.video[0]
+            for frame in container.decode(stream):
+                if frame.time is not None:
+                    yield frame.time, frame
+    except (av.error.FFmpegError, IndexError) as error:
+        raise DatasetError(f"dataset {root}: {file} cannot be decoded: {error!r}; is it complete?") from error
 
 
-def resize_images(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize (B, H, W, 3) to (B, h, w, 3) with the filter that the policy uses on the robot.
-
-    It computes in integers: 20 times faster than floating point, and at most one level of 255 different.
-    """
-    if images.shape[1:3] == tuple(size):
-        return images
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)  # (B, 3, H, W)
-    resized = functional.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
-    return resized.permute(0, 2, 3, 1).contiguous().numpy()
+def missing_frame(meta: Any, key: str, file: Path, row: int, time: float, found: float) -> str:
+    """The message for a row of a dataset without a frame at its time [s]; found: the nearest frame's [s]."""
+    episodes = range(meta.total_episodes)
+    ends = [meta.episodes[index]["dataset_to_index"] for index in episodes]
+    episode = int(np.searchsorted(ends, row, side="right"))
+    frame = row - meta.episodes[episode]["dataset_from_index"]
+    nearest = "it has none" if np.isnan(found) else f"the nearest is at {found:.4f} s"
+    return (
+        f"dataset {meta.root}: {file} has no frame of {key} at {time:.4f} s (episode {episode}, frame "
+        f"{frame}); {nearest}. The video has lost frames, or its times are not those of the table. LeRobot "
+        f"refuses that frame as well. Remove the episode (dit_policy inspect --delete {episode}), or record "
+        f"it again"
+    )

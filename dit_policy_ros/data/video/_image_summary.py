@@ -16,7 +16,7 @@ _SUBSAMPLED_SIDE = 150  # [pixel] approximate longer side after subsampling
 _LARGE_SIDE = 300  # [pixel] images with a shorter longer side are not subsampled
 _DARK, _BRIGHT = 5, 250  # levels up to _DARK count as black, from _BRIGHT as white
 _CLIPPED = 0.98  # an image with this share of black or of white values counts as clipped
-_QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 _LEVELS = np.arange(256)
 
 
@@ -36,7 +36,7 @@ class ImageSummary:
 
     def add(self, image: NDArray[np.uint8], fresh: bool) -> None:
         """Counts an image (h, w, 3) RGB. fresh: false if the image is known to repeat the previous one."""
-        factor = _subsampling_factor(*image.shape[:2])
+        factor = subsampling_factor(*image.shape[:2])
         small = np.ascontiguousarray(image[::factor, ::factor])  # (h', w', 3)
         counts = np.stack([np.bincount(small[..., c].ravel(), minlength=256) for c in range(3)])  # (3, 256)
         self.levels += counts
@@ -49,8 +49,8 @@ class ImageSummary:
         self._last = small
 
     def statistics(self) -> dict[str, NDArray[np.float64]]:
-        """In LeRobot's format: each (3, 1, 1) in 0 to 1, and `count` (1,), the number of pixels."""
-        return level_statistics(self.levels)
+        """In LeRobot's format: each (3, 1, 1) in 0 to 1, and `count` (1,), the number of images."""
+        return level_statistics(self.levels) | {"count": np.array([self.frames])}
 
     def to_json(self) -> dict[str, Any]:
         """All counts as JSON values."""
@@ -65,6 +65,12 @@ class ImageSummary:
     def from_json(cls, stored: Mapping[str, Any]) -> "ImageSummary":
         """Reads what `to_json` returned."""
         levels = np.array(stored["levels"], dtype=np.int64)  # (3, 256)
+        if (
+            levels.shape != (3, 256)
+            or levels.min() < 0
+            or (stored["frames"] and not levels.sum(axis=1).all())
+        ):
+            raise ValueError(f"levels: expected counts of 256 levels of 3 colours, got {levels.shape}")
         return cls(stored["frames"], stored["frozen"], stored["clipped"], levels)
 
 
@@ -81,13 +87,12 @@ def level_statistics(levels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]
         "std": np.sqrt(variance),
     }
     cumulated = levels.cumsum(axis=1)  # (3, 256)
-    for name, quantile in _QUANTILES.items():
+    for name, quantile in QUANTILES.items():
         values[name] = (cumulated >= quantile * count[:, None]).argmax(axis=1)
-    statistics = {name: (value / 255.0).reshape(3, 1, 1) for name, value in values.items()}
-    return statistics | {"count": count[:1]}
+    return {name: (value / 255.0).reshape(3, 1, 1) for name, value in values.items()}
 
 
-def _subsampling_factor(height: int, width: int) -> int:
+def subsampling_factor(height: int, width: int) -> int:
     """LeRobot uses every n-th row and column of an image of this size for its statistics; returns n."""
     longer = max(height, width)
     return 1 if longer < _LARGE_SIDE else longer // _SUBSAMPLED_SIDE

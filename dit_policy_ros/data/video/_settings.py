@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Video encoder settings: a codec that works on this machine, and FFmpeg's options for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.problems import listing
+from dit_policy_ros.data.video._scheduling import ordinary_scheduling
 
 AUTO, _SOFTWARE = "auto", "h264"
 # Encoders must output each frame at once: no B-frames, no look-ahead.
@@ -39,10 +41,13 @@ class VideoSettings:
 
     def keeps_jpeg(self, camera: Camera) -> bool:
         """Whether the JPEG images of this camera are stored byte for byte."""
-        return self.keep_jpeg and camera.compressed
+        return self.keep_jpeg and camera.compressed and not camera.is_depth
 
-    def with_working_codec(self) -> "VideoSettings":
-        """These settings with a codec that passed a test. Raises DatasetError if none works."""
+    def with_working_codec(self, cameras: Sequence[Camera] = ()) -> "VideoSettings":
+        """These settings with a codec that has encoded an image of each camera's size.
+
+        Raises DatasetError if none works.
+        """
         from lerobot.configs.video import HW_VIDEO_CODECS, VALID_VIDEO_CODECS
 
         if self.codec not in VALID_VIDEO_CODECS:
@@ -52,7 +57,7 @@ class VideoSettings:
         reasons = []
         for codec in candidates:
             settings = replace(self, codec=codec)
-            reason = settings._encoding_error()
+            reason = settings._encoding_error(cameras)
             if reason is None:
                 return settings
             reasons.append(f"{codec}: {reason}")
@@ -75,17 +80,37 @@ class VideoSettings:
             options["svtav1-params"] += ":" + _NO_DELAY[self.codec]["svtav1-params"]
         return options
 
-    def _encoding_error(self) -> str | None:
-        """Encodes a test image; why that failed, or None. A codec can be compiled in and still not work."""
+    def _encoding_error(self, cameras: Sequence[Camera]) -> str | None:
+        """Encodes test images; why that failed, or None. A codec can be compiled in and still not work."""
+        if (reason := self._error_at(256, 256)) is not None:
+            return reason
+        for camera in cameras:
+            if camera.is_depth:
+                continue  # its images are stored one by one, without a codec
+            width, height = camera.width, camera.height
+            if not self.keeps_jpeg(camera) and (reason := self._error_at(width, height)) is not None:
+                remedy = ""
+                if width % 2 or height % 2:
+                    remedy = (
+                        f". Videos need an even width and height: set cameras.{camera.name}.width and "
+                        ".height in the contract to even numbers; images are resized to them"
+                    )
+                return f"camera {camera.name} ({width}x{height}): {reason}{remedy}"
+        return None
+
+    def _error_at(self, width: int, height: int) -> str | None:
+        """Encodes an image of this size; why that failed, or None."""
         import av
+        import av.error
 
         try:
             context: Any = av.CodecContext.create(self.codec, "w")
             context.options = self.ffmpeg_options()
-            context.width = context.height = 256
+            context.width, context.height = width, height
             context.pix_fmt, context.framerate = "yuv420p", 30
-            frame = av.VideoFrame.from_ndarray(np.zeros((256, 256, 3), np.uint8), format="rgb24")
-            context.encode(frame.reformat(format="yuv420p"))
-        except (OSError, ValueError, RuntimeError) as error:
+            frame = av.VideoFrame.from_ndarray(np.zeros((height, width, 3), np.uint8), format="rgb24")
+            with ordinary_scheduling():
+                context.encode(frame.reformat(format="yuv420p"))
+        except (OSError, ValueError, RuntimeError, av.error.FFmpegError) as error:
             return str(error)
         return None

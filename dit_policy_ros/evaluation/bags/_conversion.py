@@ -13,11 +13,18 @@ from rclpy.validate_namespace import validate_namespace
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import DitPolicyError
-from dit_policy_ros.data.dataset import DatasetSpec, read_records
+from dit_policy_ros.data.dataset import read_records
 from dit_policy_ros.data.recording import DatasetWriter, Recover
 from dit_policy_ros.ros.bags import Bag, BagConverter, absolute, source_of
 from dit_policy_ros.ros.common import declare_parameters, read_parameters, resolved_parameters
-from dit_policy_ros.ros.recorder import RECORDER_PARAMETERS, action_settings, thresholds, video_settings
+from dit_policy_ros.ros.recorder import (
+    RECORDER_PARAMETERS,
+    action_settings,
+    dataset_naming,
+    dataset_spec,
+    thresholds,
+    video_settings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,13 @@ class BagToDataset:
         self.messages = bag.count(absolute(each.topic, namespace) for each in self._converter.inputs())
 
     def __enter__(self) -> "BagToDataset":
-        contract = self._settings.contract
+        contract, parameters = self._settings.contract, self._settings.parameters
         self._writer = DatasetWriter(
             self._dataset,
-            DatasetSpec.from_contract(contract),
-            video=video_settings(self._settings.parameters),
+            dataset_spec(parameters, contract),
+            video=video_settings(parameters),
             recover=Recover.DISCARD,  # an episode that an interrupted run left incomplete is converted again
+            naming=dataset_naming(parameters, contract),
         )
         return self
 

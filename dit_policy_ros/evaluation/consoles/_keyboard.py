@@ -10,10 +10,7 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 _PERIOD = 0.1  # [s] that a call waits for a key
-_ESCAPE, _BACKSPACE = "\x1b", "\x7f"
 
 
 @contextmanager
@@ -32,15 +29,3 @@ def single_keys() -> Iterator[Callable[[], str]]:
         yield read_key
     finally:
         termios.tcsetattr(stream, termios.TCSADRAIN, before)
-
-
-def read_line(read_key: Callable[[], str], console: Console) -> str:
-    """Reads a line key by key and shows it; backspace works, escape gives an empty line."""
-    text = ""
-    while (key := read_key()) != "\n":
-        if key == _ESCAPE:
-            return ""
-        text = text[:-1] if key == _BACKSPACE else text + key
-        if key:
-            console.print(f"\r{text} ", end="")
-    return text

@@ -4,7 +4,7 @@
 import os
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -13,7 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
-from dit_policy_ros.evaluation.consoles._monitor_panel import monitor_lines, monitor_panel
+from dit_policy_ros.evaluation.consoles._monitor_panel import monitor_facts, monitor_lines, monitor_panel
 from dit_policy_ros.evaluation.consoles._status_monitor import StatusMonitor
 from dit_policy_ros.evaluation.session import Session
 
@@ -64,10 +64,19 @@ class MonitorConsole:
 
         Returns False when no status arrives within ``timeout`` [s].
         """
+        if not self._listen(timeout):
+            return False
+        self._console.print(monitor_panel(self.monitor, time.monotonic()))
+        return True
+
+    def facts_once(self, timeout: float) -> dict[str, Any] | None:
+        """What ``print_once`` shows, as values by name; None when no status arrives in time [s]."""
+        return monitor_facts(self.monitor) if self._listen(timeout) else None
+
+    def _listen(self, timeout: float) -> bool:
         if not self._session.spin_until(lambda: self.monitor.has_status, timeout):
             return False
         self._session.spin_until(lambda: bool(self.monitor.diagnostics), _DIAGNOSTICS_WITHIN)
-        self._console.print(monitor_panel(self.monitor, time.monotonic()))
         return True
 
     def follow(self) -> NoReturn:

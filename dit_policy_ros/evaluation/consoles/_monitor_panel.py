@@ -2,12 +2,14 @@
 """Draws what the status monitor has collected: a panel for a terminal, lines for a log."""
 
 import math
+import time
 from collections.abc import Iterator
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
+from rich.rule import Rule
 from rich.text import Text
 
 from dit_policy_ros.evaluation.consoles._grid import figures_grid
@@ -15,6 +17,7 @@ from dit_policy_ros.evaluation.consoles._status_monitor import StatusMonitor
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
 
 SILENT_AFTER = 2.0  # [s] without a status, a node is shown as silent
+_SHOWN_HOLDS = 3
 _LEVELS = {
     DiagnosticStatus.OK: ("ok", "green"),
     DiagnosticStatus.WARN: ("WARN", "yellow"),
@@ -27,26 +30,33 @@ _STATES = {
     PolicyStatus.WAITING: "yellow",
     PolicyStatus.RUNNING: "bold green",
     PolicyStatus.HOLD: "bold white on red",
+    PolicyStatus.INTERVENTION: "bold white on blue",
+    PolicyStatus.HOMING: "bold blue",
 }
 
 
 def monitor_panel(monitor: StatusMonitor, now: float) -> RenderableType:
-    """Everything, for a terminal. now: ``time.monotonic()`` [s]."""
+    """Everything, for a terminal: faults with their remedies first, so that a small one shows them whole.
+
+    now: ``time.monotonic()`` [s].
+    """
+    if not monitor.has_status and not monitor.diagnostics:
+        return Panel(Text(monitor.no_status_message()), title="dit_policy monitor")
     parts: list[RenderableType] = []
     if monitor.policy is not None:
         when, status = monitor.policy
-        body = Group(_headline(status, monitor.policy_node), figures_grid(policy_figures(status)))
-        parts.append(
-            Panel(body, title="policy", subtitle=_age(now - when), border_style=_STATES[status.state])
-        )
+        parts.append(_headline(status, monitor.policy_node, _age(now - when)))
+    if monitor.recorder is not None:
+        parts += _recorder_faults(monitor.recorder[1])
+    parts += _findings(monitor, now, faults=True)
+    parts += _holds(monitor)
+    if monitor.policy is not None:
+        parts += [Rule("policy", style="dim"), figures_grid(policy_figures(monitor.policy[1]))]
     if monitor.recorder is not None:
         when, recorder = monitor.recorder
-        parts.append(
-            Panel(figures_grid(recorder_figures(recorder)), title="recorder", subtitle=_age(now - when))
-        )
-    if monitor.diagnostics:
-        parts.append(_findings(monitor, now))
-    return Group(*parts) if parts else Panel(Text(monitor.no_status_message()), title="dit_policy monitor")
+        parts += [Rule(f"recorder {_age(now - when)}", style="dim"), figures_grid(recorder_figures(recorder))]
+    parts += _findings(monitor, now, faults=False)
+    return Group(*parts)
 
 
 def monitor_lines(monitor: StatusMonitor, now: float) -> Iterator[str]:
@@ -67,15 +77,46 @@ def monitor_lines(monitor: StatusMonitor, now: float) -> Iterator[str]:
             yield f"{_LEVELS[status.level][0]} {status.name}: {status.message}"
 
 
+def monitor_facts(monitor: StatusMonitor) -> dict[str, Any]:
+    """The newest messages as values by their fields' names; None for a node that is not there."""
+    return {
+        "policy": None if monitor.policy is None else _fields(monitor.policy[1]),
+        "recorder": None if monitor.recorder is None else _fields(monitor.recorder[1]),
+        "findings": [
+            {"level": _LEVELS[status.level][0], "name": status.name, "message": status.message}
+            for _, status in monitor.diagnostics.values()
+        ],
+    }
+
+
+def _fields(message: Any) -> dict[str, Any]:
+    names = message.get_fields_and_field_types()
+    return {name: _value(getattr(message, name)) for name in names if name != "stamp"}
+
+
+def _value(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float) else list(value)
+
+
+def familiarity_words(status: PolicyStatus) -> str:
+    """How familiar the task is to the policy, in words; empty if that is not known, or there is no task."""
+    if not status.task or math.isnan(status.task_familiarity):
+        return ""
+    return f"similarity to the training {status.task_familiarity:.2f}"
+
+
 def policy_figures(status: PolicyStatus) -> dict[str, str]:
     """The policy's status as text, by label."""
-    shown = {
-        "task": (status.task or "(none)") + ("" if status.known_task else " (unknown to the checkpoint)")
-    }
-    if status.state in (PolicyStatus.WAITING, PolicyStatus.RUNNING, PolicyStatus.HOLD):
+    unknown = "" if status.known_task else " (unknown to the checkpoint)"
+    familiar = f", {words}" if (words := familiarity_words(status)) else ""
+    shown = {"task": (status.task or "(none)") + unknown + familiar}
+    if status.state >= PolicyStatus.WAITING:  # active
         inference = _spread(status.inference_latency_p50, status.inference_latency_p95)
         pipeline = _spread(status.pipeline_latency_p50, status.pipeline_latency_p95)
-        changed = f"{status.limited_knots} knots limited, {status.disagreements} disagreements"
+        changed = (
+            f"{status.limited_knots} knots limited ({status.clamped_knots} off the path), "
+            f"{status.disagreements} disagreements"
+        )
         shown |= {
             "inference": f"{inference} on {status.device}",
             "image to trajectory": f"{pipeline} (without inference)",
@@ -113,31 +154,66 @@ def recorder_figures(status: RecorderStatus) -> dict[str, str]:
     return shown
 
 
-def _headline(status: PolicyStatus, node: str) -> Text:
+def _headline(status: PolicyStatus, node: str, age: str) -> Text:
     text = Text(f" {status.state_name.upper()} ", style=_STATES[status.state])
+    text.append(f" {age} ", style="dim" if age == "live" else "bold white on red")
     if status.dry_run:
         text.append(" shadow mode: nothing moves ", style="black on yellow")
     if status.e_stop:
         text.append(" E-STOP latched ", style="bold white on red")
     if status.state == PolicyStatus.HOLD:
-        recovery = (
-            "resumes by itself" if status.hold_recoverable and not status.e_stop else f"needs {node}/resume"
-        )
-        text.append(f" {status.hold_reason} ({recovery})", style="bold")
+        text.append(f"\n{status.hold_reason}", style="bold")
+    if status.intervention:
+        text.append(f"\n{status.intervention}", style="bold")
+    if remedy := _remedy(status, node):
+        text.append(f"\n-> {remedy}", style="bold yellow")
     return text
 
 
-def _findings(monitor: StatusMonitor, now: float) -> Table:
-    table = Table(title="diagnostics", expand=True, title_justify="left")
-    table.add_column("", width=5)
-    table.add_column("part", no_wrap=True)
-    table.add_column("finding", ratio=1)
-    worst_first = sorted(monitor.diagnostics.values(), key=lambda entry: entry[1].level, reverse=True)
-    for when, status in worst_first:
-        word, style = _LEVELS[status.level]
+def _remedy(status: PolicyStatus, node: str) -> str:
+    """What the operator does about a HOLD or an e-stop; "" without one."""
+    resume = f"ros2 service call {node}/resume std_srvs/srv/Trigger"
+    if status.e_stop:
+        clear = f"ros2 service call {node}/e_stop std_srvs/srv/SetBool '{{data: false}}'"
+        return f"make the cell safe, then: {clear}; {resume}"
+    if status.state != PolicyStatus.HOLD:
+        return ""
+    if status.hold_recoverable:
+        return "resumes by itself when the cause is gone"
+    return f"needs {node}/resume when the cause is gone: {resume}"
+
+
+def _recorder_faults(status: RecorderStatus) -> list[Text]:
+    lines = [Text(f"recorder: {status.problem}", style="bold red")] if status.problem else []
+    if status.stale_streams:
+        lines.append(Text(f"recorder: no samples: {', '.join(status.stale_streams)}", style="yellow"))
+    lines += [Text(f"recorder: interrupted, call ~/recover: {each}") for each in status.interrupted]
+    return lines
+
+
+def _holds(monitor: StatusMonitor) -> list[Text]:
+    """The last holds that are over, newest first."""
+    over = [hold for hold in monitor.holds if hold.seconds is not None]
+    lines = []
+    for hold in list(reversed(over))[:_SHOWN_HOLDS]:
+        when = time.strftime("%H:%M:%S", time.localtime(hold.began))
+        lines.append(Text(f"held {when} for {hold.seconds:.1f} s: {hold.reason}", style="dim"))
+    return lines
+
+
+def _findings(monitor: StatusMonitor, now: float, faults: bool) -> list[Text]:
+    """The entries of /diagnostics, worst first, each wrapped and whole. faults: these, or the others."""
+    lines = []
+    entries = sorted(monitor.diagnostics.values(), key=lambda entry: entry[1].level, reverse=True)
+    for when, status in entries:
         silent = f" ({_age(now - when)})" if now - when > 2.0 * SILENT_AFTER else ""
-        table.add_row(Text(word, style=style), Text(status.name), Text(status.message + silent))
-    return table
+        if (status.level != DiagnosticStatus.OK) != faults:
+            continue
+        word, style = _LEVELS[status.level]
+        line = Text(f"{word} ", style=style)
+        line.append(f"{status.name}: ", style="bold").append(status.message + silent, style="")
+        lines.append(line)
+    return lines
 
 
 def _age(seconds: float) -> str:

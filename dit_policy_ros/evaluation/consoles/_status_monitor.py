@@ -3,12 +3,23 @@
 
 import os
 import time
+from collections import deque
+from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
 from dit_policy_ros.ros.common import qos
+
+
+@dataclass(slots=True)
+class Hold:
+    """A HOLD of the policy. began: ``time.time()`` [s]. seconds: how long; None while it lasts."""
+
+    began: float
+    reason: str
+    seconds: float | None = None
 
 
 class StatusMonitor:
@@ -18,6 +29,7 @@ class StatusMonitor:
         policy: time of arrival (``time.monotonic()``) and status; None before the first.
         recorder: the same of the recorder.
         diagnostics: the same of each entry in /diagnostics of these two nodes, by its name.
+        holds: each HOLD that was seen, newest last.
     """
 
     def __init__(self, node: Node, policy: str = "policy", recorder: str = "recorder") -> None:
@@ -25,6 +37,7 @@ class StatusMonitor:
         self.policy: tuple[float, PolicyStatus] | None = None
         self.recorder: tuple[float, RecorderStatus] | None = None
         self.diagnostics: dict[str, tuple[float, DiagnosticStatus]] = {}
+        self.holds: deque[Hold] = deque(maxlen=50)
         self._namespace = node.get_namespace().strip("/")
         self._full_names = tuple(f"{self._namespace}/{name}".strip("/") for name in (policy, recorder))
         node.create_subscription(PolicyStatus, f"{policy}/status", self._on_policy, qos.STATUS)
@@ -51,7 +64,20 @@ class StatusMonitor:
         )
 
     def _on_policy(self, message: PolicyStatus) -> None:
+        self._note_hold(message)
         self.policy = time.monotonic(), message
+
+    def _note_hold(self, message: PolicyStatus) -> None:
+        """Keep what a HOLD was about: one that ends by itself would leave no trace."""
+        last = self.holds[-1] if self.holds else None
+        is_open = last is not None and last.seconds is None
+        is_held = message.state == PolicyStatus.HOLD
+        if last is not None and is_open and not is_held:
+            last.seconds = time.time() - last.began
+        elif is_held and (last is None or not is_open):
+            self.holds.append(Hold(time.time(), message.hold_reason))
+        elif last is not None and is_open:
+            last.reason = message.hold_reason
 
     def _on_recorder(self, message: RecorderStatus) -> None:
         self.recorder = time.monotonic(), message

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follows the demo through policy status, referee and top camera, and judges each instruction."""
+"""Follows the demo through policy status, referee and a camera, and judges each instruction."""
 
 import math
 import re
@@ -17,7 +17,12 @@ from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import image_to_rgb, qos, stamp_ns
 from dit_policy_ros.sim.tasks import find_task, steps_within
 
-IMAGE_HEIGHT, IMAGE_WIDTH = 240, 320  # of the simulator's top camera [pixel]
+IMAGE_HEIGHT, IMAGE_WIDTH = 240, 320  # of the simulator's cameras [pixel]
+FILM_CAMERA = "overview"  # from the side and above: seen from the top, a lifted cube hardly moves
+COUNTERS = (
+    *("chunks", "plans", "holds", "expired_chunks", "disagreements", "limited_knots", "clamped_knots"),
+    "missed_ticks",
+)  # of the policy's status, which counts anew from each activation on
 
 
 @dataclass(slots=True)
@@ -34,6 +39,7 @@ class Trial:
         success: whether the task was done.
         time_to_success: None without success.
         wrong_touches: contacts of arm and cube that began during the trial and are not part of the task.
+        changed_while_running: the instruction was given while the policy followed another one.
     """
 
     instruction: str
@@ -45,6 +51,7 @@ class Trial:
     success: bool = False
     time_to_success: float | None = None
     wrong_touches: int = 0
+    changed_while_running: bool = False
 
 
 class DemoMonitor:
@@ -57,6 +64,7 @@ class DemoMonitor:
     Attributes:
         status: the policy's newest status; None before the first.
         trial_status: the newest one that arrived during a trial.
+        totals: the policy's counters, summed over its activations that are over.
         referee: the simulator's referee.
         trial: the running one, if any.
         trials: all trials.
@@ -66,23 +74,37 @@ class DemoMonitor:
     def __init__(self, node: Node, on_image: Callable[[int, NDArray[np.uint8], "DemoMonitor"], None]) -> None:
         self.status: PolicyStatus | None = None
         self.trial_status: PolicyStatus | None = None
+        self.totals = dict.fromkeys(COUNTERS, 0)
+        self._activation: PolicyStatus | None = None  # the newest status of a trial of this activation
         self.trial: Trial | None = None
         self.trials: list[Trial] = []
         self.hold_reasons: dict[str, str] = {}
         self.referee = RefereeMonitor(node, self._on_referee)
         self._on_image = on_image
         node.create_subscription(PolicyStatus, "/policy/status", self._on_status, qos.STATUS)
-        node.create_subscription(Image, "/top/image_raw", self._on_image_message, qos.IMAGES)
+        node.create_subscription(Image, f"/{FILM_CAMERA}/image_raw", self._on_image_message, qos.IMAGES)
 
-    def begin_trial(self, instruction: str) -> Trial:
+    def begin_trial(self, instruction: str, changed_while_running: bool = False) -> Trial:
         """Start to judge an instruction."""
-        self.trial = Trial(instruction, time.monotonic(), self._touches())
+        self.trial = Trial(
+            instruction,
+            time.monotonic(),
+            self._touches(),
+            changed_while_running=changed_while_running,
+        )
         self.trials.append(self.trial)
         return self.trial
 
     def end_trial(self) -> None:
         """Stop judging: what follows is not part of the trial."""
         self.trial = None
+
+    def end_activation(self) -> None:
+        """The policy is deactivated next: add its counters to the totals."""
+        if self._activation is not None:
+            for name in COUNTERS:
+                self.totals[name] += int(getattr(self._activation, name))
+        self._activation = None
 
     def _touches(self) -> dict[str, int]:
         values = self.referee.values
@@ -94,7 +116,7 @@ class DemoMonitor:
             self.hold_reasons.setdefault(re.sub(r"\d+(\.\d+)?", "#", reason), reason)
         self.status = message
         if self.trial is not None:
-            self.trial_status = message
+            self.trial_status = self._activation = message
 
     def _on_referee(self) -> None:
         trial, values = self.trial, self.referee.values

@@ -2,7 +2,8 @@
 """The demo's flow: start the nodes, give the instructions one by one, film and measure."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
 
 from dit_policy_ros.evaluation.demo._display import DemoDisplay, distance_text
-from dit_policy_ros.evaluation.demo._monitor import DemoMonitor
+from dit_policy_ros.evaluation.demo._monitor import FILM_CAMERA, DemoMonitor
 from dit_policy_ros.evaluation.demo._summary import summarize_demo
 from dit_policy_ros.evaluation.report import CaptionedVideo
 from dit_policy_ros.evaluation.session import (
@@ -22,13 +23,9 @@ from dit_policy_ros.evaluation.session import (
     ros_environment,
     running_session,
 )
-from dit_policy_ros.evaluation.simulator import reset_scene
+from dit_policy_ros.evaluation.simulator import reset_scene, vector_parameters
 
-DEMO_INSTRUCTIONS = (
-    "touch the red cube with the left arm",
-    "lift the blue cube with the right arm",
-    "lift the green cube with the left arm",
-)
+VIDEO = "demo.mp4"
 AFTER_SUCCESS = 1.0  # [s] that a trial continues after its task was done
 PLAN_HORIZON = 1.0  # [s] twice the default: a busy computer infers slowly, and simulated arms hurt nobody
 MAX_DURATION = 80.0  # [s] for everything, so that even a slow machine finishes within 90 s
@@ -44,8 +41,9 @@ class DemoSettings:
         device: of the policy: auto, cpu, cuda or cuda:N.
         tasks: the instructions, in order.
         task_time: time limit of each instruction [s].
-        seed: the scenes are those of seed + 1, seed + 2, ...
+        seed: of the scenes: seed + 1, seed + 3, seed + 4, ...; the second instruction has no new one.
         domain: the ROS domain to join; None for one that nobody uses.
+        meant: by instruction, the simulated task that it is another wording of; without those that are one.
     """
 
     output: Path
@@ -55,6 +53,7 @@ class DemoSettings:
     task_time: float
     seed: int
     domain: int | None = None
+    meant: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
@@ -62,15 +61,16 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
     began = time.monotonic()
     logs = settings.output / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    for old in (*logs.glob("*.log"), *settings.output.glob("summary.json")):
+    for old in (*logs.glob("*.log"), *settings.output.glob("summary.json"), *settings.output.glob("*.mp4")):
         old.unlink()
     parameters = {
         "checkpoint": str(settings.checkpoint.absolute()),
         "device": settings.device,
         "plan_horizon": str(PLAN_HORIZON),
+        **vector_parameters(settings.checkpoint),
     }
-    sim_parameters = {"seed": str(settings.seed)}
-    video = CaptionedVideo(settings.output / "top.mp4")
+    sim_parameters = {"seed": str(settings.seed), "film_camera": FILM_CAMERA}
+    video = CaptionedVideo(settings.output / VIDEO)
 
     def film(stamp_ns: int, image: NDArray[np.uint8], monitor: DemoMonitor) -> None:
         if (trial := monitor.trial) is not None and monitor.status is not None:
@@ -99,7 +99,7 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
             _run_trials(session, monitor, display, settings, began + MAX_DURATION)
             cores = {f"cpu_{name}": round(used, 3) for name, used in cpu.cores().items()}
             status = monitor.trial_status
-            if status is None or not status.plans:
+            if status is None or not monitor.totals["plans"]:
                 raise SessionError(f"the policy published no plan; see the logs in {logs}")
             display.begin_phase("stopping")
     finally:
@@ -111,7 +111,7 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
         "checkpoint": str(settings.checkpoint),
         "node_parameters": used,
         "seed": settings.seed,
-        "video": str(settings.output / "top.mp4"),
+        "video": str(settings.output / VIDEO),
         "video_frames": video.frames,
     }
     return summarize_demo(monitor, status, facts)
@@ -120,27 +120,48 @@ def run_demo(settings: DemoSettings, display: DemoDisplay) -> dict[str, Any]:
 def _run_trials(
     session: Session, monitor: DemoMonitor, display: DemoDisplay, settings: DemoSettings, deadline: float
 ) -> None:
-    """One trial per instruction, until the deadline (``time.monotonic()``)."""
+    """One trial per instruction, until the deadline (``time.monotonic()``).
+
+    The second instruction is given while the policy runs, in the scene of the first one; the others begin in
+    new scenes.
+    """
     for number, instruction in enumerate(settings.tasks, 1):
         left = deadline - time.monotonic()
         if left < 1.0:
             display.begin_phase("no time is left for the other instructions")
             break
-        display.begin_phase(f"instruction {number} of {len(settings.tasks)}: {instruction}")
-        time_limit = min(settings.task_time, left)
-        _run_trial(session, monitor, instruction, settings.seed + number, time_limit)
+        runs_on = number == 2
+        note = ", given while the policy runs" if runs_on else ""
+        task = settings.meant.get(instruction, instruction)
+        note += f", which means: {task}" if task != instruction else ""
+        display.begin_phase(f"instruction {number} of {len(settings.tasks)}: {instruction}{note}")
+        if runs_on:
+            session.set_task(instruction)
+        else:
+            _begin_scene(session, monitor, instruction, settings.seed + number)
+        _run_trial(session, monitor, task, min(settings.task_time, left), runs_on)
+        if number != 1 or len(settings.tasks) == 1:
+            _end_activation(session, monitor)
+    else:
+        return
+    if number == 2:  # the first instruction took all the time
+        _end_activation(session, monitor)
 
 
-def _run_trial(
-    session: Session, monitor: DemoMonitor, instruction: str, seed: int, time_limit: float
-) -> None:
-    """Let the policy follow an instruction in a new scene until it is done or ``time_limit`` [s] is over."""
+def _begin_scene(session: Session, monitor: DemoMonitor, instruction: str, seed: int) -> None:
+    """Let the policy begin in a new scene."""
     reset_scene(session, seed)
     session.set_task(instruction)
     monitor.referee.clear()
     session.spin_until(lambda: monitor.referee.is_in_scene(seed), MESSAGE_WITHIN)
     session.change_state(Transition.TRANSITION_ACTIVATE)
-    trial = monitor.begin_trial(instruction)
+
+
+def _run_trial(
+    session: Session, monitor: DemoMonitor, instruction: str, time_limit: float, runs_on: bool
+) -> None:
+    """Judge an instruction that the policy follows, until it is done or ``time_limit`` [s] is over."""
+    trial = monitor.begin_trial(instruction, runs_on)
 
     def is_done() -> bool:
         done_at = trial.time_to_success
@@ -148,4 +169,8 @@ def _run_trial(
 
     session.spin_until(is_done, time_limit)
     monitor.end_trial()
+
+
+def _end_activation(session: Session, monitor: DemoMonitor) -> None:
+    monitor.end_activation()
     session.change_state(Transition.TRANSITION_DEACTIVATE)

@@ -21,7 +21,6 @@ from dit_policy_ros.msg import PolicyStatus
 FIGURES = (
     *("inference_latency_p50", "inference_latency_p95", "pipeline_latency_p50", "pipeline_latency_p95"),
     *("control_rate", "control_interval_p50", "control_interval_p99", "chunk_rate"),
-    *("chunks", "plans", "holds", "expired_chunks", "disagreements", "limited_knots", "missed_ticks"),
 )
 PACKAGES = ("dit_policy_ros", "rclpy", "torch", "transformers", "mujoco", "numpy")
 
@@ -42,7 +41,7 @@ def summarize_demo(monitor: DemoMonitor, status: PolicyStatus, facts: Mapping[st
 
     Args:
         monitor: what was observed.
-        status: the policy's last one during a trial.
+        status: the policy's last one during a trial; counters are the monitor's totals.
         facts: further entries, included unchanged.
     """
     trials = [_trial_entry(trial) for trial in monitor.trials]
@@ -51,6 +50,7 @@ def summarize_demo(monitor: DemoMonitor, status: PolicyStatus, facts: Mapping[st
         "instructions": trials,
         "success_rate": sum(trial["success"] for trial in trials) / max(len(trials), 1),
         **{name: _to_json(getattr(status, name)) for name in FIGURES},
+        **monitor.totals,
         "hold_reasons": list(monitor.hold_reasons.values()),
         "device": status.device,
         "real_time_factor": _to_json(float(referee.get("real_time_factor", "nan"))),
@@ -65,6 +65,7 @@ def summarize_demo(monitor: DemoMonitor, status: PolicyStatus, facts: Mapping[st
 
 def _trial_entry(trial: Trial) -> dict[str, Any]:
     kept = ("instruction", "success", "time_to_success", "min_distance", "seconds", "wrong_touches")
+    kept += ("changed_while_running",)
     return {name: _to_json(value) for name, value in asdict(trial).items() if name in kept}
 
 
@@ -88,7 +89,7 @@ def summary_tables(summary: dict[str, Any]) -> tuple[Table, Table]:
     for trial in summary["instructions"]:
         after, closest = trial["time_to_success"], trial["min_distance"]
         trials.add_row(
-            Text(trial["instruction"]),
+            Text(trial["instruction"] + (" (while it ran)" if trial["changed_while_running"] else "")),
             "yes" if trial["success"] else "no",
             "" if after is None else f"{after:.1f} s",
             "" if closest is None else f"{closest * 1e3:.0f} mm",

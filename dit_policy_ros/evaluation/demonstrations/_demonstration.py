@@ -2,7 +2,7 @@
 """What recording over ROS and recording in lock-step have in common."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dit_policy_ros.core.errors import SimulationError
@@ -11,6 +11,7 @@ from dit_policy_ros.sim.tasks import Task
 
 LINGER = 0.7  # [s] recorded after success, which shows the policy how to stay at the goal
 MAX_FAILURES = 10  # attempts in a row
+ROBOT_TYPE = "dit_bimanual"  # as in config/bimanual.yaml, so that LeRobot merges all kinds of recordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class DemonstrationSettings:
         picture_every: render every so many frames and repeat the image in between; in lock-step only.
         variation: how much the look of scenes varies.
         domain: the ROS domain to join; None for one that nobody uses. Over ROS only.
+        vectors: names of further vectors to record, of SIM_VECTORS.
     """
 
     output: Path
@@ -42,6 +44,7 @@ class DemonstrationSettings:
     picture_every: int = 1
     variation: Variation = field(default_factory=Variation)
     domain: int | None = None
+    vectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Demonstration:
         fps: its frame rate [Hz].
         warnings: from the recorder's check.
         discarded: failed attempts before it.
+        rejected: of those, the ones that are in the dataset, but failed the recorder's check; why.
     """
 
     task: Task
@@ -61,30 +65,33 @@ class Demonstration:
     fps: float
     warnings: tuple[str, ...]
     discarded: int
+    rejected: tuple[str, ...] = ()
 
 
 def repeat_until_kept(
-    order: Sequence[Task], seed: int, attempt: Callable[[Task, int, int], Demonstration | None]
+    order: Sequence[Task], seed: int, attempt: Callable[[Task, int, int], Demonstration | str]
 ) -> Iterator[Demonstration]:
     """Yield one demonstration per entry of ``order``; each attempt uses the scene of the next seed.
 
     Args:
         order: the tasks.
         seed: of the first scene.
-        attempt: called with a task, a seed and the number of attempts discarded before; returns None if the
-            attempt failed.
+        attempt: called with a task, a seed and the number of attempts discarded before. Returns a text if the
+            attempt failed: why the recorder's check did, or an empty one if the task was not done.
 
     Raises:
         SimulationError: too many attempts in a row failed.
     """
     for task in order:
-        discarded = 0
-        while (kept := attempt(task, seed, discarded)) is None:
+        discarded, rejected = 0, list[str]()
+        while isinstance(kept := attempt(task, seed, discarded), str):
             discarded, seed = discarded + 1, seed + 1
+            rejected += [kept] if kept else []
             if discarded == MAX_FAILURES:
+                why = f" The recorder's check failed in {len(rejected)}: {rejected[-1]}." if rejected else ""
                 raise SimulationError(
-                    f"{discarded} demonstrations in a row failed: {task.instruction}. Is this computer too "
-                    "busy? See the logs"
+                    f"{discarded} demonstrations in a row failed: {task.instruction}.{why} Is this computer "
+                    "too busy? See the logs"
                 )
         seed += 1
-        yield kept
+        yield replace(kept, rejected=tuple(rejected))

@@ -11,6 +11,7 @@ from dit_policy_ros.data.dataset import DatasetSpec
 from dit_policy_ros.data.recording import DatasetWriter, EpisodeOutcome
 from dit_policy_ros.evaluation.demonstrations._demonstration import (
     LINGER,
+    ROBOT_TYPE,
     Demonstration,
     DemonstrationSettings,
     repeat_until_kept,
@@ -18,9 +19,9 @@ from dit_policy_ros.evaluation.demonstrations._demonstration import (
 from dit_policy_ros.sim.operator import Disturbance, Operator, StartPoses
 from dit_policy_ros.sim.robot import FPS, JOINTS, BimanualSim
 from dit_policy_ros.sim.tasks import Judge, Task, first_arm, move_for_period
+from dit_policy_ros.sim.vectors import find_vectors, measure_vectors
 
 HEIGHT, WIDTH = 240, 320  # [pixel]
-_ROBOT_TYPE = "bimanual_sim"
 _ARM_JITTER = 0.08  # [rad] of the initial pose
 
 
@@ -30,13 +31,14 @@ def lockstep_demonstrations(
     """Record one demonstration per entry of ``order``.
 
     Raises:
-        SimulationError: the operator failed too often in a row.
+        SimulationError: the operator failed too often in a row, or a vector is unknown.
         DatasetError: the dataset cannot be written.
     """
     cameras = tuple(
         Camera(name, f"{name}/image_raw", HEIGHT, WIDTH, max_age=0.5) for name in settings.cameras
     )
-    writer = DatasetWriter(settings.output, DatasetSpec(FPS, cameras, JOINTS, _ROBOT_TYPE))
+    spec = DatasetSpec(FPS, cameras, JOINTS, ROBOT_TYPE, find_vectors(settings.vectors))
+    writer = DatasetWriter(settings.output, spec)
     with contextlib.ExitStack() as stack:
         stack.callback(writer.finalize)
         sim = stack.enter_context(
@@ -55,8 +57,8 @@ class _LockstepRecording:
         self._operator = Operator(self._rng)
         self._starts = StartPoses(self._rng) if settings.start_anywhere else None
 
-    def attempt(self, task: Task, seed: int, discarded: int) -> Demonstration | None:
-        """One attempt in the scene of a seed; None if the task was not done in time."""
+    def attempt(self, task: Task, seed: int, discarded: int) -> Demonstration | str:
+        """One attempt in the scene of a seed; an empty text if the task was not done in time."""
         self._sim.reset(seed=seed, arm_jitter=_ARM_JITTER)
         if self._starts is not None:
             where = self._rng.random()  # at home, anywhere, near the cube: a third each
@@ -66,7 +68,7 @@ class _LockstepRecording:
                 self._starts.near(self._sim, task)
         self._operator.begin(self._sim, task)
         frames = self._record_episode(task)
-        return Demonstration(task, frames, FPS, (), discarded) if frames else None
+        return Demonstration(task, frames, FPS, (), discarded) if frames else ""
 
     def _record_episode(self, task: Task) -> int:
         """Write one episode; returns its number of frames, or 0 if it was discarded."""
@@ -80,7 +82,14 @@ class _LockstepRecording:
             is_new = frames % settings.picture_every == 0
             images = sim.render(*settings.cameras) if is_new else images
             repeated = () if is_new else settings.cameras
-            writer.add_frame(images, sim.joint_positions, action, task.instruction, repeated=repeated)
+            writer.add_frame(
+                images,
+                sim.joint_positions,
+                action,
+                task.instruction,
+                repeated=repeated,
+                vectors=measure_vectors(sim, settings.vectors),
+            )
             action, was_done = self._operator.act(sim), judge.done
             for instant in move_for_period(sim, action + error.step(), start_ns, frames):
                 judge.observe(instant)

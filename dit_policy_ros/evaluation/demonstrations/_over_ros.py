@@ -31,6 +31,7 @@ from dit_policy_ros.evaluation.simulator import (
     RefereeMonitor,
     reset_scene,
     variation_parameters,
+    vectors_section,
 )
 from dit_policy_ros.ros.common import qos
 from dit_policy_ros.sim.robot import CONTROLLERS
@@ -46,7 +47,7 @@ def ros_demonstrations(settings: DemonstrationSettings, order: Sequence[Task]) -
     """Record one demonstration per entry of ``order``.
 
     Raises:
-        SimulationError: the operator failed too often in a row.
+        SimulationError: the operator failed too often in a row, or a vector is unknown.
         SessionError: a node died or refused a request.
     """
     settings.logs.mkdir(parents=True, exist_ok=True)
@@ -88,13 +89,15 @@ def _commands(settings: DemonstrationSettings) -> dict[str, NodeCommand]:
 
 
 def _write_recorder_parameters(settings: DemonstrationSettings) -> Path:
-    """The simulated robot's parameter file with only the wanted cameras, and actions from a leader arm."""
+    """The simulated robot's parameter file: only the wanted cameras, the vectors, a leader arm's actions."""
     content = yaml.safe_load(config_path().read_text())
-    cameras = content["/**"]["ros__parameters"]["cameras"]
-    content["/**"]["ros__parameters"]["cameras"] = {
+    contract = content["/**"]["ros__parameters"]
+    contract["cameras"] = {
         "names": list(settings.cameras),
-        **{name: cameras[name] for name in settings.cameras},
+        **{name: contract["cameras"][name] for name in settings.cameras},
     }
+    if settings.vectors:
+        contract["vectors"] = vectors_section(settings.vectors)
     content["/recorder"]["ros__parameters"]["action"]["source"] = "leader"
     path = settings.logs / "contract.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -115,8 +118,8 @@ class _RosRecording:
             topic = f"/{name}/joint_trajectory"
             node.create_subscription(JointTrajectory, topic, self._on_trajectory, qos.TRAJECTORIES)
 
-    def attempt(self, task: Task, seed: int, discarded: int) -> Demonstration | None:
-        """One attempt in the scene of a seed; None if the task was not done in time."""
+    def attempt(self, task: Task, seed: int, discarded: int) -> Demonstration | str:
+        """One attempt in the scene of a seed; see ``repeat_until_kept``."""
         self._begin_scene(seed)
         self._start_episode(task)
         done = self._wait_for_success(task)
@@ -125,8 +128,10 @@ class _RosRecording:
         if not answer.success:
             raise SessionError(f"the recorder does not end the episode: {answer.message}")
         if not done:
-            return None
+            return ""
         report = answer.report
+        if not report.passed:  # the recorder has kept it, flagged: training leaves it out
+            return "; ".join(report.reasons) or "the recorder's check failed"
         return Demonstration(task, report.frames, report.fps, tuple(report.warnings), discarded)
 
     def _begin_scene(self, seed: int) -> None:

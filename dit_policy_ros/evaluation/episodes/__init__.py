@@ -3,24 +3,18 @@
 
 from dit_policy_ros.evaluation.episodes._evaluation import Evaluation
 from dit_policy_ros.evaluation.episodes._jerk import rms_jerk
+from dit_policy_ros.evaluation.episodes._load_policy import load_policy_of
 from dit_policy_ros.evaluation.episodes._node_actor import NodeActor, node_settings
 from dit_policy_ros.evaluation.episodes._policy_actor import PolicyActor, image_size
-from dit_policy_ros.evaluation.episodes._settings import (
-    ACTORS,
-    FIRST_SEED,
-    STEPS_TO_EXECUTE,
-    EvaluationSettings,
-)
+from dit_policy_ros.evaluation.episodes._settings import EvaluationSettings
 
 __all__ = [
-    "ACTORS",
-    "FIRST_SEED",
-    "STEPS_TO_EXECUTE",
     "Evaluation",
     "EvaluationSettings",
     "NodeActor",
     "PolicyActor",
     "image_size",
+    "load_policy_of",
     "node_settings",
     "rms_jerk",
 ]

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """One evaluation: runs the episodes that are missing, logs each, and writes the results."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dit_policy_ros.core.policy_interface import Policy
+from dit_policy_ros.evaluation.episodes._load_policy import load_policy_of, weights_hash
 from dit_policy_ros.evaluation.episodes._lockstep_episodes import lockstep_episodes
 from dit_policy_ros.evaluation.episodes._node_parameters import NodeParameters
 from dit_policy_ros.evaluation.episodes._plan import plan_episodes, select_tasks
 from dit_policy_ros.evaluation.episodes._ros_episodes import ros_episodes
 from dit_policy_ros.evaluation.episodes._settings import EvaluationSettings
+from dit_policy_ros.evaluation.episodes._spread import spread_episodes
 from dit_policy_ros.evaluation.report import (
     EpisodeFilm,
     EpisodeLog,
@@ -35,7 +36,7 @@ class Evaluation:
         """Load the policy and open the episode log."""
         settings.asked_parameters()  # a mistake in them is found before torch is imported
         self._settings = settings
-        self._policy = _load_policy(settings) if settings.actor == "policy" else None
+        self._policy = load_policy_of(settings) if settings.actor == "policy" else None
         self._tasks = select_tasks(settings, self._policy)
         self._facts = evaluation_facts(settings, self._policy)
         self._log = EpisodeLog(settings.output, self._facts, settings.resume)
@@ -78,9 +79,14 @@ class Evaluation:
 
         Raises:
             SessionError: a node died or refused a request.
+            WorkersError: the workers cannot be used, or one was lost.
         """
         settings, missing = self._settings, self._missing
-        if settings.runs_in_lock_step:
+        if settings.workers.are_many:
+            weights = self._facts["weights_sha256"]
+            add = self._node_parameters.add
+            episodes = spread_episodes(settings, weights, missing, self._film, self._sheet, add)
+        elif settings.runs_in_lock_step:
             episodes = lockstep_episodes(settings, self._policy, missing, self._film)
         else:
             episodes = ros_episodes(settings, missing, self._film, self._node_parameters.add)
@@ -115,19 +121,6 @@ def evaluation_facts(settings: EvaluationSettings, policy: Policy | None) -> dic
         "mode": "lock-step" if settings.runs_in_lock_step else "ros",
     }
     if policy:
-        from dit_policy_ros.policy.checkpoint import WEIGHTS_FILE, find_checkpoint
-
-        weights = (find_checkpoint(settings.checkpoint) / WEIGHTS_FILE).read_bytes()
         facts["checkpoint"] = str(settings.checkpoint)
-        facts["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+        facts["weights_sha256"] = weights_hash(settings.checkpoint)
     return facts
-
-
-def _load_policy(settings: EvaluationSettings) -> Policy:
-    from dit_policy_ros.policy import load_policy  # torch takes seconds to import
-
-    steps = settings.num_inference_steps
-    options: dict[str, Any] = {} if steps is None else {"sampling_steps": steps}
-    return load_policy(
-        settings.checkpoint, settings.device, guidance_scale=settings.guidance_scale, **options
-    )

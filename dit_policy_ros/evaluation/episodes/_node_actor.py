@@ -22,7 +22,6 @@ from dit_policy_ros.core.motion import (
     Continuation,
     MotionState,
     Pipeline,
-    continuation,
 )
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.evaluation.episodes._policy_actor import ObservationHistory
@@ -139,7 +138,7 @@ class NodeActor:
             return None
         first_ns = now_ns - self._history_ns
         committed_ns = now_ns + self._latency_ns + FROZEN_INTERVALS * self._period_ns
-        return continuation(self._newest, self.pipeline.plan, first_ns, self._policy.horizon, committed_ns)
+        return self.pipeline.continuation(self._newest, first_ns, now_ns, self._policy.horizon, committed_ns)
 
     def _take_chunk(self, now_ns: int) -> None:
         if self._pending is not None and self._pending[0] <= now_ns:

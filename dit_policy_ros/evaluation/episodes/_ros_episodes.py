@@ -23,6 +23,7 @@ from dit_policy_ros.evaluation.simulator import (
     RefereeMonitor,
     reset_scene,
     variation_parameters,
+    vector_parameters,
 )
 from dit_policy_ros.msg import PolicyStatus
 from dit_policy_ros.ros.common import image_to_rgb, qos, stamp_ns
@@ -48,6 +49,8 @@ def ros_episodes(
         SessionError: a node died, refused a request, or does not use the parameters that were asked for.
     """
     parameters = settings.node_parameters()
+    if not any(name.startswith("vectors.") for name in parameters):
+        parameters |= vector_parameters(settings.checkpoint)
     if not plan:
         return
     logs = settings.output / "logs"
@@ -62,7 +65,6 @@ def ros_episodes(
         session.check_parameters(parameters)
         on_parameters(session.parameters([entry.name for entry in POLICY_PARAMETERS]))
         for task, seed in plan:
-            film.begin()
             outcome = _run_episode(session, monitor, task, seed)
             film.end(outcome, seed)
             yield seed, outcome
@@ -83,8 +85,14 @@ class _EpisodeMonitor:
         if film.is_filming:
             node.create_subscription(Image, f"/{FILM_CAMERA}/image_raw", self._on_image, qos.IMAGES)
 
+    def begin_scene(self) -> None:
+        """A new scene has begun: drop what was collected in the last one, and its pictures under way."""
+        newest_ns = self.velocities[-1][0] if self.velocities else 0
+        self.velocities = []
+        self._film.begin(newest_ns)
+
     def begin_episode(self) -> None:
-        """Drop what was collected in the last episode."""
+        """Drop what was collected before the policy was activated, but for the film."""
         self.hold_reasons, self.velocities = [], []
 
     def _on_status(self, message: PolicyStatus) -> None:
@@ -147,3 +155,4 @@ def _begin_scene(session: Session, monitor: _EpisodeMonitor, seed: int) -> None:
             f"no message of scene {seed} on /sim/referee, or none on /policy/status, within "
             f"{MESSAGE_WITHIN:g} s"
         )
+    monitor.begin_scene()

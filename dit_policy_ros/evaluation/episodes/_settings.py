@@ -3,20 +3,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
 
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.problems import Problems, did_you_mean
 from dit_policy_ros.core.share import default_checkpoint
+from dit_policy_ros.evaluation.defaults import FIRST_SEED, STEPS_TO_EXECUTE, Actor
+from dit_policy_ros.evaluation.workers import Workers
 from dit_policy_ros.ros.common import CONTRACT_PARAMETERS, text_problem
 from dit_policy_ros.ros.policy import POLICY_PARAMETERS
 from dit_policy_ros.sim.robot import Variation
-
-type Actor = Literal["policy", "operator", "still"]
-ACTORS: tuple[str, ...] = get_args(Actor.__value__)
-STEPS_TO_EXECUTE = 8  # of each chunk in lock-step
-FIRST_SEED = 10_000  # training data has smaller seeds, so a policy has never seen these scenes
-
 
 # Parameters that have an option of their own.
 _OPTIONS = {
@@ -49,6 +44,7 @@ class EvaluationSettings:
         max_videos: of failures, per task.
         resume: keep the episodes in ``output`` and run only the missing ones.
         domain: the ROS domain to join; None for one that nobody uses.
+        workers: where episodes run; many workers run several at the same time.
     """
 
     output: Path
@@ -67,6 +63,7 @@ class EvaluationSettings:
     max_videos: int = 2
     resume: bool = False
     domain: int | None = None
+    workers: Workers = field(default_factory=Workers)
 
     @property
     def runs_in_lock_step(self) -> bool:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dit_policy_ros.core.contract import DatasetName, Vector
 from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import Inference, predict_seeded
-from dit_policy_ros.core.policy_interface import Policy
+from dit_policy_ros.core.policy_interface import Policy, match_policy
 from dit_policy_ros.data.incident_folder import StoredIncident
-from dit_policy_ros.ros.policy import policy_options
+from dit_policy_ros.ros.inference_protocol import policy_options
 
 TOLERANCE = 1e-3  # [rad or m] another device's rounding is far below it; another policy's chunks are not
 
@@ -57,7 +58,13 @@ def replay_policy(stored: StoredIncident, checkpoint: Path, device: str) -> Chun
             f"the incident lacks the parameter {missing}: version {facts['version']} wrote it; "
             "replay it with that version"
         ) from missing
-    return repeat_chunks(load_policy(checkpoint, **options), stored.incident.inferences)
+    names = [DatasetName(**each) for each in facts.get("dataset_names", [])]
+    vectors = [Vector.from_mapping(each) for each in facts.get("vectors", [])]
+    entries = facts.get("entries", facts["joints"])  # earlier incidents are of joints
+    policy = match_policy(
+        load_policy(checkpoint, **options), entries, names, facts.get("trained_cameras", {}), vectors
+    )
+    return repeat_chunks(policy, stored.incident.inferences)
 
 
 def repeat_chunks(policy: Policy, inferences: Sequence[Inference]) -> ChunkComparison:

@@ -12,7 +12,7 @@ from dit_policy_ros.evaluation.report._results import (
     wilson_interval,
     write_results,
 )
-from dit_policy_ros.evaluation.report._tables import confusion_lines, results_table, suite_table
+from dit_policy_ros.evaluation.report._tables import confusion_lines, results_table, suite_facts, suite_table
 from dit_policy_ros.evaluation.report._video import CaptionedVideo
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "plot_success",
     "results_by_task",
     "results_table",
+    "suite_facts",
     "suite_table",
     "wilson_interval",
     "write_results",

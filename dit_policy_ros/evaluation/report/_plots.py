@@ -29,20 +29,41 @@ def plot_success(results: Sequence[TaskResult], path: Path) -> None:
 
 
 def plot_confusion(matrix: Mapping[str, Mapping[str, int]], path: Path) -> None:
-    """Plot how many episodes of each instruction (row) ended in each behaviour (column)."""
+    """Plot how many episodes of each instruction (row) ended in each behaviour (column).
+
+    Lines separate families of tasks, that is, verbs; what is off the diagonal is red.
+    """
     from matplotlib.figure import Figure
 
-    asked = list(matrix)
-    behaviours = list(dict.fromkeys([*asked, *(name for row in matrix.values() for name in row)]))
+    behaviours = _by_family([*matrix, *(name for row in matrix.values() for name in row)])
+    asked = [name for name in behaviours if name in matrix]
     counts = np.array([[matrix[row].get(column, 0) for column in behaviours] for row in asked])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # (asked, behaviours)
-    figure = Figure(figsize=(0.36 * len(behaviours) + 4.0, 0.36 * len(asked) + 4.0), layout="constrained")
+    figure = Figure(figsize=(0.27 * len(behaviours) + 3.6, 0.27 * len(asked) + 3.6), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues")
-    axes.set_xticks(range(len(behaviours)), behaviours, rotation=90)
-    axes.set_yticks(range(len(asked)), asked)
+    axes.set_xticks(range(len(behaviours)), behaviours, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(asked)), asked, fontsize=8)
     axes.set(xlabel="what was done", ylabel="what was asked for")
+    for lines, names in ((axes.axhline, asked), (axes.axvline, behaviours)):
+        for number in range(1, len(names)):
+            if _family(names[number]) != _family(names[number - 1]):
+                lines(number - 0.5, color="grey", linewidth=0.8)
     for row, column in np.argwhere(counts):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+        is_right = asked[row] == behaviours[column]
+        colour = ("white" if shares[row, column] > 0.5 else "black") if is_right else "red"
+        text = str(counts[row, column])
+        weight = "normal" if is_right else "bold"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8, weight=weight)
     figure.savefig(path, dpi=_DPI)
+
+
+def _family(instruction: str) -> str:
+    return instruction.partition(" ")[0]
+
+
+def _by_family(names: Sequence[str]) -> list[str]:
+    """Each name once, those of a family together, in the order of their first appearance."""
+    unique = list(dict.fromkeys(names))
+    families = list(dict.fromkeys(map(_family, unique)))
+    return sorted(unique, key=lambda name: families.index(_family(name)))

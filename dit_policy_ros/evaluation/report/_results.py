@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from dit_policy_ros.sim.tasks import Outcome, Task
 
@@ -46,6 +45,8 @@ class TaskResult:
 
 def wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
     """Wilson's 95% interval of a success rate."""
+    from scipy.stats import binomtest  # here, because it takes half a second
+
     interval = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 

@@ -2,6 +2,7 @@
 """Tables for the terminal."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -15,6 +16,14 @@ def suite_table() -> Table:
     for task in suite():
         table.add_row(task.instruction, f"{task.time_limit:g}", task.success)
     return table
+
+
+def suite_facts() -> list[dict[str, Any]]:
+    """What ``suite_table`` shows, as JSON values."""
+    return [
+        {"instruction": task.instruction, "time_limit": task.time_limit, "done_when": task.success}
+        for task in suite()
+    ]
 
 
 def results_table(results: Sequence[TaskResult]) -> Table:

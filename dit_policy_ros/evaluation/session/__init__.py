@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes as child processes in a ROS domain of their own, used through their ROS interfaces."""
 
-from dit_policy_ros.evaluation.session._cpu_time import CpuTimer, cpu_seconds
+from dit_policy_ros.evaluation.session._cpu_time import CpuTimer, cpu_seconds, processes
 from dit_policy_ros.evaluation.session._environment import ros_environment
 from dit_policy_ros.evaluation.session._interrupts import deferred_interrupts
 from dit_policy_ros.evaluation.session._nodes import (
@@ -11,6 +11,7 @@ from dit_policy_ros.evaluation.session._nodes import (
     config_path,
     running_nodes,
     running_session,
+    session_commands,
 )
 from dit_policy_ros.evaluation.session._ros_domain import claimed_domain
 from dit_policy_ros.evaluation.session._session import (
@@ -31,7 +32,9 @@ __all__ = [
     "config_path",
     "cpu_seconds",
     "deferred_interrupts",
+    "processes",
     "ros_environment",
     "running_nodes",
     "running_session",
+    "session_commands",
 ]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much CPU time child processes use."""
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -11,10 +12,23 @@ from dit_policy_ros.core.child_processes import Child
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")  # [1/s]
 
 
+def processes(pid: int) -> list[int]:
+    """A process and everything that it has started, as far as it runs now."""
+    found = [pid]
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += [each for child in file.read_text().split() for each in processes(int(child))]
+    return found
+
+
 def cpu_seconds(child: Child) -> float:
-    """CPU time that a process has used so far [s], from its ``/proc`` entry."""
-    fields = Path(f"/proc/{child.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS  # user and system time
+    """CPU time that a process and its running children have used so far [s], from their ``/proc`` entries."""
+    total = 0
+    for pid in processes(child.process.pid):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])  # user and system time
+    return total / CLOCK_TICKS
 
 
 class CpuTimer:

@@ -42,7 +42,7 @@ def ros_environment(logs: Path, domain: int | None = None) -> Iterator[dict[str,
             if not any(os.environ.get(name) for name in (_RANGE, *_BRIDGES)):
                 changes[_RANGE] = "LOCALHOST"
         stack.enter_context(_changed_variables(changes | {"ROS_LOG_DIR": str(logs)}))
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(rclpy.try_shutdown)
         refuse_occupied_domain(has_joined=domain is not None)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

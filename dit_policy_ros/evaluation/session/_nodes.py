@@ -3,7 +3,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from dit_policy_ros.core.child_processes import Child, start, stop_all
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.core.transport_profile import profile_environment
 from dit_policy_ros.evaluation.session._session import Session
+from dit_policy_ros.ros.common import CONTRACT_PARAMETERS
 
 STOPS_WITHIN = 12.0  # [s] after that, nodes that have not ended by themselves are killed
 _SIM_MODULE = "sim.sim_node"
@@ -28,22 +29,28 @@ class NodeCommand:
         module: below ``dit_policy_ros.ros``, for example "policy.policy_node".
         parameters: parameter values as text, by name, as after ``-p NAME:=``.
         parameter_file: YAML file of parameters; ``parameters`` override it.
+        ros_arguments: further ones, as after ``--ros-args``.
     """
 
     module: str
     parameters: Mapping[str, str]
     parameter_file: Path | None = None
+    ros_arguments: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """The command line."""
         files = ["--params-file", str(self.parameter_file)] if self.parameter_file else []
         given = [part for name, text in self.parameters.items() for part in ("-p", f"{name}:={text}")]
-        return [sys.executable, "-m", f"dit_policy_ros.ros.{self.module}", "--ros-args", *files, *given]
+        module = f"dit_policy_ros.ros.{self.module}"
+        return [sys.executable, "-m", module, "--ros-args", *files, *given, *self.ros_arguments]
 
 
 @contextlib.contextmanager
 def running_nodes(
-    environment: Mapping[str, str], logs: Path, commands: Mapping[str, NodeCommand]
+    environment: Mapping[str, str],
+    logs: Path,
+    commands: Mapping[str, NodeCommand],
+    ros_arguments: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Start nodes; when the block ends, for whatever reason, stop them in the same order.
 
@@ -51,9 +58,11 @@ def running_nodes(
         environment: from ``ros_environment``.
         logs: folder for the nodes' output.
         commands: by the node's name.
+        ros_arguments: of this program's own node, as after ``--ros-args``; its namespace is the nodes', too.
     """
     children: list[Child] = []
-    node = Node("dit_policy_session", use_global_arguments=False)
+    own = ["--ros-args", *ros_arguments] if ros_arguments else None
+    node = Node("dit_policy_session", cli_args=own, use_global_arguments=False)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
@@ -69,6 +78,26 @@ def running_nodes(
         node.destroy_node()
 
 
+def session_commands(
+    policy_parameters: Mapping[str, str], sim_parameters: Mapping[str, str]
+) -> dict[str, NodeCommand]:
+    """How the two nodes of a session start, by name.
+
+    What the policy's parameters say of the contract holds for the simulated robot, too.
+    """
+    contract = {
+        name: text
+        for name, text in policy_parameters.items()
+        if any(entry.matches(name) for entry in CONTRACT_PARAMETERS)
+    }
+    file = config_path() if contract else None
+    # The policy stops first: it brakes the arms while the robot is still there.
+    return {
+        "policy": NodeCommand("policy.policy_node", policy_parameters, config_path()),
+        "sim": NodeCommand(_SIM_MODULE, {**LOOKED_ALREADY, **contract, **sim_parameters}, file),
+    }
+
+
 @contextlib.contextmanager
 def running_session(
     environment: Mapping[str, str],
@@ -77,11 +106,7 @@ def running_session(
     sim_parameters: Mapping[str, str],
 ) -> Iterator[Session]:
     """Start the simulator and the policy node (unconfigured); stop them when the block ends."""
-    # The policy stops first: it brakes the arms while the robot is still there.
-    commands = {
-        "policy": NodeCommand("policy.policy_node", policy_parameters, config_path()),
-        "sim": NodeCommand(_SIM_MODULE, {**LOOKED_ALREADY, **sim_parameters}),
-    }
+    commands = session_commands(policy_parameters, sim_parameters)
     with running_nodes(environment, logs, commands) as session:
         yield session
 

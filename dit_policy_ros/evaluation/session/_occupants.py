@@ -11,11 +11,11 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.evaluation.session._session import SessionError
+from dit_policy_ros.ros.graph import UNNAMED_NODE, node_names, node_of
 
 _OUR_NODES = ("/policy", "/recorder", "/sim", "/teleop")
 _JOIN_TIME = 4.0  # [s] until everybody in a domain is known; DDS announces itself every 3 s
 _CLAIM_TIME = 0.3  # [s] the same in a claimed domain, where nobody is expected
-_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # an endpoint that was found before its node
 _SHOWN = 12  # lines of a refusal
 
 
@@ -51,8 +51,7 @@ def occupants(node: Node) -> list[str]:
     ]
     controllers = contract["controllers"]["names"]
     names = {*_OUR_NODES, *(f"/{name}" for name in controllers)}
-    present = {f"{namespace.rstrip('/')}/{name}" for name, namespace in node.get_node_names_and_namespaces()}
-    found = [f"the node {name} runs" for name in sorted(names & present)]
+    found = [f"the node {name} runs" for name in sorted(names & node_names(node))]
     exclusive = [contract["joint_states"]["topic"], *(f"{name}/joint_trajectory" for name in controllers)]
     images = [contract["cameras"][name]["topic"] for name in contract["cameras"]["names"]]
     for topic in (f"/{topic}" for topic in (*exclusive, *images)):
@@ -67,8 +66,5 @@ def occupants(node: Node) -> list[str]:
 
 
 def _lines(topic: str, verb: str, endpoints: Callable[[str], Sequence[TopicEndpointInfo]]) -> list[str]:
-    names = {
-        "a node" if each.node_name == _UNKNOWN else f"{each.node_namespace.rstrip('/')}/{each.node_name}"
-        for each in endpoints(topic)
-    }
+    names = {node_of(each) or UNNAMED_NODE for each in endpoints(topic)}
     return [f"{name} {verb} {topic}" for name in sorted(names)]

@@ -21,7 +21,7 @@ from dit_policy_ros.ros.common import is_value
 from dit_policy_ros.srv import SetTask
 
 APPEARS_WITHIN = 60.0  # [s] for a node's services, on a slow machine that imports torch for the first time
-ANSWERS_WITHIN = 90.0  # [s] for a service; configuring loads the checkpoint and warms it up
+ANSWERS_WITHIN = 150.0  # [s] for a service; configuring loads the checkpoint and warms it up
 MESSAGE_WITHIN = 30.0  # [s] for a message on a topic that is published all the time
 _TRANSITIONS = {
     Transition.TRANSITION_CONFIGURE: "configured",
@@ -40,7 +40,7 @@ class Session:
     """This program's own ROS node, and the nodes that it started. Everything runs in the calling thread.
 
     Attributes:
-        node: this program's node.
+        node: this program's node, in the namespace of the others.
         executor: spins ``node``.
         children: the processes of the other nodes; each has its node's name.
         on_spin: called after each spin.
@@ -88,7 +88,7 @@ class Session:
     def change_state(self, transition: int, node: str = "policy") -> None:
         """Take a node through one lifecycle transition. Raises SessionError with the node's reason."""
         request = ChangeState.Request(transition=Transition(id=transition))
-        if not self.call_service(ChangeState, f"/{node}/change_state", request).success:
+        if not self.call_service(ChangeState, f"{node}/change_state", request).success:
             child = next(child for child in self.children if child.name == node)
             raise SessionError(
                 f"the node {node} could not be {_TRANSITIONS[transition]}; the end of its output "
@@ -102,7 +102,7 @@ class Session:
             SessionError: the node does not have all of them, or does not answer.
         """
         request = GetParameters.Request(names=list(names))
-        values = self.call_service(GetParameters, f"/{node}/get_parameters", request).values
+        values = self.call_service(GetParameters, f"{node}/get_parameters", request).values
         if len(values) != len(names):  # rclpy gives no value at all then
             raise SessionError(f"the node {node} does not have all of the parameters {', '.join(names)}")
         return {
@@ -128,6 +128,6 @@ class Session:
 
     def set_task(self, task: str, node: str = "policy") -> None:
         """Give a node its instruction. Raises SessionError when it refuses."""
-        answer = self.call_service(SetTask, f"/{node}/set_task", SetTask.Request(task=task))
+        answer = self.call_service(SetTask, f"{node}/set_task", SetTask.Request(task=task))
         if not answer.success:
             raise SessionError(f"the node {node} refuses the task: {answer.message}")

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -26,7 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 def write_checkpoint(
-    folder: str | Path, policy: DiTPolicy, stats: Stats, facts: CheckpointFacts, tokenizer: TaskTokenizer
+    folder: str | Path,
+    policy: DiTPolicy,
+    stats: Stats,
+    facts: CheckpointFacts,
+    tokenizer: TaskTokenizer,
+    write_more: Callable[[Path], None] = lambda partial: None,
 ) -> Path:
     """Write a self-contained checkpoint atomically: an interruption never leaves ``folder`` half-written.
 
@@ -36,6 +42,7 @@ def write_checkpoint(
         stats: statistics of state, action and images, by feature and name.
         facts: fps, joint names, tasks.
         tokenizer: the text tokenizer.
+        write_more: writes further files into the folder that it is given.
 
     Returns:
         The absolute path of the folder.
@@ -50,20 +57,29 @@ def write_checkpoint(
         _write_json(partial / CONFIG_FILE, config.to_mapping())
         write_processors(partial, config, stats)
         write_encoder_files(partial / CLIP_FOLDER, policy, tokenizer)
-        _write_json(partial / FACTS_FILE, dataclasses.asdict(facts))
+        write_atomically(partial / FACTS_FILE, facts_text(facts))
+        write_more(partial)
 
     write_folder_atomically(target, write, replace=True, durable=True)
     if config.extensions:
-        logger.warning("%s: %s", target, lerobot_refusal(config))
+        logger.info("%s: %s", target, needs_plugin(config))
     return target
 
 
-def lerobot_refusal(config: PolicyConfig) -> str:
-    """Why LeRobot refuses a checkpoint with these ``extensions``."""
+def facts_text(facts: CheckpointFacts) -> str:
+    """What dit_policy_ros.json says."""
+    stated = dataclasses.asdict(facts)
+    if not facts.vector_names:  # versions without further vectors read the file, too
+        del stated["vector_names"]
+    return json.dumps(stated, indent=2) + "\n"
+
+
+def needs_plugin(config: PolicyConfig) -> str:
+    """Why LeRobot needs this package's plugin for a checkpoint with these ``extensions``."""
     options = ", ".join(f"{name} {value!r}" for name, value in config.extensions.items())
     return (
-        f"LeRobot has no {options} and cannot load this checkpoint; it refuses the type {EXTENDED_TYPE!r} in "
-        f"config.json. This package can load it"
+        f"LeRobot alone has no {options}: it loads this checkpoint, of type {EXTENDED_TYPE!r}, where this "
+        f"package is installed beside it (docs/lerobot.md)"
     )
 
 
@@ -92,7 +108,9 @@ def relocate(path: str | Path) -> Path:
     config, pipeline = read_json(folder / CONFIG_FILE), read_json(folder / f"{PREPROCESSOR}.json")
     options = PolicyConfig.from_mapping(config, str(folder / CONFIG_FILE))
     if options.extensions:
-        raise CheckpointError(f"{folder}: {lerobot_refusal(options)}; there is nothing to relocate")
+        raise CheckpointError(
+            f"{folder}: {needs_plugin(options)}, wherever it lies; there is nothing to relocate"
+        )
     read_stats(folder)  # raises CheckpointError for a damaged pipeline
     config |= {option: str(place) for option, place in names.items()}
     for step in pipeline["steps"]:

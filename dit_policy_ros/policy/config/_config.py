@@ -15,6 +15,7 @@ from typing import Any
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy.config._options import EXTENSIONS, PolicyOptions
 from dit_policy_ros.policy.config._rules import rules
+from dit_policy_ros.policy.config._steps import partial_schedule
 from dit_policy_ros.policy.config._strict_json import decode, decode_dataclass
 
 POLICY_TYPE = "multi_task_dit"
@@ -55,7 +56,8 @@ class PolicyConfig(PolicyOptions):
         if policy_type not in (POLICY_TYPE, EXTENDED_TYPE):
             raise CheckpointError(
                 f"{source}: type: expected {POLICY_TYPE!r} (LeRobot's) or {EXTENDED_TYPE!r} (our extension), "
-                f"got {policy_type!r}; this package loads no other policy"
+                f"got {policy_type!r}. LeRobot's other policies can be run (load_policy, the policy node), "
+                f"and nothing else"
             )
         extensions = sorted(set(options) & set(EXTENSIONS))
         if policy_type == POLICY_TYPE and extensions:
@@ -71,7 +73,7 @@ class PolicyConfig(PolicyOptions):
         """The JSON object to write; LeRobot loads it if ``extensions`` is empty, and refuses it otherwise."""
         drop = self.drop_n_last_frames
         if drop is None:
-            drop = self.horizon - self.n_action_steps - self.n_obs_steps + 1
+            drop = max(self.horizon - self.n_action_steps - self.n_obs_steps + 1, 0)
         options = {**dataclasses.asdict(self), "drop_n_last_frames": drop}
         if self.extensions:
             return {"type": EXTENDED_TYPE, **options}
@@ -88,6 +90,16 @@ class PolicyConfig(PolicyOptions):
                 source,
                 self.image_crop_shape,
             )
+        rows = self.horizon - self.n_obs_steps + 1
+        if self.n_action_steps > rows:
+            logger.warning(
+                "%s: n_action_steps %s is more than the %s rows of a chunk; using those, as LeRobot does",
+                source,
+                self.n_action_steps,
+                rows,
+            )
+        if problem := partial_schedule(self):
+            logger.warning("%s: %s", source, problem)
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "PolicyConfig":
         """A copy with other sampling options; ``sampling_steps`` sets the steps of either objective.
@@ -96,6 +108,8 @@ class PolicyConfig(PolicyOptions):
             CheckpointError: an option that is unknown or of the other objective (the valid ones are listed),
                 a wrong type or an invalid value.
         """
+        if not overrides:
+            return self
         valid = SAMPLING_OPTIONS[self.objective]
         steps = STEPS_OPTION[self.objective]
         overrides = {steps if name == "sampling_steps" else name: v for name, v in overrides.items()}

@@ -98,10 +98,18 @@ class PolicyOptions:
     conditioning: Literal["adaln", "cross_attention", "in_context", "joint"] = "adaln"
     image_tokens: Literal["all", "pooled"] = "all"
     observation_layers: int = 0  # of the fusion MLP; 0: the observation is only concatenated
-    vision_encoder_family: Literal["clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip"] = "clip"
+    vision_encoder_family: Literal[
+        "clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip", "resnet", "efficientnet"
+    ] = "clip"
+    image_pooling: Literal["mean", "spatial_softmax"] = "mean"  # of a CNN's grid, for an image's vector
+    text_encoder_family: Literal["clip", "sentence"] = "clip"
+    text_tokens: Literal["pooled", "all"] = "pooled"
     relative_entries: tuple[int, ...] = ()  # action entries relative to the same entry of the newest state
     state_differences: float = 0.0  # scale of (older state - newest state); 0: states are used as they are
     image_steps: int = 0  # newest observation steps whose images are used; 0: all
+    unified_slots: tuple[str, ...] = ()  # of a network for several robots: the action's entries, by name
+    trained_delay: int = 0  # most steps whose actions were given in training, as while a chunk is inferred
+    state_features: tuple[str, ...] = ()  # keys of further vectors, whose entries follow those of the state
 
     @property
     def image_features(self) -> dict[str, Feature]:
@@ -115,8 +123,13 @@ class PolicyOptions:
 
     @property
     def state_dim(self) -> int:
-        """Number of entries of the state vector."""
-        return self.input_features[STATE_KEY].shape[0]
+        """Number of entries of the state vector, with those of the further vectors."""
+        return sum(self.state_parts.values())
+
+    @property
+    def state_parts(self) -> dict[str, int]:
+        """The number of entries of each feature that the network's state consists of, by key, in order."""
+        return {key: self.input_features[key].shape[0] for key in (STATE_KEY, *self.state_features)}
 
     @property
     def action_dim(self) -> int:
@@ -136,9 +149,34 @@ class PolicyOptions:
         return crop
 
     @property
+    def network_action_dim(self) -> int:
+        """Entries of a row that the network reads: the action's, and with ``trained_delay`` a mark."""
+        return self.action_dim + (self.trained_delay > 0)
+
+    @property
+    def most_given(self) -> int:
+        """The largest number of leading rows that were given in training; 0 without ``trained_delay``."""
+        return self.n_obs_steps - 1 + self.trained_delay if self.trained_delay else 0
+
+    @property
+    def encoded_size(self) -> tuple[int, int]:
+        """Height and width [pixel] of what the vision encoder reads; the policy must have cameras."""
+        size = (
+            self.crop_shape or self.image_resize_shape or next(iter(self.image_features.values())).shape[1:]
+        )
+        return size[0], size[1]
+
+    @property
     def extensions(self) -> dict[str, Any]:
         """Our own options that are not at their defaults; with any, LeRobot cannot load the policy."""
-        return {name: getattr(self, name) for name in EXTENSIONS if getattr(self, name) != _DEFAULTS[name]}
+        sizes = {"image_sizes": "several"} if self.has_several_image_sizes else {}
+        own = {name: getattr(self, name) for name in EXTENSIONS if getattr(self, name) != _DEFAULTS[name]}
+        return own | sizes
+
+    @property
+    def has_several_image_sizes(self) -> bool:
+        """Whether the cameras' images have different sizes; all are resized to ``image_resize_shape``."""
+        return len({feature.shape for feature in self.image_features.values()}) > 1
 
     @property
     def sampling_steps(self) -> int:
@@ -153,9 +191,15 @@ EXTENSIONS = (
     "image_tokens",
     "observation_layers",
     "vision_encoder_family",
+    "image_pooling",
+    "text_encoder_family",
+    "text_tokens",
+    "trained_delay",
     "relative_entries",
     "state_differences",
     "image_steps",
+    "state_features",
+    "unified_slots",
 )
 """Our own options; LeRobot refuses a config.json that has any."""
 

@@ -4,7 +4,6 @@
 # Our own and not pydantic: that would save about 25 lines here, and add a dependency and less clear messages.
 
 import json
-import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -14,18 +13,39 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dit_policy_ros.core.errors import CheckpointError
 
+MAX_JSON_BYTES = 16_000_000
+LARGEST_INTEGER = 2**31 - 1  # far above any size or index of a network
+LARGEST_NUMBER = 3.4e38  # of float32
+_SHOWN_CHARACTERS = 200
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from ``path``; raise CheckpointError for anything else."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        if (size := path.stat().st_size) > MAX_JSON_BYTES:
+            raise CheckpointError(
+                f"{path} is no file of a checkpoint: expected at most {MAX_JSON_BYTES} bytes, got {size}"
+            )
+        value = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows begin with a mark
     except FileNotFoundError:
         raise CheckpointError(f"file not found: {path}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not readable JSON: {error}") from error
+    except RecursionError:
+        raise CheckpointError(f"{path} is not readable JSON: it is nested too deeply") from None
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, not JSON, or a number of too many digits
+        raise CheckpointError(f"{path} is not readable JSON: {error}{lfs_hint(path)}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value
+
+
+def lfs_hint(path: Path) -> str:
+    """What to do if a file is only git-lfs's pointer to it; empty if it is not."""
+    try:
+        with path.open("rb") as file:
+            is_pointer = file.read(40).startswith(b"version https://git-lfs")
+    except OSError:
+        return ""
+    return ". It is a pointer of git-lfs, not the file: run `git lfs pull` where it came from" * is_pointer
 
 
 def decode_dataclass[T](cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
@@ -69,7 +89,7 @@ def decode(value: Any, hint: Any, where: str) -> Any:
         (inner,) = [argument for argument in arguments if argument is not type(None)]
         return decode(value, inner, where)
     if origin is Literal:
-        if value not in arguments or isinstance(value, bool):
+        if not isinstance(value, str) or value not in arguments:
             raise _mismatch(" or ".join(map(repr, arguments)), value, where)
         return value
     if origin is tuple:
@@ -107,12 +127,14 @@ def _decode_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> tuple[A
 def _decode_scalar(value: Any, hint: Any, where: str) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float:
-        if not is_number or not math.isfinite(value):
+        if not is_number or not abs(value) <= LARGEST_NUMBER:  # also refuses NaN
             raise _mismatch("a finite number", value, where)
         return float(value)
     if hint is int:
-        if not is_number or value != int(value):
+        if not is_number or not abs(value) <= LARGEST_NUMBER or value != int(value):
             raise _mismatch("an integer", value, where)
+        if abs(value) > LARGEST_INTEGER:
+            raise _mismatch(f"an integer of at most {LARGEST_INTEGER}", value, where)
         return int(value)
     if not isinstance(value, hint):
         names = {str: "a string", bool: "true or false"}
@@ -121,4 +143,6 @@ def _decode_scalar(value: Any, hint: Any, where: str) -> Any:
 
 
 def _mismatch(expected: str, value: Any, where: str) -> CheckpointError:
-    return CheckpointError(f"{where}: expected {expected}, got {value!r}")
+    text = repr(value)
+    text = text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+    return CheckpointError(f"{where}: expected {expected}, got {text}")

@@ -2,7 +2,8 @@
 """Two ways to combine the features of an observation: a fusion MLP, or a set of tokens.
 
 Shapes: B batch, S observation steps, I of them with images (the newest), N cameras, P tokens per image,
-F image feature, D state entries, C entries of the concatenated vector, H hidden, K = 1 + S + I N P tokens.
+F image feature, D state entries, C entries of the concatenated vector, H hidden, X tokens of the instruction,
+K = X + S + I N P tokens.
 """
 
 import torch
@@ -42,8 +43,10 @@ class FusionMLP(nn.Module):
 class ObservationTokens(nn.Module):
     """The observation as tokens, for the conditionings that attend to it.
 
-    One token for the instruction, one for the state of each step, and those of the images.
+    One token for the instruction or several, one for the state of each step, and those of the images.
     """
+
+    positions: Tensor | None
 
     def __init__(self, config: PolicyConfig, image_dim: int) -> None:
         super().__init__()
@@ -54,12 +57,20 @@ class ObservationTokens(nn.Module):
         # The encoder gives a patch its position within the image, but does not say which camera it is from.
         self.camera_embedding = nn.Parameter(0.02 * torch.randn(cameras, 1, hidden)) if cameras else None
         self.norm = nn.LayerNorm(hidden)
+        self.register_buffer("positions", None, persistent=False)
+
+    def set_positions(self, positions: Tensor) -> None:
+        """Add embeddings (P - 1, H) to an image's patches, whose encoder gives them none."""
+        self.positions = torch.cat((torch.zeros_like(positions[:1]), positions))  # (P, H)
 
     def forward(self, image_features: Tensor | None, state: Tensor, text: Tensor) -> Tensor:
-        """(B, I, N, P, F) or None, (B, S, D), (B, H) -> (B, K, H)."""
-        parts = [text.unsqueeze(1), self.state_proj(state) + self.step_embedding]
+        """(B, I, N, P, F) or None, (B, S, D), (B, H) or (B, X, H) -> (B, K, H)."""
+        words = text if text.ndim == 3 else text.unsqueeze(1)  # (B, X, H)
+        parts = [words, self.state_proj(state) + self.step_embedding]
         if self.image_proj is not None and image_features is not None:
             step = self.step_embedding[-image_features.shape[1] :, None, None]  # (I, 1, 1, H)
             images = self.image_proj(image_features) + self.camera_embedding + step  # (B, I, N, P, H)
+            if self.positions is not None:
+                images = images + self.positions
             parts.append(images.flatten(1, 3))
         return self.norm(torch.cat(parts, dim=1))

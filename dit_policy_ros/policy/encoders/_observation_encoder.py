@@ -11,46 +11,32 @@ K observation tokens, M any number of images.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.encoders._cnn import CnnConfig, grid_positions, grid_shape
 from dit_policy_ros.policy.encoders._fusion import FusionMLP, ObservationTokens
-from dit_policy_ros.policy.encoders._vision import VisionConfig, VisionEncoder
-
-
-class TextEncoder(nn.Module):
-    """A frozen CLIP text transformer, and a trained projection of its pooled output."""
-
-    def __init__(self, architecture: CLIPTextConfig, hidden: int) -> None:
-        super().__init__()
-        self.text_encoder = CLIPTextModel(architecture).requires_grad_(False)
-        self.projection = nn.Linear(architecture.hidden_size, hidden)
-
-    @torch.no_grad()
-    def pool(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
-        """The frozen part: (B, L) ids, (B, L) bool mask -> (B, E)."""
-        return self.text_encoder(input_ids=token_ids, attention_mask=token_mask).pooler_output
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """The trained part: (B, E) -> (B, H)."""
-        return self.projection(pooled)
+from dit_policy_ros.policy.encoders._text import TextConfig, TextEncoder
+from dit_policy_ros.policy.encoders._vision import VisionConfig, VisionEncoder, image_features
 
 
 class ObservationEncoder(nn.Module):
     """State, image and text features of every observation step, concatenated or as tokens."""
 
-    def __init__(self, config: PolicyConfig, vision: VisionConfig, text: CLIPTextConfig) -> None:
+    def __init__(self, config: PolicyConfig, vision: VisionConfig, text: TextConfig) -> None:
         super().__init__()
         self.config = config
         cameras = len(config.image_features)
         self.vision_encoder = None
         self.vision_encoders = None
         if cameras and config.use_separate_rgb_encoder_per_camera:
-            self.vision_encoders = nn.ModuleList(VisionEncoder(vision) for _ in range(cameras))
+            self.vision_encoders = nn.ModuleList(
+                VisionEncoder(vision, config.image_pooling) for _ in range(cameras)
+            )
         elif cameras:
-            self.vision_encoder = VisionEncoder(vision)
-        self.text_encoder = TextEncoder(text, config.hidden_dim)
-        image_dim = config.read_image_steps * cameras * vision.hidden_size
+            self.vision_encoder = VisionEncoder(vision, config.image_pooling)
+        self.text_encoder = TextEncoder(text, config.hidden_dim, config.text_tokens == "all")
+        self.image_dim = image_features(vision, config.image_pooling)  # F
+        image_dim = config.read_image_steps * cameras * self.image_dim
         self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + image_dim
         self.mixer = None  # the fusion MLP; its name is part of the parameter names in checkpoints
         if config.observation_layers:
@@ -58,7 +44,10 @@ class ObservationEncoder(nn.Module):
             self.output_dim = config.n_obs_steps * config.state_dim + 2 * config.hidden_dim
         self.tokens = None
         if config.conditioning != "adaln":
-            self.tokens = ObservationTokens(config, vision.hidden_size)
+            self.tokens = ObservationTokens(config, self.image_dim)
+            if cameras and isinstance(vision, CnnConfig) and config.image_tokens == "all":
+                shape = grid_shape(vision, config.encoded_size)
+                self.tokens.set_positions(grid_positions(shape, config.hidden_dim))
             self.output_dim = config.hidden_dim
 
     @property
@@ -78,7 +67,7 @@ class ObservationEncoder(nn.Module):
         Args:
             images: normalised (B, I, N, 3, H, W) in the checkpoint's camera order; None without cameras.
             state: normalised (B, S, D).
-            pooled_text: (B, E) from ``TextEncoder.pool``.
+            pooled_text: from ``TextEncoder.pool``: (B, E), or (B, 1 + L, E) with ``text_tokens: all``.
 
         Returns:
             The vector (B, C) for ``adaln``, C = S * (D + H) + I * N * F, or S * D + 2 H with
@@ -92,7 +81,7 @@ class ObservationEncoder(nn.Module):
         Args:
             image_features: from ``encode_images``; None without cameras.
             state: normalised (B, S, D).
-            pooled_text: (B, E).
+            pooled_text: (B, E), or (B, 1 + L, E).
 
         Returns:
             As ``forward``.
@@ -109,11 +98,17 @@ class ObservationEncoder(nn.Module):
         Two states one frame apart are almost equal; only their difference tells a motion that has begun from
         rest. The network learns from the difference sooner when it gets it as an input of its own scale.
         """
-        scale = self.config.state_differences
-        if not scale:
+        if not self.config.state_differences:
             return state
+        if slots := len(self.config.unified_slots):  # the second half says which entries there are
+            values, has_entry = state[..., :slots], state[..., slots:]
+            return torch.cat((self._differences(values), has_entry), dim=-1)
+        return self._differences(state)
+
+    def _differences(self, state: Tensor) -> Tensor:
+        """(B, S, D) -> (B, S, D)."""
         newest = state[:, -1:]  # (B, 1, D)
-        return torch.cat((scale * (state[:, :-1] - newest), newest), dim=1)
+        return torch.cat((self.config.state_differences * (state[:, :-1] - newest), newest), dim=1)
 
     def concatenate(self, image_features: Tensor | None, state: Tensor, text: Tensor) -> Tensor:
         """LeRobot's vector, step after step: (B, I, N * F) or None, (B, S, D), (B, H) -> (B, C)."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vision transformers of several families: one vector per image and, if asked for, one token per patch.
+"""Vision encoders of several families: one vector per image and, if asked for, one token per patch.
 
 | family | vector of an image | source |
 |---|---|---|
@@ -8,7 +8,9 @@
 | dinov3 | class token | Siméoni et al. 2025, arXiv 2508.10104 |
 | siglip | output of the attention-pooling head; it has no class token | Zhai et al. 2023, arXiv 2303.15343 |
 
-Shapes: B images, P patches, F feature.
+| resnet, efficientnet | mean of the grid's cells, or their spatial softmax | ``_cnn.py`` |
+
+Shapes: B images, P patches or cells of a grid, F feature.
 """
 
 from collections.abc import Mapping
@@ -26,14 +28,24 @@ from transformers import (
     Dinov2WithRegistersModel,
     DINOv3ViTConfig,
     DINOv3ViTModel,
+    EfficientNetConfig,
+    ResNetConfig,
+    ResNetModel,
     SiglipVisionConfig,
     SiglipVisionModel,
 )
 
 from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.policy.encoders._cnn import CnnConfig, EfficientNet, grid_features, grid_stride, pooled
+from dit_policy_ros.policy.encoders._packaged import packaged_architecture
 
 VisionConfig = (
-    CLIPVisionConfig | Dinov2Config | Dinov2WithRegistersConfig | DINOv3ViTConfig | SiglipVisionConfig
+    CLIPVisionConfig
+    | Dinov2Config
+    | Dinov2WithRegistersConfig
+    | DINOv3ViTConfig
+    | SiglipVisionConfig
+    | CnnConfig
 )
 
 
@@ -77,47 +89,78 @@ FAMILIES: Mapping[str, EncoderFamily] = {
         SiglipVisionConfig, SiglipVisionModel, ("siglip", "siglip_vision_model"), class_tokens=0
     ),
 }
-"""By the values of the option ``vision_encoder_family``."""
+"""The vision transformers, by the values of the option ``vision_encoder_family``."""
+
+CNN_FAMILIES: Mapping[str, EncoderFamily] = {
+    "resnet": EncoderFamily(ResNetConfig, ResNetModel, ("resnet",), class_tokens=0, accepts_any_size=True),
+    "efficientnet": EncoderFamily(
+        EfficientNetConfig, EfficientNet, ("efficientnet",), class_tokens=0, accepts_any_size=True
+    ),
+}
+"""The convolutional networks, likewise."""
+
+ALL_FAMILIES: Mapping[str, EncoderFamily] = {**FAMILIES, **CNN_FAMILIES}
 
 
 def family_of(architecture: VisionConfig) -> EncoderFamily:
     """The family of an architecture; ValueError if it is of none."""
-    for family in FAMILIES.values():
+    for family in ALL_FAMILIES.values():
         if type(architecture) is family.config:
             return family
-    raise ValueError(
-        f"expected an architecture of the families {', '.join(FAMILIES)}, got {type(architecture).__name__}"
-    )
+    names = ", ".join(ALL_FAMILIES)
+    raise ValueError(f"expected an architecture of the families {names}, got {type(architecture).__name__}")
+
+
+def image_features(architecture: VisionConfig, pooling: str = "mean") -> int:
+    """F, the number of entries of an image's vector.
+
+    Args:
+        architecture: of the encoder.
+        pooling: the option ``image_pooling``.
+    """
+    if isinstance(architecture, CnnConfig):
+        return grid_features(architecture) * (2 if pooling == "spatial_softmax" else 1)
+    return architecture.hidden_size
 
 
 def read_architecture(family: str, place: str, local_files_only: bool) -> VisionConfig:
     """Read an encoder's architecture.
 
     Args:
-        family: a key of FAMILIES.
-        place: a folder with a config.json, or a name on the hub. Of an image-text pair (CLIP, SigLIP) the
-            vision encoder is read.
+        family: a key of ALL_FAMILIES.
+        place: a folder with a config.json, a package's name, or a name on the hub. Of an image-text pair
+            (CLIP, SigLIP) the vision encoder is read.
         local_files_only: do not access the hub.
 
     Raises:
         CheckpointError: the encoder is of another family.
     """
-    known = FAMILIES[family]
+    known, packaged = ALL_FAMILIES[family], packaged_architecture(place)
+    if packaged is not None and isinstance(packaged, known.config):
+        return packaged
     found = known.config.get_config_dict(place, local_files_only=local_files_only)[0].get("model_type")
     if found not in known.model_types:
-        hint = [name for name, other in FAMILIES.items() if found in other.model_types]
+        hint = [name for name, other in ALL_FAMILIES.items() if found in other.model_types]
         raise CheckpointError(
             f"{place}: expected an encoder of the vision_encoder_family {family!r}, got model_type {found!r}"
-            + (f"; set vision_encoder_family to {hint[0]!r}" if hint else f"; known: {', '.join(FAMILIES)}")
+            + (
+                f"; set vision_encoder_family to {hint[0]!r}"
+                if hint
+                else f"; known: {', '.join(ALL_FAMILIES)}"
+            )
         )
     return known.config.from_pretrained(place, local_files_only=local_files_only)
 
 
 class VisionEncoder(nn.Module):
-    """A vision transformer of any of the families."""
+    """A vision encoder of any of the families."""
 
-    def __init__(self, architecture: VisionConfig) -> None:
+    def __init__(self, architecture: VisionConfig, pooling: str = "mean") -> None:
         """Build the encoder with random weights.
+
+        Args:
+            architecture: of any of the families.
+            pooling: of a CNN's grid, see ``image_pooling`` in the policy's options.
 
         Raises:
             CheckpointError: a SigLIP without its pooling head, which gives no vector for the whole image.
@@ -130,6 +173,8 @@ class VisionEncoder(nn.Module):
                 "a SigLIP has no vector for the whole image"
             )
         self.model = family.model(architecture)
+        self.feature_dim = image_features(architecture, pooling)  # F
+        self.is_cnn, self._pooling = isinstance(architecture, CnnConfig), pooling
         self.has_class_token = family.class_tokens == 1
         self._first_patch = family.class_tokens + getattr(architecture, "num_register_tokens", 0)
         for name, parameter in self.model.named_parameters():
@@ -137,18 +182,33 @@ class VisionEncoder(nn.Module):
                 # It never gets a gradient; distributed training reports trainable parameters without one.
                 parameter.requires_grad_(False)
 
+    def train(self, mode: bool = True) -> "VisionEncoder":
+        """Set the mode. A CNN's batch statistics and dropout stay as they are at inference, as in ACT.
+
+        A batch of neighbouring frames says little of all images (Zhao et al. 2023, arXiv 2304.13705).
+        """
+        super().train(mode and not self.is_cnn)
+        self.training = mode
+        return self
+
     def forward(self, images: Tensor, patches: bool = False) -> Tensor:
         """(B, 3, H, W) -> one vector per image (B, F); with ``patches`` also its patches (B, 1 + P, F)."""
         output = self.model(pixel_values=images)
-        hidden = output.last_hidden_state  # (B, class + registers + P, F)
-        whole = hidden[:, 0] if self.has_class_token else output.pooler_output  # (B, F)
-        if not patches:
-            return whole
-        return torch.cat((whole[:, None], hidden[:, self._first_patch :]), dim=1)
+        hidden = output.last_hidden_state  # (B, class + registers + P, F), of a CNN (B, F, h, w)
+        if self.is_cnn:
+            whole, tokens = pooled(hidden, self._pooling), hidden.flatten(2).transpose(1, 2)
+        else:
+            whole = hidden[:, 0] if self.has_class_token else output.pooler_output  # (B, F)
+            tokens = hidden[:, self._first_patch :]
+        return torch.cat((whole[:, None], tokens), dim=1) if patches else whole
 
 
 def image_size_error(architecture: VisionConfig, size: tuple[int, int]) -> str | None:
     """Why the encoder cannot encode images of ``size`` (height, width) [pixel]; None if it can."""
+    if isinstance(architecture, CnnConfig):
+        stride = grid_stride(architecture)
+        fits = all(side and side % stride == 0 for side in size)
+        return None if fits else f"it needs multiples of {stride}"
     side, patch = architecture.image_size, architecture.patch_size
     if not isinstance(side, int) or not isinstance(patch, int):
         return f"its image_size and patch_size must be one number each, got {side} and {patch}"

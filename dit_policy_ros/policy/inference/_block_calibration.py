@@ -25,6 +25,7 @@ from dit_policy_ros.policy.inference._block_cache import (
 )
 from dit_policy_ros.policy.inference._engine import Engine, check_cachable
 from dit_policy_ros.policy.inference._runtime import DiTRuntime
+from dit_policy_ros.policy.sampling import given_actions
 
 
 def calibrate(policy: DiTRuntime, observations: Sequence[Tensor], keep: float) -> BlockSchedule:
@@ -107,4 +108,6 @@ class _Sampler:
             torch.manual_seed(seed)
             noise = torch.randn((1, config.horizon, config.action_dim), device=observation.device)
             predict = self._denoiser.predictor(observation, cache=cache)
+            if config.trained_delay:
+                predict = given_actions(predict, None, None)
             return self.objective.sample(predict, noise)  # (1, T, A)

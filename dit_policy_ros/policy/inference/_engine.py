@@ -29,6 +29,8 @@ from dit_policy_ros.policy.sampling import (
     DiffusionObjective,
     Predictor,
     classifier_free_guidance,
+    committed_rows,
+    given_actions,
     inpaint,
     make_predictor,
     prefix_guidance,
@@ -56,6 +58,7 @@ class Engine:
             CheckpointError: the block schedule does not work with this network or these settings.
         """
         self.policy, self.settings = policy, settings
+        self._share: Tensor | None = None  # (A,) of the previous actions that a warm start begins with
         self.objective = policy.objective
         self._scales = scales
         self._build()
@@ -87,6 +90,10 @@ class Engine:
             )
         self._loop = None
         self.objective = make_objective(self.objective.config.with_overrides({"sampling_steps": steps}))
+
+    def scale_previous(self, share: Tensor | None) -> None:
+        """From now on a warm start begins with this share (A,) of the previous actions; None: with all."""
+        self._share = share
 
     def capture(self) -> None:
         """With CUDA graphs, capture the vision networks now, for every number of frames that may come."""
@@ -122,10 +129,15 @@ class Engine:
         return self.objective.sample(self._predictor(observation), noise)
 
     def _sample_from(self, known: ActionPrefix, observation: Tensor, noise: Tensor) -> Tensor:
-        predict, reuse = self._predictor(observation), self.settings.reuse
+        reuse, config = self.settings.reuse, self.policy.config
         objective, x, first, constrain = self.objective, noise, 0, None
         if reuse.warm_start:
-            x, first = warm_start(objective, known, noise, reuse.warm_start)
+            x, first = warm_start(objective, known, noise, reuse.warm_start, self._share)
+        if reuse.real_time_chunking and config.trained_delay:
+            is_given = committed_rows(config, known)  # (T,)
+            sampled = objective.sample(self._predictor(observation, known, is_given), x, first)
+            return sampled if is_given is None else torch.where(is_given[:, None], known.actions, sampled)
+        predict = self._predictor(observation)
         if reuse.real_time_chunking:
             if isinstance(objective, DiffusionObjective):
                 constrain = inpaint(objective, known, noise)
@@ -150,13 +162,17 @@ class Engine:
             check_cachable(self.objective.config, self.denoiser, self.settings)
         self._weights = WeightsWatch(self.policy)
 
-    def _predictor(self, observation: Tensor) -> Predictor:
+    def _predictor(
+        self, observation: Tensor, known: ActionPrefix | None = None, is_given: Tensor | None = None
+    ) -> Predictor:
         scale, schedule = self.settings.guidance_scale, self.settings.schedule
         if self.denoiser is None:
             predict = make_predictor(self.policy.noise_predictor, observation)
         else:
             cache = None if schedule is None else BlockCache(self.objective.timesteps(), schedule.updates)
             predict = self.denoiser.predictor(observation, self._step, cache)
+        if self.policy.config.trained_delay:
+            predict = given_actions(predict, None if known is None else known.actions, is_given)
         return predict if scale == GUIDANCE_OFF else classifier_free_guidance(predict, scale)
 
 

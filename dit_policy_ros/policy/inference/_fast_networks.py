@@ -7,7 +7,7 @@ Shapes: B batch, T horizon, A action entries.
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.encoders import VisionEncoder
@@ -30,6 +30,7 @@ class InferenceSettings:
         guidance_scale: how closely to follow the instruction, 0 or more; 1.0 is the network's own prediction.
         reuse: what a chunk takes over from the previous one.
         schedule: which blocks of the network to compute at which step; None computes all.
+        unseen_state: what to do with a state far outside the training data, one of UNSEEN_STATES.
     """
 
     device: torch.device
@@ -37,6 +38,7 @@ class InferenceSettings:
     guidance_scale: float = GUIDANCE_OFF
     reuse: ContinuationOptions = field(default_factory=ContinuationOptions)
     schedule: BlockSchedule | None = None
+    unseen_state: str = "limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def _denoiser(
         return FactorisedDenoiser(network, dtype, pack=not needs_gradients), None
     unpacked = FactorisedDenoiser(network, dtype, pack=False)
     batch = 1 if settings.guidance_scale == GUIDANCE_OFF else 2
-    x = torch.zeros(batch, config.horizon, config.action_dim, device=settings.device)  # (B, T, A)
+    x = torch.zeros(batch, config.horizon, config.network_action_dim, device=settings.device)  # (B, T, A)
     modulation = torch.zeros(batch, config.num_layers, 6, config.hidden_dim, device=settings.device)
     step = try_form(form, unpacked, x, modulation)
     if step is None:
@@ -109,18 +111,27 @@ def _vision_network(
     dtype, form = settings.backend.dtype, settings.backend.name
     if form == "plain":
         return trained
+    if trained.is_cnn and form in FORMS:  # recorded, a network's normalisations become part of its filters
+        made = try_form(form, trained, *_example(policy, settings))
+        if made is not None:
+            return made
     if not is_covered(trained.model.config):
         notes.append(f"vision encoders of the family {policy.config.vision_encoder_family!r} as trained")
         return GraphedNetwork(trained) if form == "cuda_graphs" else trained
     if form == "cuda_graphs":
         return GraphedNetwork(FastClip(trained.model, dtype))
     if form in FORMS:
-        encoder = policy.observation_encoder
-        feature = next(iter(policy.config.image_features.values()))
-        image = encoder.resize_and_crop(torch.zeros(1, *feature.shape, device=settings.device))
         unpacked = FastClip(trained.model, dtype, pack=False)
-        made = try_form(form, unpacked, image, encoder.uses_patch_tokens)
+        made = try_form(form, unpacked, *_example(policy, settings))
         if made is not None:
             return made
         notes.append(f"vision encoders eager, because they could not be {form}")
     return FastClip(trained.model, dtype)
+
+
+def _example(policy: DiTPolicy, settings: InferenceSettings) -> tuple[Tensor, bool]:
+    """What a vision encoder is called with: images (1, 3, h, w), and whether to give their patches."""
+    encoder = policy.observation_encoder
+    feature = next(iter(policy.config.image_features.values()))
+    image = encoder.resize_and_crop(torch.zeros(1, *feature.shape, device=settings.device))
+    return image, encoder.uses_patch_tokens

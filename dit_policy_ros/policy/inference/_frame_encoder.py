@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.encoders import ObservationEncoder
-from dit_policy_ros.policy.processing import Normalizer
+from dit_policy_ros.policy.processing import Normalizer, resize_bytes
 
 FRAMES_KEPT = 16  # per camera; a frame is needed while it is in an observation's history
 
@@ -106,9 +106,14 @@ class FrameEncoder:
         matter. Normalising the smaller image is faster. The memory layout stays (H, W, 3) until resizing,
         which is faster too.
         """
+        config, scale = self._encoder.config, self._scales[name]
+        if config.has_several_image_sizes and config.image_resize_shape is not None:
+            # Training reads bytes that are resized already, because images of one batch have one size.
+            resized = resize_bytes(frame, config.image_resize_shape).to(self._device).to(torch.float32)
+            return scale.normalize(self._encoder.resize_and_crop(resized) / 255)
         # A copy: the caller's array may be read-only, or change during inference.
         pixels = torch.from_numpy(np.array(frame, order="C")).to(self._device)
-        image, scale = pixels.permute(2, 0, 1)[None].to(torch.float32), self._scales[name]
+        image = pixels.permute(2, 0, 1)[None].to(torch.float32)  # (1, 3, H, W)
         if self._as_trained:
             return self._encoder.resize_and_crop(scale.normalize(image / 255))
         return scale.normalize(self._encoder.resize_and_crop(image) / 255)

@@ -11,16 +11,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
+from dit_policy_ros.core.errors import CheckpointError, StreamError
+from dit_policy_ros.core.lerobot_keys import STATE_KEY, camera_names, vector_name
 from dit_policy_ros.core.motion import Continuation
-from dit_policy_ros.core.policy_interface import StepBudget, check_task, fit_steps
+from dit_policy_ros.core.policy_interface import Familiarity, StepBudget, VectorInput, check_task, fit_steps
 from dit_policy_ros.policy.checkpoint import Checkpoint
+from dit_policy_ros.policy.config import usable_steps
 from dit_policy_ros.policy.inference._engine import Engine
 from dit_policy_ros.policy.inference._fast_networks import InferenceSettings
 from dit_policy_ros.policy.inference._text_cache import TextCache
-from dit_policy_ros.policy.processing import EMPTY_INSTRUCTION, action_origin, check_array, check_images
+from dit_policy_ros.policy.processing import (
+    EMPTY_INSTRUCTION,
+    action_origin,
+    check_array,
+    check_images,
+    describe_unseen,
+    refuse_far,
+)
 from dit_policy_ros.policy.sampling import GUIDANCE_OFF, action_prefix
+
+GRIPPER = "gripper"  # part of the names of actions that are either of two values
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +52,10 @@ class DiTRuntime:
         self._config = config
         self._state_scale = processors.state.to(device)
         self._action_scale = processors.action.to(device)
-        image_scales = {
-            key.removeprefix(IMAGE_PREFIX): processors.images[key].to(device) for key in config.image_features
-        }
+        names = camera_names(config.image_features)
+        image_scales = {names[key]: processors.images[key].to(device) for key in config.image_features}
         self._shapes = {
-            key.removeprefix(IMAGE_PREFIX): (feature.shape[1], feature.shape[2])
-            for key, feature in config.image_features.items()
+            names[key]: (feature.shape[1], feature.shape[2]) for key, feature in config.image_features.items()
         }
         self._text = TextCache(
             self.module.observation_encoder.text_encoder, checkpoint.encoder_files.tokenizer, device
@@ -56,7 +64,11 @@ class DiTRuntime:
         self._without_gradients = torch.no_grad if needs_gradients else torch.inference_mode
         with self._without_gradients():
             self.engine = Engine(self.module, image_scales, settings)
+        if settings.reuse.warm_start and settings.reuse.warm_start_grippers != 1.0:
+            self.engine.scale_previous(self._gripper_share(settings.reuse.warm_start_grippers))
+        self._state_labels = self._label_state()
         self._lock = threading.Lock()
+        self._unseen = ""
         if self.guidance_scale != GUIDANCE_OFF and not checkpoint.facts.instruction_dropout:
             logger.warning(
                 "guidance_scale %g compares each prediction with one for the empty instruction, but %s does "
@@ -109,19 +121,59 @@ class DiTRuntime:
         return self.settings.reuse.is_on
 
     @property
+    def unseen_state(self) -> str:
+        """The joints that were outside the training data at the last ``predict``, in words; empty if none."""
+        return self._unseen
+
+    @property
     def fps(self) -> float | None:
         """Rate of the actions [Hz]; None if the checkpoint does not say."""
         return self.checkpoint.facts.fps
 
     @property
     def joint_names(self) -> tuple[str, ...] | None:
-        """Names of the state's and the action's entries, in order; None if the checkpoint does not say."""
+        """Names of the state's first entries, in order; None if the checkpoint does not say."""
         return self.checkpoint.facts.joint_names
+
+    @property
+    def vectors(self) -> tuple[VectorInput, ...]:
+        """The further vectors whose entries follow in the state, in order."""
+        names = self.checkpoint.facts.vector_names
+        return tuple(
+            VectorInput(vector_name(key), self._config.state_parts[key], names.get(key))
+            for key in self._config.state_features
+        )
+
+    @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Names of the action's entries, in order; None if the checkpoint does not say."""
+        return self.checkpoint.facts.named_actions
 
     @property
     def known_tasks(self) -> tuple[str, ...]:
         """The instructions that the checkpoint was trained on; empty if it does not say."""
         return self.checkpoint.facts.known_tasks
+
+    def familiarity(self, task: str) -> Familiarity | None:
+        """How familiar an instruction is; None if the checkpoint does not say.
+
+        Raises:
+            TaskError: the instruction is empty or too long.
+        """
+        check_task(task, self.known_tasks)
+        known, wordings = self.checkpoint.instructions, self.checkpoint.wordings
+        if known is None and wordings is None:
+            return None
+        if task in self.known_tasks:  # also if it was learned before instructions were stored
+            return Familiarity(1.0, None if known is None else known.threshold, (task,))
+        if wordings is not None:
+            found = wordings.familiarity(task)
+            if known is None or found.meant is not None:
+                return found
+        assert known is not None
+        with self._lock, self._without_gradients():
+            feature = self._text(task)  # (1, E), or (1, 1 + L, E)
+            return known.familiarity(feature.flatten(0, -2)[0].cpu(), self.known_tasks)
 
     @property
     def image_shapes(self) -> Mapping[str, tuple[int, int]]:
@@ -130,7 +182,7 @@ class DiTRuntime:
 
     @property
     def state_dim(self) -> int:
-        """Entries of the state vector."""
+        """Entries of the state vector, with those of the further vectors."""
         return self._config.state_dim
 
     @property
@@ -160,7 +212,7 @@ class DiTRuntime:
 
         Args:
             images: per camera uint8 (n_obs, H, W, 3), RGB, oldest first.
-            state: float32 (n_obs, D), oldest first [rad or m].
+            state: float32 (n_obs, D), oldest first [rad or m]; the entries of ``vectors`` come last.
             task: the instruction.
             noise: float32 (horizon, A) in normalised units to start the sampling from; None draws it from
                 torch's global generator.
@@ -171,11 +223,12 @@ class DiTRuntime:
             float32 (horizon - n_obs + 1, A) [rad or m]; row 0 is the action at the newest observation.
 
         Raises:
-            StreamError: a camera is missing or unknown, or an array has the wrong shape or type, or NaN.
+            StreamError: a camera is missing or unknown, or an array has the wrong shape or type, or NaN; or
+                a joint is far outside the training data, and ``unseen_state`` is ``"hold"``.
             TaskError: the instruction is empty or too long.
         """
         check_images(images, self._shapes, self.n_obs_steps)
-        check_array("state", state, (self.n_obs_steps, self.state_dim), self.joint_names or ())
+        check_array("state", state, (self.n_obs_steps, self.state_dim), self._state_labels)
         check_task(task, self.known_tasks)
         if noise is not None:
             check_array("noise", noise, (self.horizon, self.action_dim))
@@ -184,10 +237,11 @@ class DiTRuntime:
                 f"previous: expected actions {(self.horizon, self.action_dim)}, got {previous.actions.shape}"
             )
         with self._lock, self._without_gradients():
+            known_state = self._within_range(state)
             if self.engine.refresh():
                 self._text.clear()
             tasks = (task,) if self.guidance_scale == GUIDANCE_OFF else (task, EMPTY_INSTRUCTION)
-            observation = self.observe(images, state, *tasks)
+            observation = self.observe(images, known_state, *tasks)
             start = None if noise is None else self._tensor(noise)[None]
             origin = action_origin(self._tensor(state[-1]), self._config.relative_entries, self.action_dim)
             known = None
@@ -217,20 +271,27 @@ class DiTRuntime:
         """Run ``n`` inferences on made-up input. Returns their latencies (n,) [s].
 
         The latencies are the worst case: no frame is seen twice, and every chunk but the first continues a
-        previous one. Afterwards nothing is slow when it first happens on the robot: the known instructions
-        are encoded, a chunk without a previous one has run, and CUDA graphs are captured. The state of
-        torch's random generators is unchanged.
+        previous one. With ``warm_start`` each is the slower of such a chunk and one that continues nothing,
+        as after a start, a HOLD or a change of the task. Afterwards nothing is slow when it first happens on
+        the robot: the known instructions are encoded, a chunk without a previous one has run, and CUDA graphs
+        are captured. The state of torch's random generators is unchanged.
         """
-        state = np.zeros((self.n_obs_steps, self.state_dim), np.float32)
+        state = np.tile(self.checkpoint.processors.state_range.centre, (self.n_obs_steps, 1))  # (S, D)
         task = self.known_tasks[0] if self.known_tasks else "warm up"
         continued = Continuation(np.zeros((self.horizon, self.action_dim)), committed=self.n_obs_steps)
         latencies = np.empty(n)
         with torch.random.fork_rng():
             for i in range(n):
-                images = self._made_up_images()
-                start = time.perf_counter()
-                self.predict(images, state, task, previous=continued if i else None)
-                latencies[i] = time.perf_counter() - start
+                kinds = [continued if i else None]
+                if i and self.settings.reuse.warm_start:
+                    kinds.append(None)
+                taken = []
+                for previous in kinds:
+                    images = self._made_up_images()
+                    start = time.perf_counter()
+                    self.predict(images, state, task, previous=previous)
+                    taken.append(time.perf_counter() - start)
+                latencies[i] = max(taken)
         with self._lock, self._without_gradients():
             self.engine.capture()
             for task in self.known_tasks:
@@ -239,6 +300,8 @@ class DiTRuntime:
 
     def fit_steps(self, max_latency: float, n: int) -> StepBudget:
         """Set the largest number of steps, at most the present one, whose latency fits.
+
+        With diffusion these are only numbers with which sampling begins where the noise schedule does.
 
         Args:
             max_latency: limit of the 95th percentile [s].
@@ -252,7 +315,7 @@ class DiTRuntime:
             self.engine.set_steps(steps)
             return self.warm_up(n + 2)[2:]
 
-        budget = fit_steps(measure, self.steps, max_latency)
+        budget = fit_steps(measure, self.steps, max_latency, usable_steps(self._config))
         self.engine.set_steps(budget.steps)
         return budget
 
@@ -274,6 +337,37 @@ class DiTRuntime:
             features = features.expand(len(tasks), *features.shape[1:])
         pooled = torch.cat([self._text(task) for task in tasks])  # (K, E)
         return encoder.combine(features, states.expand(len(tasks), -1, -1), pooled)
+
+    def _label_state(self) -> tuple[str, ...]:
+        """A text for each entry of the state, for messages; empty if the checkpoint names no joints."""
+        joints = self._config.state_parts[STATE_KEY]
+        labels = self.joint_names or tuple(f"state entry {i}" for i in range(joints) if self.vectors)
+        return (*labels, *(label for vector in self.vectors for label in vector.labels()))
+
+    def _gripper_share(self, share: float) -> Tensor:
+        """(A,) with ``share`` for grippers and 1 for the others.
+
+        Raises:
+            CheckpointError: the checkpoint names no gripper among its actions.
+        """
+        names = self.action_names or ()
+        grippers = torch.tensor([GRIPPER in name for name in names], dtype=torch.bool, device=self._device)
+        if not bool(grippers.any()):
+            found = ", ".join(names) or "none"
+            raise CheckpointError(
+                f"warm_start_grippers: expected actions with {GRIPPER!r} in their names, got {found}; leave "
+                f"it at 1 for this checkpoint"
+            )
+        return torch.where(grippers, share, 1.0)
+
+    def _within_range(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The state (S, D) as the network may see it; StreamError if it is too far from all that it knows."""
+        known = self.checkpoint.processors.state_range
+        unseen = known.unseen(state[-1])
+        self._unseen = describe_unseen(unseen, self._state_labels)
+        if self.settings.unseen_state == "hold":
+            refuse_far(unseen, self._state_labels)
+        return known.limit(state)
 
     def _read_by_network(self, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
         """The frames that the network reads: per camera (S, H, W, 3) -> (I, H, W, 3)."""

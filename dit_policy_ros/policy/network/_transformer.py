@@ -57,7 +57,7 @@ class DiffusionTransformer(nn.Module):
             nn.Linear(2 * time_dim, time_dim),
             nn.GELU(),
         )
-        self.input_proj = nn.Linear(config.action_dim, hidden)
+        self.input_proj = nn.Linear(config.network_action_dim, hidden)
         self.pos_embedding = None
         if config.use_positional_encoding:
             self.pos_embedding = nn.Parameter(0.02 * torch.randn(1, config.horizon, hidden))
@@ -69,7 +69,7 @@ class DiffusionTransformer(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, time: Tensor, observation: Tensor) -> Tensor:
-        """(B, T, A), (B,), (B, C) or tokens (B, K, H) -> (B, T, A)."""
+        """(B, T, A), (B,), (B, C) or tokens (B, K, H) -> (B, T, A); with marks of (B, T, A + 1)."""
         h = self.input_proj(x)  # (B, T, H)
         if self.pos_embedding is not None:
             h = h + self.pos_embedding[:, : x.shape[1]]

@@ -49,7 +49,7 @@ def check_array(
         raise StreamError(f"{name}: expected float32 {expected}, got {_describe(array)}")
     if not np.isfinite(array).all():
         step, entry = np.argwhere(~np.isfinite(array))[0]
-        joint = f" ({entries[entry]})" if entries else ""
+        joint = f" ({entries[entry]})" if entry < len(entries) else ""
         raise StreamError(
             f"{name}: expected finite numbers, got {array[step, entry]} at [{step}, {entry}]{joint}"
         )

@@ -70,8 +70,10 @@ def make_normalizer(
         source: the file's name for messages.
 
     Raises:
-        CheckpointError: a statistic is missing, has the wrong shape, or is not finite.
+        CheckpointError: a statistic is missing, has the wrong shape, is not finite, or contradicts another.
     """
+    if not eps > 0.0:
+        raise CheckpointError(f"{source}: eps: expected more than 0, got {eps}; entries may be constant")
     if mode is NormalizationMode.IDENTITY:
         return Normalizer(mode, torch.zeros(()), torch.ones(()), eps)
     names = ("mean", "std") if mode is NormalizationMode.MEAN_STD else LOW_HIGH[mode]
@@ -83,7 +85,21 @@ def make_normalizer(
             f"present: {', '.join(sorted(stats)) or 'nothing'}"
         )
     first, second = (_broadcastable(key, name, feature, stats[name], source) for name in names)
+    if mode is NormalizationMode.MEAN_STD:
+        _check_entries(second < 0, f"{source}: {key}.{names[1]}: expected 0 or more", second)
+    else:
+        _check_entries(
+            first > second, f"{source}: {key}.{names[0]}: expected at most {key}.{names[1]}", first
+        )
+        _check_entries((second - first).isinf(), f"{source}: {key}: expected a range of float32", second)
     return Normalizer(mode, first, second, eps)
+
+
+def _check_entries(is_bad: Tensor, expectation: str, values: Tensor) -> None:
+    if is_bad.any():
+        entries = is_bad.flatten().nonzero().flatten().tolist()
+        found = ", ".join(f"{values.flatten()[entry]:g} at entry {entry}" for entry in entries)
+        raise CheckpointError(f"{expectation}, got {found}")
 
 
 def _broadcastable(key: str, name: str, feature: Feature, value: Tensor, source: str) -> Tensor:

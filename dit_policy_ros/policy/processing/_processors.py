@@ -8,20 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY
 from dit_policy_ros.policy.config import (
     Feature,
     NormalizationMode,
     PolicyConfig,
     decode_dataclass,
+    lfs_hint,
     read_json,
 )
-from dit_policy_ros.policy.processing._normalize import Normalizer, make_normalizer
+from dit_policy_ros.policy.processing._joined import (
+    JoinedNormalizer,
+    JoinedRange,
+    join_normalizers,
+    join_ranges,
+)
+from dit_policy_ros.policy.processing._normalize import LOW_HIGH, Normalizer, make_normalizer
+from dit_policy_ros.policy.processing._state_range import StateRange
 from dit_policy_ros.policy.processing._tokens import TokenizerOptions
 
 PREPROCESSOR = "policy_preprocessor"
@@ -36,13 +45,16 @@ class Processors:
     """The conversions between robot units and the network's inputs and outputs."""
 
     tokenizer: TokenizerOptions
-    state: Normalizer
+    state: Normalizer | JoinedNormalizer
+    state_range: StateRange | JoinedRange
     images: Mapping[str, Normalizer]  # by ``observation.images.<name>``
     action: Normalizer
 
 
 @dataclass(frozen=True, slots=True)
-class _NormalizerStep:
+class NormalizerStep:
+    """The options of LeRobot's ``normalizer_processor`` and ``unnormalizer_processor``."""
+
     features: dict[str, Feature]
     norm_map: dict[str, NormalizationMode]
     eps: float = DEFAULT_EPS
@@ -71,8 +83,8 @@ _STEPS: Mapping[str, type] = {
     "to_batch_processor": _EmptyStep,
     "tokenizer_processor": TokenizerOptions,
     "device_processor": _DeviceStep,
-    "normalizer_processor": _NormalizerStep,
-    "unnormalizer_processor": _NormalizerStep,
+    "normalizer_processor": NormalizerStep,
+    "unnormalizer_processor": NormalizerStep,
 }
 
 
@@ -91,14 +103,62 @@ def read_processors(folder: Path, config: PolicyConfig) -> Processors:
     source = str(folder / f"{PREPROCESSOR}.json")
     tokenizer, _ = _require_step(before, "tokenizer_processor", source)
     step, stats = _require_step(before, "normalizer_processor", source)
-    state = _normalizer(STATE_KEY, config.input_features[STATE_KEY], step, stats, source)
+    parts = {
+        key: normalizer_of(key, config.input_features[key], step, stats, source) for key in config.state_parts
+    }
+    state = join_normalizers(tuple(parts.values()), tuple(config.state_parts.values()))
+    state_range = join_ranges(
+        [
+            StateRange.of(statistics_of(key, stats), config.state_parts[key], part.mode)
+            for key, part in parts.items()
+        ]
+    )
+    trained = _action_in_training(config, step, stats, source)
     images = {
-        key: _normalizer(key, feature, step, stats, source) for key, feature in config.image_features.items()
+        key: normalizer_of(key, feature, step, stats, source)
+        for key, feature in config.image_features.items()
     }
     source = str(folder / f"{POSTPROCESSOR}.json")
     step, stats = _require_step(after, "unnormalizer_processor", source)
-    action = _normalizer(ACTION_KEY, config.output_features[ACTION_KEY], step, stats, source)
-    return Processors(tokenizer, state, images, action)
+    action = normalizer_of(ACTION_KEY, config.output_features[ACTION_KEY], step, stats, source)
+    if trained is not None:
+        check_same_scaling(trained, action, folder)
+    return Processors(tokenizer, state, state_range, images, action)
+
+
+def _action_in_training(
+    config: PolicyConfig, step: NormalizerStep, stats: Mapping[str, Tensor], source: str
+) -> Normalizer | None:
+    """How the preprocessor scales actions, which only training does; None if it has no statistics of them."""
+    if ACTION_KEY not in step.features or not statistics_of(ACTION_KEY, stats):
+        return None
+    return normalizer_of(ACTION_KEY, config.output_features[ACTION_KEY], step, stats, source)
+
+
+def check_same_scaling(trained: Normalizer, used: Normalizer, folder: Path) -> None:
+    """CheckpointError if actions are scaled in training otherwise than back again at inference."""
+    what = ""
+    if trained.mode is not used.mode:
+        what = f"by {trained.mode.value} and by {used.mode.value}"
+    elif trained.mode is not NormalizationMode.IDENTITY:
+        names = ("mean", "std") if used.mode is NormalizationMode.MEAN_STD else LOW_HIGH[used.mode]
+        pairs = zip(
+            names,
+            (trained.mean_or_low, trained.std_or_high),
+            (used.mean_or_low, used.std_or_high),
+            strict=True,
+        )
+        for name, one, other in pairs:
+            if not torch.allclose(one, other, rtol=1e-5, atol=1e-8):
+                entry = int((one - other).abs().argmax())
+                what = f"with {ACTION_KEY}.{name} {one[entry]:g} and {other[entry]:g} at entry {entry}"
+                break
+    if what:
+        raise CheckpointError(
+            f"{folder}: {PREPROCESSOR}.json scales actions for training otherwise than {POSTPROCESSOR}.json "
+            f"scales them back: {what}. The motion would not be the one that was learned; take both files "
+            f"and their *.safetensors from one checkpoint"
+        )
 
 
 def write_processors(folder: Path, config: PolicyConfig, stats: Stats) -> None:
@@ -158,20 +218,31 @@ def _read_pipeline(folder: Path, name: str) -> dict[str, tuple[Any, dict[str, Te
             raise CheckpointError(
                 f"{path}: unknown step {kind!r} at index {i}; known steps: {', '.join(sorted(_STEPS))}"
             )
-        step = decode_dataclass(_STEPS[kind], entry.get("config", {}), f"{path}: {kind}")
+        options = entry.get("config", {})
+        if not isinstance(options, dict):
+            raise CheckpointError(f"{path}: {kind}: config: expected an object, got {options!r:.80}")
+        step = decode_dataclass(_STEPS[kind], options, f"{path}: {kind}")
         if isinstance(step, _DeviceStep) and step.float_dtype not in (None, "float32"):
             raise CheckpointError(
                 f"{path}: {kind}: float_dtype: expected float32 or null, got {step.float_dtype!r}"
             )
-        pipeline[kind] = (step, _read_tensors(folder, entry["state_file"]) if "state_file" in entry else {})
+        file = entry.get("state_file")
+        pipeline[kind] = (step, {} if file is None else read_tensors(folder, file, f"{path}: {kind}"))
     return pipeline
 
 
-def _read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+def read_tensors(folder: Path, name: Any, source: str) -> dict[str, Tensor]:
+    """Read the ``state_file`` of a step; CheckpointError for another place than the folder, or damage."""
+    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+        raise CheckpointError(
+            f"{source}: state_file: expected the name of a file in the checkpoint's folder, got {name!r:.80}"
+        )
     try:
         return load_file(folder / name)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / name}: cannot read the statistics: {error}") from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / name}: cannot read the statistics: {error}{lfs_hint(folder / name)}"
+        ) from error
 
 
 def _require_step(pipeline: Mapping[str, Any], kind: str, source: str) -> tuple[Any, dict[str, Tensor]]:
@@ -180,9 +251,10 @@ def _require_step(pipeline: Mapping[str, Any], kind: str, source: str) -> tuple[
     return pipeline[kind]
 
 
-def _normalizer(
-    key: str, feature: Feature, step: _NormalizerStep, flat: Mapping[str, Tensor], source: str
+def normalizer_of(
+    key: str, feature: Feature, step: NormalizerStep, flat: Mapping[str, Tensor], source: str
 ) -> Normalizer:
+    """How a step normalises one feature, from the statistics of all; CheckpointError if they do not say."""
     mode = step.norm_map.get(feature.type.value, NormalizationMode.IDENTITY)
     if (
         step.normalize_observation_keys is not None
@@ -194,8 +266,12 @@ def _normalizer(
         raise CheckpointError(
             f"{source}: {key} is not among the features of the normaliser: {', '.join(step.features)}"
         )
-    stats = {name.rpartition(".")[2]: value for name, value in flat.items() if name.rpartition(".")[0] == key}
-    return make_normalizer(key, feature, mode, stats, step.eps, source)
+    return make_normalizer(key, feature, mode, statistics_of(key, flat), step.eps, source)
+
+
+def statistics_of(key: str, flat: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The statistics of one feature, by name."""
+    return {name.rpartition(".")[2]: value for name, value in flat.items() if name.rpartition(".")[0] == key}
 
 
 def _write_pipeline(
@@ -204,7 +280,7 @@ def _write_pipeline(
     entries = []
     for i, (kind, options) in enumerate(steps):
         entry: dict[str, Any] = {"registry_name": kind, "config": options}
-        if _STEPS[kind] is _NormalizerStep:
+        if _STEPS[kind] is NormalizerStep:
             entry["state_file"] = f"{name}_step_{i}_{kind}.safetensors"
             save_file(dict(stats), folder / entry["state_file"])
         entries.append(entry)

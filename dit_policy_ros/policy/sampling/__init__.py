@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training losses and samplers: diffusion and flow matching.
 
-Classifier-free guidance, real-time chunking and warm starts modify the sampling.
+Classifier-free guidance, real-time chunking, given actions and warm starts modify the sampling.
 """
 
 from dit_policy_ros.policy.sampling._diffusion import DiffusionObjective
 from dit_policy_ros.policy.sampling._flow_matching import FlowMatchingObjective
+from dit_policy_ros.policy.sampling._given import draw_given, with_marks
+from dit_policy_ros.policy.sampling._given_actions import committed_rows, given_actions
 from dit_policy_ros.policy.sampling._guidance import (
     GUIDANCE_OFF,
     check_guidance_scale,
@@ -32,10 +34,14 @@ __all__ = [
     "action_prefix",
     "check_guidance_scale",
     "classifier_free_guidance",
+    "committed_rows",
+    "draw_given",
+    "given_actions",
     "inpaint",
     "make_predictor",
     "masked_mean",
     "prefix_guidance",
     "time_tensor",
     "warm_start",
+    "with_marks",
 ]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.sampling._given import draw_given, with_marks
 from dit_policy_ros.policy.sampling._loss import ELEMENTWISE_LOSSES, ElementwiseLoss, masked_mean
 from dit_policy_ros.policy.sampling._noise_schedule import alphas_cumprod, leading_timesteps
 from dit_policy_ros.policy.sampling._predictor import Constraint, Predictor
@@ -33,17 +34,38 @@ class DiffusionObjective(nn.Module):
         alpha_bar = self.alpha_bar.to(x_0.device, x_0.dtype)[t].view(-1, 1, 1)
         return alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * noise
 
-    def loss(self, network: nn.Module, x_0: Tensor, is_pad: Tensor | None, observation: Tensor) -> Tensor:
+    def loss(
+        self,
+        network: nn.Module,
+        x_0: Tensor,
+        is_pad: Tensor | None,
+        observation: Tensor,
+        has_entry: Tensor | None = None,
+    ) -> Tensor:
         """The mean loss of the prediction at random steps; (B, T, A), (B, T) or None, (B, C) -> scalar.
+
+        With ``has_entry``, bool (B, A), the entries that an example's robot does not have are 0, without
+        noise, and do not count.
+
+        With ``trained_delay`` a random number of leading rows is given as demonstrated, and does not count.
 
         Draws the noise first and the steps second from torch's global generator, as LeRobot does.
         """
         noise = torch.randn_like(x_0)
+        if has_entry is not None:
+            mask = has_entry.unsqueeze(1)  # (B, 1, A)
+            x_0, noise = x_0 * mask, noise * mask
         t = torch.randint(0, self.config.num_train_timesteps, (x_0.shape[0],), device=x_0.device)
-        predicted = network(self.add_noise(x_0, noise, t), t, observation)
+        x_t, is_given = self.add_noise(x_0, noise, t), None
+        if self.config.trained_delay:
+            is_given = draw_given(self.config, len(x_0), x_0.device)  # (B, T)
+            x_t = with_marks(torch.where(is_given.unsqueeze(-1), x_0, x_t), is_given)
+        predicted = network(x_t, t, observation)
         target = noise if self.config.prediction_type == "epsilon" else x_0
-        mask = is_pad if self.config.do_mask_loss_for_padding else None
-        return masked_mean(self.elementwise_loss, predicted, target, mask)
+        ignored = is_pad if self.config.do_mask_loss_for_padding else None
+        if is_given is not None:
+            ignored = is_given if ignored is None else ignored | is_given
+        return masked_mean(self.elementwise_loss, predicted, target, ignored, has_entry)
 
     def sample(
         self, predict: Predictor, x: Tensor, first_step: int = 0, constrain: Constraint | None = None

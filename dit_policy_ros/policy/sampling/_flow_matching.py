@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.sampling._given import draw_given, with_marks
 from dit_policy_ros.policy.sampling._loss import ELEMENTWISE_LOSSES, ElementwiseLoss, masked_mean
 from dit_policy_ros.policy.sampling._predictor import Constraint, Predictor
 
@@ -31,19 +32,40 @@ class FlowMatchingObjective(nn.Module):
         draw = torch.distributions.Beta(config.timestep_sampling_alpha, config.timestep_sampling_beta)
         return config.timestep_sampling_s * (1.0 - draw.sample((batch,)).to(device))
 
-    def loss(self, network: nn.Module, x_1: Tensor, is_pad: Tensor | None, observation: Tensor) -> Tensor:
+    def loss(
+        self,
+        network: nn.Module,
+        x_1: Tensor,
+        is_pad: Tensor | None,
+        observation: Tensor,
+        has_entry: Tensor | None = None,
+    ) -> Tensor:
         """The mean loss of the velocity at random times; (B, T, A), (B, T) or None, (B, C) -> scalar.
+
+        With ``has_entry``, bool (B, A), the entries that an example's robot does not have are 0, without
+        noise, and do not count.
+
+        With ``trained_delay`` a random number of leading rows is given as demonstrated, and does not count.
 
         Draws the noise first and the times second from torch's global generator, as LeRobot does.
         """
         shrink = 1 - self.config.sigma_min
         noise = torch.randn_like(x_1)
+        if has_entry is not None:
+            mask = has_entry.unsqueeze(1)  # (B, 1, A)
+            x_1, noise = x_1 * mask, noise * mask
         t = self.sample_times(x_1.shape[0], x_1.device)
         weight = t.view(-1, 1, 1)
         x_t = weight * x_1 + (1 - shrink * weight) * noise
+        is_given = None
+        if self.config.trained_delay:
+            is_given = draw_given(self.config, len(x_1), x_1.device)  # (B, T)
+            x_t = with_marks(torch.where(is_given.unsqueeze(-1), x_1, x_t), is_given)
         predicted = network(x_t, t, observation)
-        mask = is_pad if self.config.do_mask_loss_for_padding else None
-        return masked_mean(self.elementwise_loss, predicted, x_1 - shrink * noise, mask)
+        ignored = is_pad if self.config.do_mask_loss_for_padding else None
+        if is_given is not None:
+            ignored = is_given if ignored is None else ignored | is_given
+        return masked_mean(self.elementwise_loss, predicted, x_1 - shrink * noise, ignored, has_entry)
 
     def sample(
         self, predict: Predictor, x: Tensor, first_step: int = 0, constrain: Constraint | None = None

@@ -2,6 +2,7 @@
 """Finds the episodes of a bag: by given times, or by a topic."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from std_msgs.msg import String
@@ -10,7 +11,8 @@ from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.policy_interface import check_task
 from dit_policy_ros.core.problems import listing
-from dit_policy_ros.ros.bags._conversion import Bag, Segment
+from dit_policy_ros.ros.bags._bag import Bag
+from dit_policy_ros.ros.bags._segment import Segment
 
 
 def from_ranges(bag: Bag, ranges: Sequence[tuple[float, float, str]]) -> list[Segment]:
@@ -34,14 +36,23 @@ def from_ranges(bag: Bag, ranges: Sequence[tuple[float, float, str]]) -> list[Se
 def from_topic(bag: Bag, topic: str) -> list[Segment]:
     """Episodes by std_msgs/String messages: a task begins an episode; an empty text or the next task ends it.
 
+    An episode that nothing ends before the bag ends is cut short.
+
     Raises DatasetError if the topic does not exist, or no episode begins.
     """
     check_topic(bag, topic, "std_msgs/msg/String")
     changes = [(received_ns, message.data) for _, received_ns, message in bag.messages({topic: String})]
+    last = changes[-1:]
     changes.append((bag.end_ns, ""))
     segments = [
         Segment(begin_ns, end_ns, task) for (begin_ns, task), (end_ns, _) in pairwise(changes) if task.strip()
     ]
+    if last and last[0][1].strip():
+        reason = (
+            f"the bag ends before an empty text or another instruction on {topic} ends it. If the bag's end "
+            "is the episode's, convert the bag anew, with --episode BEGIN END TASK"
+        )
+        segments[-1] = replace(segments[-1], cut_short=reason)
     return require_segments(segments, topic)
 
 

@@ -8,7 +8,8 @@ from service_msgs.msg import ServiceEventInfo
 from std_srvs.srv import Trigger
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.ros.bags._conversion import Bag, Segment
+from dit_policy_ros.ros.bags._bag import Bag
+from dit_policy_ros.ros.bags._segment import Segment
 from dit_policy_ros.ros.bags._segments import check_topic, require_segments
 from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
 
@@ -52,9 +53,8 @@ def from_service_events(bag: Bag, node: str, default_task: str = "") -> list[Seg
             asked_ns, request = asked.pop(call)
             if event.response[0].success:
                 session.answered(topics[topic], request, asked_ns, received_ns)
-    return require_segments(
-        session.saved, " and ".join(topic for topic in kinds if topics[topic] in (_START, _STOP))
-    )
+    saved = sorted(session.saved, key=lambda segment: segment.start_ns)
+    return require_segments(saved, " and ".join(topic for topic in kinds if topics[topic] in (_START, _STOP)))
 
 
 @dataclass(slots=True)
@@ -90,9 +90,12 @@ class _Session:
                     f"an episode began without an instruction at {answered_ns} ns; set the recorder's "
                     "parameter 'task' in --config to the instruction that was used"
                 )
+            if running is not None and running.end_ns is None:
+                self._lost(running.begin_ns, answered_ns, running.task, "a button ended it")
             self._running = _Running(answered_ns, task)
         elif running is None:
-            return  # started by a button, or before the bag
+            if name == _STOP and request.save:  # begun by a button, or before the bag
+                self._lost(asked_ns, asked_ns, self._default_task, "no call in the bag began it")
         elif name == _RERECORD:
             task = running.changes[-1][1] if running.changes else running.task
             self._running = _Running(answered_ns, task)
@@ -105,3 +108,8 @@ class _Session:
                     Segment(running.begin_ns, end_ns, running.task, request.success_label, changes)
                 )
             self._running = None
+
+    def _lost(self, start_ns: int, stop_ns: int, task: str, reason: str) -> None:
+        """Notes an episode of which the calls do not tell all."""
+        problem = f"{reason}, and buttons are not in service events; give its times with --episode"
+        self.saved.append(Segment(start_ns, stop_ns, task, problem=problem))

@@ -101,6 +101,11 @@ def command_line(arguments: Sequence[str] | None = None) -> CommandLine:
     return CommandLine(tuple(plain), tuple(files), tuple(overrides), (_BEGIN, *others) if others else ())
 
 
+def ros_arguments(arguments: Sequence[str]) -> list[str]:
+    """The ROS arguments without parameters: remappings, log level and the like, with ``--ros-args``."""
+    return list(command_line(arguments).others)
+
+
 def is_written_by_launch(file: str) -> bool:
     """Whether launch wrote the file, for the values in a launch file's ``parameters``."""
     path = Path(file)

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Converts JointTrajectory messages to the trajectories that a controller would follow."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
 
-from dit_policy_ros.core.contract import NANOSECONDS
+from dit_policy_ros.core.contract import NANOSECONDS, JointMapping
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording import CommandedTrajectory
@@ -15,28 +14,32 @@ from dit_policy_ros.ros.common._convert import stamp_ns
 
 
 def commanded_trajectory(
-    msg: JointTrajectory, joints: Sequence[str], received_ns: int, start: np.ndarray | None
+    msg: JointTrajectory, robot: JointMapping, received_ns: int, start: np.ndarray | None
 ) -> CommandedTrajectory:
-    """Converts a message for the controller that owns `joints`.
+    """Converts a message for a controller.
 
     Args:
         msg: the message. Its joints may be in any order.
-        joints: the controller's joints, in the order of the result.
+        robot: the controller's names of its joints, in the order of the result, and their units.
         received_ns: when the message arrived, by the node's clock [ns].
         start: joint positions at that time (A_c,) [rad or m]. None if unknown: the first point is used.
 
     Raises:
         StreamError: the controller would reject the message, or positions are missing or not finite.
     """
-    names = list(msg.joint_names)
+    names, joints = list(msg.joint_names), robot.sources
     if sorted(names) != sorted(joints):
-        raise StreamError(f"trajectory is for joints {listing(names)}; the controller has {listing(joints)}")
+        partial = set(names) < set(joints) and len(set(names)) == len(names)
+        remedy = ". Send all joints of the controller in each message" if partial else ""
+        raise StreamError(
+            f"trajectory is for joints {listing(names)}; the controller has {listing(joints)}{remedy}"
+        )
     if not msg.points:
         raise StreamError("trajectory has no points")
     order = [names.index(joint) for joint in joints]
-    positions = _column(msg, "positions", len(joints))[:, order]  # (K, A_c)
+    positions = robot(_column(msg, "positions", len(joints))[:, order])  # (K, A_c)
     moving = any(len(point.velocities) for point in msg.points)
-    velocities = _column(msg, "velocities", len(joints))[:, order] if moving else None
+    velocities = robot.rates(_column(msg, "velocities", len(joints))[:, order]) if moving else None
     offsets = [
         point.time_from_start.sec * NANOSECONDS + point.time_from_start.nanosec for point in msg.points
     ]

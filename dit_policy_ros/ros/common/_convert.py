@@ -2,23 +2,15 @@
 """Converts ROS messages to numpy arrays and back. Unusable messages raise StreamError with the reason."""
 
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from dit_policy_ros.core.contract import NANOSECONDS
+from dit_policy_ros.core.contract import NANOSECONDS, JointMapping
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.problems import did_you_mean, listing
-
-_ASPECT_TOLERANCE = 0.01  # relative
-_DIRECT = ("rgb8", "bgr8")  # encodings that we convert without cv_bridge
-# Raised by the binary and by the pure Python cv_bridge.
-_CV_BRIDGE_ERRORS = (RuntimeError, TypeError, ValueError, KeyError, cv2.error)
 
 
 def stamp_ns(stamp: Time) -> int:
@@ -30,100 +22,6 @@ def to_stamp(ns: int) -> Time:
     """Nanoseconds as a message stamp."""
     seconds, nanoseconds = divmod(ns, NANOSECONDS)
     return Time(sec=seconds, nanosec=nanoseconds)
-
-
-def image_to_rgb(msg: Image | CompressedImage, height: int, width: int) -> np.ndarray:
-    """Converts an image of any encoding to contiguous uint8 RGB (height, width, 3), resized if needed.
-
-    An rgb8 image of the right size is not copied: the array shares the message's memory, so do not write to
-    it. Raises StreamError if the aspect ratio differs, the encoding cannot be converted, or data is missing.
-    """
-    if isinstance(msg, CompressedImage):
-        image = _decompressed(msg)  # (h, w, 3) RGB
-        _require_aspect(image.shape[1], image.shape[0], width, height)
-    else:
-        _require_aspect(msg.width, msg.height, width, height)
-        image = _direct(msg) if msg.encoding in _DIRECT else _through_cv_bridge(msg)  # (h, w, 3) RGB
-    if image.shape[:2] != (height, width):
-        shrinking = image.shape[0] > height
-        image = cv2.resize(
-            image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        )
-    return np.ascontiguousarray(image)  # (height, width, 3)
-
-
-def _require_aspect(given_width: int, given_height: int, width: int, height: int) -> None:
-    if given_height < 1 or given_width < 1:
-        raise StreamError(f"image is empty: {given_width}x{given_height} (width x height)")
-    if not abs(given_width * height - given_height * width) <= _ASPECT_TOLERANCE * given_height * width:
-        raise StreamError(
-            f"image is {given_width}x{given_height}, expected {width}x{height} (width x height) or another "
-            "size of that aspect ratio. Set height and width in the contract to what the camera publishes."
-        )
-
-
-def _decompressed(msg: CompressedImage) -> np.ndarray:
-    """Decodes an image of image_transport's "compressed" plugin (8 bit JPEG or PNG) to RGB (h, w, 3)."""
-    data = np.frombuffer(msg.data, dtype=np.uint8)  # (bytes,)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(data, flags) if len(data) else None
-    if image is None:
-        raise StreamError(
-            f"compressed image of format {msg.format!r} with {len(data)} bytes cannot be decoded: expected "
-            "8 bit JPEG or PNG, as image_transport publishes it on <camera>/image_raw/compressed"
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # (h, w, 3)
-
-
-def _direct(msg: Image) -> np.ndarray:
-    pixels = _rows(msg, 3 * msg.width).reshape(msg.height, msg.width, 3)  # (h, w, 3)
-    return pixels if msg.encoding == "rgb8" else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def _rows(msg: Image, row_bytes: int) -> np.ndarray:
-    """The image's bytes without row padding, (h, row_bytes). A view of the message if there is none."""
-    step = msg.step or row_bytes
-    if step < row_bytes or len(msg.data) < step * msg.height:
-        raise StreamError(
-            f"image of {msg.width}x{msg.height} '{msg.encoding}' with step {msg.step} carries "
-            f"{len(msg.data)} bytes; {max(step, row_bytes) * msg.height} are needed"
-        )
-    rows = np.frombuffer(msg.data, dtype=np.uint8, count=step * msg.height).reshape(msg.height, step)
-    return rows if step == row_bytes else np.ascontiguousarray(rows[:, :row_bytes])
-
-
-def _through_cv_bridge(msg: Image) -> np.ndarray:
-    bridge = _bridge()
-    try:
-        dtype, channels = bridge.encoding_to_dtype_with_channels(msg.encoding)
-        rows = _rows(msg, msg.width * channels * np.dtype(dtype).itemsize)
-        packed = Image(
-            height=msg.height,
-            width=msg.width,
-            encoding=msg.encoding,
-            is_bigendian=msg.is_bigendian,
-            step=rows.shape[1],
-        )
-        packed.data = rows.tobytes()
-        return np.asarray(bridge.imgmsg_to_cv2(packed, "rgb8"), dtype=np.uint8)
-    except _CV_BRIDGE_ERRORS as error:
-        raise StreamError(
-            f"image encoding '{msg.encoding}' cannot be converted to rgb8: {error}. Publish rgb8 or bgr8."
-        ) from error
-
-
-@cache
-def _bridge() -> Any:
-    try:
-        from cv_bridge import CvBridge
-        from cv_bridge.boost import cv_bridge_boost  # noqa: F401  the compiled half; imported so that it fails here
-    except (ImportError, AttributeError) as error:
-        raise StreamError(
-            f"cv_bridge cannot be loaded: {error}. Debian's binary cv_bridge is built against numpy 1 and "
-            f"fails with numpy {np.__version__}. Install the pure Python version (pip install cv-bridge), or "
-            "publish rgb8 or bgr8, which need no cv_bridge."
-        ) from error
-    return CvBridge()
 
 
 class JointStateConverter:
@@ -164,6 +62,61 @@ class JointStateConverter:
         if repeated:
             raise StreamError(f"JointState names {listing(repeated)} more than once")
         return np.array([names.index(joint) for joint in self._joints], dtype=np.intp)  # (D,)
+
+
+class JointStateReader:
+    """Extracts those joints that a JointState message has, in the contract's unit.
+
+    A message may have some of the joints only, in any order. Its velocities and efforts are not read.
+
+    Attributes:
+        others: the names in the last message that are none of the joints.
+    """
+
+    def __init__(self, mapping: JointMapping, prefix: str = "") -> None:
+        """Prepare.
+
+        Args:
+            mapping: the robot's names of the joints (D,), and their units.
+            prefix: put before the names in the messages.
+        """
+        self._mapping, self._prefix = mapping, prefix
+        self.others: tuple[str, ...] = ()
+        self._names: tuple[str, ...] | None = None  # in the last message
+        self._joints: tuple[int, ...] = ()  # of the contract, that it has
+        self._columns = np.empty(0, dtype=np.intp)  # (M,) where they are in the message
+        self._part = mapping  # of these joints
+
+    def __call__(self, msg: JointState) -> tuple[tuple[int, ...], np.ndarray]:
+        """Indices of the joints that the message has, ascending, and their positions (M,) [rad or m].
+
+        Raises StreamError if a joint is repeated, lengths differ, or a position is not finite.
+        """
+        names = tuple(msg.name)
+        if len(msg.position) != len(names):
+            raise StreamError(f"JointState has {len(names)} names but {len(msg.position)} positions")
+        if names != self._names:
+            self._find(names)
+            self._names = names
+        positions = np.asarray(msg.position, dtype=np.float64)[self._columns]  # (M,)
+        if not np.isfinite(positions).all():
+            bad = [
+                f"{names[column]} = {value}"
+                for column, value in zip(self._columns, positions, strict=True)
+                if not np.isfinite(value)
+            ]
+            raise StreamError(f"JointState has positions that are not finite: {listing(bad)}")
+        return self._joints, self._part(positions)
+
+    def _find(self, names: tuple[str, ...]) -> None:
+        full = [self._prefix + name for name in names]
+        found = [(joint, name) for joint, name in enumerate(self._mapping.sources) if name in full]
+        if repeated := [name for _, name in found if full.count(name) > 1]:
+            raise StreamError(f"JointState names {listing(repeated)} more than once")
+        self.others = tuple(name for name in full if name not in self._mapping.sources)
+        self._joints = tuple(joint for joint, _ in found)
+        self._columns = np.array([full.index(name) for _, name in found], dtype=np.intp)  # (M,)
+        self._part = self._mapping.part(self._joints)
 
 
 def array_values(msg: Float64MultiArray, positions: Sequence[int]) -> np.ndarray:

@@ -29,6 +29,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from dit_policy_ros.core.errors import DitPolicyError, ParameterError
+from dit_policy_ros.core.missing_package import missing_package
 from dit_policy_ros.core.parent_process import PARENT
 from dit_policy_ros.ros.common._command_line import USAGE_ERROR, command_line
 from dit_policy_ros.ros.common._parameter_sources import lost_overrides
@@ -79,6 +80,8 @@ class GuardedLifecycleNode(LifecycleNode):
         self._is_configured = False
         self._is_working = False  # from before ``start`` until ``stop`` runs
         self._lifecycle_state = "unconfigured"
+        self.last_failure = ""  # why the last transition failed; empty if it did not
+        self.in_transition = False
         self._configuring_thread: int | None = None
         # As LifecycleNode's constructor, which puts the services of the transitions into the default group.
         # The subscription of /clock is in that group and must not wait until a transition has ended.
@@ -126,6 +129,7 @@ class GuardedLifecycleNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``configure``. If it fails, release what it has made."""
+        self.in_transition = True
         with self._parameter_lock:
             self._is_configured, self._configuring_thread = True, threading.get_ident()
         with self.until_cleanup.collecting(self):
@@ -139,6 +143,7 @@ class GuardedLifecycleNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``preflight``, activate the publishers, run ``start``."""
+        self.in_transition = True
         result = self._run_hook("activate", self.preflight)
         if result is _SUCCESS:
             result = super().on_activate(state)
@@ -152,6 +157,7 @@ class GuardedLifecycleNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run ``stop``, then deactivate the publishers. If ``stop`` fails, it runs again at the next try."""
+        self.in_transition = True
         result = self._stop_working()
         if result is _SUCCESS:
             result = super().on_deactivate(state)
@@ -161,6 +167,7 @@ class GuardedLifecycleNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release what ``configure`` made."""
+        self.in_transition = True
         result = self._release()
         if result is _SUCCESS:
             result = super().on_cleanup(state)
@@ -180,6 +187,7 @@ class GuardedLifecycleNode(LifecycleNode):
         self._release()
         super().on_error(state)
         self._lifecycle_state = "unconfigured"
+        self.in_transition = False
         return _SUCCESS
 
     def halt(self) -> None:
@@ -220,11 +228,18 @@ class GuardedLifecycleNode(LifecycleNode):
     def _run_hook(self, action: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
         with self._transition_lock:
             try:
+                self.last_failure = ""
                 hook()
             except DitPolicyError as error:
+                self.last_failure = str(error)
                 self.get_logger().error(f"cannot {action}: {error}")
                 return TransitionCallbackReturn.FAILURE
-            except Exception:  # noqa: BLE001 - log any error with its traceback, and go to the error state
+            except ModuleNotFoundError as error:  # installed for another purpose (make setup PROFILE=...)
+                self.last_failure = missing_package(error)
+                self.get_logger().error(f"cannot {action}: {self.last_failure}")
+                return TransitionCallbackReturn.FAILURE
+            except Exception as error:  # noqa: BLE001 - log it with its traceback, and go to the error state
+                self.last_failure = f"unexpected error, see the log: {type(error).__name__}: {error}"
                 self.get_logger().error(
                     f"unexpected error while trying to {action}:\n{traceback.format_exc()}"
                 )
@@ -236,6 +251,7 @@ class GuardedLifecycleNode(LifecycleNode):
         on_success, on_failure = _STATES_AFTER[transition]
         if result is not TransitionCallbackReturn.ERROR:  # an error leads to `on_error`
             self._lifecycle_state = on_success if result is _SUCCESS else on_failure
+            self.in_transition = False
         return result
 
 

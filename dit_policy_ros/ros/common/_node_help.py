@@ -2,6 +2,7 @@
 """What a node's executable answers before it starts: its `--help` text, and mistakes in its arguments."""
 
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -9,16 +10,17 @@ from typing import Any
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.problems import did_you_mean
+from dit_policy_ros.core.share import package_version
 from dit_policy_ros.ros.common._command_line import USAGE_ERROR, command_line
 from dit_policy_ros.ros.common._parameter_table import CONTRACT_PARAMETERS, Parameter
 
-_WIDTH = 100
+_WIDEST, _NARROWEST = 100, 40  # columns; longer lines are hard to read
 
 
 def answer_arguments(
     executable: str, purpose: str, table: Sequence[Parameter], args: Sequence[str] | None = None
 ) -> int | None:
-    """Answers -h and --help, and refuses arguments that are no ROS arguments.
+    """Answers -h, --help and --version, and refuses arguments that are no ROS arguments.
 
     Args:
         executable: name of the program.
@@ -32,6 +34,9 @@ def answer_arguments(
     given = sys.argv[1:] if args is None else args
     if {"-h", "--help"} & set(given):
         print(help_text(executable, purpose, table))
+        return 0
+    if "--version" in given:
+        print(f"dit_policy_ros {package_version()}")
         return 0
     try:
         plain = command_line(given).plain
@@ -50,27 +55,28 @@ def answer_arguments(
 
 
 def help_text(executable: str, purpose: str, table: Sequence[Parameter]) -> str:
-    """The help text of one node. purpose: a few sentences."""
-    run = f"ros2 run dit_policy_ros {executable} --ros-args --params-file robot.yaml"
+    """The help text of one node, as wide as the terminal, or 80 columns. purpose: a few sentences."""
+    width = max(_NARROWEST, min(shutil.get_terminal_size((80, 24)).columns, _WIDEST) - 2)
     blocks = [
-        textwrap.fill(purpose, _WIDTH),
-        f"  {run} [-p NAME:=VALUE ...]",
+        textwrap.fill(purpose, width),
+        f"  ros2 run dit_policy_ros {executable} --ros-args \\\n"
+        "      --params-file robot.yaml [-p NAME:=VALUE ...]",
         textwrap.fill(
             "Copy config/bimanual.yaml and adapt it to your robot. A value given with -p counts more than "
             "the file, and a later file more than an earlier one. Parameters of this node:",
-            _WIDTH,
+            width,
         ),
-        *(_entry(parameter) for parameter in table),
+        *(_entry(parameter, width) for parameter in table),
         "Parameters of the robot contract (section /** of the file; all nodes read it):",
-        *(_entry(parameter) for parameter in CONTRACT_PARAMETERS),
+        *(_entry(parameter, width) for parameter in CONTRACT_PARAMETERS),
     ]
     return "\n".join(blocks)
 
 
-def _entry(parameter: Parameter) -> str:
+def _entry(parameter: Parameter, width: int) -> str:
     default = "" if parameter.default is None else f"; default {_as_yaml(parameter.default)}"
     text = f"{parameter.description} ({parameter.constraint}{default})"
-    body = textwrap.fill(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    body = textwrap.fill(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return f"  {parameter.name}\n{body}"
 
 

@@ -21,13 +21,14 @@ from typing import Any
 import yaml
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from yaml.constructor import SafeConstructor
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.problems import Problems, did_you_mean, listing, show
 from dit_policy_ros.ros.common._command_line import CommandLine, command_line
 from dit_policy_ros.ros.common._parameter_table import CONTRACT_GROUPS, Parameter
 
-KINDS = ("policy", "recorder", "sim", "teleop")  # names of our nodes in the code
+KINDS = ("policy", "inference", "recorder", "sim", "teleop")  # names of our nodes in the code
 _BODY = "ros__parameters"
 _ALL = "/**"  # the section for all nodes
 _OCTAL = re.compile(r"[+-]?0[0-7]+")  # as C reads whole numbers, and so rcl
@@ -64,12 +65,15 @@ class _Section:
 
 
 @contextlib.contextmanager
-def resolved_parameters(kind: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def resolved_parameters(
+    kind: str, options: Mapping[str, Any], also: tuple[str, Sequence[str]] = ("", ())
+) -> Iterator[dict[str, Any]]:
     """Yields the keyword arguments with which to create a node, so that each parameter has its due value.
 
     Args:
         kind: the node's name in the code, one of KINDS.
         options: keyword arguments of the node; ``cli_args`` are the ROS arguments that count.
+        also: another kind whose sections count as well, but less, and the parameters taken from them.
 
     Raises:
         ParameterError: a file that cannot be read, a section for no node, or a value for another node.
@@ -79,7 +83,7 @@ def resolved_parameters(kind: str, options: Mapping[str, Any]) -> Iterator[dict[
         return
     given = command_line(options["cli_args"])
     full_name = given.full_name(kind, options.get("namespace") or "")
-    values = merged(kind, full_name, given)
+    values = merged(kind, full_name, given, also)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", prefix=f"{kind}_parameters_", suffix=".yaml"
     ) as file:
@@ -95,15 +99,24 @@ def resolved_parameters(kind: str, options: Mapping[str, Any]) -> Iterator[dict[
             ) from error
 
 
-def merged(kind: str, full_name: str, given: CommandLine) -> dict[str, yaml.Node]:
+def merged(
+    kind: str, full_name: str, given: CommandLine, also: tuple[str, Sequence[str]] = ("", ())
+) -> dict[str, yaml.Node]:
     """The value of each parameter for one node. Raises ParameterError, see ``resolved_parameters``."""
     values: dict[str, yaml.Node] = {}
     for file in given.files:
         sections = _read(file)
         _check_sections(kind, full_name, file, sections)
-        for section in sorted(sections, key=lambda each: _rank(each, kind, full_name)):
+        other = f"{full_name.rpartition('/')[0]}/{also[0]}"
+        for section in sorted(sections, key=lambda each: _rank(each, kind, full_name) or 1.5):
             if _rank(section, kind, full_name) > 0:
                 values |= section.values
+            elif also[0] and section.node in (other, f"/{also[0]}"):
+                taken = {
+                    *also[1],
+                    *(name for name in section.values if name.split(".")[0] in CONTRACT_GROUPS),
+                }
+                values |= {name: value for name, value in section.values.items() if name in taken}
     problems = Problems(listing([*given.files, *(["the command line"] if given.overrides else [])]))
     for override in sorted(given.overrides, key=lambda each: bool(each.node)):
         section = _Section("/" + override.node.lstrip("/"), {})
@@ -119,6 +132,22 @@ def merged(kind: str, full_name: str, given: CommandLine) -> dict[str, yaml.Node
         _check_value(name, value, problems)
     problems.raise_if_any(ParameterError, "The parameters are not valid")
     return values
+
+
+def file_parameters(file: Path, kind: str, namespace: str = "/") -> dict[str, Any]:
+    """What a node would take from a parameter file, by dotted name, without a node.
+
+    Args:
+        file: like config/bimanual.yaml.
+        kind: the node's name in the code, one of KINDS.
+        namespace: of the node.
+
+    Raises:
+        ParameterError: see ``merged``.
+    """
+    given = CommandLine((), (str(file),), (), ())
+    values = merged(kind, f"{namespace.rstrip('/')}/{kind}", given)
+    return {name: _read_value(value) for name, value in values.items()}
 
 
 def lost_overrides(node: Node, given: CommandLine) -> list[str]:
@@ -177,6 +206,15 @@ def _is_value(value: Any, written: yaml.Node) -> bool:
         number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return number == value or (number != number and value != value)
     return False
+
+
+def _read_value(written: yaml.Node) -> Any:
+    """The value that is written. YAML takes 1e3 for a text, and ROS for a number."""
+    value = SafeConstructor().construct_document(written)
+    if isinstance(value, str) and isinstance(written, yaml.ScalarNode) and written.style is None:
+        with contextlib.suppress(ValueError):
+            return float(value) if value[:1] in tuple("+-.0123456789") else value
+    return value
 
 
 def _rank(section: _Section, kind: str, full_name: str) -> int:
@@ -274,7 +312,8 @@ def _check_value(name: str, value: yaml.Node, problems: Problems) -> None:
         if value.value == "" and value.style is None:
             problems.add(name, 'a value ("" is an empty text)', "nothing")
     elif not value.value:
-        problems.add(name, "a list with at least one entry (ROS knows no empty ones)", "[]")
+        hint = " Leave the section cameras out if there are none." if name == "cameras.names" else ""
+        problems.add(name, "a list with at least one entry (ROS knows no empty ones)", "[]", hint)
     elif not all(isinstance(entry, yaml.ScalarNode) for entry in value.value):
         problems.add(name, "a list of single values", "a list with groups or lists in it")
 

@@ -14,6 +14,7 @@ _KINDS = {
     float: "a number",
     str: "a text",
     tuple: "a list of texts",
+    list: "a list of numbers",
 }
 
 
@@ -64,7 +65,7 @@ class Parameter:
 
     def convert(self, value: Any) -> Any:
         """Converts an accepted value to this parameter's type."""
-        return self.kind(value)
+        return [float(each) for each in value] if self.kind is list else self.kind(value)
 
     def matches(self, name: str) -> bool:
         """Whether `name` is this parameter's full name, with any name in place of each <...>."""
@@ -74,6 +75,10 @@ class Parameter:
     def _accepts(self, value: Any) -> bool:
         if self.kind is tuple:
             return isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
+        if self.kind is list:
+            return isinstance(value, list | tuple) and all(
+                isinstance(each, int | float) and not isinstance(each, bool) for each in value
+            )
         if self.kind is str:
             return isinstance(value, str) and (not self.choices or value in self.choices)
         if self.kind is bool:
@@ -94,20 +99,97 @@ CONTRACT_PARAMETERS = (
     _of_contract("robot_type", str, "robot type; stored in datasets"),
     _of_contract("fps", float, "rate of observations and actions, for datasets and policy", "Hz"),
     _of_contract("joints", tuple, "order of the joints in the state and action vectors"),
+    _of_contract(
+        "robot_names",
+        tuple,
+        "what the robot calls its joints, and their units, where they are not the contract's: "
+        "'JOINT = ROBOT_NAME * SCALE + OFFSET' each, as 'left_gripper = left_finger * 0.001'",
+    ),
     _of_contract("joint_states.topic", str, "topic of sensor_msgs/JointState"),
-    _of_contract("joint_states.max_age", float, "older joint states are stale", "s"),
+    _of_contract(
+        "joint_states.topics", tuple, "its topics, if they are several; each has some of the joints"
+    ),
+    _of_contract(
+        "joint_states.prefixes",
+        tuple,
+        "by topic, what is put before the names in its messages; default: none",
+    ),
+    _of_contract("joint_states.max_age", float, "a joint whose newest state is older is stale", "s"),
+    _of_contract(
+        "joint_states.fps", float, "rate of the slowest joint; default: the contract's fps or more", "Hz"
+    ),
     _of_contract("cameras.names", tuple, "names of the cameras; each has its own group"),
     _of_contract("cameras.<camera>.topic", str, "topic of sensor_msgs/Image or CompressedImage"),
     _of_contract("cameras.<camera>.height", int, "image height; other sizes are resized to it", "pixel"),
     _of_contract("cameras.<camera>.width", int, "image width; other sizes are resized to it", "pixel"),
     _of_contract("cameras.<camera>.max_age", float, "older images are stale", "s"),
+    _of_contract("cameras.<camera>.fps", float, "its rate, if it is lower than the contract's fps", "Hz"),
     _of_contract("cameras.<camera>.latency", float, "time from the exposure of an image to its stamp", "s"),
+    _of_contract("cameras.<camera>.latency_uncertainty", float, "half the latency's 95 % interval", "s"),
     _of_contract("cameras.<camera>.compressed", bool, "the topic carries sensor_msgs/CompressedImage"),
+    _of_contract("cameras.<camera>.kind", str, "color (default), or depth: its images hold distances"),
+    _of_contract("cameras.<camera>.depth_unit", str, "of a depth camera: mm (16UC1) or m (32FC1)"),
+    _of_contract(
+        "cameras.<camera>.trained_as", str, "its name in the policy's training data; default: the same"
+    ),
+    _of_contract("rest_pose.<joint>", float, "where ~/home moves the joint; optional", "rad or m"),
+    _of_contract("vectors.names", tuple, "names of further observed vectors; each has its own group"),
+    _of_contract("vectors.<vector>.topic", str, "topic of the vector; the joint states' own is possible"),
+    _of_contract("vectors.<vector>.type", str, "type of its messages, as geometry_msgs/msg/WrenchStamped"),
+    _of_contract("vectors.<vector>.max_age", float, "older samples are stale", "s"),
+    _of_contract("vectors.<vector>.field", str, "of a JointState: position, velocity or effort"),
+    _of_contract("vectors.<vector>.entries", tuple, "names of its entries; default: all of the message"),
+    _of_contract("vectors.<vector>.size", int, "number of values of an array whose entries have no names"),
+    _of_contract(
+        "vectors.<vector>.trained_as", str, "its name in the policy's training data; default: the same"
+    ),
+    _of_contract(
+        "dataset_names",
+        tuple,
+        "what the entries of the policy's training data are, where they have not the joints' names and "
+        "units: 'NAME = JOINT * SCALE + OFFSET' each, as 'left_waist.pos = left_waist * 57.29578'",
+    ),
     _of_contract("controllers.names", tuple, "names of the controllers; each has its own group"),
     _of_contract("controllers.<controller>.type", str, "type of ros2_control controller"),
-    _of_contract("controllers.<controller>.joints", tuple, "joints that the controller commands"),
+    _of_contract(
+        "controllers.<controller>.joints", tuple, "joints that the controller commands; one arm, if by poses"
+    ),
+    _of_contract("controllers.<controller>.frame", str, "frame_id of its target poses"),
+    _of_contract("controllers.<controller>.end_effector", str, "link whose pose it commands"),
+    _of_contract(
+        "controllers.<controller>.state_topic",
+        str,
+        "topic of the measured pose; default of a cartesian_motion_controller: <its node>/current_pose",
+    ),
+    _of_contract("controllers.<controller>.rate", float, "how often a target pose is published", "Hz"),
     _of_contract("controllers.<controller>.gripper", bool, "the controller moves a gripper"),
-    _of_contract("urdf", str, "path of a URDF file that provides the limits not given here; optional"),
+    _of_contract(
+        "controllers.<controller>.node",
+        str,
+        "the controller's node, as /follower_left/arm_controller; default: its name, in the node's namespace",
+    ),
+    _of_contract(
+        "controllers.<controller>.topic",
+        str,
+        "topic on which it takes commands; default: <its node>/joint_trajectory, of poses <its "
+        "node>/target_frame (cartesian_motion_controller) or pose_target_cmds (moveit_servo)",
+    ),
+    _of_contract(
+        "controllers.<controller>.joint_names",
+        tuple,
+        "the joints' names in the controller's messages, in the order of 'joints', with ' * SCALE + OFFSET' "
+        "where its unit is another; default: as in the joint states",
+    ),
+    _of_contract(
+        "controllers.<controller>.latency",
+        float,
+        "how far the joint states lag behind the commands, see the policy node's parameter actions",
+        "s",
+    ),
+    _of_contract("controllers.<controller>.latency_uncertainty", float, "half its 95 % interval", "s"),
+    _of_contract(
+        "urdf", str, "URDF file (a path, or package://NAME/FILE) with the limits not given here; optional"
+    ),
     _of_contract(
         "limits.<joint>.continuous",
         bool,
@@ -126,6 +208,18 @@ CONTRACT_PARAMETERS = (
     _of_contract(
         "limits.<joint>.jerk", float, "highest change of acceleration; optional", "rad/s^3 or m/s^3"
     ),
+    _of_contract("limits.<arm>.workspace_min", list, "smallest x, y and z of its end effector", "m"),
+    _of_contract("limits.<arm>.workspace_max", list, "largest x, y and z of its end effector", "m"),
+    _of_contract(
+        "limits.<arm>.orientation",
+        list,
+        "quaternion x, y, z, w in the middle of what the end effector does",
+    ),
+    _of_contract("limits.<arm>.max_rotation", float, "how far it may turn from that orientation", "rad"),
+    _of_contract("limits.<arm>.linear_velocity", float, "highest speed of the end effector", "m/s"),
+    _of_contract("limits.<arm>.linear_acceleration", float, "highest acceleration of it", "m/s^2"),
+    _of_contract("limits.<arm>.angular_velocity", float, "highest speed at which it turns", "rad/s"),
+    _of_contract("limits.<arm>.angular_acceleration", float, "highest change of that", "rad/s^2"),
 )
 
 # What the names of the contract's parameters begin with.

@@ -7,7 +7,7 @@ and reported. Names that begin like the robot contract are read by the contract'
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ _ROS_TYPES = {
     float: RosParameter.Type.DOUBLE,
     str: RosParameter.Type.STRING,
     tuple: RosParameter.Type.STRING_ARRAY,
+    list: RosParameter.Type.DOUBLE_ARRAY,
 }
 
 
@@ -103,7 +104,7 @@ def read_parameters(node: Node, table: Sequence[Parameter]) -> tuple[Contract, d
     error: type[ParameterError] | type[ContractError] = ContractError
     contract = None
     try:
-        contract = parse_contract(_contract_mapping(node), source)
+        contract = parse_contract(_contract_mapping(node, {entry.name for entry in table}), source)
     except ContractError as caught:
         messages.append(str(caught))
     try:
@@ -115,6 +116,11 @@ def read_parameters(node: Node, table: Sequence[Parameter]) -> tuple[Contract, d
         raise error("\n".join(messages))
     _describe_contract(node)
     return contract, settings
+
+
+def has_contract(node: Node) -> bool:
+    """Whether a parameter of the robot contract has a value."""
+    return any(pattern.matches(name) for name in _values(node) for pattern in CONTRACT_PARAMETERS)
 
 
 def read_settings(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
@@ -190,12 +196,15 @@ def _values(node: Node) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _contract_mapping(node: Node) -> dict[str, Any]:
-    """The contract's parameters as a nested mapping: each dot in a name is one level."""
+def _contract_mapping(node: Node, own: Collection[str]) -> dict[str, Any]:
+    """The contract's parameters as a nested mapping: each dot in a name is one level.
+
+    own: names of the node's own parameters, which are left out.
+    """
     root: dict[str, Any] = {}
     for name, value in _values(node).items():
         path = name.split(".")
-        if not _is_contract(name):
+        if not _is_contract(name) or name in own:
             continue
         group = root
         for key in path[:-1]:
@@ -226,6 +235,8 @@ def _add_descriptor(node: Node, entry: Parameter, name: str) -> None:
     """Gives a declared parameter with a valid value its type and descriptor, if it has none yet."""
     if node.has_parameter(name) and not node.describe_parameter(name).description:
         value = node.get_parameter(name).value
+        if entry.problem(value) is not None:
+            return  # the rest pose of an arm that is controlled by poses
         node.undeclare_parameter(name)
         _declare(node, entry, name, entry.convert(value))
 

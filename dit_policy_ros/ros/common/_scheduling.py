@@ -2,7 +2,6 @@
 """What runs when in a node: executor, timers, thread priority, and subscriptions that no executor watches."""
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +21,9 @@ from rclpy.timer import Timer
 _POLL_PERIOD = 0.0002  # [s]
 _MAX_POLLS = 500  # after 0.1 s we stop waiting and behave like rclpy's executor
 _MAX_ATTEMPTS = 100
-# How long a thread may keep the interpreter while another one wants it [s]. Python's default is 5 ms, a
-# quarter of a control period.
-_GIL_SWITCH_INTERVAL = 0.0005
-# Inference fills a core for tens of milliseconds, and the node's other threads must not wait for it. The
-# value is small because inference still needs its share of a computer that is busy with other processes.
+# Inference fills a core for tens of milliseconds, and where no thread may have a real-time priority the
+# control loop must not wait for it. The value is small because inference still needs its share of a computer
+# that is busy with other processes.
 _NICENESS = 5
 
 
@@ -78,16 +75,28 @@ def silent_clock(node: Node) -> str:
     return f"use_sim_time is true, but nothing comes on /clock: {advice}"
 
 
-def set_gil_switch_interval() -> None:
-    """Make the threads of this process hand over the interpreter more often than by default."""
-    sys.setswitchinterval(_GIL_SWITCH_INTERVAL)
-
-
 def lower_thread_priority() -> None:
     """Lower the priority of the calling thread. This needs no privilege."""
     thread = threading.get_native_id()
     niceness = os.getpriority(os.PRIO_PROCESS, thread)
     os.setpriority(os.PRIO_PROCESS, thread, min(niceness + _NICENESS, 19))
+
+
+def raise_thread_priority(priority: int) -> str:
+    """Give the calling thread a real-time priority (SCHED_FIFO, 1 to 99), but not the threads that it starts.
+
+    Returns why that is not possible, with the remedy; empty if it is done.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except PermissionError:
+        return (
+            f"this user may not set the real-time priority {priority} (control_priority). On a busy computer "
+            f"its ticks are late by milliseconds. Give the user the right, as for ros2_control: a line "
+            f"'USER - rtprio {priority}' in /etc/security/limits.conf, then log in again. Or set "
+            f"control_priority to 0"
+        )
+    return ""
 
 
 class UnwatchedGroup(CallbackGroup):

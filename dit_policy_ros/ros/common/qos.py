@@ -40,6 +40,19 @@ ACTION_STATUS = QoSProfile(
     depth=1,
 )
 
+# Between policy node and inference node. Only the newest request and the newest chunk matter; for depth 1 see
+# above. Signs of life are frequent, and a lost one says something, too.
+INFERENCE = _profile(ReliabilityPolicy.RELIABLE, 1)
+SIGNS_OF_LIFE = _profile(ReliabilityPolicy.BEST_EFFORT, 2)
+
 CLOCK = _profile(ReliabilityPolicy.RELIABLE, 10)  # reliable, because subscribers of /clock may be either
 STATUS = _profile(ReliabilityPolicy.RELIABLE, 1)
 DIAGNOSTICS = _profile(ReliabilityPolicy.RELIABLE, 10)
+
+# Who drives the joints, at every change: a recorder that starts later gets the newest one, and none is lost.
+CONTROL = QoSProfile(
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    history=HistoryPolicy.KEEP_LAST,
+    depth=20,
+)

@@ -6,7 +6,6 @@ example if a launch file was started twice.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,12 +14,9 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from dit_policy_ros.ros.common import steady_timer
+from dit_policy_ros.ros.graph import UNNAMED_NODE, create_endpoint, endpoint_gid, node_of
 
 _RATE = 2.0  # [Hz] of looks
-_ATTEMPTS = 10
-_APPEARS_WITHIN = 0.5  # [s] our own endpoint is in the graph
-_POLL = 0.01  # [s]
-_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # name of a node that has not been discovered yet
 
 
 class CommanderWatch:
@@ -30,21 +26,33 @@ class CommanderWatch:
         """Create a watch without topics; ``begin`` starts to look."""
         self._node = node
         self._queries: dict[str, tuple[str, Callable[[], Iterable[TopicEndpointInfo]], frozenset[bytes]]] = {}
-        self._others: dict[str, list[str]] = {}
+        self._others: tuple[str, ...] = ()  # see ``others``
         self._seen: set[bytes] = set()  # foreign endpoints at the last look
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # one look at a time
         self._timer: Any = None
 
     def create_publisher(self, controller: str, topic: str, create: Callable[[], Any]) -> Any:
-        """Create our publisher of a controller's trajectories by `create`, and watch its topic for others."""
+        """Create our publisher of a controller's trajectories by `create`, and watch its topic for others.
+
+        If it cannot be told from another node's, neither counts as ours: then activation is refused.
+        """
         topic = self._node.resolve_topic_name(topic)
 
         def endpoints() -> list[TopicEndpointInfo]:
             return self._node.get_publishers_info_by_topic(topic)
 
-        publisher, ours = self._create(create, self._node.destroy_lifecycle_publisher, endpoints)
+        publisher, ours = create_endpoint(create, self._node.destroy_lifecycle_publisher, endpoints)
         self._queries[controller] = (topic, endpoints, ours)
         return publisher
+
+    def watch(self, controller: str, topic: str) -> None:
+        """Watch the topic of a controller's trajectories, on which no publisher is ours."""
+        topic = self._node.resolve_topic_name(topic)
+        self._queries[controller] = (
+            topic,
+            lambda: self._node.get_publishers_info_by_topic(topic),
+            frozenset(),
+        )
 
     def create_action_client(self, controller: str, action: str, create: Callable[[], Any]) -> Any:
         """Create our client of a controller's action by `create`, and watch the action for other clients.
@@ -56,7 +64,7 @@ class CommanderWatch:
         def endpoints() -> list[TopicEndpointInfo]:
             return self._node.get_subscriptions_info_by_topic(f"{action}/_action/feedback")
 
-        client, ours = self._create(create, lambda each: each.destroy(), endpoints)
+        client, ours = create_endpoint(create, lambda each: each.destroy(), endpoints)
         self._queries[controller] = (action, endpoints, ours)
         return client
 
@@ -71,34 +79,36 @@ class CommanderWatch:
         """Look at once; see ``others``."""
         with self._lock:
             foreign = {
-                controller: [each for each in endpoints() if _gid(each) not in ours]
+                controller: [each for each in endpoints() if endpoint_gid(each) not in ours]
                 for controller, (_, endpoints, ours) in self._queries.items()
             }
             # An endpoint can be found before its node. It then waits for one look to get its name.
             named = {
-                controller: [each for each in found if each.node_name != _UNKNOWN or _gid(each) in self._seen]
+                controller: [each for each in found if node_of(each) or endpoint_gid(each) in self._seen]
                 for controller, found in foreign.items()
             }
-            self._seen = {_gid(each) for found in foreign.values() for each in found}
-            self._others = {
-                controller: sorted(map(self._name, found)) for controller, found in named.items() if found
-            }
+            self._seen = {endpoint_gid(each) for found in foreign.values() for each in found}
+            self._others = tuple(
+                f"{', '.join(sorted(map(self._name, found)))} also commands {controller} "
+                f"({self._queries[controller][0]}), which would follow both nodes in turns: stop the other "
+                "node first"
+                for controller, found in named.items()
+                if found
+            )
             return self.others()
 
     def others(self) -> list[str]:
-        """What was found at the last look: one line per controller that others command as well."""
-        with self._lock:
-            return [
-                f"{', '.join(names)} also commands {controller} ({self._queries[controller][0]}), which "
-                "would follow both nodes in turns: stop the other node first"
-                for controller, names in self._others.items()
-            ]
+        """What was found at the last look: one line per controller that others command as well.
+
+        It waits for no look that is under way: motion asks under its lock.
+        """
+        return list(self._others)
 
     def close(self) -> None:
         """Look no more."""
         with self._lock:  # a look may be under way
             self._queries.clear()
-            self._others.clear()
+            self._others = ()
         if self._timer is not None:
             self._timer.cancel()  # rclpy complains when a timer that is due is destroyed
             self._node.destroy_timer(self._timer)
@@ -108,33 +118,7 @@ class CommanderWatch:
         self.look()
 
     def _name(self, endpoint: TopicEndpointInfo) -> str:
-        if endpoint.node_name == _UNKNOWN:
-            return "a node whose name is not known"
-        name = f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
+        name = node_of(endpoint) or UNNAMED_NODE
         if name == self._node.get_fully_qualified_name():
             return f"another node named {name} (was it started twice?)"
         return name
-
-    def _create(
-        self, create: Callable[[], Any], destroy: Callable[[Any], Any], endpoints: Callable[[], Iterable[Any]]
-    ) -> tuple[Any, frozenset[bytes]]:
-        """Create an endpoint; rclpy does not tell its GID, so it is the one that appears with it.
-
-        If that stays ambiguous, none counts as ours: then activation is refused.
-        """
-        for attempt in range(1, _ATTEMPTS + 1):
-            before = {_gid(each) for each in endpoints()}
-            made = create()
-            deadline = time.monotonic() + _APPEARS_WITHIN
-            while not (new := {_gid(each) for each in endpoints()} - before):
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(_POLL)
-            if len(new) <= 1 or attempt == _ATTEMPTS:
-                break
-            destroy(made)  # another node's endpoint appeared at the same moment: try again
-        return made, frozenset(new if len(new) == 1 else ())
-
-
-def _gid(endpoint: TopicEndpointInfo) -> bytes:
-    return bytes(endpoint.endpoint_gid)

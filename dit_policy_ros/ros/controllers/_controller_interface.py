@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.continuous_joints import nearest_turn
-from dit_policy_ros.core.contract import NANOSECONDS, Contract, ControllerType
+from dit_policy_ros.core.contract import NANOSECONDS, Contract, Controller, ControllerType
 from dit_policy_ros.core.motion import Plan, clock_problem, clock_tolerance
 from dit_policy_ros.ros.common import qos
 from dit_policy_ros.ros.controllers._commander_watch import CommanderWatch
@@ -22,6 +23,8 @@ from dit_policy_ros.ros.controllers._controller_parameters import ControllerPara
 from dit_policy_ros.ros.controllers._controller_states import ControllerState, ControllerStates
 from dit_policy_ros.ros.controllers._goal_watch import GoalWatch
 from dit_policy_ros.ros.controllers._gripper_client import GripperClient, GripperLimits
+from dit_policy_ros.ros.controllers._hold_delivery import HoldDelivery
+from dit_policy_ros.ros.controllers._pose_targets import PoseTargets
 from dit_policy_ros.ros.controllers._reference_watch import ReferenceWatch
 from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
 from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
@@ -32,13 +35,16 @@ Pose = NDArray[np.float64]
 # to do something else, or does so often, follows another commander.
 _PERSISTENT_NS = 1_000_000_000
 _OFTEN, _OFTEN_WITHIN_NS = 3, 10_000_000_000
+_STILL = 1e-4  # [rad or m] a reference that changes by less stands
+_BRAKING_TIMEOUT = 3.0  # [s] that the last braking of a pose-controlled arm may take
 
 
 class ControllerInterface:
     """Sends plans to the controllers, and watches that these follow them and nobody else.
 
     A joint_trajectory_controller gets one message per plan. A parallel_gripper_controller gets goals while
-    the plan is executed. The caller must serialise the calls that send.
+    the plan is executed, a controller of poses a stream of targets. The caller must serialise the calls that
+    send.
     """
 
     _watches = True  # whether to watch the controllers
@@ -49,7 +55,8 @@ class ControllerInterface:
         Args:
             node: owns the publishers and clients.
             contract: names the controllers, their types and their joints.
-            on_rejected: called with the reason when a gripper's controller rejects a goal.
+            on_rejected: called with the reason when a gripper's controller rejects a goal, or a target pose
+                must not be sent.
 
         Raises:
             ContractError: a controller type needs a package that is not installed.
@@ -62,6 +69,7 @@ class ControllerInterface:
         self.commanders = CommanderWatch(node)
         self.grippers: dict[str, GripperClient] = {}
         self.publishers: dict[str, Any] = {}
+        self.poses = PoseTargets(node, contract, on_rejected)
         for each in contract.controllers:
             if each.type is ControllerType.PARALLEL_GRIPPER:
                 joint = int(contract.indices(each)[0])
@@ -71,21 +79,26 @@ class ControllerInterface:
                     self.commanders,
                 )  # fmt: skip
             else:
-                self.publishers[each.name] = self._create_publisher(each.name, each.topic)
-        self.parameters = ControllerParameters(node, [each.name for each in contract.controllers])
+                self.publishers[each.name] = self._create_publisher(each.name, each.topic, message_type(each))
+                if each.type.takes_poses:
+                    self.poses.add(each, self.publishers[each.name])
+        self.parameters = ControllerParameters(node, contract.controllers)
         watched = contract.controllers if self._watches else ()
-        self.goals = GoalWatch(node, [each.name for each in watched if each.name in self.publishers])
+        trajectories = [each for each in watched if each.type is ControllerType.JOINT_TRAJECTORY]
+        self.goals = GoalWatch(node, trajectories)
         self.states = ControllerStates(node, watched, contract.joint_states_max_age)
         self._references = ReferenceWatch(contract.joints, limits, self._columns)
+        self._holds = HoldDelivery(self._references, self._columns)
         self._verdicts: dict[str, tuple[ControllerState | None, str]] = {}  # by controller
+        self._stands: dict[str, tuple[Pose, int]] = {}  # by controller: reference (A_c,), and since when [ns]
         self._deviating: set[str] = set()  # controllers
         self._deviations_began_ns: dict[str, deque[int]] = {
             name: deque(maxlen=_OFTEN) for name in self._columns
         }  # [ns]
 
-    def _create_publisher(self, controller: str, topic: str) -> Any:
+    def _create_publisher(self, controller: str, topic: str, kind: Any) -> Any:
         def create() -> Any:
-            return self._node.create_lifecycle_publisher(JointTrajectory, topic, qos.TRAJECTORIES)
+            return self._node.create_lifecycle_publisher(kind, topic, qos.TRAJECTORIES)
 
         return self.commanders.create_publisher(controller, topic, create)
 
@@ -178,13 +191,33 @@ class ControllerInterface:
         judged, verdict = self._verdicts.get(name, (None, ""))
         if judged is state:
             return verdict
-        low, high = clock_tolerance(self.contract.dt)
         verdict = ""
-        # To a controller with another clock, plans come too early or too late. That is another fault.
-        if state.is_finite and low <= (state.arrived_ns - state.stamp_ns) / NANOSECONDS <= high:
+        if state.is_finite and self._has_our_clock(state):
             verdict = self._references.deviation(name, state.reference, state.stamp_ns, now_ns)
         self._verdicts[name] = (state, verdict)
+        stood, _ = self._stands.get(name, (None, 0))
+        if stood is None or not np.allclose(stood, state.reference, rtol=0.0, atol=_STILL):
+            self._stands[name] = (state.reference, state.arrived_ns)
         return verdict
+
+    def _has_our_clock(self, state: ControllerState) -> bool:
+        """To a controller with another clock, plans come too early or too late. That is another fault."""
+        low, high = clock_tolerance(self.contract.dt)
+        return low <= (state.arrived_ns - state.stamp_ns) / NANOSECONDS <= high
+
+    def accept_standing(self, now_ns: int) -> None:
+        """An operator lets motion go on: controllers that stand elsewhere are led from where they stand.
+
+        Somebody else has moved them, or they have dropped our plan; nothing but a new plan would bring them
+        back. One whose reference has moved within the last second is not accepted. One that does something
+        else than the next plan again is noticed again.
+        """
+        for name in self._deviations(now_ns):
+            with self._lock:
+                _, since_ns = self._stands.get(name, (None, now_ns))
+                if now_ns - since_ns >= _PERSISTENT_NS:
+                    self._references.lost(name)
+                    self._verdicts.pop(name, None)
 
     def standing_if_deviating(self, plan: Plan, now_ns: int) -> Plan:
         """A braking plan in which controllers that do something else stand where they are.
@@ -238,7 +271,7 @@ class ControllerInterface:
     # --- sending -------------------------------------------------------------------------------------------
 
     def topics(self) -> dict[str, str]:
-        """Full names of the trajectory topics, by controller."""
+        """Full names of the topics of trajectories and target poses, by controller."""
         return {name: publisher.topic_name for name, publisher in self.publishers.items()}
 
     def messages(self, plan: Plan) -> dict[str, JointTrajectory]:
@@ -257,11 +290,41 @@ class ControllerInterface:
         return messages
 
     def send(self, plan: Plan, messages: dict[str, JointTrajectory], now_ns: int) -> None:
-        """Publish a plan's messages."""
+        """Publish a plan's messages, and stream its poses from now on."""
         for name, message in messages.items():
             self.publishers[name].publish(message)
+        self.poses.send(plan)
         listening = messages.keys() - self.states.silent(now_ns).keys()
         self._references.sent(plan, listening, now_ns)
+
+    @property
+    def follows_plan(self) -> bool:
+        """Whether what is streamed is the plan: no gap is being closed."""
+        return self.poses.has_joined
+
+    def begin(self) -> None:
+        """Motion begins at rest, at an activation or after a HOLD. Nothing is sent."""
+        self.poses.begin()
+
+    def send_hold(self, plan: Plan, messages: dict[str, JointTrajectory], now_ns: int) -> None:
+        """Publish the plan of a HOLD, as ``send`` does; ``missing_hold`` says who has not got it."""
+        self._holds.begin(self._references.recent(now_ns), now_ns)
+        self.send(plan, messages, now_ns)
+
+    def missing_hold(self, now_ns: int) -> dict[str, Plan]:
+        """Controllers that have not got the HOLD, each with the earlier plan that it follows."""
+        states = self.states.newest(now_ns).items()
+        return self._holds.missing({name: each for name, each in states if self._has_our_clock(each)})
+
+    def send_hold_again(self, name: str, message: JointTrajectory, plan: Plan, now_ns: int) -> None:
+        """Publish a controller's message of a HOLD that it has not got; ``plan`` is that of all joints."""
+        self.publishers[name].publish(message)
+        self._holds.repeat(name, now_ns)
+        self._references.sent(plan, {name}, now_ns)
+
+    def forget_earlier_plans(self) -> None:
+        """The clock was set during a HOLD: the stamps of earlier plans mean nothing now."""
+        self._holds.forget()
 
     def command_grippers(self, plan: Plan, now_ns: int) -> None:
         """Send each gripper the plan's position at `now_ns`, if it has changed enough."""
@@ -274,7 +337,14 @@ class ControllerInterface:
                 gripper.command(float(inside[self._columns[name][0]]), now_ns)
 
     def unacknowledged(self, timeout: float) -> list[str]:
-        """Controllers that do not acknowledge the last message within `timeout` [s] each."""
+        """Controllers that do not acknowledge the last message within `timeout` [s] each.
+
+        Those of poses get it when their arm has come to rest.
+        """
+        if not self.poses.finish(_BRAKING_TIMEOUT):
+            self._node.get_logger().error(
+                "the arms that take poses have not come to rest: does the clock stand still?"
+            )
         within = Duration(seconds=timeout)
         return [name for name, each in self.publishers.items() if not each.wait_for_all_acked(within)]
 
@@ -282,6 +352,7 @@ class ControllerInterface:
         """Destroy publishers and clients. The controllers keep their last command."""
         with self._lock:
             self._is_closed = True
+        self.poses.close()
         self.commanders.close()
         self.goals.close()
         self.states.close()
@@ -293,3 +364,8 @@ class ControllerInterface:
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
+
+
+def message_type(controller: Controller) -> Any:
+    """The type of a controller's commands on its topic."""
+    return PoseStamped if controller.type.takes_poses else JointTrajectory

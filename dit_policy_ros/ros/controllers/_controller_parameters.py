@@ -11,13 +11,15 @@ from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 
+from dit_policy_ros.core.contract import Controller
+
 _POLL = 0.005  # [s]
 
 
 class ControllerParameters:
     """Clients of the controllers' parameter services, ``<controller>/list_parameters`` and the like."""
 
-    def __init__(self, node: Node, controllers: Iterable[str]) -> None:
+    def __init__(self, node: Node, controllers: Iterable[Controller]) -> None:
         self._node = node
         group = ReentrantCallbackGroup()
 
@@ -25,11 +27,11 @@ class ControllerParameters:
             return node.create_client(service_type, name, callback_group=group)
 
         self._clients = {
-            name: (
-                client(ListParameters, f"{name}/list_parameters"),
-                client(GetParameters, f"{name}/get_parameters"),
+            each.name: (
+                client(ListParameters, f"{each.node_name}/list_parameters"),
+                client(GetParameters, f"{each.node_name}/get_parameters"),
             )
-            for name in controllers
+            for each in controllers
         }
 
     def read(self, timeout: float) -> dict[str, dict[str, Any]]:

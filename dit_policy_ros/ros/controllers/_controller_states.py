@@ -68,15 +68,15 @@ class StateHistory:
         self.offset = ClockOffset()
         self.was_heard = False  # whether a state has ever arrived
         self.deadline = max_age  # [s] how old the newest state may be
-        self._controller, self._max_age = controller, max_age
+        self._robot, self._max_age = controller.mapping, max_age
         self._intervals: deque[float] = deque(maxlen=20)  # [s] between new states
 
     def add(self, names: list[str], positions: NDArray[np.float64], stamp: int, now_ns: int) -> None:
         """Add a state.
 
         Args:
-            names: joints of the message, (N,).
-            positions: its reference, (N,) [rad or m].
+            names: joints of the message, (N,), as the controller calls them.
+            positions: its reference, (N,), in the controller's units.
             stamp: of the message [ns].
             now_ns: present time [ns].
         """
@@ -86,9 +86,9 @@ class StateHistory:
             if 0.0 < interval <= _SLOWEST:
                 self._intervals.append(interval)
                 self.deadline = max(self._max_age, _MISSED * median(self._intervals))
-        order = [names.index(joint) if joint in names else -1 for joint in self._controller.joints]
+        order = [names.index(joint) if joint in names else -1 for joint in self._robot.sources]
         reference = np.array([positions[i] if 0 <= i < len(positions) else np.nan for i in order])  # (A_c,)
-        self.newest = ControllerState(stamp, now_ns, reference)
+        self.newest = ControllerState(stamp, now_ns, self._robot(reference))
         self.offset.add(stamp, now_ns)
 
     def forget(self) -> None:
@@ -131,7 +131,7 @@ class ControllerStates:
                 break
             self.histories[controller.name] = StateHistory(controller, max_age)
             self._subscriptions[controller.name] = node.create_subscription(
-                state_type, f"{controller.name}/controller_state", lambda _: None, qos.LATEST_STATE,
+                state_type, controller.state_topic, lambda _: None, qos.LATEST_STATE,
                 callback_group=UnwatchedGroup(),
             )  # fmt: skip
 

@@ -16,30 +16,33 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import qos_profile_action_status_default
 
+from dit_policy_ros.core.contract import Controller
+
 _ACTIVE = (GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING, GoalStatus.STATUS_CANCELING)
 # A new goal counts this long. Its status tells no more: it stays active while our plans are executed.
-_COUNTS_FOR = 2.0  # [s]
+COUNTS_FOR = 2.0  # [s]
 
 
 class GoalWatch:
     """Subscribes to the status of each controller's follow_joint_trajectory. Thread-safe."""
 
-    def __init__(self, node: Node, controllers: Iterable[str]) -> None:
-        """Subscribe for controllers, given by name."""
+    def __init__(self, node: Node, controllers: Iterable[Controller]) -> None:
+        """Subscribe for controllers."""
         self._node = node
         self._lock = threading.Lock()
         self._active: dict[str, frozenset[bytes]] = {}  # goals by controller
+        self._listed: dict[str, frozenset[bytes]] = {}  # with those that have ended
         self._news: dict[str, float] = {}  # when the newest goal was seen, by controller [s]
         group = MutuallyExclusiveCallbackGroup()
         self._subscriptions: dict[str, Any] = {
-            name: node.create_subscription(
+            each.name: node.create_subscription(
                 GoalStatusArray,
-                f"{name}/follow_joint_trajectory/_action/status",
-                partial(self._on_status, name),
+                f"{each.trajectory_action}/_action/status",
+                partial(self._on_status, each.name),
                 qos_profile_action_status_default,
                 callback_group=group,
             )
-            for name in controllers
+            for each in controllers
         }
 
     def active(self) -> list[str]:
@@ -51,7 +54,7 @@ class GoalWatch:
         """One line per controller that was sent a goal a moment ago."""
         now = time.monotonic()
         with self._lock:
-            return [self._line(name, "was sent") for name, at in self._news.items() if now - at < _COUNTS_FOR]
+            return [self._line(name, "was sent") for name, at in self._news.items() if now - at < COUNTS_FOR]
 
     def close(self) -> None:
         """Destroy the subscriptions."""
@@ -63,13 +66,14 @@ class GoalWatch:
         self._subscriptions.clear()
 
     def _on_status(self, controller: str, message: GoalStatusArray) -> None:
-        active = frozenset(
-            bytes(each.goal_info.goal_id.uuid) for each in message.status_list if each.status in _ACTIVE
-        )
+        goals = {bytes(each.goal_info.goal_id.uuid): each.status for each in message.status_list}
+        active = frozenset(goal for goal, status in goals.items() if status in _ACTIVE)
         with self._lock:
-            if active - self._active.get(controller, frozenset()):
+            # A goal may have ended before its first status came. In the first message those are old ones.
+            news = active if controller not in self._listed else goals.keys() - self._listed[controller]
+            if news:
                 self._news[controller] = time.monotonic()
-            self._active[controller] = active
+            self._active[controller], self._listed[controller] = active, frozenset(goals)
 
     def _line(self, controller: str, has: str) -> str:
         action = self._subscriptions[controller].topic_name.removesuffix("/_action/status")

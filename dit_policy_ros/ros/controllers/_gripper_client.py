@@ -9,13 +9,16 @@ Every wait for an answer ends. A goal that is not answered in time is a fault, a
 controller answers. If the controller disappears, the goal is given up. When it is back, the next one is sent.
 """
 
+import math
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from action_msgs.msg import GoalStatus, GoalStatusArray
 from rclpy.action.client import ActionClient
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -26,6 +29,7 @@ from dit_policy_ros.core.contract import NANOSECONDS, Controller
 from dit_policy_ros.core.errors import ContractError
 from dit_policy_ros.ros.common import UnwatchedGroup, qos, take_messages
 from dit_policy_ros.ros.controllers._commander_watch import CommanderWatch
+from dit_policy_ros.ros.controllers._goal_watch import COUNTS_FOR
 
 # A new goal is sent when the command has moved by the large step; or by the small step, if the last goal was
 # sent a while ago.
@@ -111,7 +115,9 @@ class GripperClient:
         self._was_connected = False
         self._own_goals: deque[bytes] = deque(maxlen=_KNOWN_GOALS)
         self._goals_before: set[bytes] = set()  # accepted before the start; they are nobody's fault
-        self._running_goals: set[bytes] = set()  # by the newest status
+        self._listed_goals: set[bytes] | None = None  # by the newest status; it keeps ended ones for a while
+        self._running_goals: set[bytes] = set()  # of these
+        self._foreign_at = -math.inf  # when another node's goal was first listed, time.monotonic() [s]
 
     @property
     def action_name(self) -> str:
@@ -128,7 +134,7 @@ class GripperClient:
             self._give_up()
             self._is_started, self._commanded, self._sent_ns = True, position, 0
             self._take_status()
-            self._goals_before = set(self._running_goals)
+            self._goals_before, self._foreign_at = set(self._running_goals), -math.inf
 
     def command(self, position: float, now_ns: int) -> None:
         """Send `position` [m or rad] as a goal, if it differs enough from the last one.
@@ -160,6 +166,8 @@ class GripperClient:
                 self._give_up()
                 self._commanded = None
             self._was_connected = connected
+            # After a clock that was set back, the wait begins anew: it would last as long as the step.
+            self._asked_ns, self._sent_ns = min(self._asked_ns, now_ns), min(self._sent_ns, now_ns)
             if self._asked is None or now_ns - self._asked_ns <= _ANSWER_TIMEOUT_NS:
                 return ""
             if connected and now_ns - self._sent_ns > _ANSWER_TIMEOUT_NS:
@@ -170,10 +178,14 @@ class GripperClient:
             )
 
     def foreign_goal(self) -> str:
-        """Says that another node has sent a goal since the start; empty if none has."""
+        """Says that another node's goal is running, or was sent a moment ago; empty if none was.
+
+        A goal may end between two calls.
+        """
         with self._lock:
             self._take_status()
-            if self._running_goals - self._goals_before - set(self._own_goals):
+            running = self._running_goals - self._goals_before - set(self._own_goals)
+            if running or time.monotonic() - self._foreign_at < COUNTS_FOR:
                 return f"{self._controller.name} follows a goal of another node (ros2 node list)"
         return ""
 
@@ -191,8 +203,9 @@ class GripperClient:
 
     def _request(self, position: float, now_ns: int) -> None:
         goal, goal_id = self._action.Goal(), uuid.uuid4().bytes
-        goal.command.name = list(self._controller.joints)
-        goal.command.position = [position]
+        robot = self._controller.mapping
+        goal.command.name = list(robot.sources)
+        goal.command.position = robot.inverse(np.array([position])).tolist()
         self._sent_ns = now_ns
         self._own_goals.append(goal_id)
         future = self._client.send_goal_async(goal, goal_uuid=UUID(uuid=list(goal_id)))
@@ -221,6 +234,8 @@ class GripperClient:
 
     def _take_status(self) -> None:
         for message in take_messages(self._status):
-            self._running_goals = {
-                bytes(each.goal_info.goal_id.uuid) for each in message.status_list if each.status in _RUNNING
-            }
+            goals = {bytes(each.goal_info.goal_id.uuid): each.status for each in message.status_list}
+            if self._listed_goals is not None and goals.keys() - self._listed_goals - set(self._own_goals):
+                self._foreign_at = time.monotonic()
+            self._listed_goals = set(goals)
+            self._running_goals = {goal for goal, status in goals.items() if status in _RUNNING}

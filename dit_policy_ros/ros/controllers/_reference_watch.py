@@ -8,7 +8,7 @@ accepted, too.
 """
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,36 @@ class ReferenceWatch:
                 if self._judged_from_ns.get(name, 0) is None:
                     self._judged_from_ns[name] = now_ns + GRACE_NS
 
+    def recent(self, now_ns: int) -> list[Plan]:
+        """The plans that some controller may follow now, the newest first."""
+        with self._lock:
+            self._follow_clock(now_ns)
+            self._drop_old(now_ns)
+            return [each.plan for each in reversed(self._sent)]
+
+    def followed(
+        self, controller: str, reference: Array, stamp_ns: int, plans: Sequence[Plan]
+    ) -> Plan | None:
+        """Which of some plans a controller follows instead of the active one.
+
+        Args:
+            controller: its name.
+            reference: (A_c,) positions that it wants.
+            stamp_ns: when it wants them, by its clock [ns].
+            plans: the newest first.
+
+        Returns:
+            The plan that is nearest to what it wants; None if it follows the active plan, or none of them.
+        """
+        with self._lock:
+            active = self._sent[-1].plan if self._sent else None
+            if active is None or not self._differs(controller, reference, active, stamp_ns).any():
+                return None
+            found = [each for each in plans if not self._differs(controller, reference, each, stamp_ns).any()]
+            return min(
+                found, key=lambda each: self._distance(controller, reference, each, stamp_ns), default=None
+            )
+
     def lost(self, controller: str) -> None:
         """A controller does not listen: what it does afterwards is unknown until it gets the next plan."""
         with self._lock:
@@ -119,10 +149,18 @@ class ReferenceWatch:
 
     def _differs(self, controller: str, reference: Array, plan: Plan, stamp_ns: int) -> NDArray[np.bool_]:
         """Which joints (A_c,) of a controller want something else than a plan says for a time [ns]."""
+        distance = self._distances(controller, reference, plan, stamp_ns)  # (A_c,)
+        return ~(distance <= 1.0)  # also if it is NaN
+
+    def _distance(self, controller: str, reference: Array, plan: Plan, stamp_ns: int) -> float:
+        return float(self._distances(controller, reference, plan, stamp_ns).max())
+
+    def _distances(self, controller: str, reference: Array, plan: Plan, stamp_ns: int) -> Array:
+        """How far (A_c,) what a controller wants is from a plan at a time [ns], in tolerances."""
         columns = self._columns[controller]  # (A_c,)
         planned = plan.sample_at(stamp_ns)[0][columns]  # (A_c,)
         wanted = nearest_turn(reference, planned, self._continuous[columns])  # (A_c,)
-        return ~(np.abs(wanted - planned) <= self._tolerance[columns])  # also if it is NaN
+        return np.abs(wanted - planned) / self._tolerance[columns]
 
     def _drop_old(self, now_ns: int) -> None:
         self._sent = [

@@ -36,8 +36,9 @@ def check_trajectory(message: JointTrajectory, controller: Controller, now_ns: i
 
 def _broken_rule(message: JointTrajectory, controller: Controller, now_ns: int) -> str:
     names, points = list(message.joint_names), list(message.points)
-    if sorted(names) != sorted(controller.joints):
-        return f"names the joints {listing(names)}; the controller owns {listing(controller.joints)}"
+    owned = controller.mapping.sources
+    if sorted(names) != sorted(owned):
+        return f"names the joints {listing(names)}; the controller owns {listing(owned)}"
     if not points:
         return "has no points"
     for index, point in enumerate(points):

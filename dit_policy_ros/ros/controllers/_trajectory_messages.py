@@ -15,7 +15,10 @@ _ROUNDING = 1e-9  # [rad or m]
 
 
 def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
-    """One message per joint_trajectory_controller, by name. All are stamped with the plan's first knot."""
+    """One message per joint_trajectory_controller, by name, in its own names and units.
+
+    All are stamped with the plan's first knot.
+    """
     limits = contract.limits
     inside = np.clip(plan.positions, limits.position_min, limits.position_max)  # (K, A)
     # Rounding errors beyond a limit are removed: the controller manager would report a gripper at -1e-23 m as
@@ -28,8 +31,10 @@ def plan_messages(plan: Plan, contract: Contract) -> dict[str, JointTrajectory]:
         if controller.type is not ControllerType.JOINT_TRAJECTORY:
             continue
         columns = contract.indices(controller)  # (A_c,)
-        positions, velocities = _rows(knots[:, columns]), _rows(plan.velocities[:, columns])  # (K, A_c) both
-        message = JointTrajectory(joint_names=list(controller.joints))
+        robot = controller.mapping
+        positions = _rows(robot.inverse(knots[:, columns]))  # (K, A_c)
+        velocities = _rows(robot.inverse_rates(plan.velocities[:, columns]))  # (K, A_c)
+        message = JointTrajectory(joint_names=list(robot.sources))
         message.header.stamp = stamp
         message.points = [
             JointTrajectoryPoint(positions=p, velocities=v, time_from_start=offset)

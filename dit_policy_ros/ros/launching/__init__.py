@@ -3,20 +3,19 @@
 
 from dit_policy_ros.ros.launching._actions import (
     config_file,
-    in_namespace,
+    launch_description,
     node_name_argument,
     robot,
-    robot_arguments,
     value,
 )
-from dit_policy_ros.ros.launching._lifecycle_node import lifecycle_node
+from dit_policy_ros.ros.launching._lifecycle_node import lifecycle_node, node_action
 
 __all__ = [
     "config_file",
-    "in_namespace",
+    "launch_description",
     "lifecycle_node",
+    "node_action",
     "node_name_argument",
     "robot",
-    "robot_arguments",
     "value",
 ]

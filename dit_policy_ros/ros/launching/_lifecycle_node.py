@@ -31,17 +31,7 @@ def lifecycle_node(
     A failed transition is logged with the commands that try it again. The other processes keep running, so
     that the user can fix the cause. When the node's process ends, the launch ends.
     """
-    name = value(context, "node_name")
-    node = LifecycleNode(
-        package=PACKAGE,
-        executable=executable,
-        name=name,
-        namespace="",  # that of the launch, see in_namespace
-        output="screen",
-        parameters=list(parameters),
-        sigterm_timeout=TIME_TO_STOP,
-        on_exit=end_launch(f"{name} ended"),
-    )
+    node = node_action(context, executable, parameters)
     start = _Autostart(node, robot_topic(context)) if value(context, "autostart") == "true" else None
     return [
         _on_transition(node, "configuring", "unconfigured", _failure(node, "configure", start)),
@@ -51,6 +41,21 @@ def lifecycle_node(
         node,
         *([_trigger(node, Transition.TRANSITION_CONFIGURE)] if start else []),
     ]
+
+
+def node_action(context: LaunchContext, executable: str, parameters: Sequence[Any]) -> LifecycleNode:
+    """A lifecycle node whose transitions somebody else runs. When its process ends, the launch ends."""
+    name = value(context, "node_name")
+    return LifecycleNode(
+        package=PACKAGE,
+        executable=executable,
+        name=name,
+        namespace="",  # that of the launch, see launch_description
+        output="screen",
+        parameters=list(parameters),
+        sigterm_timeout=TIME_TO_STOP,
+        on_exit=end_launch(f"{name} ended"),
+    )
 
 
 class _Autostart:

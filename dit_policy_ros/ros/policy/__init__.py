@@ -5,6 +5,7 @@
 """
 
 from dit_policy_ros.ros.policy._parameters import POLICY_PARAMETERS
-from dit_policy_ros.ros.policy._settings import motion_settings, policy_options
+from dit_policy_ros.ros.policy._preflight import activation_checks, check_controller_settings
+from dit_policy_ros.ros.policy._settings import motion_settings
 
-__all__ = ["POLICY_PARAMETERS", "motion_settings", "policy_options"]
+__all__ = ["POLICY_PARAMETERS", "activation_checks", "check_controller_settings", "motion_settings"]

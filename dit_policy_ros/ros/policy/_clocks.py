@@ -22,6 +22,15 @@ class Clocks:
     steady_ns: Callable[[], int]
     is_simulated: bool
 
+    def both_ns(self) -> tuple[int, int]:
+        """Both clocks at one moment [ns]: read without an interruption in between, if that can be."""
+        for _ in range(10):
+            before_ns, now_ns = self.steady_ns(), self.now_ns()
+            after_ns = self.steady_ns()
+            if after_ns - before_ns < 1_000_000:
+                break
+        return now_ns, after_ns
+
 
 def clocks_of(node: Node) -> Clocks:
     """The clocks of a node, as its use_sim_time says now."""

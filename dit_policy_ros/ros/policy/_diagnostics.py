@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.motion import FROZEN_INTERVALS
-from dit_policy_ros.core.policy_interface import TaskReaction
+from dit_policy_ros.core.policy_interface import Familiarity, TaskReaction
 from dit_policy_ros.core.problems import did_you_mean
 from dit_policy_ros.core.sensing import ObservationBuilder, StreamBuffer, stale_reason
 from dit_policy_ros.msg import PolicyStatus
@@ -58,9 +58,10 @@ class StreamHealth:
             # Refused messages count as well: they did arrive, and the rate shows how well DDS delivers.
             arrived = sum(
                 getattr(now, kind) - getattr(before, kind)
-                for kind in ("accepted", "duplicates", "future", "late")
+                for kind in ("accepted", "duplicates", "future", "late", "refused")
             )
-            rate, lowest = arrived / elapsed, LOW_RATE * self._contract.fps
+            expected = self._expected_rate(stream.name)  # [Hz]
+            rate, lowest = arrived / elapsed, LOW_RATE * expected
             health.figure("rate", rate, "Hz", f"warn below {lowest:.3g}")
             camera = stream.name in self._observations.images
             remedy = (
@@ -69,12 +70,13 @@ class StreamHealth:
             )
             health.warn_if(
                 not stale and rate < lowest,
-                f"{rate:.1f} messages per second, expected {self._contract.fps:g}{remedy if camera else ''}",
+                f"{rate:.1f} messages per second, expected {expected:g}{remedy if camera else ''}",
             )
         for kind, remedy in (
             ("future", "synchronise the clocks of the computers"),
             ("duplicates", "the driver repeats stamps"),
             ("late", "find what delays them"),
+            ("refused", stream.refusal),
             ("clock_resets", "the clock of this computer was set back"),
         ):
             health.figure(kind, getattr(now, kind))
@@ -83,6 +85,14 @@ class StreamHealth:
         health.figure("out_of_order", now.out_of_order)
         health.error_if(stale is not None, stale or "")
         return health.status("live")
+
+    def _expected_rate(self, stream: str) -> float:
+        """How many messages of a stream come per second [Hz]: the contract's rate, or the stream's own."""
+        contract = self._contract
+        if stream in self._observations.images:
+            return contract.image_rate(contract.camera(stream))
+        slow = contract.joint_states_fps if stream == self._observations.joints.name else 0.0
+        return min(slow or contract.fps, contract.fps)
 
 
 class PolicyHealth:
@@ -110,6 +120,8 @@ class PolicyHealth:
         reaction: TaskReaction,
         limited_most: str = "",
         overdue_chunk: str = "",
+        unseen_state: str = "",
+        familiarity: Familiarity | None = None,
     ) -> list[DiagnosticStatus]:
         """The entry motion; while the node is active also inference, control and task.
 
@@ -119,11 +131,16 @@ class PolicyHealth:
             reaction: how the policy reacted to the last change of the task.
             limited_most: the joints and limits that changed most knots, in words.
             overdue_chunk: since when the policy has given no usable chunk, in words; empty if it answers.
+            unseen_state: the joints outside the range of the training data, in words; empty if none is.
+            familiarity: of the instruction; None if it is not known.
         """
         entries = [self._motion(prefix, status, limited_most)]
         if status.state not in _INACTIVE:
-            entries += [self._inference(prefix, status, overdue_chunk), self._control(prefix, status)]
-            entries += [self._task(prefix, status, reaction)]
+            entries += [
+                self._inference(prefix, status, overdue_chunk, unseen_state),
+                self._control(prefix, status),
+            ]
+            entries += [self._task(prefix, status, reaction, familiarity)]
         self._last_status = status
         return entries
 
@@ -141,6 +158,8 @@ class PolicyHealth:
         limited = self._increase(status, "limited_knots")
         disagreed = self._increase(status, "disagreements")
         health.figure("limited_knots", status.limited_knots, limit=f"{limited} in the last second")
+        clamped = self._increase(status, "clamped_knots")
+        health.figure("clamped_knots", status.clamped_knots, limit=f"{clamped} in the last second")
         health.figure("limited_most", limited_most)
         health.figure("disagreements", status.disagreements, limit=f"{disagreed} in the last second")
         health.warn_if(
@@ -154,7 +173,9 @@ class PolicyHealth:
             health.error_if(not recoverable, f"HOLD, needs ~/resume: {status.hold_reason}")
         return health.status("shadow mode: nothing moves" if status.dry_run else status.state_name)
 
-    def _inference(self, prefix: str, status: PolicyStatus, overdue_chunk: str) -> DiagnosticStatus:
+    def _inference(
+        self, prefix: str, status: PolicyStatus, overdue_chunk: str, unseen_state: str
+    ) -> DiagnosticStatus:
         health = Health(f"{prefix}: inference", self._hardware)
         horizon, latency = self._settings["plan_horizon"], status.inference_latency_p95
         gap = max(self._settings["replan_interval"], latency) + latency + FROZEN_INTERVALS * self._dt
@@ -167,6 +188,12 @@ class PolicyHealth:
         health.figure("live_chunks", status.live_chunks)
         expired = self._increase(status, "expired_chunks")
         health.error_if(bool(overdue_chunk), overdue_chunk)
+        health.figure("unseen_state", unseen_state)
+        health.warn_if(
+            bool(unseen_state),
+            f"{unseen_state}: the policy sees the nearest state that it knows. Bring the robot nearer to the "
+            "poses of the demonstrations, or record more",
+        )
         health.figure("expired_chunks", status.expired_chunks, limit=f"{expired} in the last second")
         health.warn_if(
             gap > LONG_GAP * horizon,
@@ -192,11 +219,18 @@ class PolicyHealth:
         )
         return health.status("on time")
 
-    def _task(self, prefix: str, status: PolicyStatus, reaction: TaskReaction) -> DiagnosticStatus:
+    def _task(
+        self,
+        prefix: str,
+        status: PolicyStatus,
+        reaction: TaskReaction,
+        familiarity: Familiarity | None,
+    ) -> DiagnosticStatus:
         health = Health(f"{prefix}: task", self._hardware)
         longest = self._settings["idle_time"]
         health.figure("task", status.task)
         health.figure("known_task", status.known_task)
+        health.figure("familiarity", "not known" if familiarity is None else familiarity.describe())
         health.figure("idle", status.idle, "s", f"warn from {longest:g}")
         health.figure("reaction_to_change", reaction.reaction, "rad", f"warn up to {reaction.baseline:.3g}")
         hint = did_you_mean(status.task, self._known_tasks)

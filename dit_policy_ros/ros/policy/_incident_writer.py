@@ -2,7 +2,6 @@
 """Writes incidents to disk in its own thread, so that motion never waits for the disk."""
 
 import contextlib
-import os
 import queue
 import re
 import shutil
@@ -18,20 +17,42 @@ from typing import Any
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from dit_policy_ros.core.errors import IncidentError
-from dit_policy_ros.core.incidents import Incident, IncidentRing
+from dit_policy_ros.core.incidents import IncidentRing, MotionSegment
 from dit_policy_ros.data.incident_folder import write_incident
+from dit_policy_ros.ros.inference_link import SavedObservations
 
 MAX_AUTOMATIC = 50  # automatic incidents that are kept; requested ones are never deleted
 MIN_FREE = 1e9  # [bytes] with less free space nothing is written
 CLOSE_TIMEOUT = 30.0  # [s] for what is queued to be written
 _AUTOMATIC, _REQUESTED = "incident", "saved"  # prefixes of the folders' names
 
-_Job = tuple[Path, Incident, dict[str, Any]]  # folder to be created, its content, facts about the node
+Observe = Callable[[Path], Callable[[], SavedObservations]]
+"""Asks the inference node to write its observations now into a folder; what it returns waits for them."""
 
 
-def default_directory() -> Path:
-    """Where incidents go by default: dit_policy_incidents in $ROS_HOME (~/.ros)."""
-    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "dit_policy_incidents"
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """An incident that is to be written."""
+
+    folder: Path
+    segments: tuple[MotionSegment, ...]
+    facts: dict[str, Any]
+    observations: Callable[[], SavedObservations]
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSources:
+    """Where the content of an incident comes from, besides the ring.
+
+    Attributes:
+        facts: returns what to store about the node; called at the moment of the incident.
+        observe: asks for the observations; called at that moment, too.
+        steady_ns: reads a clock that never jumps [ns].
+    """
+
+    facts: Callable[[], dict[str, Any]]
+    observe: Observe
+    steady_ns: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +81,7 @@ class IncidentWriter:
         self,
         ring: IncidentRing,
         settings: IncidentSettings,
-        facts: Callable[[], dict[str, Any]],
-        steady_ns: Callable[[], int],
+        sources: IncidentSources,
         logger: RcutilsLogger,
     ) -> None:
         """Start the thread.
@@ -69,14 +89,14 @@ class IncidentWriter:
         Args:
             ring: holds the last seconds.
             settings: where and how often to write.
-            facts: returns what to store about the node; called at the moment of the incident.
-            steady_ns: reads a clock that never jumps [ns].
+            sources: of what the ring does not hold.
             logger: gets the folders written, and errors.
         """
         self.written = 0
         self.newest: Path | None = None
-        self._ring, self._directory, self._facts = ring, settings.directory, facts
-        self._pause_ns, self._steady_ns, self._logger = round(settings.pause * 1e9), steady_ns, logger
+        self._ring, self._directory, self._sources = ring, settings.directory, sources
+        self._pause_ns, self._steady_ns = round(settings.pause * 1e9), sources.steady_ns
+        self._logger = logger
         self._last_ns: int | None = None  # of the last automatic incident
         self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=4)
         self._is_closing = False
@@ -92,7 +112,7 @@ class IncidentWriter:
                 and somebody will ask for the cause.
 
         Returns:
-            Its folder; None if the last incident was a moment ago.
+            Its folder; None if the last incident was a moment ago, or too many wait to be written.
         """
         now_ns = self._steady_ns()
         if not is_latched and self._last_ns is not None and now_ns - self._last_ns < self._pause_ns:
@@ -119,6 +139,13 @@ class IncidentWriter:
             )
         return folder
 
+    def finish(self, timeout: float) -> None:
+        """Wait until nothing is queued, at most ``timeout`` [s]."""
+        deadline = time.monotonic() + timeout
+        with self._jobs.all_tasks_done:
+            while self._jobs.unfinished_tasks and (rest := deadline - time.monotonic()) > 0.0:
+                self._jobs.all_tasks_done.wait(rest)
+
     def close(self) -> None:
         """Finish writing and end the thread; wait for it at most CLOSE_TIMEOUT. It may be called again.
 
@@ -142,28 +169,43 @@ class IncidentWriter:
         moment = datetime.now(UTC)
         words = re.sub(r"[^A-Za-z0-9]+", "-", reason).strip("-")[:40].lower()
         folder = self._directory / f"{prefix}_{moment:%Y%m%d_%H%M%S_%f}_{words}"
-        facts = {"reason": reason, "written": moment.isoformat(), **self._facts()}
+        facts = {"reason": reason, "written": moment.isoformat(), **self._sources.facts()}
+        # Beside the incident, so that it can be moved into it.
+        observations = self._sources.observe(folder.with_name(f".{folder.name}.observations"))
         try:
-            self._jobs.put_nowait((folder, self._ring.snapshot(), facts))
+            self._jobs.put_nowait(_Job(folder, self._ring.snapshot().segments, facts, observations))
         except queue.Full:
+            self._logger.error(
+                f"an incident is not written ({reason}): {self._jobs.maxsize} others wait for the disk of "
+                f"{self._directory}"
+            )
             return None
         return folder
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            folder, incident, facts = job
             try:
-                self._require_space()
-                write_incident(folder, incident, facts)
-                self._delete_oldest()
+                self._write(job)
             except (IncidentError, OSError) as error:
                 self._logger.error(f"cannot write an incident: {error}")
-                continue
             except Exception:  # noqa: BLE001 - the next incident must be written all the same
-                self._logger.error(f"unexpected error while writing {folder}:\n{traceback.format_exc()}")
-                continue
-            self.newest, self.written = folder, self.written + 1
-            self._logger.info(f"incident written; look at it with: dit_policy replay {folder}")
+                self._logger.error(f"unexpected error while writing {job.folder}:\n{traceback.format_exc()}")
+            finally:
+                self._jobs.task_done()
+
+    def _write(self, job: _Job) -> None:
+        folder = job.folder
+        self._require_space()
+        saved = job.observations()
+        facts = {**job.facts, "observations": saved.note}
+        try:
+            write_incident(folder, job.segments, facts, saved.folder)
+        finally:
+            if saved.folder is not None:  # moved, unless the incident could not be written
+                shutil.rmtree(saved.folder, ignore_errors=True)
+        self._delete_oldest()
+        self.newest, self.written = folder, self.written + 1
+        self._logger.info(f"incident written; look at it with: dit_policy replay {folder}")
 
     def _require_space(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of the policy node, which the node owns and its reporter reads."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from rclpy.timer import Timer
+from diagnostic_msgs.msg import KeyValue
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.incidents import IncidentRing
 from dit_policy_ros.core.motion import EStop
-from dit_policy_ros.core.policy_interface import Policy
+from dit_policy_ros.core.policy_interface import Familiarity
+from dit_policy_ros.core.sensing import WatcherLease
 from dit_policy_ros.ros.common import SensorStreams
 from dit_policy_ros.ros.controllers import ControllerInterface
+from dit_policy_ros.ros.inference_link import InferenceLink
+from dit_policy_ros.ros.inference_protocol import PolicyDescription
 from dit_policy_ros.ros.policy._clocks import Clocks
+from dit_policy_ros.ros.policy._control_loop import ControlLoop
 from dit_policy_ros.ros.policy._control_watch import ControlWatch
-from dit_policy_ros.ros.policy._inference_worker import InferenceWorker
 from dit_policy_ros.ros.policy._motion_gate import MotionGate
 
 
@@ -25,19 +29,19 @@ class Configured:
     contract: Contract
     settings: dict[str, Any]  # parameters by name; updated in place when one changes at run time
     clocks: Clocks
-    policy: Policy
+    policy: PolicyDescription
+    link: InferenceLink
     sensors: SensorStreams
     controllers: ControllerInterface
     motion: MotionGate
     incident_ring: IncidentRing
-    control_timer: Timer  # cancelled while inactive: rclpy complains when a timer that is due is destroyed
+    control_loop: ControlLoop
 
 
 @dataclass(slots=True)
 class Active:
     """Everything that exists from activation to deactivation."""
 
-    worker: InferenceWorker
     watch: ControlWatch
 
 
@@ -47,14 +51,27 @@ class NodeState:
 
     Attributes:
         task: the present instruction; empty before the first. It stays through cleanup and configure.
+        familiarity: how familiar it is to the policy; None if that is not known.
         task_parameter: the parameter ``task`` as it was when it last became the instruction.
         e_stop: its latch, which stays through every transition.
+        lease: of those who watch the robot (~/heartbeat); it stays, too.
         configured: None while unconfigured.
         active: None while inactive.
     """
 
     task: str = ""
+    familiarity: Familiarity | None = None
     task_parameter: str = ""
     e_stop: EStop = field(default_factory=EStop)
+    lease: WatcherLease = field(default_factory=lambda: WatcherLease(time.monotonic_ns))
     configured: Configured | None = None
     active: Active | None = None
+
+    def hear(self, message: KeyValue) -> None:
+        """Note the sign of life of somebody who watches."""
+        self.lease.hear(message.key, message.value)
+
+    @property
+    def watch(self) -> ControlWatch | None:
+        """What checks the motion; None while inactive."""
+        return None if self.active is None else self.active.watch

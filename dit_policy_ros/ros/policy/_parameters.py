@@ -1,116 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of the policy node's parameters. `_settings` says what they mean for the node's parts."""
 
-from typing import Any
-
 from dit_policy_ros.core.motion import EnsembleMode, Pacing
-from dit_policy_ros.core.policy_interface import BACKENDS, DTYPES
-from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
+from dit_policy_ros.core.policy_interface import UNKNOWN_TASKS
+from dit_policy_ros.ros.common import FOLLOW_PARENT
+from dit_policy_ros.ros.inference_protocol import INFERENCE_PARAMETERS
+from dit_policy_ros.ros.inference_protocol import parameter as _parameter
+from dit_policy_ros.ros.teleoperation import TAKEOVER_PARAMETERS
 
 _MODES = tuple(mode.value for mode in EnsembleMode)
 _PACINGS = tuple(pacing.value for pacing in Pacing)
 _COUPLINGS = ("all", "controller", "none")
 
+ACTIONS_UNKNOWN, ACTIONS_COMMANDS, ACTIONS_POSITIONS = "unknown", "commands", "positions"
 
-def _parameter(name: str, kind: type, default: Any, description: str, **more: Any) -> Parameter:
-    """A parameter that is fixed unless said otherwise, so that an incident replays as it happened."""
-    options: dict[str, Any] = {"fixed": True, **more}
-    return Parameter(name, kind, default, description, **options)
-
-
-_INFERENCE = (  # docs/inference.md explains them
-    _parameter("device", str, "auto", "where inference runs: auto, cpu, cuda or cuda:<n>"),
+POLICY_PARAMETERS = (
+    *INFERENCE_PARAMETERS,
     _parameter(
-        "num_threads",
-        int,
-        1,
-        "CPU threads of inference; leave a core for the control timer and the sensor streams",
-        unit="threads",
-        low=1,
-        high=256,
-    ),
-    _parameter(
-        "backend",
+        "inference",
         str,
-        "auto",
-        "how the networks run; auto: the fastest that needs no compiler",
-        choices=BACKENDS,
+        "process",
+        "where the inference node runs; process: as a child of this node, which starts, watches and ends it. "
+        "external: somebody starts it, maybe on another computer (inference.launch.py); it then has its own "
+        "parameters for the checkpoint and the inference",
+        choices=("process", "external"),
     ),
     _parameter(
-        "dtype",
-        str,
-        "float32",
-        "number format of the networks; bfloat16 and float16 need hardware support",
-        choices=DTYPES,
-    ),
-    _parameter(
-        "num_inference_steps",
-        int,
-        0,
-        "denoising or integration steps per chunk; 0: as many as the checkpoint says",
-        low=0,
-        high=1000,
-        former_name="inference_steps",
-    ),
-    _parameter(
-        "max_latency",
+        "link_timeout",
         float,
-        0.0,
-        "at configure, reduce the steps until a chunk takes at most this long (p95, measured); 0: do not",
+        0.3,
+        "HOLD if no sign of life comes from the inference node for this long; longer for a network that "
+        "drops out",
         unit="s",
-        low=0.0,
+        low=0.1,
         high=10.0,
     ),
     _parameter(
-        "guidance_scale",
+        "heartbeat_timeout",
         float,
-        1.0,
-        "weight of the instruction (classifier-free guidance); 1: no guidance, no cost",
-        low=0.0,
-        high=20.0,
+        2.0,
+        "HOLD if somebody who watches the robot, as the panel does by ~/heartbeat, is silent for this long "
+        "without having left",
+        unit="s",
+        low=0.2,
+        high=60.0,
     ),
-    _parameter(
-        "warm_start",
-        int,
-        0,
-        "start sampling from the previous chunk and take only this many steps; 0: start from noise",
-        low=0,
-        high=1000,
-    ),
-    _parameter(
-        "real_time_chunking",
-        bool,
-        False,
-        "sample each chunk so that it continues the motion being executed",
-        former_name="chunk_continuity",
-    ),
-    _parameter(
-        "block_cache",
-        bool,
-        False,
-        "compute some blocks of the network less often, as measured by `dit_policy block_cache`",
-    ),
-    _parameter(
-        "encode_on_arrival",
-        bool,
-        False,
-        "encode each frame when it arrives, not when a chunk is due; for a GPU or a long replan_interval",
-    ),
-    _parameter(
-        "warm_up_chunks",
-        int,
-        12,
-        "inferences at configure, from which the latency is measured",
-        unit="chunks",
-        low=3,
-        high=1000,
-    ),
-)
-
-POLICY_PARAMETERS = (
-    _parameter("checkpoint", str, "", "folder of the checkpoint (LeRobot's multi_task_dit format)"),
-    *_INFERENCE,
     _parameter("task", str, "", "the first instruction; ~/set_task changes it"),
+    _parameter(
+        "unknown_tasks",
+        str,
+        "refuse",
+        "what ~/set_task does with an instruction that is unlike every one of the training: refuse it with "
+        "the nearest known ones, or follow it and warn; a checkpoint that does not say what it was trained "
+        "with refuses none",
+        choices=UNKNOWN_TASKS,
+        fixed=False,
+    ),
     _parameter(
         "control_rate",
         float,
@@ -119,6 +64,16 @@ POLICY_PARAMETERS = (
         unit="Hz",
         low=5.0,
         high=1000.0,
+    ),
+    _parameter(
+        "control_priority",
+        int,
+        50,
+        "real-time priority (SCHED_FIFO) of the thread that checks and moves, as thread_priority of "
+        "ros2_control's controller manager; 0: none. Where the system does not permit it, the node warns and "
+        "runs without",
+        low=0,
+        high=90,
     ),
     _parameter(
         "replan_interval",
@@ -186,10 +141,10 @@ POLICY_PARAMETERS = (
     _parameter(
         "fade_knots",
         int,
-        5,
-        "knots of a plan over which a new chunk is blended in",
+        -1,
+        "knots of a plan over which a new chunk is blended in; -1: those of 1/6 s, which are 5 at 30 Hz",
         unit="knots",
-        low=0,
+        low=-1,
         high=100,
     ),
     _parameter(
@@ -248,15 +203,6 @@ POLICY_PARAMETERS = (
         low=0.0,
         high=60.0,
         fixed=False,
-    ),
-    _parameter(
-        "frozen_after",
-        float,
-        2.0,
-        "HOLD if a camera's image stays the same for this long while all arms move; 0: never",
-        unit="s",
-        low=0.0,
-        high=60.0,
     ),
     _parameter(
         "ensemble.mode",
@@ -318,6 +264,15 @@ POLICY_PARAMETERS = (
         high=10.0,
     ),
     _parameter(
+        "actions_are",
+        str,
+        ACTIONS_UNKNOWN,
+        "what the actions of the training data are; positions: where the arms were, so each is sent earlier "
+        "by its controller's latency (in the contract). commands: what was sent to such arms, so nothing is "
+        "sent earlier. It must be set if the contract has latencies of controllers",
+        choices=(ACTIONS_UNKNOWN, ACTIONS_COMMANDS, ACTIONS_POSITIONS),
+    ),
+    _parameter(
         "dry_run",
         bool,
         False,
@@ -351,21 +306,6 @@ POLICY_PARAMETERS = (
         low=1e-5,
         high=1.0,
     ),
-    _parameter(
-        "incident_seconds",
-        float,
-        10.0,
-        "how many seconds of observations, chunks and commands are kept in memory, to be written to disk on "
-        "HOLD, e-stop and ~/save_incident; 3 cameras at 320x240 take 14 MB per second; 0: off",
-        unit="s",
-        low=0.0,
-        high=600.0,
-    ),
-    _parameter(
-        "incident_directory",
-        str,
-        "",
-        "folder for incidents; empty: dit_policy_incidents in $ROS_HOME (~/.ros)",
-    ),
+    *TAKEOVER_PARAMETERS,
     FOLLOW_PARENT,
 )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishes everything that the policy node reports: status, diagnostics, topics for plots, incidents."""
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,21 @@ from trajectory_msgs.msg import JointTrajectory
 from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.motion import Chunk, MotionState
 from dit_policy_ros.core.policy_interface import IdleDetector, TaskReaction
-from dit_policy_ros.msg import PolicyStatus
+from dit_policy_ros.data.incident_folder import default_directory
+from dit_policy_ros.msg import ControlState, PolicyStatus
 from dit_policy_ros.ros.common import EventLog, Resources, Severity, qos, steady_timer, to_stamp
 from dit_policy_ros.ros.controllers import chunk_message, controller_health
 from dit_policy_ros.ros.policy._diagnostics import PolicyHealth, StreamHealth
-from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentWriter, default_directory
+from dit_policy_ros.ros.policy._incident_writer import (
+    IncidentSettings,
+    IncidentSources,
+    IncidentWriter,
+    Observe,
+)
 from dit_policy_ros.ros.policy._node_state import Configured, NodeState
 from dit_policy_ros.ros.policy._settings import idle_motion
 from dit_policy_ros.ros.policy._shadow import ShadowError
-from dit_policy_ros.ros.policy._status import incident_facts, policy_status
+from dit_policy_ros.ros.policy._status import control_key, control_state, incident_facts, policy_status
 
 STATUS_RATE = 10.0  # [Hz]
 DIAGNOSTICS_RATE = 1.0  # [Hz]
@@ -49,7 +56,7 @@ class _Monitors:
 
 
 class PolicyReporter:
-    """Publishes ~/status, ~/chunk, ~/commanded, ~/shadow/error and /diagnostics; serves ~/save_incident."""
+    """Publishes ~/status, ~/control, ~/chunk, ~/commanded and others; serves ~/save_incident."""
 
     def __init__(self, node: LifecycleNode, group: CallbackGroup, state: NodeState) -> None:
         """Start to publish ~/status and /diagnostics.
@@ -64,6 +71,9 @@ class PolicyReporter:
         self.events = EventLog(node.get_logger(), time.monotonic_ns)
         self._status = node.create_publisher(PolicyStatus, "~/status", qos.STATUS)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
+        self._control = node.create_publisher(ControlState, "~/control", qos.CONTROL)
+        self._control_lock = threading.Lock()
+        self._controlling = ControlState()  # the newest
         self._commanded = node.create_publisher(JointState, "~/commanded", qos.STATUS)
         node.create_service(Trigger, "~/save_incident", self._on_save_incident, callback_group=group)
         steady_timer(node, STATUS_RATE, self._publish_status, group)
@@ -71,15 +81,17 @@ class PolicyReporter:
 
     # --- called by the node -------------------------------------------------------------------------------
 
-    def open(self, configured: Configured, resources: Resources) -> None:
-        """Create the monitors, which belong to `resources`; the node has been configured."""
+    def open(self, configured: Configured, resources: Resources, observe: Observe) -> None:
+        """Create the monitors, which belong to `resources`; the node has been configured.
+
+        observe: asks for the observations of an incident, see IncidentWriter.
+        """
         contract, settings = configured.contract, configured.settings
         directory = Path(settings["incident_directory"] or default_directory()).expanduser()
         writer = IncidentWriter(
             configured.incident_ring,
             IncidentSettings(directory, settings["incident_seconds"]),
-            self._incident_facts,
-            configured.clocks.steady_ns,
+            IncidentSources(self._incident_facts, observe, configured.clocks.steady_ns),
             self._node.get_logger(),
         )
         resources.callback(writer.close)
@@ -109,6 +121,9 @@ class PolicyReporter:
         if monitors is None or configured is None:
             return
         monitors.reaction.add(chunk, task)
+        if unseen := configured.link.unseen_state:
+            sentence = f"{unseen}: the policy sees the nearest state that it knows"
+            self.events.add(Severity.WARNING, "unseen state", sentence)
         # A chunk is large, so it becomes a message only if somebody reads it.
         if self._state.active is not None and monitors.chunk_publisher.get_subscription_count():
             monitors.chunk_publisher.publish(chunk_message(chunk, configured.contract.joints))
@@ -124,6 +139,7 @@ class PolicyReporter:
         monitors, configured, active = self._monitors, self._state.configured, self._state.active
         if monitors is None or configured is None or active is None:
             return
+        self._publish_control(is_due=False)
         now_ns = configured.clocks.now_ns()
         positions, velocities = configured.motion.pipeline.plan.sample(np.array([now_ns]))  # (1, A) both
         if configured.motion.state is MotionState.RUNNING:
@@ -159,6 +175,11 @@ class PolicyReporter:
             self.events.remember(Severity.ERROR, "hold", reason, **values)
             monitors.writer.capture("e-stop" if is_new_e_stop else reason, is_new_latch)
 
+    def finish(self, timeout: float) -> None:
+        """Wait until all incidents are written, at most ``timeout`` [s]."""
+        if (monitors := self._monitors) is not None:
+            monitors.writer.finish(timeout)
+
     def _forget_monitors(self) -> None:
         self._monitors = None
 
@@ -176,6 +197,18 @@ class PolicyReporter:
 
     def _publish_status(self) -> None:
         self._status.publish(self._message())
+        self._publish_control(is_due=True)
+
+    def _publish_control(self, is_due: bool) -> None:
+        """Say who drives, if that has changed or is due."""
+        with self._control_lock:
+            before, now = self._controlling, control_state(self._state, self._now_ns())
+            is_same = control_key(before) == control_key(now)
+            if is_same:
+                now.since = before.since
+            if is_due or not is_same:
+                self._controlling = now
+                self._control.publish(now)
 
     def _publish_diagnostics(self) -> None:
         monitors, configured, status = self._monitors, self._state.configured, self._message()
@@ -185,7 +218,13 @@ class PolicyReporter:
         else:
             motion = configured.motion
             entries = monitors.policy_health.report(
-                prefix, status, monitors.reaction, motion.pipeline.most_limited(), motion.overdue_chunk()
+                prefix,
+                status,
+                monitors.reaction,
+                motion.pipeline.most_limited(),
+                motion.overdue_chunk(),
+                configured.link.unseen_state,
+                self._state.familiarity,
             )
             entries += monitors.stream_health.report(prefix, self._now_ns(), time.monotonic_ns())
             if not status.dry_run:

@@ -11,52 +11,28 @@ import numpy as np
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.motion import EnsembleMode, EnsembleSettings, MotionSettings, Pacing
-from dit_policy_ros.core.policy_interface import Policy
-from dit_policy_ros.core.problems import Problems
+from dit_policy_ros.core.policy_interface import PolicyFacts
+from dit_policy_ros.core.problems import Problems, listing
+from dit_policy_ros.core.takeover import LeaderAccess, PersonSettings, TakeoverMode
+from dit_policy_ros.ros.policy._parameters import ACTIONS_COMMANDS, ACTIONS_POSITIONS, ACTIONS_UNKNOWN
+from dit_policy_ros.ros.teleoperation import Leader
 
 _SHORTEST_CHUNK_TIMEOUT = 2.0  # [s] by default; a computer that is busy for a moment is no fault
+_FADE = 1.0 / 6.0  # [s] by default
 _LATENCIES = 3.0  # that the next chunk may take by default
 _INCIDENT_SHARE = 0.5  # of the available memory that images for incidents may take
 # Fractions of a gripper's range, whose unit differs from gripper to gripper.
 _GRIPPER_MOTION = 0.1  # that counts as motion
+_GRIPPER_MATCH = 0.2  # that a leader may be away when a person takes over (takeover.tolerance)
 _GRIPPER_TOLERANCE = 0.1  # that it may be outside its limits when motion starts
-_POLICY_OPTIONS = (
-    "device",
-    "num_threads",
-    "backend",
-    "dtype",
-    "guidance_scale",
-    "warm_start",
-    "real_time_chunking",
-    "block_cache",
-)
-
-
-def policy_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of ``load_policy``.
-
-    Raises:
-        ParameterError: an option that samples a chunk from the one being executed, with pacing stop_and_go.
-    """
-    if settings["pacing"] == Pacing.STOP_AND_GO:
-        for name in ("warm_start", "real_time_chunking"):
-            if settings[name]:
-                raise ParameterError(
-                    f"{name} is {settings[name]}, but with pacing {Pacing.STOP_AND_GO.value} nothing is "
-                    f"executed while a chunk is inferred: switch {name} off, or set pacing to "
-                    f"{Pacing.CONTINUOUS.value}"
-                )
-    options: dict[str, Any] = {name: settings[name] for name in _POLICY_OPTIONS}
-    if settings["num_inference_steps"]:
-        options["sampling_steps"] = settings["num_inference_steps"]
-    return options
 
 
 def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSettings:
     """How chunks become motion. The disagreement gate ignores grippers.
 
     Raises:
-        ParameterError: ensemble.never_averaged names a joint that the contract does not have.
+        ParameterError: ensemble.never_averaged names a joint that the contract does not have, or actions_are
+            must be set.
     """
     gripper, limits = contract.gripper_mask, contract.limits  # (A,)
     # In shadow mode the arms follow the operator, so a tracking error means nothing.
@@ -75,7 +51,7 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
             continuous=limits.continuous,
         ),
         plan_horizon=settings["plan_horizon"],
-        fade_knots=settings["fade_knots"],
+        fade_knots=fade_knots(settings, contract.dt),
         soft_start=settings["soft_start"],
         pacing=Pacing(settings["pacing"]),
         task_fade=settings["task_fade"],
@@ -86,11 +62,44 @@ def motion_settings(settings: Mapping[str, Any], contract: Contract) -> MotionSe
             _GRIPPER_TOLERANCE * (limits.position_max - limits.position_min),
             _per_kind(settings, "pose_tolerance", contract),
         ),  # (A,)
+        lead=_lead(settings, contract),
     )
 
 
+def fade_knots(settings: Mapping[str, Any], dt: float) -> int:
+    """Knots over which a new chunk is blended in. Steps are not seconds: 5 are half a second at 10 Hz.
+
+    dt: spacing of the knots [s].
+    """
+    given = int(settings["fade_knots"])
+    return max(1, round(_FADE / dt)) if given < 0 else given
+
+
+def _lead(settings: Mapping[str, Any], contract: Contract) -> np.ndarray:
+    """How much earlier each joint's actions are sent, (A,) [s]."""
+    actions_are, horizon = settings["actions_are"], settings["plan_horizon"]
+    late = [each for each in contract.controllers if each.latency]
+    found = listing(f"controllers.{each.name}.latency {each.latency:g} s" for each in late)
+    if late and actions_are == ACTIONS_UNKNOWN:
+        raise ParameterError(
+            f"actions_are is {ACTIONS_UNKNOWN}, but it matters: the contract has {found}. Set it to "
+            f"{ACTIONS_POSITIONS} if the actions of the training data are where the arms were (the "
+            f"recorder's action.source joint_state): each is then sent earlier by that latency. Set it to "
+            f"{ACTIONS_COMMANDS} if they are what was sent to this robot (action.source commanded or "
+            "leader): such data contain the latency already, and nothing is sent earlier"
+        )
+    if actions_are != ACTIONS_POSITIONS:
+        return np.zeros(contract.action_dim)
+    if any(each.latency > horizon for each in late):
+        raise ParameterError(
+            f"a plan covers {horizon:g} s (plan_horizon), but actions would be sent earlier by more: {found}"
+            ". Correct the contract (dit_policy calibrate measures the latency), or raise plan_horizon"
+        )
+    return contract.latencies
+
+
 def chunk_timeout(
-    settings: Mapping[str, Any], contract: Contract, policy: Policy, latency_p95: float
+    settings: Mapping[str, Any], contract: Contract, policy: PolicyFacts, latency_p95: float
 ) -> float:
     """After how long without a chunk the arms hold [s]: the parameter, or the default for this latency.
 
@@ -120,7 +129,7 @@ def chunk_timeout(
 
 
 def check_incident_memory(
-    settings: Mapping[str, Any], contract: Contract, policy: Policy, available: float | None = None
+    settings: Mapping[str, Any], contract: Contract, policy: PolicyFacts, available: float | None = None
 ) -> None:
     """Refuse incident_seconds for which this computer has too little memory.
 
@@ -156,6 +165,25 @@ def available_memory() -> float:
         return math.inf
     return next(
         (float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), math.inf
+    )
+
+
+def leader_access(
+    leader: Leader | None, settings: Mapping[str, Any], contract: Contract
+) -> LeaderAccess | None:
+    """How a person takes over with a leader; None without one."""
+    if leader is None:
+        return None
+    limits, grippers = contract.limits.of_joints(leader.joints), contract.gripper_mask[leader.joints]
+    tolerance = _per_kind(settings, "takeover.tolerance", contract)[leader.joints]  # (S,)
+    of_range = _GRIPPER_MATCH * (limits.position_max - limits.position_min)  # (S,)
+    return LeaderAccess(
+        leader.track,
+        leader.joints,
+        PersonSettings(
+            TakeoverMode(settings["takeover.mode"]), np.where(grippers, of_range, tolerance), contract.dt_ns
+        ),
+        settings["takeover.by_motion"],
     )
 
 

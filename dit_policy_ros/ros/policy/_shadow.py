@@ -29,7 +29,9 @@ class ShadowControllerInterface(ControllerInterface):
     def __init__(self, node: LifecycleNode, contract: Contract) -> None:
         """Create the publishers ~/shadow/<controller>/joint_trajectory."""
         trajectory = ControllerType.JOINT_TRAJECTORY
-        controllers = tuple(replace(controller, type=trajectory) for controller in contract.controllers)
+        controllers = tuple(
+            replace(controller, type=trajectory, pose=None) for controller in contract.controllers
+        )
         shadowed = replace(contract, controllers=controllers)
         super().__init__(node, shadowed, on_rejected=lambda _: None)
 
@@ -37,8 +39,10 @@ class ShadowControllerInterface(ControllerInterface):
         """Always empty: shadow mode needs no controller."""
         return {}
 
-    def _create_publisher(self, controller: str, topic: str) -> Any:
-        return self._node.create_lifecycle_publisher(JointTrajectory, f"~/shadow/{topic}", qos.TRAJECTORIES)
+    def _create_publisher(self, controller: str, topic: str, kind: Any) -> Any:
+        return self._node.create_lifecycle_publisher(
+            JointTrajectory, f"~/shadow/{controller}/joint_trajectory", qos.TRAJECTORIES
+        )
 
 
 class ShadowError:
@@ -52,7 +56,7 @@ class ShadowError:
     def __init__(self, node: Node, sensors: SensorStreams, contract: Contract) -> None:
         self._node, self._sensors, self._contract = node, sensors, contract
         self._arms = ~contract.gripper_mask  # (A,)
-        topics_only = all(each.type is ControllerType.JOINT_TRAJECTORY for each in contract.controllers)
+        topics_only = all(each.type is not ControllerType.PARALLEL_GRIPPER for each in contract.controllers)
         self._commanded = CommandedActions(contract, _HISTORY) if topics_only else None
         self._squares = RecentValues(_RECENT)  # [rad^2]
         self._publisher = node.create_publisher(JointState, "~/shadow/error", qos.STATUS)

@@ -5,11 +5,13 @@
 """
 
 from dit_policy_ros.ros.recorder._episode import Recording
-from dit_policy_ros.ros.recorder._episode_writer import recorded_images
+from dit_policy_ros.ros.recorder._frame_recorder import FrameRecorder
 from dit_policy_ros.ros.recorder._parameters import (
     RECORDER_PARAMETERS,
     ActionSettings,
     action_settings,
+    dataset_naming,
+    dataset_spec,
     thresholds,
     video_settings,
 )
@@ -18,10 +20,12 @@ from dit_policy_ros.ros.recorder._streams import RecorderStreams
 __all__ = [
     "RECORDER_PARAMETERS",
     "ActionSettings",
+    "FrameRecorder",
     "RecorderStreams",
     "Recording",
     "action_settings",
-    "recorded_images",
+    "dataset_naming",
+    "dataset_spec",
     "thresholds",
     "video_settings",
 ]

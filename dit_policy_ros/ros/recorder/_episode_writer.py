@@ -5,11 +5,12 @@ import functools
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
@@ -17,9 +18,9 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from dit_policy_ros.core.contract import Camera
 from dit_policy_ros.core.errors import DatasetError, DitPolicyError
 from dit_policy_ros.core.recording import EpisodeFrame
-from dit_policy_ros.data.recording import CameraHealth, EpisodeOutcome, EpisodeSink
-from dit_policy_ros.data.video import CameraImage
-from dit_policy_ros.ros.common import image_to_rgb
+from dit_policy_ros.core.sensing import StreamBuffer
+from dit_policy_ros.data.recording import EndedEpisode, EpisodeOutcome, EpisodeSink
+from dit_policy_ros.ros.recorder._frame_recorder import FrameRecorder
 
 PATIENCE = 60.0  # [s] without any progress after which the thread counts as hung
 
@@ -32,6 +33,7 @@ class _Step(StrEnum):
     SAVE = "saving the episode"
     DISCARD = "discarding the episode"
     RECOVER = "recovering the interrupted episodes"
+    RELABEL = "labelling the episode"
     CLOSE = "closing the dataset"
 
 
@@ -73,21 +75,44 @@ class EpisodeWriter:
         self._unanswered: dict[_Step, _Job] = {}  # whose callers gave up
         self._finished = 0  # frames and jobs; shows whether the thread hangs
         self.failure: str | None = None
-        self.frames = 0  # written in the running episode
         self.sink = make_sink()
-        # A daemon: a disk that hangs must not keep the process. `close` waits for a disk that works.
-        self._thread = threading.Thread(target=self._run, name="episode_writer", daemon=True)
         try:
+            self._recorder = FrameRecorder(self.sink, cameras, {})  # of the running episode
+            # A daemon: a disk that hangs must not keep the process. `close` waits for a disk that works.
+            self._thread = threading.Thread(target=self._run, name="episode_writer", daemon=True)
             self._thread.start()
         except BaseException:
             self.sink.finalize()  # nobody else would
             raise
 
-    def begin(self) -> None:
-        """Begin an episode; wait until the sink is ready. Raises DatasetError."""
+    @property
+    def frames(self) -> int:
+        """Number of frames written in the running episode."""
+        return self._recorder.frames
+
+    @property
+    def queued(self) -> int:
+        """Number of frames that wait to be decoded, or whose images wait for an encoder."""
+        return self._queue.qsize() + self.sink.queued_images
+
+    @property
+    def refused(self) -> Mapping[str, list[int]]:
+        """By camera, the frames of the running episode whose image could not be used."""
+        return self._recorder.refused
+
+    @property
+    def refusal(self) -> str:
+        """What was wrong with the newest of these images; empty if there is none."""
+        return self._recorder.refusal
+
+    def begin(self, streams: Mapping[str, StreamBuffer[Any]] = MappingProxyType({})) -> None:
+        """Begin an episode; wait until the sink is ready. Raises DatasetError.
+
+        streams: of the cameras, by name; images that cannot be decoded are taken out of them.
+        """
         late = self._unanswered.pop(_Step.BEGIN, None)
         self._unanswered = {} if late is None else {_Step.BEGIN: late}
-        self._do(_Step.BEGIN, self._begin)
+        self._do(_Step.BEGIN, functools.partial(self._begin, streams))
 
     def put(self, frame: EpisodeFrame, task: str) -> bool:
         """Queue a frame without waiting. Returns False if the queue is full; the frame is then not taken."""
@@ -96,8 +121,8 @@ class EpisodeWriter:
         self._queue.put((frame, task))
         return True
 
-    def end(self) -> dict[str, CameraHealth]:
-        """Wait until all queued frames are written. Returns the health of the images, by camera.
+    def end(self) -> EndedEpisode:
+        """Wait until all queued frames are written, and count them in the files.
 
         It may be called again. Raises DatasetError.
         """
@@ -121,6 +146,10 @@ class EpisodeWriter:
     def resolve_interrupted(self, keep: bool) -> int:
         """Keep or remove interrupted episodes; returns their number. Raises DatasetError."""
         return self._do(_Step.RECOVER, functools.partial(self.sink.resolve_interrupted, keep))
+
+    def relabel(self, index: int, success: bool | None, task: str) -> None:
+        """Change label and instruction of an episode in the dataset; see EpisodeSink. Raises DatasetError."""
+        self._do(_Step.RELABEL, functools.partial(self.sink.relabel, index, success, task))
 
     def close(self) -> None:
         """Write everything that is queued, close the sink and end the thread. It may be called again.
@@ -193,15 +222,13 @@ class EpisodeWriter:
         except Exception:  # noqa: BLE001 - the end of a thread that nobody would notice
             self._logger.error(f"unexpected error while closing the dataset:\n{traceback.format_exc()}")
 
-    def _begin(self) -> None:
-        self.failure, self.frames = None, 0
+    def _begin(self, streams: Mapping[str, StreamBuffer[Any]]) -> None:
+        self.failure, self._recorder = None, FrameRecorder(self.sink, self._cameras, streams)
         self.sink.begin_episode()
 
     def _add(self, frame: EpisodeFrame, task: str) -> None:
         try:
-            images = recorded_images(frame, self._cameras, self.sink.jpeg_cameras)
-            self.sink.add_frame(images, frame.state, frame.action, task, frame.stamp_ns, frame.repeated)
-            self.frames += 1
+            self._recorder.add(frame, task)
         except DitPolicyError as error:
             self.failure = str(error)
         except Exception:  # noqa: BLE001 - without this thread the node could not even stop
@@ -211,18 +238,3 @@ class EpisodeWriter:
 def _is_done(job: _Job, timeout: float) -> bool:
     """Whether a job is done, at the latest after `timeout` [s]."""
     return bool(futures.wait([job.result], timeout).done)
-
-
-def recorded_images(
-    frame: EpisodeFrame, cameras: Sequence[Camera], jpeg_cameras: Collection[str]
-) -> dict[str, CameraImage]:
-    """A frame's images for a sink, by camera: uint8 (h, w, 3) RGB, or the bytes of a JPEG.
-
-    Raises StreamError for an image that cannot be decoded.
-    """
-    return {
-        camera.name: bytes(frame.images[camera.name].data)
-        if camera.name in jpeg_cameras
-        else image_to_rgb(frame.images[camera.name], camera.height, camera.width)
-        for camera in cameras
-    }

@@ -2,16 +2,23 @@
 """Parameters of the recorder node, besides the robot contract, and the settings made of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from dit_policy_ros.core.contract import JointMapping, parse_mapping
+from dit_policy_ros.core.contract import Contract, JointMapping, JointStateTopic, parse_mapping
+from dit_policy_ros.core.errors import ParameterError
+from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording import CheckThresholds
+from dit_policy_ros.data.dataset import DatasetSpec
+from dit_policy_ros.data.recording import Naming
 from dit_policy_ros.data.video import VideoSettings
 from dit_policy_ros.ros.common import FOLLOW_PARENT, Parameter
+from dit_policy_ros.ros.teleoperation import ARRAY, COMMAND, LEADER, topics_with_prefixes
 
-COMMANDED, LEADER, COMMAND, ARRAY = "commanded", "leader", "joint_state", "array"
+COMMANDED = "commanded"
+ACTIONS = ("start", "save", "fail", "discard", "rerecord")  # of buttons
 KEEP, DISCARD, ASK = "keep", "discard", "ask"
+CONTRACT_NAMES, DATASET_NAMES = "contract", "dataset"
 _CHECK, _VIDEO = CheckThresholds(), VideoSettings()
 
 
@@ -43,6 +50,15 @@ RECORDER_PARAMETERS = (
         choices=(KEEP, DISCARD, ASK),
         fixed=True,
     ),
+    Parameter(
+        "recorded_names",
+        str,
+        CONTRACT_NAMES,
+        "names and units in the dataset: contract (the joints, in rad and m), or dataset (those of other "
+        "people's data, as the contract's dataset_names and trained_as state them)",
+        choices=(CONTRACT_NAMES, DATASET_NAMES),
+        fixed=True,
+    ),
     Parameter("task", str, "", "instruction of episodes that start without one (by a button)"),
     Parameter(
         "action.source",
@@ -61,11 +77,35 @@ RECORDER_PARAMETERS = (
         fixed=True,
     ),
     Parameter(
+        "action.topics",
+        tuple,
+        ("",),
+        "topics of a leader's arms, if they are several: they count instead of action.topic, and each has "
+        "some of the joints",
+        fixed=True,
+    ),
+    Parameter(
+        "action.prefixes",
+        tuple,
+        ("",),
+        "by topic of action.topics, what is put before the names in its messages: arms with equal joint "
+        "names are told apart by it",
+        fixed=True,
+    ),
+    Parameter(
         "action.mapping",
         tuple,
         ("",),
         "maps other names or units to the contract's joints: one 'joint = source * scale + offset' for each "
         "that differs; source is a joint's name, or for array an index",
+        fixed=True,
+    ),
+    Parameter(
+        "control_topic",
+        str,
+        "",
+        "records a policy's runs: topic on which the policy node says who drives (policy/control). Each "
+        "frame then says whether a person intervened, and who drove; empty: demonstrations only",
         fixed=True,
     ),
     Parameter(
@@ -159,19 +199,57 @@ RECORDER_PARAMETERS = (
 
 @dataclass(frozen=True, slots=True)
 class ActionSettings:
-    """Source of the actions. array: the topic carries Float64MultiArray, else JointState."""
+    """Source of the actions.
+
+    array: the topic carries Float64MultiArray, else JointState. topics: of a leader, instead of the topic, if
+    its joints come on several.
+    """
 
     source: str
     topic: str
     array: bool
     mapping: JointMapping
+    topics: tuple[JointStateTopic, ...] = ()
 
 
 def action_settings(settings: Mapping[str, Any], joints: Sequence[str]) -> ActionSettings:
     """The source of the actions. Raises ParameterError for a mapping that is not valid."""
     source = settings["action.source"]
     mapping = parse_mapping(settings["action.mapping"], joints, "action.mapping")
-    return ActionSettings(source, settings["action.topic"], source == ARRAY, mapping)
+    return ActionSettings(
+        source, settings["action.topic"], source == ARRAY, mapping, _action_topics(settings)
+    )
+
+
+def _action_topics(settings: Mapping[str, Any]) -> tuple[JointStateTopic, ...]:
+    """The topics of a leader's arms; none if action.topic is the one.
+
+    Raises ParameterError if another source has several, or the prefixes do not belong to them.
+    """
+    topics = topics_with_prefixes("action", settings["action.topics"], settings["action.prefixes"])
+    if topics and settings["action.source"] != LEADER:
+        raise ParameterError(
+            f"action.topics: expected none for action.source {settings['action.source']}, got "
+            f"{listing(each.topic for each in topics)}. Only a leader may have several"
+        )
+    return topics
+
+
+def dataset_naming(settings: Mapping[str, Any], contract: Contract) -> Naming | None:
+    """The names and units in which frames are recorded; None for the contract's own joints.
+
+    Raises ContractError or DatasetError if they cannot be recorded.
+    """
+    if settings["recorded_names"] == DATASET_NAMES:
+        return Naming.of(contract)
+    return None if contract.layout.is_identity else Naming.of_poses(contract)
+
+
+def dataset_spec(settings: Mapping[str, Any], contract: Contract) -> DatasetSpec:
+    """What the recorder records. Raises as `dataset_naming`."""
+    naming = dataset_naming(settings, contract)
+    spec = DatasetSpec.from_contract(contract) if naming is None else naming.spec
+    return replace(spec, control=bool(settings.get("control_topic")))
 
 
 def thresholds(settings: Mapping[str, Any]) -> CheckThresholds:

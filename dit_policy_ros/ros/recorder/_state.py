@@ -14,6 +14,7 @@ from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.recorder._episode import Recording
 from dit_policy_ros.ros.recorder._episode_writer import EpisodeWriter
 from dit_policy_ros.ros.recorder._streams import RecorderStreams
+from dit_policy_ros.ros.teleoperation import Buttons
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class RecorderState:
     """What changes while the node runs.
 
     ready_at: monotonic time before which no episode can begin, because the scene is being reset [s].
+    buttons: of a gamepad or pedal; None without one.
     """
 
     configured: Configured | None = None
     recording: Recording | None = None
     is_saving: bool = False
     ready_at: float = 0.0
+    buttons: Buttons | None = None
 
     @property
     def countdown(self) -> float:

@@ -6,7 +6,7 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -19,8 +19,7 @@ from dit_policy_ros.core.errors import DatasetError, DitPolicyError, ParameterEr
 from dit_policy_ros.core.policy_interface import check_task
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.core.recording import EpisodeSampler
-from dit_policy_ros.data.dataset import DatasetSpec
-from dit_policy_ros.data.recording import MIN_FRAMES, DatasetWriter, EpisodeSink, Recover
+from dit_policy_ros.data.recording import DatasetWriter, EpisodeSink, Recover
 from dit_policy_ros.msg import RecorderStatus
 from dit_policy_ros.ros.common import (
     GuardedLifecycleNode,
@@ -34,33 +33,39 @@ from dit_policy_ros.ros.common import (
     silent_clock,
     steady_timer,
 )
-from dit_policy_ros.ros.recorder._buttons import Buttons
-from dit_policy_ros.ros.recorder._episode import Recording
+from dit_policy_ros.ros.recorder._episode import Recording, log_stop, outcome_text
 from dit_policy_ros.ros.recorder._episode_writer import EpisodeWriter
 from dit_policy_ros.ros.recorder._parameters import (
+    ACTIONS,
     RECORDER_PARAMETERS,
     action_settings,
+    dataset_naming,
+    dataset_spec,
     thresholds,
     video_settings,
 )
 from dit_policy_ros.ros.recorder._readiness import free_space, start_problems
+from dit_policy_ros.ros.recorder._saved_episodes import recover, relabel
 from dit_policy_ros.ros.recorder._state import Configured, RecorderState
 from dit_policy_ros.ros.recorder._status import STATUS_RATE, StatusReporter
 from dit_policy_ros.ros.recorder._streams import RecorderStreams
-from dit_policy_ros.srv import SetTask, StartEpisode, StopEpisode
+from dit_policy_ros.ros.teleoperation import Buttons
+from dit_policy_ros.srv import RelabelEpisode, SetTask, StartEpisode, StopEpisode
 
 _PURPOSE = (
     "Records teleoperated demonstrations into a LeRobot dataset (v3). A lifecycle node named 'recorder': "
     "configure and activate it, then call ~/start_episode with the instruction, and ~/stop_episode with "
     "save: true to keep the episode or save: false to discard it. ~/set_task changes the instruction during "
     "an episode, ~/rerecord starts the episode again, ~/recover keeps or discards an episode that a crash "
-    "interrupted. ~/status says what the recorder is doing. `dit_policy record_console` shows the status and "
+    "interrupted, ~/relabel_episode changes label or instruction of a saved one. ~/status says what the "
+    "recorder is doing. `dit_policy record_console` shows the status and "
     "does all of this by single keys."
 )
 _TICKS_PER_FRAME = 2
 _QUEUE_SECONDS = 2.0  # [s] of frames that may wait for the encoder
 _GRACE = 1.0  # [s] to wait for live streams before an episode is refused
 _TURN_TIMEOUT = 30.0  # [s] for another call that begins or ends an episode
+_UNFINISHED = "the recorder was stopped, and nobody had ended or labelled the episode"
 _DISK_PERIOD = 1.0  # [s] between checks of the free disk space while recording
 
 
@@ -78,7 +83,8 @@ class RecorderNode(GuardedLifecycleNode):
         self._create_operator_service(StopEpisode, "stop_episode", self._on_stop)
         self._create_operator_service(SetTask, "set_task", self._on_set_task)
         self._create_operator_service(Trigger, "rerecord", self._on_rerecord)
-        self._create_operator_service(SetBool, "recover", self._on_recover)
+        self._create_operator_service(SetBool, "recover", self._answered(recover))
+        self._create_operator_service(RelabelEpisode, "relabel_episode", self._answered(relabel))
         self._sample_group = MutuallyExclusiveCallbackGroup()
         self._status = self.create_publisher(RecorderStatus, "~/status", qos.STATUS)
         self._reporter = StatusReporter(self)
@@ -93,6 +99,19 @@ class RecorderNode(GuardedLifecycleNode):
         service.configure_introspection(
             self.get_clock(), qos_profile_services_default, ServiceIntrospectionState.CONTENTS
         )
+
+    def _answered(self, change: Callable[[Configured | None, Any], str]) -> Any:
+        """A service that changes saved episodes and says what was done, or what is wrong."""
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                response.message, response.success = change(self._state.configured, request), True
+            except DitPolicyError as error:
+                response.message = str(error)
+            self.get_logger().info(response.message)
+            return response
+
+        return answer
 
     # --- lifecycle -----------------------------------------------------------------------------------------
 
@@ -118,10 +137,12 @@ class RecorderNode(GuardedLifecycleNode):
         )
         sample_timer.cancel()
         self.until_cleanup.callback(sample_timer.cancel)
-        streams, sink = RecorderStreams(self, contract, action), writer.sink
+        sink = writer.sink
+        streams = RecorderStreams(self, contract, action, sink.jpeg_cameras, settings["control_topic"])
         self.until_cleanup.callback(streams.close)
-        if settings["joy.topic"]:
-            Buttons(self, settings, self._press, self._operator_group)
+        if topic := settings["joy.topic"]:
+            numbers = {action: settings[f"joy.{action}"] for action in ACTIONS}
+            self._state.buttons = Buttons(self, topic, numbers, self._press, self._operator_group)
         self.until_cleanup.callback(self._forget_configuration)
         self._state.configured = Configured(contract, settings, streams, sink, writer, sample_timer)
         self.get_logger().info(f"dataset {settings['dataset']}: the next episode is number {sink.next_index}")
@@ -134,10 +155,11 @@ class RecorderNode(GuardedLifecycleNode):
         """The writer of the dataset."""
         return DatasetWriter(
             settings["dataset"],
-            DatasetSpec.from_contract(contract),
+            dataset_spec(settings, contract),
             video=video_settings(settings),
             background=True,
             recover=Recover(settings["recover"]),
+            naming=dataset_naming(settings, contract),
         )
 
     def start(self) -> None:
@@ -145,25 +167,26 @@ class RecorderNode(GuardedLifecycleNode):
         self.get_logger().info("ready: call ~/start_episode")
 
     def stop(self) -> None:
-        """Save a running episode: the operator's work is not thrown away. A start that waits is given up.
+        """Save a running episode, without a label and as failed: nobody has said that the task is done.
 
-        Raises:
-            DatasetError: the episode could not be saved yet. It is kept, and the next try saves it.
+        A start that waits is given up. Raises DatasetError if the episode could not be saved yet. It is kept,
+        and the next try saves it.
         """
         with self._turn():  # whoever begins or ends an episode finishes first; `_begin` gives up
             configured, recording = self._state.configured, self._state.recording
             if configured is None or recording is None:
                 return
             self._flush(configured, recording)
-            save = configured.writer.frames >= MIN_FRAMES
+            recording.stop(_UNFINISHED)
+            save = not recording.is_too_short
             fate = "saved" if save else "discarded, because it has hardly begun"
             self.get_logger().warning(f"the recorder stops during an episode; the episode is {fate}")
-            response = self._end(StopEpisode.Request(save=save, success_label=False), StopEpisode.Response())
+            response = self._end(StopEpisode.Request(save=save), StopEpisode.Response(), is_labelled=False)
         if not response.success:
             raise DatasetError(response.message)
 
     def _forget_configuration(self) -> None:
-        self._state.configured = self._state.recording = None
+        self._state.configured = self._state.recording = self._state.buttons = None
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -216,12 +239,13 @@ class RecorderNode(GuardedLifecycleNode):
         self._ready()  # deactivation ends the wait
         if problems:
             raise DitPolicyError("\n  - ".join(["not ready to record:", *problems]))
-        configured.writer.begin()
         streams, contract = configured.streams, configured.contract
+        configured.writer.begin(streams.observations.images)
         self._wait_for_streams(streams)  # opening files may have blocked the subscriptions
         try:
             self._ready()  # deactivation waits for this call and saves what it begins; it can begin nothing
-            sampler = EpisodeSampler(contract, streams.observations, streams.actions, streams.now_ns())
+            now_ns = streams.now_ns()
+            sampler = EpisodeSampler(contract, streams.observations, streams.actions, now_ns, streams.control)
         except DitPolicyError:
             configured.writer.discard()
             raise
@@ -245,13 +269,14 @@ class RecorderNode(GuardedLifecycleNode):
         if configured is None or recording is None:
             return
         if recording.tick(configured.streams.now_ns()):
-            log = self.get_logger().error if recording.failed else self.get_logger().info
-            log(f"recording stopped: {recording.stopped}; call ~/stop_episode to keep or discard the episode")
+            log_stop(self.get_logger(), recording)
 
     def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
         return self._end(request, response)
 
-    def _end(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
+    def _end(
+        self, request: StopEpisode.Request, response: StopEpisode.Response, is_labelled: bool = True
+    ) -> StopEpisode.Response:
         """End the running episode; wait until it is on disk, or discarded. A failed call can be repeated."""
         response.report.episode_index = -1
         try:
@@ -260,7 +285,7 @@ class RecorderNode(GuardedLifecycleNode):
                 if configured is None or recording is None:
                     response.message = "no episode is running: call ~/start_episode first"
                     return response
-                self._finish(configured, recording, request, response)
+                self._finish(configured, recording, request, response, is_labelled)
         except DatasetError as error:
             response.message = f"{error}\nThe episode is not lost: call ~/stop_episode again"
             self.get_logger().error(response.message)
@@ -272,7 +297,8 @@ class RecorderNode(GuardedLifecycleNode):
         """Write the last frames; no later ones follow. It may be called again. Raises DatasetError."""
         configured.sample_timer.cancel()
         recording.end(configured.streams.now_ns())
-        recording.health = recording.health or configured.writer.end()
+        if recording.ended is None or not recording.ended.is_counted:
+            recording.ended = configured.writer.end()
 
     def _finish(
         self,
@@ -280,29 +306,27 @@ class RecorderNode(GuardedLifecycleNode):
         recording: Recording,
         request: StopEpisode.Request,
         response: StopEpisode.Response,
+        is_labelled: bool,
     ) -> None:
         """End the episode as `request` says; fill the answer. Raises DatasetError; may be tried again."""
         index, self._state.is_saving = -1, True
         try:
             self._flush(configured, recording)
             check = recording.check(thresholds(configured.settings))
-            if request.save:
-                index = configured.writer.save(recording.outcome(request.success_label, check))
+            if request.save and not recording.is_too_short:
+                label = request.success_label if is_labelled else None
+                index = configured.writer.save(recording.outcome(label, check))
             else:
                 configured.writer.discard()
         finally:
             self._state.is_saving = False
-        self._state.recording, response.success = None, True
+        self._state.recording, response.success = None, index >= 0 or not request.save
         self._state.ready_at = time.monotonic() + configured.settings["reset_time"]
         response.report = recording.report(index, request.success_label, check)
 
     def _announce(self, request: StopEpisode.Request, response: StopEpisode.Response) -> None:
         """Put the outcome into the service's answer and into the log."""
-        report = response.report
-        what = f"episode {report.episode_index} saved" if request.save else "episode discarded"
-        response.message = f"{what}: {report.frames} frames, {report.duration:.1f} s, {report.task!r}"
-        if request.save and not report.passed:
-            response.message += f". It FAILED the check: {'; '.join(report.reasons)}"
+        report, response.message = response.report, outcome_text(request, response.report)
         self.get_logger().info(response.message)
         for text in [*(report.reasons if request.save else ()), *report.warnings]:
             self.get_logger().warning(text)
@@ -333,21 +357,6 @@ class RecorderNode(GuardedLifecycleNode):
             self._state.ready_at = 0.0  # the operator asked for it, so the scene is ready
             begun = self._on_start(StartEpisode.Request(task=recording.task), StartEpisode.Response())
             response.success, response.message = begun.success, begun.message
-        return response
-
-    def _on_recover(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        configured = self._state.configured
-        if configured is None or not configured.sink.interrupted:
-            response.message = "no interrupted episode waits for a decision"
-            return response
-        try:
-            count = configured.writer.resolve_interrupted(request.data)
-        except DatasetError as error:
-            response.message = str(error)
-        else:
-            response.success = True
-            response.message = f"interrupted episodes {'kept' if request.data else 'discarded'}: {count}"
-        self.get_logger().info(response.message)
         return response
 
     def _press(self, action: str) -> None:

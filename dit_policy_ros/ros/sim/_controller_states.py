@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishes what the simulated joint_trajectory_controllers want, and switches them off and on."""
 
-import threading
 from array import array
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,9 @@ from trajectory_msgs.msg import JointTrajectoryPoint
 
 from dit_policy_ros.ros.common import to_stamp
 from dit_policy_ros.ros.controllers import controller_state_type
-from dit_policy_ros.sim.robot import JOINTS, BimanualSim, TrajectoryController
+from dit_policy_ros.ros.sim._fair_lock import FairLock
+from dit_policy_ros.sim.controllers import TrajectoryController
+from dit_policy_ros.sim.robot import SimulatedRobot
 
 _STATES = QoSProfile(depth=10)  # reliable, as the controllers publish
 
@@ -25,8 +27,8 @@ class ControllerStatePublisher:
     The service ~/<controller>/set_active stands for `ros2 control switch_controllers`.
     """
 
-    def __init__(self, node: Node, sim: BimanualSim, lock: threading.Lock) -> None:
-        """lock: guards the simulation's state."""
+    def __init__(self, node: Node, sim: SimulatedRobot, lock: FairLock, topics: Mapping[str, str]) -> None:
+        """lock: guards the simulation's state. topics: of the controllers' states, by the controller."""
         self._node, self._sim, self._lock = node, sim, lock
         self._controllers = {
             name: each for name, each in sim.controllers.items() if isinstance(each, TrajectoryController)
@@ -36,8 +38,7 @@ class ControllerStatePublisher:
         for name in self._controllers:
             node.create_service(SetBool, f"~/{name}/set_active", partial(self._on_set_active, name))
             if self._type is not None:
-                topic = f"{name}/controller_state"
-                self._publishers[name] = node.create_publisher(self._type, topic, _STATES)
+                self._publishers[name] = node.create_publisher(self._type, topics[name], _STATES)
 
     def publish(self) -> None:
         """Publish the state of every active controller. The caller holds the lock."""
@@ -45,11 +46,11 @@ class ControllerStatePublisher:
             controller = self._controllers[name]
             if not controller.is_active:
                 continue
-            reference, measured = controller.reference, self._sim.joint_positions[_indices(controller)]
+            reference, (measured, velocities) = controller.reference, self._sim.measured(name)
             message = self._type(joint_names=list(controller.joints), speed_scaling_factor=1.0)
             message.header.stamp = to_stamp(reference.time_ns)
             message.reference = _point(reference.position, reference.velocity)
-            message.feedback = _point(measured, self._sim.joint_velocities[_indices(controller)])
+            message.feedback = _point(measured, velocities)
             message.error = _point(reference.position - measured)
             message.output = _point(controller.command)
             publisher.publish(message)
@@ -58,16 +59,12 @@ class ControllerStatePublisher:
         controller = self._controllers[name]
         with self._lock:
             if request.data and not controller.is_active:
-                controller.activate(self._sim.joint_positions[_indices(controller)])
+                controller.activate(self._sim.measured(name)[0])
             elif not request.data:
                 controller.deactivate()
         response.success, response.message = True, f"{name} is {'active' if request.data else 'inactive'}"
         self._node.get_logger().info(response.message)
         return response
-
-
-def _indices(controller: TrajectoryController) -> list[int]:
-    return [JOINTS.index(joint) for joint in controller.joints]
 
 
 def _point(positions: np.ndarray, velocities: np.ndarray | None = None) -> JointTrajectoryPoint:

@@ -9,7 +9,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from dit_policy_ros.ros.controllers import parallel_gripper_command
-from dit_policy_ros.sim.robot import GoalEnd, ParallelGripperController
+from dit_policy_ros.sim.controllers import GoalEnd, ParallelGripperController
 
 _MONITOR_PERIOD = 0.05  # [s] the default of action_monitor_rate
 
@@ -17,8 +17,8 @@ _MONITOR_PERIOD = 0.05  # [s] the default of action_monitor_rate
 class GripperServer:
     """Serves <controller>/gripper_cmd. A new goal preempts the running one, as in the real controller."""
 
-    def __init__(self, node: Node, controller: ParallelGripperController) -> None:
-        """Raises ContractError if control_msgs is not installed."""
+    def __init__(self, node: Node, controller: ParallelGripperController, action: str) -> None:
+        """action: its name. Raises ContractError if control_msgs is not installed."""
         self._type = parallel_gripper_command(controller.name)
         self._node, self._controller = node, controller
         self._end: Future = Future()  # of the running goal: a GoalEnd, or None if it is preempted
@@ -27,7 +27,7 @@ class GripperServer:
         self._server = ActionServer(
             node,
             self._type,
-            f"{controller.name}/gripper_cmd",
+            action,
             execute_callback=self._execute,
             goal_callback=self._on_goal,
             cancel_callback=self._on_cancel,

@@ -2,19 +2,20 @@
 """Conversions between the simulator's data and ROS messages."""
 
 import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Point as Point3
 from geometry_msgs.msg import Pose, PoseArray, Quaternion
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.core.contract import NANOSECONDS
 from dit_policy_ros.ros.common import stamp_ns, to_stamp
-from dit_policy_ros.sim.robot import Point, Trajectory
+from dit_policy_ros.sim.controllers import Point, Trajectory
 from dit_policy_ros.sim.tasks import TouchReport
 
 
@@ -43,13 +44,14 @@ def _duration_ns(duration: Duration) -> int:
 
 
 def joint_state_message(
-    time_ns: int, names: Sequence[str], positions: np.ndarray, velocities: np.ndarray
+    time_ns: int, names: Sequence[str], positions: np.ndarray, velocities: np.ndarray, efforts: np.ndarray
 ) -> JointState:
-    """positions, velocities: (A,) in the order of names; [rad], [rad/s]; for grippers [m], [m/s]."""
+    """All (A,) in the order of names: [rad], [rad/s], [N m]; for grippers [m], [m/s], [N]."""
     msg = JointState(
         name=list(names),
         position=array.array("d", positions.tobytes()),
         velocity=array.array("d", velocities.tobytes()),
+        effort=array.array("d", efforts.tobytes()),
     )
     msg.header.stamp = to_stamp(time_ns)
     return msg
@@ -63,6 +65,44 @@ def image_message(time_ns: int, camera: str, image: np.ndarray) -> Image:
     msg.header.frame_id = optical_frame(camera)
     # rclpy takes an array of bytes unchecked; it would check any other type number by number.
     msg.data = array.array("B", image.tobytes())
+    return msg
+
+
+def depth_message(
+    time_ns: int, camera: str, distances: np.ndarray, unit: str, compressed: bool
+) -> Image | CompressedImage:
+    """distances: (H, W) [m]. unit: "mm" for 16UC1, where 0 is out of range, or "m" for 32FC1 (REP 118).
+
+    A compressed one is the PNG or TIFF file of image_transport's `compressed`.
+    """
+    values = distances.astype("<f4")  # (H, W)
+    if unit == "mm":
+        values = np.rint(1000.0 * distances)
+        values = np.where(values > 65535.0, 0.0, values).astype("<u2")
+    encoding = "16UC1" if unit == "mm" else "32FC1"
+    if compressed:
+        kind = "png" if unit == "mm" else "tiff"
+        data = cv2.imencode(f".{kind}", values)[1]
+        msg = CompressedImage(format=f"{encoding}; {kind} compressed ")
+    else:
+        height, width = values.shape
+        msg = Image(height=height, width=width, encoding=encoding, step=width * values.itemsize)
+        data = values
+    msg.header.stamp = to_stamp(time_ns)
+    msg.header.frame_id = optical_frame(camera)
+    msg.data = array.array("B", data.tobytes())
+    return msg
+
+
+def compressed_message(time_ns: int, camera: str, image: np.ndarray) -> CompressedImage:
+    """image: uint8 (H, W, 3) RGB; as JPEG."""
+    done, data = cv2.imencode(".jpg", image[:, :, ::-1])
+    if not done:
+        raise ValueError(f"camera {camera}: an image of {image.shape} cannot be encoded as JPEG")
+    msg = CompressedImage(format="rgb8; jpeg compressed bgr8")
+    msg.header.stamp = to_stamp(time_ns)
+    msg.header.frame_id = optical_frame(camera)
+    msg.data = array.array("B", data.tobytes())
     return msg
 
 
@@ -102,13 +142,16 @@ def cube_frames(msg: PoseArray) -> np.ndarray:
 
 
 def referee_message(
-    touch_reports: Iterable[TouchReport], done: Mapping[str, float | None], extra: Mapping[str, str]
+    touch_reports: Sequence[TouchReport],
+    done: Mapping[str, float | None],
+    extra: Mapping[str, str],
+    robot: str,
 ) -> DiagnosticStatus:
     """The referee's values, by key.
 
     For touch tasks: "<instruction>/distance" [m], "<instruction>/success" (true or false, since the last
     message) and "<instruction>/touches" (since the scene began). For every task: "<instruction>/done", the
-    time when it was done [s of scene time] or "no". `extra` is added unchanged.
+    time when it was done [s of scene time] or "no". `extra` is added unchanged. robot: what it is, in words.
     """
     values = []
     touched = []
@@ -123,7 +166,9 @@ def referee_message(
         when = "no" if seconds is None else f"{seconds:.3f}"
         values.append(KeyValue(key=f"{instruction}/done", value=when))
     values += [KeyValue(key=key, value=value) for key, value in extra.items()]
+    finished = [f"done: {instruction}" for instruction, seconds in done.items() if seconds is not None]
+    nothing = "no cube is touched" if touch_reports else "; ".join(finished) or "nothing is done yet"
     return DiagnosticStatus(
-        level=DiagnosticStatus.OK, name="sim: referee", hardware_id="simulated two-armed robot",
-        message="; ".join(touched) or "no cube is touched", values=values,
+        level=DiagnosticStatus.OK, name="sim: referee", hardware_id=robot,
+        message="; ".join(touched) or nothing, values=values,
     )  # fmt: skip

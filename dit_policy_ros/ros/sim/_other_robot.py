@@ -2,27 +2,40 @@
 """Whether another robot is where the simulator would be: two robots must not share their topics."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from dit_policy_ros.core.errors import SimulationError
+from dit_policy_ros.ros.graph import (
+    UNNAMED_NODE,
+    create_endpoint,
+    endpoint_gid,
+    full_name,
+    node_names,
+    node_of,
+)
 
 _PERIOD = 0.05  # [s]
-_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # an endpoint that was found before its node
-_OWN_WITHIN = 1.0  # [s] until a node finds its own publisher
 _NAMED_WITHIN = 1.0  # [s] until the name of a found node is known
 
 
 class OtherRobotWatch:
-    """Looks for others who publish the simulator's joint_states, and for controllers of the same name."""
+    """Looks for others who publish the simulator's joint states, and for controllers of the same name."""
 
-    def __init__(self, node: Node, controllers: Sequence[str]) -> None:
-        """Call it before any publisher of the node exists. controllers: their names."""
+    def __init__(self, node: Node, topics: Sequence[str], controllers: Sequence[str]) -> None:
+        """Call it before any publisher of the node exists.
+
+        Args:
+            topics: of the joint states.
+            controllers: names of their nodes.
+        """
         self._node, self._made = node, time.monotonic()
-        self._topic = node.resolve_topic_name("joint_states")
-        self._controllers = {f"{node.get_namespace().rstrip('/')}/{name}" for name in controllers}
-        self._own: set[bytes] = set()  # GIDs
+        self._topics = [node.resolve_topic_name(topic) for topic in topics]
+        self._controllers = {full_name(node.get_namespace(), name) for name in controllers}
+        self._own: frozenset[bytes] = frozenset()  # GIDs
 
     def begin(self, discovery_time: float) -> None:
         """Wait until this node is `discovery_time` [s] old, so that others have been found.
@@ -35,20 +48,21 @@ class OtherRobotWatch:
             time.sleep(min(_PERIOD, remaining))
         self.check()
 
-    def know_own(self) -> None:
-        """Remember this node's own publisher. Call it right after the publisher was made."""
-        me, deadline = self._node.get_fully_qualified_name(), time.monotonic() + _OWN_WITHIN
-        while not self._own and time.monotonic() < deadline:
-            self._own = {gid for gid, name in self._publishers().items() if name == me}
+    def create_publisher[T: Publisher](self, create: Callable[[], T]) -> T:
+        """Create one of this node's own publishers of joint states by `create`."""
+        publisher, own = create_endpoint(create, self._node.destroy_publisher, self._endpoints)
+        self._own |= own
+        return publisher
+
+    def _endpoints(self) -> list[TopicEndpointInfo]:
+        found = map(self._node.get_publishers_info_by_topic, self._topics)
+        return [info for infos in found for info in infos]
 
     def check(self) -> None:
         """Raises SimulationError if another robot is there."""
-        found = [f"{name} publishes {self._topic}" for name in sorted(self._others())]
-        nodes = {
-            f"{namespace.rstrip('/')}/{name}"
-            for name, namespace in self._node.get_node_names_and_namespaces()
-        }
-        found += [f"the controller {name} runs" for name in sorted(self._controllers & nodes)]
+        found = [f"{name} publishes {' or '.join(self._topics)}" for name in sorted(self._others())]
+        controllers = self._controllers & node_names(self._node)
+        found += [f"the controller {name} runs" for name in sorted(controllers)]
         if found:
             raise SimulationError(
                 f"another robot is here: {'; '.join(found)}. What is meant for one of the two would reach "
@@ -61,14 +75,10 @@ class OtherRobotWatch:
         deadline = time.monotonic() + _NAMED_WITHIN
         while True:
             others = [name for gid, name in self._publishers().items() if gid not in self._own]
-            unnamed = [name for name in others if _UNKNOWN in name]
-            if not unnamed or time.monotonic() > deadline:
-                return [name for name in others if name not in unnamed] + ["an unknown node"] * len(unnamed)
+            if all(others) or time.monotonic() > deadline:
+                return [name or UNNAMED_NODE for name in others]
             time.sleep(_PERIOD)
 
-    def _publishers(self) -> dict[bytes, str]:
-        """Full names of the nodes that publish joint states, by GID."""
-        return {
-            bytes(info.endpoint_gid): f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            for info in self._node.get_publishers_info_by_topic(self._topic)
-        }
+    def _publishers(self) -> dict[bytes, str | None]:
+        """Full names of the nodes that publish joint states, by GID; None: not known yet."""
+        return {endpoint_gid(info): node_of(info) for info in self._endpoints()}

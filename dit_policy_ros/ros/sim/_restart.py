@@ -2,7 +2,7 @@
 """A reset puts the arms elsewhere in an instant. For those who command them the robot restarts meanwhile."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from rclpy.clock import (
@@ -15,7 +15,7 @@ from rclpy.timer import Timer
 from trajectory_msgs.msg import JointTrajectory
 
 from dit_policy_ros.ros.common.qos import TRAJECTORIES
-from dit_policy_ros.sim.robot import TrajectoryController
+from dit_policy_ros.sim.controllers import TrajectoryController
 
 # [s] Long enough for a sender to notice that nobody listens, and for its joint states to become stale. A
 # sender that saw the jump first would take it for an arm that does not follow.
@@ -23,14 +23,15 @@ _AWAY = 0.5
 
 
 class ListeningControllers:
-    """Subscribes the controllers to <controller>/joint_trajectory, and lets them go away for a moment."""
+    """Subscribes the controllers to their topics, and lets them go away for a moment."""
 
     def __init__(
         self,
         node: Node,
-        controllers: dict[str, TrajectoryController],
+        controllers: Mapping[str, TrajectoryController],
         on_trajectory: Callable[[TrajectoryController, JointTrajectory], None],
     ) -> None:
+        """controllers: by the topic that they listen to."""
         self._node, self._controllers, self._on_trajectory = node, controllers, on_trajectory
         self._subscriptions: list[Subscription] = []
         self._return: Timer | None = None
@@ -67,9 +68,9 @@ class ListeningControllers:
         self._subscriptions = [
             self._node.create_subscription(
                 JointTrajectory,
-                f"{name}/joint_trajectory",
+                topic,
                 partial(self._on_trajectory, controller),
                 TRAJECTORIES,
             )
-            for name, controller in self._controllers.items()
+            for topic, controller in self._controllers.items()
         ]

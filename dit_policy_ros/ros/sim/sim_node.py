@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator node: it looks like a robot under ros2_control with three cameras."""
+"""The simulator node: it looks like a robot under ros2_control with cameras."""
 
 import sys
 import threading
 import time
 import traceback
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -22,6 +24,8 @@ from dit_policy_ros.ros.common import (
     Resources,
     answer_arguments,
     declare_parameters,
+    has_contract,
+    read_parameters,
     read_settings,
     resolved_parameters,
     run_node,
@@ -30,48 +34,33 @@ from dit_policy_ros.ros.common.qos import STATUS
 from dit_policy_ros.ros.sim._cameras import CameraThread
 from dit_policy_ros.ros.sim._clock import simulation_clock
 from dit_policy_ros.ros.sim._controller_states import ControllerStatePublisher
+from dit_policy_ros.ros.sim._fair_lock import FairLock
 from dit_policy_ros.ros.sim._gripper import GripperServer
+from dit_policy_ros.ros.sim._joint_states import JointStates, joint_state_topics
 from dit_policy_ros.ros.sim._messages import (
     cubes_message,
-    joint_state_message,
     referee_message,
     trajectory_from,
 )
 from dit_policy_ros.ros.sim._other_robot import OtherRobotWatch
-from dit_policy_ros.ros.sim._parameters import SIM_PARAMETERS
+from dit_policy_ros.ros.sim._parameters import SIM_PARAMETERS, SIM_PURPOSE
+from dit_policy_ros.ros.sim._pose_controllers import PoseControllers
 from dit_policy_ros.ros.sim._restart import ListeningControllers
-from dit_policy_ros.sim.robot import (
-    CONTROLLERS,
-    JOINTS,
-    STEP_NS,
-    BimanualSim,
-    ControllerRelease,
-    ControllerSettings,
-    ParallelGripperController,
-    RealTimeFactor,
-    TrajectoryController,
-    Variation,
-    advance,
-)
-from dit_policy_ros.sim.tasks import Referee
+from dit_policy_ros.ros.sim._worlds import described_controllers, make_world
+from dit_policy_ros.sim.controllers import ParallelGripperController, TrajectoryController
+from dit_policy_ros.sim.robot import BimanualSim, RealTimeFactor, advance
 
 JOIN_TIMEOUT = 10.0  # [s] for the physics thread to end
 _CHECK_PERIOD = 0.5  # [s]
-_PURPOSE = (
-    "A simulated two-armed robot that looks like one under ros2_control: it publishes joint_states and three "
-    "cameras, and follows <controller>/joint_trajectory by joint_trajectory_controller's rules."
-)
 _TICK = 0.004  # [s] period of the physics thread: two physics steps
-# joint_state_broadcaster publishes in its own order, mostly alphabetical. Readers must use the names.
-_PUBLISHED_ORDER = sorted(range(len(JOINTS)), key=lambda i: JOINTS[i])
-_JOINT_STATES = QoSProfile(depth=10)  # reliable, as the broadcaster publishes
+_CUBES = QoSProfile(depth=10)  # reliable, as the joint states
 
 
 class SimNode(Node):
     """Runs physics in one thread, cameras in a second one, and callbacks in the executor's.
 
-    Topics: joint_states, <camera>/image_raw, <camera>/camera_info, <controller>/joint_trajectory,
-    <controller>/controller_state, ~/referee, ~/cubes, with ``speed`` /clock; services ~/reset and
+    Topics: joint states, images, camera_info, the controllers' commands and states, as the contract names
+    them; ~/referee, in the built-in scene ~/cubes, with ``speed`` /clock; services ~/reset and
     ~/<controller>/set_active. Stamps are simulated times.
     """
 
@@ -85,51 +74,61 @@ class SimNode(Node):
 
     def _set_up(self) -> None:
         declare_parameters(self, SIM_PARAMETERS)
-        settings = read_settings(self, SIM_PARAMETERS)
+        contract = None
+        if has_contract(self):
+            contract, settings = read_parameters(self, SIM_PARAMETERS)
+        else:
+            settings = read_settings(self, SIM_PARAMETERS)
         self._settings = settings
-        others = OtherRobotWatch(self, tuple(CONTROLLERS))
+        described = {each.name: each for each in described_controllers(contract)}
+        topics = [each.topic for each in joint_state_topics(contract)]
+        others = OtherRobotWatch(self, topics, [each.node_name for each in described.values()])
         if self.get_parameter("use_sim_time").value:
             raise SimulationError(
                 "the simulator publishes /clock or uses the computer's clock (parameter speed), so it "
                 "cannot have use_sim_time: true; set it to false for the node 'sim'"
             )
         self._seed, self._resets = settings["seed"], 0
-        self._sim = BimanualSim(
-            settings["seed"],
-            controllers=ControllerSettings(
-                release=ControllerRelease(settings["controller_release"]),
-                allow_trajectory_replacement=settings["allow_trajectory_replacement"],
-                parallel_grippers=settings["gripper_type"] == "parallel_gripper_controller",
-            ),
-            variation=Variation(settings["camera_jitter"], settings["lighting"]),
-        )
-        self._referee = Referee(self._sim)
-        self._lock = threading.Lock()  # guards the simulation's state
+        self._world = make_world(settings, contract)
+        for note in self._world.notes:
+            self.get_logger().warning(note)
+        self._sim, self._referee = self._world.robot, self._world.judge
+        self._sim.command_delay.steps = round(settings["arm_latency"] * NANOSECONDS / self._sim.step_ns)
+        self._camera_latency_ns = round(settings["camera_latency"] * NANOSECONDS)
+        # Stamp [ns], scene and cameras, until they are due.
+        self._snapshots: deque[tuple[int, np.ndarray, tuple[str, ...]]] = deque()
+        self._lock = FairLock()  # guards the simulation's state
         self._time = simulation_clock(self, settings["speed"], settings["waits_for"])
         self._real_time = RealTimeFactor()
         self._skipped_ns = 0
         if not settings["allow_other_robot"]:
             others.begin(settings["discovery_time"])
-        self._joint_states = self.create_publisher(JointState, "joint_states", _JOINT_STATES)
-        others.know_own()
-        self._cubes = self.create_publisher(PoseArray, "~/cubes", _JOINT_STATES)
+        self._joint_states = JointStates(self, self._sim, contract, others.create_publisher)
+        self._cubes = (
+            self.create_publisher(PoseArray, "~/cubes", _CUBES)
+            if isinstance(self._sim, BimanualSim)
+            else None
+        )
         self._referee_status = self.create_publisher(DiagnosticStatus, "~/referee", STATUS)
-        self._cameras = CameraThread(
-            self, self._sim.model, settings["cameras"], settings["image_width"], settings["image_height"],
-            waits=settings["speed"] > 0,
-        )  # fmt: skip
+        self._cameras = CameraThread(self, self._sim.model, self._world.cameras, waits=settings["speed"] > 0)
         self._owned.callback(self._cameras.stop)
         controllers = self._sim.controllers
         self._grippers = [
-            GripperServer(self, each)
-            for each in controllers.values()
+            GripperServer(self, each, described[name].action)
+            for name, each in controllers.items()
             if isinstance(each, ParallelGripperController)
         ]
-        following = {name: c for name, c in controllers.items() if isinstance(c, TrajectoryController)}
+        following = {
+            described[name].topic: c for name, c in controllers.items() if isinstance(c, TrajectoryController)
+        }
         self._listening = ListeningControllers(self, following, self._on_trajectory)
-        self._states = ControllerStatePublisher(self, self._sim, self._lock)
+        self._states = ControllerStatePublisher(
+            self, self._sim, self._lock, {name: each.state_topic for name, each in described.items()}
+        )
+        self._poses = PoseControllers(self, self._sim, self._lock, described)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._broken: set[str] = set()
+        self._unstable = 0  # steps that have been reported
         self._is_shutting_down = threading.Event()
         self._physics = threading.Thread(target=self._run_physics, name="physics", daemon=True)
         self._owned.callback(self._stop_physics)
@@ -137,7 +136,8 @@ class SimNode(Node):
         self.create_timer(_CHECK_PERIOD, self._check_threads)
         if not settings["allow_other_robot"]:
             self.create_timer(_CHECK_PERIOD, others.check)
-        self.get_logger().info(f"the robot is up: cameras {list(settings['cameras'])}, seed {self._seed}")
+        cameras = [camera.name for camera in self._world.cameras]
+        self.get_logger().info(f"the robot is up: cameras {cameras}, seed {self._seed}")
 
     def shut_down(self) -> None:
         """Stop physics and cameras."""
@@ -175,7 +175,7 @@ class SimNode(Node):
             self._referee.restart()
             self._broken.clear()
         response.success = True
-        response.message = f"arms at home, new cube poses: scene {self._resets} of seed {seed}"
+        response.message = f"arms at home, {self._world.scene}: scene {self._resets} of seed {seed}"
         if is_commanded:
             response.message += "; the controllers restart, so a policy that runs holds and resumes by itself"
         self.get_logger().info(response.message)
@@ -198,14 +198,15 @@ class SimNode(Node):
         events = {
             "joint_state_rate": self._publish_joints,
             "controller_state_rate": self._publish_states,
-            "camera_rate": self._snapshot,
             "referee_rate": self._publish_referee,
         }
         schedules = [(_Schedule(self._settings[name]), event) for name, event in events.items()]
+        schedules[2:2] = self._camera_schedules()
+        step_ns = self._sim.step_ns
         self._sim.epoch_ns = self._time.begin()  # no step has been made yet
         wake = time.monotonic()
         while not self._is_shutting_down.is_set():
-            todo = advance(self._time.goal(self._sim.time_ns), self._sim.time_ns)
+            todo = advance(self._time.goal(self._sim.time_ns), self._sim.time_ns, step_ns)
             if todo.skip_ns:
                 self._sim.epoch_ns += todo.skip_ns
                 self._skipped_ns += abs(todo.skip_ns)
@@ -217,33 +218,43 @@ class SimNode(Node):
                 with self._lock:
                     self._sim.step()
                     for schedule, event in schedules:
-                        if schedule.due(self._sim.steps * STEP_NS):
+                        if schedule.due(self._sim.steps * step_ns):
                             event()
             self._time.publish(self._sim.time_ns)
-            self._real_time.mark(time.monotonic_ns(), self._sim.steps)
+            self._real_time.mark(time.monotonic_ns(), self._sim.steps * step_ns)
             # Deadlines are on a fixed grid. Those missed in a stall are skipped.
             wake = max(wake + _TICK, time.monotonic() - _TICK)
             self._is_shutting_down.wait(max(0.0, wake - time.monotonic()))
+
+    def _camera_schedules(self) -> list[tuple["_Schedule", Callable[[], None]]]:
+        """One per frame rate; cameras of the same rate are shown together."""
+        groups: dict[float, list[str]] = {}
+        for camera in self._world.cameras:
+            groups.setdefault(camera.rate, []).append(camera.name)
+        return [(_Schedule(rate), partial(self._snapshot, tuple(names))) for rate, names in groups.items()]
 
     def _publish_joints(self) -> None:
         self._referee.observe()
         if self._listening.are_away:
             return
-        positions, velocities = self._sim.joint_positions, self._sim.joint_velocities  # (14,), (14,)
-        order = _PUBLISHED_ORDER
-        names = [JOINTS[i] for i in order]
-        msg = joint_state_message(self._sim.time_ns, names, positions[order], velocities[order])
-        self._joint_states.publish(msg)
-        self._cubes.publish(cubes_message(self._sim.time_ns, self._sim.cube_frames()))
+        self._joint_states.publish()
+        if self._cubes is not None and isinstance(self._sim, BimanualSim):
+            self._cubes.publish(cubes_message(self._sim.time_ns, self._sim.cube_frames()))
         self._report_nan()
+        self._report_unstable()
 
     def _publish_states(self) -> None:
         if not self._listening.are_away:
             self._states.publish()
+            self._poses.publish()
 
-    def _snapshot(self) -> None:
-        if not self._listening.are_away:
-            self._cameras.submit(self._sim.time_ns, self._sim.qpos)
+    def _snapshot(self, cameras: tuple[str, ...]) -> None:
+        if self._listening.are_away:
+            self._snapshots.clear()
+            return
+        self._snapshots.append((self._sim.time_ns + self._camera_latency_ns, self._sim.qpos, cameras))
+        while self._snapshots and self._snapshots[0][0] <= self._sim.time_ns:
+            self._cameras.submit(*self._snapshots.popleft())
 
     def _publish_referee(self) -> None:
         controllers = self._sim.controllers.values()
@@ -257,7 +268,18 @@ class SimNode(Node):
             "scene": f"{self._seed}/{self._resets}",
             "scene_time": f"{self._referee.scene_time:.3f}",
         }
-        self._referee_status.publish(referee_message(self._referee.report(), self._referee.done(), extra))
+        self._referee_status.publish(
+            referee_message(self._world.touched(), self._referee.done(), extra, self._world.what)
+        )
+
+    def _report_unstable(self) -> None:
+        count = self._sim.unstable_steps
+        if count > self._unstable:
+            self.get_logger().error(
+                "the physics became unstable, and everything jumped to the model's reference pose: use a "
+                "smaller <option timestep>, softer servos or more armature in the MJCF"
+            )
+        self._unstable = count
 
     def _report_nan(self) -> None:
         if not self._sim.nan_commands:
@@ -289,7 +311,7 @@ class _Schedule:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the simulated robot until SIGINT or SIGTERM."""
-    answer = answer_arguments("sim_node", _PURPOSE, SIM_PARAMETERS, args)
+    answer = answer_arguments("sim_node", SIM_PURPOSE, SIM_PARAMETERS, args)
     if answer is not None:
         return answer
     return run_node(SimNode, args, threads=2)

@@ -6,6 +6,7 @@ leader arm's driver, so the recorder records it like one.
 """
 
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.core.errors import TaskError
 from dit_policy_ros.ros.common import (
-    FOLLOW_PARENT,
-    Parameter,
     Resources,
     answer_arguments,
     declare_parameters,
+    has_contract,
+    read_parameters,
     read_settings,
     resolved_parameters,
     run_node,
@@ -30,30 +31,15 @@ from dit_policy_ros.ros.common import (
     to_stamp,
 )
 from dit_policy_ros.ros.common.qos import COMMANDS, NEWEST, TRAJECTORIES
+from dit_policy_ros.ros.sim._joint_states import joint_state_topics, robot_names
 from dit_policy_ros.ros.sim._messages import cube_frames
+from dit_policy_ros.ros.sim._parameters import TELEOP_PARAMETERS, TELEOP_PURPOSE
+from dit_policy_ros.ros.sim._worlds import check_built_in, described_controllers
 from dit_policy_ros.sim.operator import Disturbance, Operator
-from dit_policy_ros.sim.robot import CONTROLLERS, FPS, JOINTS, BimanualSim
+from dit_policy_ros.sim.robot import FPS, JOINTS, BimanualSim
 from dit_policy_ros.sim.tasks import find_task, suite
 from dit_policy_ros.srv import SetTask
 
-_PURPOSE = (
-    "A scripted operator for the simulated robot, for recording demonstrations: it does one task after the "
-    "other, by commands on <controller>/joint_trajectory. Without a task it holds the arms."
-)
-TELEOP_PARAMETERS = (
-    Parameter("task", str, "", "first instruction; empty: wait for ~/set_task", fixed=True),
-    Parameter(
-        "disturbance", float, 0.0,
-        "standard deviation of a slow error between the arms and the leader's joints. The operator corrects "
-        "it, so the data teach a policy to recover", "rad", 0.0, 0.1, fixed=True,
-    ),
-    Parameter(
-        "knocks", float, 0.0, "rate of knocks that move the arms by centimetres", "1/s", 0.0, 5.0,
-        fixed=True,
-    ),
-    Parameter("seed", int, 0, "seed of the variation between demonstrations", low=0, high=2**31 - 1),
-    FOLLOW_PARENT,
-)  # fmt: skip
 _ARMS = np.array(["gripper" not in name for name in JOINTS])  # (14,)
 _MAX_ERROR = 0.8  # [rad] largest error between an arm and its command; fast motions reach half of it
 _REACH_TIME = Duration(nanosec=round(2e9 / FPS))  # time to reach a command; the next one arrives half-way
@@ -66,7 +52,10 @@ class TeleopNode(Node):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        """Raises TaskError if the first instruction is not a task of the scene."""
+        """Raises TaskError if the first instruction is not a task of the scene.
+
+        Raises SimulationError if a contract is given that is not of the built-in robot.
+        """
         with resolved_parameters("teleop", kwargs) as options:
             super().__init__("teleop", automatically_declare_parameters_from_overrides=True, **options)
         with Resources(self.get_logger()).released_if_it_fails(self):
@@ -74,13 +63,21 @@ class TeleopNode(Node):
 
     def _set_up(self) -> None:
         declare_parameters(self, TELEOP_PARAMETERS)
-        settings = read_settings(self, TELEOP_PARAMETERS)
+        contract = None
+        if has_contract(self):
+            contract, settings = read_parameters(self, TELEOP_PARAMETERS)
+            check_built_in(contract)
+        else:
+            settings = read_settings(self, TELEOP_PARAMETERS)
+        self._controllers = described_controllers(contract)
+        self._names = robot_names(JOINTS, contract)
         self._mirror = BimanualSim()
         self._rng = np.random.default_rng(settings["seed"])
         self._disturbance_std, self._knock_rate = settings["disturbance"], settings["knocks"]
         self._operator = Operator(self._rng)
         self._disturbance = Disturbance(self._rng, 0.0)  # none while the arms are held
         self._target: np.ndarray | None = None  # (14,) [rad], [m], last commanded
+        self._parts: tuple[int, dict[str, float]] = (0, {})  # stamp [ns], values by the robot's name
         self._joints: tuple[int, np.ndarray] | None = None  # stamp [ns], (14,)
         self._scene: tuple[np.ndarray, np.ndarray] | None = None  # joints (14,), cubes (3, 7) of one instant
         self._mirrored: np.ndarray | None = None  # (14,) of the instant that the mirror shows
@@ -89,19 +86,28 @@ class TeleopNode(Node):
         if self._next_task:
             find_task(self._next_task)
         self._trajectory_publishers = {
-            name: self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", TRAJECTORIES)
-            for name in CONTROLLERS
+            each.name: self.create_publisher(JointTrajectory, each.topic, TRAJECTORIES)
+            for each in ([] if settings["leader_only"] else self._controllers)
         }
         self._leader = self.create_publisher(JointState, "leader/joint_states", COMMANDS)
-        self.create_subscription(JointState, "joint_states", self._on_joint_states, NEWEST)
+        for each in joint_state_topics(contract):
+            arrived = partial(self._on_joint_states, each.prefix)
+            self.create_subscription(JointState, each.topic, arrived, NEWEST)
         self.create_subscription(PoseArray, "sim/cubes", self._on_cubes, NEWEST)
         self.create_service(SetTask, "~/set_task", self._on_set_task)
         self.create_service(SetBool, "~/hold", self._on_hold)
         self.create_timer(1.0 / FPS, self._act)
 
-    def _on_joint_states(self, msg: JointState) -> None:
-        by_name = dict(zip(msg.name, msg.position, strict=True))
-        self._joints = stamp_ns(msg.header.stamp), np.array([by_name[name] for name in JOINTS])
+    def _on_joint_states(self, prefix: str, msg: JointState) -> None:
+        """Join the messages of one instant; several topics may have a part of the joints each."""
+        time_ns = stamp_ns(msg.header.stamp)
+        if time_ns != self._parts[0]:
+            self._parts = time_ns, {}
+        values = self._parts[1]
+        values |= {prefix + name: value for name, value in zip(msg.name, msg.position, strict=True)}
+        if all(name in values for name in self._names.sources):
+            measured = np.array([values[name] for name in self._names.sources])  # (14,)
+            self._joints = time_ns, self._names(measured)
 
     def _on_cubes(self, msg: PoseArray) -> None:
         """Use the message that follows joint_states with the same stamp; ignore others."""
@@ -163,17 +169,22 @@ class TeleopNode(Node):
         leader = JointState(name=list(JOINTS), position=self._target.tolist())
         leader.header.stamp = to_stamp(self._tick_ns())
         self._leader.publish(leader)
+        if not self._trajectory_publishers:
+            return
         disturbed = self._target + self._disturbance.step()
         command = np.clip(disturbed, self._mirror.lower, self._mirror.upper)  # (14,)
-        for name, publisher in self._trajectory_publishers.items():
-            indices = [JOINTS.index(joint) for joint in CONTROLLERS[name]]
-            point = JointTrajectoryPoint(positions=command[indices].tolist(), time_from_start=_REACH_TIME)
-            publisher.publish(JointTrajectory(joint_names=list(CONTROLLERS[name]), points=[point]))
+        for each in self._controllers:
+            positions = each.mapping.inverse(
+                command[[JOINTS.index(joint) for joint in each.joints]]
+            )  # (A_c,)
+            point = JointTrajectoryPoint(positions=positions.tolist(), time_from_start=_REACH_TIME)
+            message = JointTrajectory(joint_names=list(each.mapping.sources), points=[point])
+            self._trajectory_publishers[each.name].publish(message)
 
 
 def main(args: list[str] | None = None) -> int:
     """Runs the operator until SIGINT or SIGTERM."""
-    answer = answer_arguments("teleop_expert", _PURPOSE, TELEOP_PARAMETERS, args)
+    answer = answer_arguments("teleop_expert", TELEOP_PURPOSE, TELEOP_PARAMETERS, args)
     if answer is not None:
         return answer
     return run_node(TeleopNode, args, threads=2)

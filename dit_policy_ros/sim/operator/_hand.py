@@ -4,7 +4,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import mink
 import numpy as np
 
 from dit_policy_ros.sim.operator._reach import early_peak
@@ -72,6 +71,8 @@ class Hand:
 
     def move(self, goal: Pose, speed: float = 1.0) -> Moves:
         """Move to a pose in a straight line; ``speed`` is relative to a person's usual speed."""
+        import mink  # on use, as in the kinematics
+
         start = self.pose
         delta = goal.point - start.point  # (3,)
         turn = mink.SO3.from_matrix(start.orientation).inverse() @ mink.SO3.from_matrix(goal.orientation)

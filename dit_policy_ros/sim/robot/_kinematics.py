@@ -3,17 +3,19 @@
 # (mujoco has no stubs for its compiled part)
 """Inverse kinematics of one arm, by mink. The gripper points down, or has a given orientation."""
 
-import mink
+from typing import TYPE_CHECKING
+
 import mujoco
 import numpy as np
 
 from dit_policy_ros.sim.robot._assets import asset_path
 
+if TYPE_CHECKING:
+    import mink  # imported on use: its solvers take half a second, which every program's help would wait for
+
 # Pose of each arm's base: y [m] and heading about z [rad], as in mjcf/bimanual.xml.
 _BASES = {"left": (0.42, -np.pi / 2), "right": (-0.42, np.pi / 2)}
 _ARM_JOINTS = 6
-# The tool site's x axis points out of the gripper. This rotation points it down, with z along the heading.
-_DOWN = mink.SO3.from_y_radians(np.pi / 2)
 # Position and tilt are tasks. Rotation about the tool axis is free, and the posture task decides it.
 _POSITION_COST, _TILT_COST, _POSTURE_COST = 1.0, 0.2, 1e-3
 _ORIENTATION_COST = 0.2  # of all three axes, when a full orientation is given
@@ -24,6 +26,8 @@ class ArmKinematics:
     """Forward and inverse kinematics of one arm. Solutions are continuous from the given pose."""
 
     def __init__(self, side: str) -> None:
+        import mink
+
         y, heading = _BASES[side]
         self._base = np.array([0.0, y, 0.0])  # [m], in the world
         cos, sin = np.cos(heading), np.sin(heading)
@@ -36,6 +40,8 @@ class ArmKinematics:
         posture_cost[[3, 5]] = _POSTURE_COST  # forearm roll and wrist roll return to zero
         self._posture = mink.PostureTask(model, cost=posture_cost)
         self._posture.set_target(np.zeros(model.nq))
+        # The tool site's x axis points out of the gripper. This points it down, with z along the heading.
+        self._down = mink.SO3.from_y_radians(np.pi / 2)
         self._limits = [mink.ConfigurationLimit(model)]
         self._q = np.zeros(model.nq)
 
@@ -60,6 +66,8 @@ class ArmKinematics:
         self, arm: np.ndarray, target: np.ndarray, orientation: np.ndarray, iterations: int = 2
     ) -> np.ndarray:
         """Like ``solve``, with the gripper's orientation (3, 3) in the world."""
+        import mink
+
         goal = self._world_to_base @ (target - self._base)  # (3,), in the arm's base frame
         turned = mink.SO3.from_matrix(self._world_to_base @ orientation)
         self._turned_tool.set_target(mink.SE3.from_rotation_and_translation(turned, goal))
@@ -71,12 +79,16 @@ class ArmKinematics:
         Each iteration is one step of differential inverse kinematics. Two are enough to track a target that
         moves a little per call; a distant target needs tens.
         """
+        import mink
+
         goal = self._world_to_base @ (target - self._base)  # (3,), in the arm's base frame
         heading = mink.SO3.from_z_radians(float(np.arctan2(goal[1], goal[0])))
-        self._tool.set_target(mink.SE3.from_rotation_and_translation(heading @ _DOWN, goal))
+        self._tool.set_target(mink.SE3.from_rotation_and_translation(heading @ self._down, goal))
         return self._iterate(arm, self._tool, iterations)
 
-    def _iterate(self, arm: np.ndarray, tool: mink.FrameTask, iterations: int) -> np.ndarray:
+    def _iterate(self, arm: np.ndarray, tool: "mink.FrameTask", iterations: int) -> np.ndarray:
+        import mink
+
         self._q[:_ARM_JOINTS] = arm
         self._configuration.update(self._q)
         for _ in range(iterations):

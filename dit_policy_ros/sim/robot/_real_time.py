@@ -22,23 +22,23 @@ class Advance:
     skip_ns: int = 0
 
 
-def advance(now_ns: int, simulated_ns: int) -> Advance:
-    """Returns the steps that bring simulated time up to the clock, but never past it."""
+def advance(now_ns: int, simulated_ns: int, step_ns: int = STEP_NS) -> Advance:
+    """Returns the steps of `step_ns` [ns] that bring simulated time up to the clock, but never past it."""
     lag_ns = now_ns - simulated_ns
     if lag_ns > MAX_LAG_NS or lag_ns < -MAX_LAG_NS:
         return Advance(0, lag_ns)
-    return Advance(max(0, lag_ns // STEP_NS))
+    return Advance(max(0, lag_ns // step_ns))
 
 
 class RealTimeFactor:
     """Simulated seconds per second of a steady clock, over the last two seconds."""
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[int, int]] = deque()  # (steady clock [ns], physics steps)
+        self._marks: deque[tuple[int, int]] = deque()  # (steady clock [ns], simulated time [ns])
 
-    def mark(self, steady_ns: int, steps: int) -> None:
-        """Record the number of physics steps made so far, at a steady clock reading [ns]."""
-        self._marks.append((steady_ns, steps))
+    def mark(self, steady_ns: int, simulated_ns: int) -> None:
+        """Record how long the simulation has run so far [ns], at a steady clock reading [ns]."""
+        self._marks.append((steady_ns, simulated_ns))
         while steady_ns - self._marks[0][0] > _WINDOW_NS:
             self._marks.popleft()
 
@@ -48,4 +48,4 @@ class RealTimeFactor:
         if len(self._marks) < 2 or self._marks[-1][0] == self._marks[0][0]:
             return 0.0
         (begun_ns, first), (ended_ns, last) = self._marks[0], self._marks[-1]
-        return (last - first) * STEP_NS / (ended_ns - begun_ns)
+        return (last - first) / (ended_ns - begun_ns)

@@ -74,7 +74,7 @@ class Renderer:
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._viewport = mujoco.MjrRect(0, 0, width, height)
-        self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
+        self._scene = mujoco.MjvScene(model, maxgeom=max(_MAX_GEOMS, 2 * model.ngeom))
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._option = mujoco.MjvOption()
@@ -87,23 +87,44 @@ class Renderer:
 
         Raises SimulationError for an unknown camera, listing the model's.
         """
+        self._pose(qpos)
+        images: dict[str, np.ndarray] = {}
+        for name in cameras:
+            self._draw(name)
+            mujoco.mjr_readPixels(self._upside_down, None, self._viewport, self._context)
+            images[name] = self._upside_down[::-1].copy()  # (H, W, 3); OpenGL's first row is the bottom one
+        return images
+
+    def render_depth(self, qpos: np.ndarray, camera: str) -> np.ndarray:
+        """Returns the distances (H, W) float32 [m] along a camera's axis at joint coordinates qpos (nq,)."""
+        self._pose(qpos)
+        self._draw(camera)
+        # 1 at the near plane, 0 at the far one.
+        buffer = np.empty((self._height, self._width), dtype=np.float32)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR.value
+        mujoco.mjr_readPixels(None, buffer, self._viewport, self._context)
+        extent, planes = self._model.stat.extent, self._model.vis.map
+        near, far = planes.znear * extent, planes.zfar * extent  # [m]
+        distances = near * far / (near + buffer.astype(np.float64) * (far - near))
+        return distances[::-1].astype(np.float32)  # OpenGL's first row is the bottom one
+
+    def _pose(self, qpos: np.ndarray) -> None:
+        """Moves the scene to joint coordinates (nq,)."""
         if self._gl is None:
             raise ValueError("render() on a closed Renderer")
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
         self._gl.make_current()
-        images: dict[str, np.ndarray] = {}
-        for name in cameras:
-            self._camera.fixedcamid = camera_id(self._model, name)
-            mujoco.mjv_updateScene(
-                self._model, self._data, self._option, None, self._camera,
-                mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
-            )  # fmt: skip
-            mujoco.mjr_render(self._viewport, self._scene, self._context)
-            mujoco.mjr_readPixels(self._upside_down, None, self._viewport, self._context)
-            images[name] = self._upside_down[::-1].copy()  # (H, W, 3); OpenGL's first row is the bottom one
-        return images
+
+    def _draw(self, camera: str) -> None:
+        """Draws what a camera sees."""
+        self._camera.fixedcamid = camera_id(self._model, camera)
+        mujoco.mjv_updateScene(
+            self._model, self._data, self._option, None, self._camera,
+            mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
+        )  # fmt: skip
+        mujoco.mjr_render(self._viewport, self._scene, self._context)
 
     def close(self) -> None:
         """Frees the OpenGL context; calling it again does nothing."""

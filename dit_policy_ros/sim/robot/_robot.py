@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 # pyright: reportAttributeAccessIssue=false
 # (mujoco has no stubs for its compiled part)
-"""The simulated two-armed robot: 500 Hz physics with a model of ros2_control's controllers."""
+"""The robot of the built-in scene: two arms over a table with three cubes, 500 Hz physics."""
+
+from collections.abc import Mapping
 
 import mujoco
 import numpy as np
 
 from dit_policy_ros.core.errors import SimulationError
+from dit_policy_ros.sim.controllers import (
+    Controlled,
+    ControllerSettings,
+    ParallelGripperController,
+    TrajectoryController,
+    with_own_joints,
+)
+from dit_policy_ros.sim.names import ARM_JOINTS, CAMERAS, CONTROLLERS, JOINTS, SIDES
 from dit_policy_ros.sim.robot._appearance import Appearance, Variation
 from dit_policy_ros.sim.robot._assets import asset_path
-from dit_policy_ros.sim.robot._controller_settings import ControllerSettings
 from dit_policy_ros.sim.robot._cubes import CUBE_EDGE, CUBES, sample_cubes
-from dit_policy_ros.sim.robot._gripper_controller import ParallelGripperController
-from dit_policy_ros.sim.robot._renderer import Renderer, camera_id
-from dit_policy_ros.sim.robot._trajectory_controller import TrajectoryController
+from dit_policy_ros.sim.robot._drive import Drive, LinearMap, direct
+from dit_policy_ros.sim.robot._renderer import Model, camera_id
+from dit_policy_ros.sim.robot._simulated_robot import SimulatedRobot
 
-SIDES = ("left", "right")
-ARM_JOINTS = 6
-JOINTS = tuple(
-    f"{side}_{name}" for side in SIDES for name in (*(f"joint_{i + 1}" for i in range(ARM_JOINTS)), "gripper")
-)
-CONTROLLERS = {
-    f"{side}_{part}_controller": tuple(j for j in JOINTS if j.startswith(side) and ("gripper" in j) == grip)
-    for side in SIDES
-    for part, grip in (("arm", False), ("gripper", True))
-}
-CAMERAS = ("top", "left_wrist", "right_wrist")
 _APPEARANCE_STREAM = 1  # second seed of the random numbers for appearance
 STEP_NS = 2_000_000  # one physics step: 500 Hz
 # At home the grippers point down beside the workspace, 0.2 m over the table, half open; [rad] and [m].
@@ -35,18 +33,19 @@ HOME.flags.writeable = False
 _DEFAULT_CONTROLLERS = ControllerSettings()
 
 
+def built_in_model() -> Model:
+    """The model of the built-in scene, loaded anew."""
+    return mujoco.MjModel.from_xml_path(str(asset_path("mjcf/bimanual.xml")))
+
+
 def arm_slice(side: str) -> slice:
     """Where an arm's six joints stand among the robot's 14; its gripper follows, at ``stop``."""
     first = SIDES.index(side) * (ARM_JOINTS + 1)
     return slice(first, first + ARM_JOINTS)
 
 
-class BimanualSim:
-    """Physics, cameras and controllers of the robot, deterministic for a seed.
-
-    Time is simulated: time_ns = epoch_ns + steps * 2 ms, where epoch_ns [ns] may be any clock's time.
-    Not thread-safe. To render in another thread, give a copy of `qpos` to a Renderer made there.
-    """
+class BimanualSim(SimulatedRobot):
+    """The robot of the built-in scene: two arms and three cubes, deterministic for a seed."""
 
     def __init__(
         self,
@@ -55,77 +54,34 @@ class BimanualSim:
         epoch_ns: int = 0,
         width: int = 320,
         height: int = 240,
-        controllers: ControllerSettings = _DEFAULT_CONTROLLERS,
+        controllers: ControllerSettings | Mapping[str, Controlled] = _DEFAULT_CONTROLLERS,
         variation: Variation | None = None,
     ) -> None:
         """Build the scene of a seed.
 
         Args:
-            controllers: which controllers the robot has, and their parameters.
+            controllers: the parameters of the four controllers in CONTROLLERS, or other controllers by name.
             variation: how cameras and lights vary from reset to reset.
         """
-        self.model = mujoco.MjModel.from_xml_path(str(asset_path("mjcf/bimanual.xml")))
-        self.data = mujoco.MjData(self.model)
-        if round(self.model.opt.timestep * 1e9) != STEP_NS:
-            raise ValueError(f"the model steps by {self.model.opt.timestep} s, not by 2 ms")
+        model = built_in_model()
+        if round(model.opt.timestep * 1e9) != STEP_NS:
+            raise ValueError(f"the model steps by {model.opt.timestep} s, not by 2 ms")
+        if isinstance(controllers, ControllerSettings):
+            controllers = _controllers(controllers)
+        super().__init__(
+            model, _drive(model), controllers,
+            cameras=CAMERAS, epoch_ns=epoch_ns, image_size=(width, height),
+        )  # fmt: skip
         self._appearance = None if variation is None else Appearance(self.model, variation)
-        self.epoch_ns = epoch_ns
-        self._size = (width, height)
-        self._renderer: Renderer | None = None
-        joints = [self.model.joint(name) for name in JOINTS]
-        self._qpos_index = np.array([j.qposadr[0] for j in joints])  # (14,)
-        self._qvel_index = np.array([j.dofadr[0] for j in joints])  # (14,)
-        self._mimic_qpos = np.array(
-            [self.model.joint(f"{s}_gripper_mimic").qposadr[0] for s in SIDES]
-        )  # (2,)
+        joints = [self.model.joint(name).id for name in JOINTS]
         self._gripper_of_side = np.array([JOINTS.index(f"{s}_gripper") for s in SIDES])  # (2,)
-        self._ctrl_index = np.array([self.model.actuator(name).id for name in JOINTS])  # (14,)
         self._cube_qpos = [self.model.joint(f"{c}_cube").qposadr[0] for c in CUBES]
-        self.lower = self.model.jnt_range[[j.id for j in joints], 0].copy()  # (14,) [rad], [m]
-        self.upper = self.model.jnt_range[[j.id for j in joints], 1].copy()  # (14,)
+        self.lower = self.model.jnt_range[joints, 0].copy()  # (14,) [rad], [m]
+        self.upper = self.model.jnt_range[joints, 1].copy()  # (14,)
         self._command = HOME.copy()  # (14,), output of the controllers
-        self.controllers: dict[str, TrajectoryController | ParallelGripperController] = {
-            name: (
-                ParallelGripperController(name, names, period_ns=STEP_NS)
-                if controllers.parallel_grippers and "gripper" in name
-                else TrajectoryController(name, names, period_ns=STEP_NS, settings=controllers)
-            )
-            for name, names in CONTROLLERS.items()
-        }
-        self._controlled = [
-            (controller, np.array([JOINTS.index(j) for j in controller.joints]))
-            for controller in self.controllers.values()
-        ]
-        self.steps = 0
-        self.nan_commands = 0
         self.reset(seed)
 
     # -- state --------------------------------------------------------------------------------------------
-
-    @property
-    def time_ns(self) -> int:
-        """The simulated instant [ns]."""
-        return self.epoch_ns + self.steps * STEP_NS
-
-    @property
-    def joint_positions(self) -> np.ndarray:
-        """Measured positions (14,) [rad], grippers [m]; a copy."""
-        return self.data.qpos[self._qpos_index]
-
-    @property
-    def joint_velocities(self) -> np.ndarray:
-        """Measured velocities (14,) [rad/s], grippers [m/s]; a copy."""
-        return self.data.qvel[self._qvel_index]
-
-    @property
-    def command(self) -> np.ndarray:
-        """The present joint target (14,) [rad], grippers [m]; a copy."""
-        return self._command.copy()
-
-    @property
-    def qpos(self) -> np.ndarray:
-        """All coordinates of the model (nq,), as a Renderer needs them; a copy."""
-        return self.data.qpos.copy()
 
     def tcp(self, side: str) -> np.ndarray:
         """The tool centre point between the finger tips (3,) [m], in the world."""
@@ -183,16 +139,8 @@ class BimanualSim:
         self.place(pose)
 
     def place(self, pose: np.ndarray) -> None:
-        """Teleports the joints to pose (14,) at rest and resets the controllers."""
-        pose = np.clip(pose, self.lower, self.upper)
-        self.data.qpos[self._qpos_index] = pose
-        self.data.qpos[self._mimic_qpos] = pose[self._gripper_of_side]
-        self.data.qvel[:] = 0.0
-        self._command[:] = pose
-        self.data.ctrl[self._ctrl_index] = pose
-        for controller, index in self._controlled:
-            controller.reset(pose[index])
-        mujoco.mj_forward(self.model, self.data)
+        """Teleports the joints to pose (14,), within their range, at rest; resets the controllers."""
+        super().place(np.clip(pose, self.lower, self.upper))
 
     def cube_frames(self) -> np.ndarray:
         """All cubes (3, 7): position [m] and quaternion (w, x, y, z) of red, green, blue, in the world."""
@@ -218,54 +166,29 @@ class BimanualSim:
             self.data.qvel[first : first + 6] = 0.0
         mujoco.mj_forward(self.model, self.data)
 
-    # -- motion -------------------------------------------------------------------------------------------
 
-    def step(self, n: int = 1) -> None:
-        """Advances n physics steps with the controllers."""
-        for _ in range(n):
-            now_ns = self.time_ns
-            positions, velocities = self.joint_positions, self.joint_velocities  # (14,), (14,)
-            for controller, index in self._controlled:
-                self._command[index] = controller.update(now_ns, positions[index], velocities[index])
-            self._apply(self._command)
+def _drive(model: Model) -> Drive:
+    """The joints of the built-in scene have servos of their own names; a gripper's second finger follows."""
+    joints = [model.joint(name) for name in JOINTS]
+    servos = np.array([model.actuator(name).id for name in JOINTS])  # (14,)
+    second = np.array([model.joint(f"{side}_gripper_mimic").qposadr[0] for side in SIDES])  # (2,)
+    first = np.array([JOINTS.index(f"{side}_gripper") for side in SIDES])  # (2,)
+    return Drive(
+        joints=JOINTS,
+        coordinates=direct(np.array([joint.qposadr[0] for joint in joints])),
+        velocities=np.array([joint.dofadr[0] for joint in joints]),
+        servos=direct(servos),
+        followers=LinearMap(second, first, np.ones(len(SIDES)), np.zeros(len(SIDES))),
+    )
 
-    def step_towards(self, target: np.ndarray, n: int) -> None:
-        """Advances n steps while the command moves linearly to target (14,).
 
-        It bypasses the controllers; lock-step programs drive the robot this way.
-        """
-        start = self._command.copy()
-        for i in range(n):
-            self._command[:] = start + (target - start) * ((i + 1) / n)
-            self._apply(self._command)
-        for controller, index in self._controlled:
-            controller.reset(self._command[index])
-
-    def _apply(self, command: np.ndarray) -> None:
-        """Sends command (14,) to the servos for one step; a servo ignores a target that is not finite."""
-        if not np.isfinite(command).all():
-            self.nan_commands += 1
-            command = np.where(np.isfinite(command), command, self.data.ctrl[self._ctrl_index])
-        self.data.ctrl[self._ctrl_index] = command
-        mujoco.mj_step(self.model, self.data)
-        self.steps += 1
-
-    # -- cameras ------------------------------------------------------------------------------------------
-
-    def render(self, *cameras: str) -> dict[str, np.ndarray]:
-        """Returns {camera: uint8 (H, W, 3) RGB} now; without names, of all three cameras."""
-        if self._renderer is None:
-            self._renderer = Renderer(self.model, *self._size)
-        return self._renderer.render(self.data.qpos, cameras or CAMERAS)
-
-    def close(self) -> None:
-        """Frees the renderer. Physics still works."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
-
-    def __enter__(self) -> "BimanualSim":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def _controllers(settings: ControllerSettings) -> dict[str, Controlled]:
+    """The four controllers of the built-in scene."""
+    return {
+        name: with_own_joints(
+            ParallelGripperController(name, names, period_ns=STEP_NS)
+            if settings.parallel_grippers and "gripper" in name
+            else TrajectoryController(name, names, period_ns=STEP_NS, settings=settings)
+        )
+        for name, names in CONTROLLERS.items()
+    }

@@ -4,26 +4,46 @@
 Chooses the frames, augments and normalises them.
 """
 
-from dit_policy_ros.training.batches._batches import BatchMaker, BatchOptions
+from dit_policy_ros.training.batches._augmentation import Augmentation
+from dit_policy_ros.training.batches._batch_source import BatchSource
+from dit_policy_ros.training.batches._batches import BatchMaker
+from dit_policy_ros.training.batches._chunk_statistics import chunk_stats
+from dit_policy_ros.training.batches._collator import BatchOptions, Collator
 from dit_policy_ros.training.batches._raw_batch import RawBatch
-from dit_policy_ros.training.batches._sampling import FrameSampler, Shard
+from dit_policy_ros.training.batches._rotation_statistics import with_even_rotations
+from dit_policy_ros.training.batches._sampling import FrameSampler, Shard, intervention_groups
 from dit_policy_ros.training.batches._splits import (
+    Split,
     held_out_mask,
+    overruled_mask,
+    split_frames,
     start_mask,
     task_mask,
     task_number,
     unflagged_mask,
 )
+from dit_policy_ros.training.batches._windows import WindowIndex, Windows
 
 __all__ = [
+    "Augmentation",
     "BatchMaker",
     "BatchOptions",
+    "BatchSource",
+    "Collator",
     "FrameSampler",
     "RawBatch",
     "Shard",
+    "Split",
+    "WindowIndex",
+    "Windows",
+    "chunk_stats",
     "held_out_mask",
+    "intervention_groups",
+    "overruled_mask",
+    "split_frames",
     "start_mask",
     "task_mask",
     "task_number",
     "unflagged_mask",
+    "with_even_rotations",
 ]

@@ -5,8 +5,8 @@ Shapes: M frames, B batch, S observation steps, I of them whose images are read,
 entries, A action entries, F features of an image, E features of a text.
 """
 
+import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,41 +14,41 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY, camera_names
+from dit_policy_ros.core.problems import listing
 from dit_policy_ros.data.dataset import Demonstrations
-from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
+from dit_policy_ros.data.video import RandomImages
+from dit_policy_ros.policy.checkpoint import KnownInstructions
+from dit_policy_ros.policy.config import NormalizationMode, PolicyConfig
+from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.processing import (
     DEFAULT_EPS,
-    EMPTY_INSTRUCTION,
+    JoinedRange,
+    StateRange,
     Stats,
     TaskTokenizer,
     action_origin,
+    join_normalizers,
+    join_ranges,
     make_normalizer,
+    raise_resting,
 )
-from dit_policy_ros.training.batches._augmentation import Augmentation
+from dit_policy_ros.training.batches._batch_source import BatchSource
 from dit_policy_ros.training.batches._chunk_statistics import chunk_stats
+from dit_policy_ros.training.batches._collator import DEFAULT_OPTIONS, BatchOptions, Collator
 from dit_policy_ros.training.batches._idle_frames import non_idle_mask
 from dit_policy_ros.training.batches._image_features import encode_frames
 from dit_policy_ros.training.batches._raw_batch import RawBatch
-from dit_policy_ros.training.batches._windows import WindowIndex, Windows
+from dit_policy_ros.training.batches._rotation_statistics import with_even_rotations
+from dit_policy_ros.training.batches._windows import WindowIndex
 
 _PART = 4096  # chunks held in memory at once
+_STATES = 1 << 20  # states that are looked through at once
+
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchOptions:
-    """How examples are varied, and which frames make none. At 0 each option is off."""
-
-    instruction_dropout: float = 0.0  # share of training examples that get the empty instruction
-    augmentation: float = 0.0  # strength of the random colour changes of training images
-    drop_idle: float = 0.0  # share of a joint's fast speed below which it is idle
-
-
-DEFAULT_OPTIONS = BatchOptions()
-
-
-class BatchMaker:
+class BatchMaker(BatchSource):
     """Makes batches of demonstrations. Statistics and text features are computed once, at the start."""
 
     def __init__(
@@ -65,7 +65,7 @@ class BatchMaker:
             data: the demonstrations.
             policy: its configuration gives the shape of a batch, its frozen text encoder reads the tasks.
             tokenizer: of the instructions.
-            stats: statistics to normalise by; None computes those of the demonstrations.
+            stats: statistics to normalise by; those of the demonstrations are computed for what they lack.
             options: dropped instructions, augmentation and idle frames.
 
         Raises:
@@ -77,73 +77,45 @@ class BatchMaker:
         self._index = WindowIndex(data, self.non_idle, self.config.n_obs_steps, self.config.horizon)
         self._raw_state = torch.from_numpy(data.state)  # (M, D) [rad or m]
         self._raw_action = torch.from_numpy(data.action)  # (M, A) [rad or m]
-        self.stats: Stats = stats or self._dataset_stats()
+        used = (*self.config.image_features, *self.config.state_parts)  # a checkpoint may name other inputs
+        self.stats: Stats = stats or {}
+        if any(key not in self.stats for key in (*used, ACTION_KEY)):
+            self.stats = {**self._dataset_stats(), **self.stats}
+        inputs = {key: self.config.input_features[key] for key in used}
         self.scales = {
             key: make_normalizer(
                 key,
                 feature,
-                self.config.normalization_mapping[feature.type.value],
+                self.config.normalization_mapping.get(feature.type.value, NormalizationMode.IDENTITY),
                 self.stats.get(key, {}),
                 DEFAULT_EPS,
                 "statistics",
             )
-            for key, feature in {**self.config.input_features, **self.config.output_features}.items()
+            for key, feature in {**inputs, **self.config.output_features}.items()
         }
-        self._augment = Augmentation(options.augmentation) if options.augmentation else None
-        self._state = self.scales[STATE_KEY].normalize(self._raw_state)  # (M, D)
-        texts = [*data.tasks, EMPTY_INSTRUCTION]  # the last row replaces a dropped instruction
-        device = next(policy.parameters()).device
-        tokens = [each.to(device) for each in tokenizer(texts)]
-        self._pooled_text = policy.observation_encoder.text_encoder.pool(*tokens).cpu()  # (tasks + 1, E)
+        parts = self.config.state_parts
+        self._state_scale = join_normalizers([self.scales[key] for key in parts], tuple(parts.values()))
+        self._known = self._known_range()
+        image_scales = [self.scales[key] for key in self.config.image_features]
+        self._collator = Collator(policy, tokenizer, data.tasks, image_scales, options)
 
-    def windows(self, newest: NDArray[np.int64]) -> Windows:
-        """The frames of the examples whose newest observed frames are (B,)."""
-        return self._index.windows(newest)
+    def known_instructions(self) -> KnownInstructions:
+        """What the checkpoint stores of the instructions; their tasks are numbered as in the data."""
+        return self._collator.known_instructions()
 
     def read(self, newest: NDArray[np.int64], features: Tensor | None = None) -> RawBatch:
-        """Read what one batch needs.
-
-        Args:
-            newest: (B,) the newest observed frame of each example.
-            features: (M, N * F) of a frozen vision encoder; None reads the images.
-        """
+        """See BatchSource."""
         windows = self.windows(newest)
-        observed, commanded = torch.from_numpy(windows.observed), torch.from_numpy(windows.commanded)
+        commanded = torch.from_numpy(windows.commanded)
         seen = windows.observed[:, -self.config.read_image_steps :]  # (B, I)
         return RawBatch(
-            state=self._state[observed],
+            state=self._normalized_states(windows.observed),
             action=self.scales[ACTION_KEY].normalize(self._relative_actions(commanded, newest)),
             is_pad=torch.from_numpy(windows.is_pad),
             task=torch.from_numpy(self.data.task_index[newest]),
             images=self._read_images(seen) if features is None and self._image_keys else None,
             features=None if features is None else features[torch.from_numpy(seen)],
         )
-
-    def collate(self, raw: RawBatch, training: bool = False) -> Batch:
-        """Normalise a batch on its device; in training also augment images and drop instructions.
-
-        Random numbers come from torch's global generators.
-        """
-        device = raw.state.device
-        task, images = raw.task, None
-        if training and self.options.instruction_dropout:
-            # Ho and Salimans 2022 (arXiv 2207.12598), algorithm 1.
-            is_dropped = torch.rand(len(task), device=device) < self.options.instruction_dropout  # (B,)
-            task = torch.where(is_dropped, len(self.data.tasks), task)
-        if raw.images is not None:
-            images = self._normalize_images(raw.images, self._augment if training else None)
-        return Batch(
-            state=raw.state,
-            pooled_text=self._pooled_text.to(device)[task],
-            action=raw.action,
-            action_is_pad=raw.is_pad,
-            images=images,
-            image_features=raw.features,
-        )
-
-    def batch(self, newest: NDArray[np.int64], features: Tensor | None = None) -> Batch:
-        """One batch without augmentation, on the CPU; arguments as in ``read``."""
-        return self.collate(self.read(newest, features))
 
     def encode_frames(
         self,
@@ -162,7 +134,7 @@ class BatchMaker:
             (M, N * F) on the CPU, or (M, N, 1, F) if the network reads tokens.
         """
         if is_wanted is None:
-            is_wanted = np.ones(len(self._state), bool)
+            is_wanted = np.ones(len(self.data.state), bool)
         return encode_frames(policy, self.data, self.scales, is_wanted, report)
 
     def largest_actions(self) -> NDArray[np.float32]:
@@ -181,7 +153,51 @@ class BatchMaker:
         }
         if self.config.relative_entries:
             stats[ACTION_KEY] = chunk_stats(self._chunks())
+        for key in self.config.state_parts:
+            stats[key] = raise_resting(stats[key])
+        stats[ACTION_KEY] = raise_resting(stats[ACTION_KEY], keep_constants=True)
+        for key, names in ((STATE_KEY, self.data.state_names), (ACTION_KEY, self.data.action_names)):
+            if key in stats:
+                stats[key] = with_even_rotations(stats[key], names)
         return stats
+
+    def _known_range(self) -> StateRange | JoinedRange:
+        """The range to which inference will limit states. Warns of joints that it changes."""
+        known = join_ranges(
+            [
+                StateRange.of(self.stats.get(key, {}), length, self.scales[key].mode)
+                for key, length in self.config.state_parts.items()
+            ]
+        )
+        if resting := [self._state_name(i) for i in np.flatnonzero(known.resting)]:
+            logger.warning(
+                "%s hardly moved in the data: to the policy their readings are constants",
+                ", ".join(resting),
+            )
+        limited = np.zeros(self.data.state.shape[1], bool)  # (D,)
+        for begin in range(0, len(self.data.state), _STATES):
+            states = self.data.state[begin : begin + _STATES]
+            limited |= (known.limit(states) != states).any(axis=0)
+        if far := [self._state_name(i) for i in np.flatnonzero(limited & ~known.resting)]:
+            logger.warning(
+                "%s go far outside the statistics that they are normalised by, and are limited; use "
+                "--statistics dataset if that is not meant",
+                ", ".join(far),
+            )
+        return known
+
+    def _normalized_states(self, frames: NDArray[np.int64]) -> Tensor:
+        """The normalised states (B, S, D) of frames (B, S), limited as inference limits them."""
+        states = self._known.limit(self.data.state[frames])
+        return self._state_scale.normalize(torch.from_numpy(states))
+
+    def _state_name(self, entry: int) -> str:
+        parts = list(self.config.state_parts.values())
+        if entry >= parts[0]:
+            labels = [f"{each.name} {label}" for each in self.data.vectors for label in each.entry_labels()]
+            return labels[entry - parts[0]]
+        names = self.data.state_names or ()
+        return names[entry] if len(names) == parts[0] else f"state entry {entry}"
 
     def _chunks(self) -> Iterator[Tensor]:
         """All demonstrated chunks (B, T, A) [rad or m], part by part."""
@@ -199,30 +215,44 @@ class BatchMaker:
         return actions - action_origin(self._raw_state[torch.from_numpy(newest)], entries, actions.shape[-1])
 
     @property
+    def image_bytes(self) -> int:
+        """Size of one example's images [byte]."""
+        names = camera_names(self._image_keys).values()
+        sizes = [int(np.prod(self.data.images[name].shape[1:])) for name in names]
+        return self.config.read_image_steps * sum(sizes)
+
+    @property
     def _image_keys(self) -> list[str]:
         return list(self.config.image_features)
 
     def _read_images(self, frames: NDArray[np.int64]) -> Tensor:
         """Images of frames (B, I): uint8 (B, I, N, h, w, 3)."""
-        cameras = [self.data.images[key.removeprefix(IMAGE_PREFIX)][frames] for key in self._image_keys]
+        cameras = [self.data.images[name][frames] for name in camera_names(self._image_keys).values()]
         return torch.from_numpy(np.stack(cameras, axis=2))
 
-    def _normalize_images(self, pixels: Tensor, augment: Augmentation | None) -> Tensor:
-        """Images uint8 (B, I, N, h, w, 3) -> normalised (B, I, N, 3, h, w)."""
-        images = pixels.permute(0, 1, 2, 5, 3, 4).to(torch.float32) / 255
-        if augment is not None:
-            images = augment(images)
-        normalized = [
-            self.scales[key].to(images.device).normalize(images[:, :, n])
-            for n, key in enumerate(self._image_keys)
-        ]
-        return torch.stack(normalized, dim=2)
+    @property
+    def is_streaming(self) -> bool:
+        """Whether images are decoded anew for each batch."""
+        return any(isinstance(each, RandomImages) for each in self.data.images.values())
+
+    def action_errors(self, predicted: Tensor, demonstrated: Tensor, newest: NDArray[np.int64]) -> Tensor:
+        """Mean absolute errors of actions over their entries [rad or m].
+
+        Args:
+            predicted: (B, T, A) normalised.
+            demonstrated: (B, T, A) normalised.
+            newest: (B,) the newest observed frame of each example.
+
+        Returns:
+            (B, T).
+        """
+        scale = self.scales[ACTION_KEY].to(predicted.device)
+        return (scale.unnormalize(predicted) - scale.unnormalize(demonstrated)).abs().mean(dim=-1)
 
 
 def _check_shapes(data: Demonstrations, config: PolicyConfig) -> None:
-    expected_shapes = {
-        key.removeprefix(IMAGE_PREFIX): feature.shape[1:] for key, feature in config.image_features.items()
-    }
+    names = camera_names(config.image_features)
+    expected_shapes = {names[key]: feature.shape[1:] for key, feature in config.image_features.items()}
     missing = sorted(set(expected_shapes) - set(data.images) - set(data.videos))
     if missing:
         raise DatasetError(
@@ -233,8 +263,13 @@ def _check_shapes(data: Demonstrations, config: PolicyConfig) -> None:
             raise DatasetError(
                 f"dataset: camera {name}: expected {tuple(shape)} pixels, got {data.image_shapes[name]}"
             )
+    if list(data.state_parts) != list(config.state_parts):
+        raise DatasetError(
+            f"dataset: the policy's state consists of {listing(config.state_parts)}, that of the data of "
+            f"{listing(data.state_parts)}"
+        )
     for name, got, expected in (
-        ("state", data.state.shape[1], config.state_dim),
+        *((key, data.state_parts[key], length) for key, length in config.state_parts.items()),
         ("action", data.action.shape[1], config.action_dim),
     ):
         if got != expected:

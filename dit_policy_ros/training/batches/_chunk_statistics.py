@@ -4,11 +4,13 @@
 Shapes: B chunks, T horizon, A action entries.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+_STRIDES = (7, 11, 13, 17, 19, 23, 1)
 _QUANTILE_ROWS = 1_000_000  # torch.quantile refuses more than 16 million values
 
 
@@ -22,8 +24,8 @@ def chunk_stats(parts: Iterable[Tensor]) -> dict[str, Tensor]:
         total, squares = total + exact.sum(dim=0), squares + exact.square().sum(dim=0)
         lows.append(flat.amin(dim=0))
         highs.append(flat.amax(dim=0))
-        # The stride does not divide the horizon, so the subset has rows of every step of a chunk.
-        rows.append(flat[:: 7 if part.shape[1] % 7 else 11])
+        # A stride without a factor of the horizon, so that the subset has rows of every step of a chunk.
+        rows.append(flat[:: next(step for step in _STRIDES if math.gcd(step, part.shape[1]) == 1)])
     mean, subset = torch.as_tensor(total / count), torch.cat(rows)
     variance = (torch.as_tensor(squares / count) - mean.square()).clamp(min=0.0)
     subset = subset[:: -(-len(subset) // _QUANTILE_ROWS)]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
+from dit_policy_ros.core.lerobot_keys import camera_names
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.data.video import ImageBatch
 from dit_policy_ros.policy.dit_policy import DiTPolicy
@@ -43,10 +43,11 @@ def encode_frames(
     was_training, device = policy.training, next(policy.parameters()).device
     policy.eval()
     encoder, keys = policy.observation_encoder, list(policy.config.image_features)
+    names = camera_names(keys)
     done, total, cameras = 0, len(keys) * int(is_wanted.sum()), list[Tensor]()
     for number, key in enumerate(keys):
         features, scale = torch.empty(0), scales[key].to(device)
-        for rows, images in _wanted_images(data, key.removeprefix(IMAGE_PREFIX), is_wanted):
+        for rows, images in _wanted_images(data, names[key], is_wanted):
             pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
             encoded = encoder.encode_camera(number, scale.normalize(pixels)).cpu()  # (B, P, F)
             if not len(features):

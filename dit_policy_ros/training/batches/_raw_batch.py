@@ -22,6 +22,14 @@ class RawBatch:
     task: Tensor  # (B,) row of the pooled text
     images: Tensor | None  # uint8 (B, I, N, h, w, 3)
     features: Tensor | None  # (B, I, N * F) of a frozen vision encoder
+    has_entry: Tensor | None = None  # bool (B, A) entries that the example's robot has; None: all
+
+    def pin_memory(self) -> "RawBatch":
+        """The same batch in memory from which copying to a GPU is fast; torch's DataLoader calls this."""
+        tensors: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name, tensor in tensors.items():
+            tensors[name] = None if tensor is None else tensor.pin_memory()
+        return RawBatch(**tensors)
 
     def to(self, device: torch.device) -> "RawBatch":
         """The same batch on another device."""

@@ -63,8 +63,10 @@ class FrameSampler:
         if not shares.sum() > 0:
             raise TrainingError("task_weights: expected at least one task with a weight above 0")
         self._shares = shares / shares.sum()
+        is_few = frames.max() <= np.iinfo(np.uint32).max
+        compact = frames.astype(np.uint32) if is_few else frames  # half of the memory, the same order
         self._orders = [
-            _shuffled(frames[tasks == number], np.random.default_rng((seed, 1, int(number))))
+            _shuffled(compact[tasks == number], np.random.default_rng((seed, 1, int(number))))
             for number in numbers
         ]
         self._rng = np.random.default_rng((seed, 0))
@@ -79,7 +81,7 @@ class FrameSampler:
         points = (self._rng.random() + np.arange(total)) / total  # (total,) in 0 to 1
         edges = np.cumsum(self._shares)
         chosen = np.minimum(np.searchsorted(edges, points, side="right"), len(edges) - 1)  # (total,)
-        frames = np.array([next(self._orders[task]) for task in chosen])
+        frames = np.array([next(self._orders[task]) for task in chosen], np.int64)
         # Shuffled, so that each process gets a fair part.
         return self._rng.permutation(frames)[self._shard.rank * self._batch_size :][: self._batch_size]
 
@@ -89,6 +91,33 @@ class FrameSampler:
             next(self)
 
 
-def _shuffled(frames: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
+def intervention_groups(
+    tasks: NDArray[np.int64] | None,
+    corrected: NDArray[np.bool_],
+    weight: float,
+    task_weights: Mapping[int, float],
+) -> tuple[NDArray[np.int64], dict[int, float]]:
+    """Groups of frames (K,) and their weights: a sampler draws corrections ``weight`` times as often then.
+
+    Each task keeps its share of a batch; without ``tasks`` all frames are one task.
+
+    Args:
+        tasks: (K,) the task of each frame; None if tasks are not balanced.
+        corrected: bool (K,), frames in which a person corrected a policy.
+        weight: how often such a frame is drawn, relative to another one of its task.
+        task_weights: as of the sampler.
+    """
+    numbers = np.zeros(len(corrected), np.int64) if tasks is None else tasks  # (K,)
+    groups, weights = 2 * numbers + corrected, dict[int, float]()
+    for task in np.unique(numbers):
+        count = int((numbers == task).sum())
+        corrections = weight * int(corrected[numbers == task].sum())
+        others = count - int(corrected[numbers == task].sum())
+        share = task_weights.get(int(task), 1.0) / (corrections + others)
+        weights |= {2 * int(task): share * others, 2 * int(task) + 1: share * corrections}
+    return groups, weights
+
+
+def _shuffled(frames: NDArray[np.integer], rng: np.random.Generator) -> Iterator[int]:
     while True:
         yield from rng.permutation(frames)

@@ -18,7 +18,7 @@ class Windows:
 
     observed: NDArray[np.int64]  # (B, S)
     commanded: NDArray[np.int64]  # (B, T)
-    is_pad: NDArray[np.bool_]  # (B, T) outside the episode
+    is_pad: NDArray[np.bool_]  # (B, T) outside the episode, or under another instruction
 
 
 class WindowIndex:
@@ -36,21 +36,52 @@ class WindowIndex:
             horizon: T.
         """
         self._steps, self._horizon = n_obs_steps, horizon
-        self._first, self._last = data.episode_bounds()  # (M,) of each frame's episode
-        self.commanded_frames = np.flatnonzero(non_idle)  # (K,)
-        # (M,) position of each frame among commanded_frames; of a pause: the position before it.
-        self._position = np.maximum(np.cumsum(non_idle) - 1, 0)
+        self._episodes = data.episode_starts()
+        # An action under another instruction is no answer to a frame's.
+        self._instructions = data.instruction_starts()
+        # Without pauses each frame is its own position, which needs no memory.
+        self._pauses = None if non_idle.all() else _Pauses(non_idle)
+
+    @property
+    def commanded_frames(self) -> NDArray[np.int64]:
+        """The frames (K,) whose actions are commanded."""
+        return np.arange(self._episodes.frames) if self._pauses is None else self._pauses.commanded
 
     def windows(self, newest: NDArray[np.int64]) -> Windows:
         """The frames around each newest observed frame (B,), repeated at the episode's ends as in LeRobot.
 
-        Observed frames include pauses, commanded frames skip them.
+        Observed frames include pauses, commanded frames skip them. A chunk also ends where the instruction
+        changes; what was observed before the change remains observed.
         """
-        first, last = self._first[newest][:, None], self._last[newest][:, None]  # (B, 1)
+        first, last = (bound[:, None] for bound in self._episodes.bounds(newest))  # (B, 1) both
         observed = newest[:, None] + np.arange(1 - self._steps, 1)  # (B, S)
         steps = np.arange(1 - self._steps, 1 - self._steps + self._horizon)  # (T,)
-        position = self._position[newest][:, None] + steps  # (B, T)
-        begin, end = self._position[first], self._position[last]  # (B, 1)
+        begin, end = (bound[:, None] for bound in self._instructions.bounds(newest))  # (B, 1) both
+        position = newest[:, None]  # (B, 1)
+        if self._pauses is not None:
+            position, begin, end = (
+                self._pauses.before[position],
+                self._pauses.after[begin],
+                self._pauses.before[end],
+            )
+        position = position + steps  # (B, T)
         is_pad = (position < begin) | (position > end)
-        commanded = self.commanded_frames[np.clip(position, begin, end)]
+        commanded = np.clip(position, begin, end)
+        if self._pauses is not None:
+            commanded = self._pauses.commanded[commanded]
         return Windows(np.clip(observed, first, last), commanded, is_pad)
+
+
+class _Pauses:
+    """Positions of the frames among those that are no pause.
+
+    Attributes:
+        commanded: (K,) the frames that are no pause.
+        before: (M,) position of each frame in ``commanded``; of a pause: the position before it.
+        after: (M,) the same, but of a pause: the position after it.
+    """
+
+    def __init__(self, non_idle: NDArray[np.bool_]) -> None:
+        self.commanded = np.flatnonzero(non_idle)
+        count = np.cumsum(non_idle)
+        self.before, self.after = np.maximum(count - 1, 0), count - non_idle

@@ -5,13 +5,14 @@ Predictions at recorded observations -> figures -> findings with advice -> repor
 """
 
 from dit_policy_ros.training.diagnostics._diagnosis import ADVICE, Finding, TaskDiagnosis, Thresholds
-from dit_policy_ros.training.diagnostics._measures import diagnose
+from dit_policy_ros.training.diagnostics._measures import RESTING, diagnose
 from dit_policy_ros.training.diagnostics._predictions import predict_samples
 from dit_policy_ros.training.diagnostics._report import DiagnosisReport, diagnose_policy
 from dit_policy_ros.training.diagnostics._samples import open_samples
 
 __all__ = [
     "ADVICE",
+    "RESTING",
     "DiagnosisReport",
     "Finding",
     "TaskDiagnosis",

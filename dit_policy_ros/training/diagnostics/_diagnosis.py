@@ -15,12 +15,13 @@ Floats = NDArray[np.float64]
 
 
 class Finding(StrEnum):
-    """What is wrong with one task. The first four are failures; the others help to explain them."""
+    """What is wrong with one task. FAILURES are failures; the others help to explain them."""
 
     COLLAPSED = "collapsed"
     IDLE = "idle"
     WRONG_TASK = "wrong task"
     LANGUAGE_BLIND = "language-blind"
+    SCATTERED = "scattered"
     FEW_DEMONSTRATIONS = "few demonstrations"
     UNDERREPRESENTED = "underrepresented"
 
@@ -33,10 +34,12 @@ class Thresholds:
     """Where a figure becomes a finding."""
 
     variance_ratio: float = 0.25  # collapsed below: the outputs' standard deviation is half of the data's
+    scattered: float = 4.0  # scattered above: the outputs' standard deviation is twice the data's
     motion: float = 0.1  # the demonstrator moves if it goes at least this far
     still: float = 0.25  # a prediction idles if it goes less than this share of the demonstrated distance
     idle: float = 0.3  # idle above: share of the observations where the demonstrator moves
     margin: float = 0.05  # another instruction is nearer if by more than this share of the distance
+    off: float = 0.25  # ... and the right one's prediction is off by this share of what separates the tasks
     misled: float = 0.5  # wrong task above: share of what guessing among K instructions gives, (K - 1) / K
     language: float = 0.1  # language-blind below
     few: int = 50  # demonstrations; Jones (2026) saw collapse with 20 to 50 ...
@@ -54,9 +57,10 @@ class Predictions:
     demonstrated: Floats  # (N, T, A) [rad or m]
     valid: NDArray[np.bool_]  # (N, T) false after the end of an episode
     state: Floats  # (N, D) [rad or m], the newest
-    scale: Floats  # (A,) standard deviation of the dataset's actions; 0 for an entry that never moves
+    scale: Floats  # (A,) unit of each action entry, from ``spread_units``; 0 for an entry that never moves
+    action_names: tuple[str, ...]  # A names
     demonstrations: Mapping[str, int]  # number by task of the dataset
-    frames: Mapping[str, int]  # number by task of the dataset
+    frames: Mapping[str, int]  # of these demonstrations, number by task of the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class TaskDiagnosis:
     demonstrations: int
     frames: int
     error: float  # distance of the prediction under the right instruction to the demonstration
+    worst_entry: str  # the action entry that makes up most of the error
+    worst_share: float  # its share of the squared error
     variance_ratio: float  # variance over observations, predicted / demonstrated
     motion_ratio: float  # distance moved within a chunk, predicted / demonstrated
     idle_fraction: float  # of the observations where the demonstrator moves
@@ -94,6 +100,8 @@ ADVICE: Mapping[Finding, str] = {
     Finding.LANGUAGE_BLIND: "the instruction hardly changes the prediction. Make the instructions more "
     "different, record the tasks from the same starting poses and scenes, so that only the instruction "
     "distinguishes them, train with instruction dropout, and raise guidance_scale",
+    Finding.SCATTERED: "the outputs differ more between observations than the demonstrations do. Train "
+    "longer, use more sampling steps, and check that robot and units are those of the training data",
     Finding.FEW_DEMONSTRATIONS: "if the policy was trained on these alone, collapse is likely; with over 300 "
     "it is rare",
     Finding.UNDERREPRESENTED: "other tasks have many more frames; record more of this one, or sample it more "

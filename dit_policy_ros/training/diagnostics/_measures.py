@@ -4,6 +4,7 @@
 Shapes: N observations, n of them of one task, K instructions, T steps of a chunk, A action entries, A' of
 them that move. Distances are root mean squares over the valid steps and all entries of action differences.
 Each entry is in units of its standard deviation in the dataset: 1.0 is the distance of two typical moments.
+An entry that hardly moves has a larger unit, or its noise would count more than motion (``spread_units``).
 """
 
 import dataclasses
@@ -22,17 +23,37 @@ from dit_policy_ros.training.diagnostics._diagnosis import (
 )
 
 DEFAULT_THRESHOLDS = Thresholds()
+NEVER = 1e-6
+"""An entry with a smaller standard deviation never changes; the rest is rounding."""
+
+
+RESTING = 0.1
+"""The least unit of an entry, as a share of a typical entry's standard deviation."""
+_MOVES = 0.02  # share of the largest standard deviation from which an entry says what is typical
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Predicted and demonstrated chunks in standard deviations, and their distances."""
+    """Predicted and demonstrated chunks in the entries' units, and their distances."""
 
     followed: Floats  # (N, T, A') predicted under the demonstrated instruction
     demonstrated: Floats  # (N, T, A')
     to_demonstration: Floats  # (N, K) distance of each prediction to the demonstration
     to_followed: Floats  # (N, K) distance of each prediction to the one under the demonstrated instruction
     separation: Floats  # (N,) of the tasks
+    names: tuple[str, ...]  # A'
+
+
+def spread_units(values: NDArray[np.floating]) -> Floats:
+    """The unit of each entry of values (M, A): its standard deviation, but never next to nothing.
+
+    The floor is RESTING of the median over the entries that move; without it, an error of 10 mrad of a joint
+    that rested to 0.1 mrad would be 100 units. Entries that never change at all get 0.
+    """
+    deviation = np.asarray(values, dtype=np.float64).std(axis=0)  # (A,)
+    moving = deviation[deviation >= max(_MOVES * deviation.max(initial=0.0), NEVER)]
+    floor = RESTING * float(np.median(moving)) if len(moving) else 0.0
+    return np.where(deviation > NEVER, np.maximum(deviation, floor), 0.0)
 
 
 def diagnose(
@@ -84,9 +105,10 @@ def task_separation(predictions: Predictions, demonstrated: Floats) -> Floats:
 
     Args:
         predictions: their states are compared.
-        demonstrated: (N, T, A) in standard deviations.
+        demonstrated: (N, T, A) in the entries' units.
     """
-    state = predictions.state / np.maximum(predictions.state.std(0), 1e-6)  # (N, D)
+    unit = spread_units(predictions.state)  # (D,)
+    state = predictions.state[:, unit > 0] / unit[unit > 0]  # (N, D')
     present = np.unique(predictions.demonstrated_task)
     apart = np.full((len(state), len(present)), np.nan)
     for column, task in enumerate(present):
@@ -101,7 +123,7 @@ def task_separation(predictions: Predictions, demonstrated: Floats) -> Floats:
 
 
 def _compare(predictions: Predictions) -> _Comparison:
-    moves = predictions.scale > 1e-6
+    moves = predictions.scale > 0
     unit = predictions.scale[moves]
     predicted = predictions.predicted[..., moves] / unit  # (N, K, T, A')
     demonstrated = predictions.demonstrated[..., moves] / unit  # (N, T, A')
@@ -114,6 +136,7 @@ def _compare(predictions: Predictions) -> _Comparison:
         distance(predicted, demonstrated[:, None], valid),
         distance(predicted, followed[:, None], valid),
         task_separation(predictions, demonstrated),
+        tuple(name for name, is_used in zip(predictions.action_names, moves, strict=True) if is_used),
     )
 
 
@@ -129,9 +152,15 @@ def _figures(
     is_idle = predicted_motion < thresholds.still * demonstrated_motion
     others = [k for k in range(len(predictions.tasks)) if k != task]
     distances = comparison.to_demonstration[mine]  # (n, K)
-    misled = mistaken = language = np.nan
+    misled = language = np.nan
+    mistaken = np.zeros(len(predictions.tasks), np.int64)  # (K,)
+    squared = ((followed - demonstrated) ** 2 * valid[..., None]).sum((0, 1))  # (A',)
+    worst = int(squared.argmax())
     if others:
-        is_misled = distances[:, others].min(1) < (1 - thresholds.margin) * distances[:, task]
+        is_nearer = distances[:, others].min(1) < (1 - thresholds.margin) * distances[:, task]
+        # Where tasks begin alike, or the prediction is good, the nearest instruction is a matter of noise.
+        is_off = distances[:, task] > thresholds.off * np.nan_to_num(comparison.separation[mine])
+        is_misled = is_nearer & is_off  # (n,)
         misled = is_misled.mean()
         mistaken = np.bincount(distances[is_misled].argmin(1), minlength=len(predictions.tasks))
         change = comparison.to_followed[mine][:, others].mean(1).sum()
@@ -142,11 +171,13 @@ def _figures(
         demonstrations=predictions.demonstrations.get(name, 0),
         frames=predictions.frames.get(name, 0),
         error=float(distances[:, task].mean()),
+        worst_entry=comparison.names[worst],
+        worst_share=float(squared[worst] / max(squared.sum(), 1e-12)),
         variance_ratio=_ratio(spread(followed, valid), spread(demonstrated, valid)),
         motion_ratio=_ratio(predicted_motion.sum(), demonstrated_motion.sum()),
         idle_fraction=float(is_idle[is_moving].mean()) if is_moving.any() else np.nan,
         misled_fraction=float(misled),
-        mistaken_for=predictions.tasks[int(np.argmax(mistaken))] if np.any(mistaken) else None,
+        mistaken_for=predictions.tasks[int(np.argmax(mistaken))] if mistaken.any() else None,
         language_ratio=float(language),
         nearest=_shares(distances.argmin(1), predictions.tasks),
     )
@@ -156,11 +187,14 @@ def _with_findings(figures: TaskDiagnosis, predictions: Predictions, thresholds:
     by_chance = (len(predictions.tasks) - 1) / len(predictions.tasks)
     most_frames = max(predictions.frames.values(), default=0)
     # Comparisons with NaN are false, so a figure that does not exist is no finding.
+    is_other_task = figures.misled_fraction > thresholds.misled * by_chance
     rules = {
         Finding.COLLAPSED: figures.variance_ratio < thresholds.variance_ratio,
         Finding.IDLE: figures.idle_fraction > thresholds.idle,
-        Finding.WRONG_TASK: figures.misled_fraction > thresholds.misled * by_chance,
+        Finding.WRONG_TASK: is_other_task,
         Finding.LANGUAGE_BLIND: figures.language_ratio < thresholds.language,
+        # Who does another task differs from this one's demonstrations in its own way.
+        Finding.SCATTERED: figures.variance_ratio > thresholds.scattered and not is_other_task,
         Finding.FEW_DEMONSTRATIONS: figures.demonstrations < thresholds.few,
         Finding.UNDERREPRESENTED: figures.frames < thresholds.underrepresented * most_frames,
     }

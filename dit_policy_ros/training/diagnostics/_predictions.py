@@ -4,13 +4,17 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.data.dataset import SampleReader
 from dit_policy_ros.training.diagnostics._diagnosis import Predictions
-from dit_policy_ros.training.diagnostics._samples import choose_frames, count_demonstrations
+from dit_policy_ros.training.diagnostics._measures import spread_units
+from dit_policy_ros.training.diagnostics._samples import (
+    choose_frames,
+    count_demonstrations,
+    demonstrated_well,
+)
 
 
 def predict_samples(
@@ -33,16 +37,21 @@ def predict_samples(
         report: called with the number of predictions and their total.
 
     Raises:
-        DatasetError: a frame cannot be read, or no action ever changes.
+        DatasetError: a frame cannot be read, no action ever changes, or no episode is a demonstration.
     """
-    scale = reader.action.std(axis=0).astype(np.float64)  # (A,)
-    if scale.max(initial=0.0) <= 1e-6:
+    is_good = demonstrated_well(reader)  # (M,)
+    scale = spread_units(reader.action[is_good])  # (A,)
+    if not scale.any():
         raise DatasetError(
             f"dataset {reader.root}: no action ever changes, so predictions cannot be compared with it"
         )
     tasks = tuple(dict.fromkeys((*reader.tasks, *policy.known_tasks)))
-    frames = choose_frames(reader.task_index, per_task)
+    frames = choose_frames(reader.task_index, per_task, is_good)
+    named = policy.action_names or ()
+    names = named if len(named) == len(scale) else tuple(f"entry {i}" for i in range(len(scale)))
     predicted, samples = [], []
+    import torch  # here, because it takes seconds, and --help needs the thresholds alone
+
     with torch.random.fork_rng():
         for frame in frames:
             sample = reader.read(int(frame))
@@ -53,7 +62,7 @@ def predict_samples(
                 report(len(samples) * len(tasks) + len(chunks), len(frames) * len(tasks))
             predicted.append(np.stack(chunks))
             samples.append(sample)
-    counts = np.bincount(reader.task_index, minlength=len(reader.tasks))
+    counts = np.bincount(reader.task_index[is_good], minlength=len(reader.tasks))
     return Predictions(
         tasks=tasks,
         demonstrated_task=reader.task_index[frames],
@@ -62,6 +71,7 @@ def predict_samples(
         valid=np.stack([sample.valid for sample in samples]),
         state=np.stack([sample.state[-1] for sample in samples]).astype(np.float64),
         scale=scale,
-        demonstrations=count_demonstrations(reader),
+        action_names=names,
+        demonstrations=count_demonstrations(reader, is_good),
         frames={task: int(count) for task, count in zip(reader.tasks, counts, strict=True)},
     )

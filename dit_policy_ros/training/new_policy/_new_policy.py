@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the policy that a training run starts with: a new one, or that of a checkpoint.
+"""The options of a new policy for the robot of the training data.
 
 Shapes: A action entries.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dit_policy_ros.core.lerobot_keys import ACTION_KEY, IMAGE_PREFIX, STATE_KEY
+from dit_policy_ros.core.lerobot_keys import ACTION_KEY, ENVIRONMENT_KEY, STATE_KEY, camera_names
+from dit_policy_ros.core.poses import rotation_columns
 from dit_policy_ros.data.dataset import Demonstrations
-from dit_policy_ros.policy.checkpoint import Checkpoint, pretrained_policy
+from dit_policy_ros.data.description import (
+    DatasetDescription,
+    VectorFeature,
+    check_one_size,
+    choose_cameras,
+    choose_vectors,
+)
+from dit_policy_ros.policy.checkpoint import check_encoders
 from dit_policy_ros.policy.config import (
     EXTENDED_TYPE,
     EXTENSIONS,
@@ -20,76 +29,112 @@ from dit_policy_ros.policy.config import (
     FeatureType,
     NormalizationMode,
     PolicyConfig,
-    decode,
 )
-from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.processing import Stats, TaskTokenizer, read_stats
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.new_policy._small_policy import RESIZED, build_demo_policy, demo_config
+from dit_policy_ros.training.new_policy._small_policy import (
+    demo_config,
+    pretrained_config,
+    vision_side,
+)
+
+_STEPS_ARE_FOR = (
+    30.0  # [Hz] the rate for which LeRobot's and the small network's numbers of steps were chosen
+)
+_SHORTEST_HORIZON = 8  # steps
 
 
 @dataclass(frozen=True, slots=True)
-class InitialPolicy:
-    """The policy that a training run starts with."""
+class DataShape:
+    """What a network must know of the data.
 
-    policy: DiTPolicy
-    tokenizer: TaskTokenizer
-    stats: Stats | None = None  # None: normalise by the statistics of the training data
-    known_tasks: tuple[str, ...] = ()  # tasks that it was trained on before
+    fps [Hz]. state_dim: without further vectors. image_sizes: (height, width) [pixel] by the camera's key.
+    vectors: the further ones that it reads.
+    """
+
+    fps: float
+    state_dim: int
+    action_dim: int
+    state_names: tuple[str, ...] | None
+    action_names: tuple[str, ...] | None
+    image_sizes: Mapping[str, tuple[int, int]]
+    vectors: tuple[VectorFeature, ...] = ()
+
+    @classmethod
+    def of(cls, data: Demonstrations) -> "DataShape":
+        """The shape of demonstrations."""
+        dims = data.state_parts[STATE_KEY], data.action.shape[1]
+        return cls(data.fps, *dims, data.state_names, data.action_names, data.image_sizes, data.vectors)
+
+    def check_image_sizes(self, resized: object) -> None:
+        """Raises DatasetError if images of different sizes would come to the network as they are.
+
+        resized: the policy's ``image_resize_shape``.
+        """
+        names = camera_names(self.image_sizes)
+        if resized is None:
+            check_one_size({names[key]: size for key, size in self.image_sizes.items()}, "the dataset")
+
+    @classmethod
+    def described(
+        cls, description: DatasetDescription, cameras: Sequence[str] | None, vectors: Sequence[str]
+    ) -> "DataShape":
+        """The shape of a dataset, before anything is decoded.
+
+        Args:
+            description: of the dataset.
+            cameras: names or keys of the cameras to read; None reads all.
+            vectors: names or keys of the further vectors to read.
+
+        Raises:
+            DatasetError: the dataset lacks what a policy needs.
+        """
+        state, action = description.state_and_action()
+        chosen = choose_cameras(description.cameras, cameras, description.source)
+        sizes = {camera.key: (camera.height, camera.width) for camera in chosen}
+        further = choose_vectors(description.vectors, vectors, description.source)
+        return cls(description.fps, state.dim, action.dim, state.names, action.names, sizes, further)
 
 
-def image_read_size(config: TrainConfig, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
-    """(height, width) [pixel] to which the policy reduces images; they are kept in this size."""
-    if checkpoint is not None:
-        return checkpoint.config.image_resize_shape
-    name = "image_resize_shape"
-    if name in config.policy:
-        return decode(config.policy[name], tuple[int, int] | None, f"--policy: {name}")
-    return RESIZED if config.network == "small" else None
-
-
-def initial_policy(config: TrainConfig, data: Demonstrations, checkpoint: Checkpoint | None) -> InitialPolicy:
-    """The policy to train.
+def check_new_policy(
+    config: TrainConfig, description: DatasetDescription, cameras: Sequence[str] | None
+) -> None:
+    """Check that a new network can be built for a dataset, before anything is decoded.
 
     Args:
         config: the run's options.
-        data: the training data.
-        checkpoint: of ``config.init``; None makes a new policy, with random weights from torch's global
-            generator.
+        description: of the dataset.
+        cameras: names or keys of the cameras to read; None reads all.
 
     Raises:
-        TrainingError: the checkpoint belongs to another robot.
-        CheckpointError: an option of the policy is unknown or invalid, or an encoder cannot be loaded.
+        DatasetError: the dataset lacks what a policy needs.
+        DitPolicyError: an option does not fit the data or another option.
     """
-    if checkpoint is not None:
-        _check_same_robot(data, checkpoint)
-        stats = read_stats(checkpoint.folder) if config.statistics == "checkpoint" else None
-        known = checkpoint.facts.known_tasks
-        return InitialPolicy(checkpoint.policy, checkpoint.encoder_files.tokenizer, stats, known)
-    options = new_policy_config(config, data)
-    if config.network == "clip":
-        return InitialPolicy(*pretrained_policy(options))
-    return InitialPolicy(*build_demo_policy(options, data.tasks))
+    shape = DataShape.described(description, cameras, config.state_features)
+    options = new_policy_config(config, shape)
+    if config.network != "small":
+        check_encoders(options)
+    elif shape.image_sizes:
+        vision_side(options)
 
 
-def new_policy_config(config: TrainConfig, data: Demonstrations) -> PolicyConfig:
-    """The configuration of a new policy for the robot of the training data."""
-    state, action = data.state.shape[1], data.action.shape[1]
+def new_policy_config(config: TrainConfig, data: DataShape) -> PolicyConfig:
+    """The configuration of a new policy for the robot of the training data.
+
+    Raises:
+        DatasetError: the cameras' sizes differ, and the policy does not resize images.
+    """
+    state, action = data.state_dim, data.action_dim
     if config.network == "small":
-        base = demo_config(data.image_shapes, state, action)
+        base = demo_config(data.image_sizes, state, action)
+    elif config.network == "pretrained":
+        base = pretrained_config(data.image_sizes, state, action)
     else:
-        images = {
-            f"{IMAGE_PREFIX}{name}": Feature(FeatureType.VISUAL, (3, *shape))
-            for name, shape in data.image_shapes.items()
-        }
-        base = PolicyConfig(
-            input_features={**images, STATE_KEY: Feature(FeatureType.STATE, (state,))},
-            output_features={ACTION_KEY: Feature(FeatureType.ACTION, (action,))},
-        )
+        base = PolicyConfig(*robot_features(data))
+    base = _with_seconds(base, data.fps)
     base = dataclasses.replace(
-        base,
+        with_vectors(base, data.vectors),
         optimizer_lr=config.learning_rate,
         optimizer_betas=(config.beta1, config.beta2),
         optimizer_weight_decay=config.weight_decay,
@@ -97,15 +142,57 @@ def new_policy_config(config: TrainConfig, data: Demonstrations) -> PolicyConfig
         vision_encoder_lr_multiplier=config.vision_lr_multiplier,
     )
     given = dict(config.policy)
+    data.check_image_sizes(given.get("image_resize_shape", base.image_resize_shape))
+    if "state_features" in given:
+        raise TrainingError("--policy: state_features: name them with --state-features instead")
     if config.relative_actions:
-        given = _mean_std_actions(base) | given | {"relative_entries": relative_entries(config, data)}
+        given = mean_std_actions(base) | given | {"relative_entries": relative_entries(config, data)}
     mapping = base.to_mapping() | {"drop_n_last_frames": base.drop_n_last_frames} | given
-    if set(given) & set(EXTENSIONS):
+    if base.extensions or set(given) & set(EXTENSIONS):
         mapping["type"] = EXTENDED_TYPE
     return PolicyConfig.from_mapping(mapping, "--policy")
 
 
-def _mean_std_actions(base: PolicyConfig) -> dict[str, Any]:
+def _with_seconds(base: PolicyConfig, fps: float) -> PolicyConfig:
+    """A configuration whose chunks last as long at any rate as its own do at 30 Hz.
+
+    Steps are not seconds: 24 steps are 0.8 s at 30 Hz, but 0.24 s at 100 Hz, less than a plan is long.
+    """
+    if fps == _STEPS_ARE_FOR:
+        return base
+    horizon = max(_SHORTEST_HORIZON, round(base.horizon * fps / _STEPS_ARE_FOR))
+    longest = horizon - base.n_obs_steps + 1
+    played = min(max(1, round(base.n_action_steps * fps / _STEPS_ARE_FOR)), longest)
+    return dataclasses.replace(base, horizon=horizon, n_action_steps=played)
+
+
+def robot_features(data: DataShape) -> tuple[dict[str, Feature], dict[str, Feature]]:
+    """A policy's inputs, without further vectors, and its outputs."""
+    images = {key: Feature(FeatureType.VISUAL, (3, *size)) for key, size in data.image_sizes.items()}
+    state = {STATE_KEY: Feature(FeatureType.STATE, (data.state_dim,))}
+    return images | state, {ACTION_KEY: Feature(FeatureType.ACTION, (data.action_dim,))}
+
+
+def with_vectors(base: PolicyConfig, vectors: Sequence[VectorFeature]) -> PolicyConfig:
+    """A configuration with further vectors, typed and normalised as LeRobot would."""
+    if not vectors:
+        return base
+    kinds = {
+        each.key: FeatureType.ENV if each.key == ENVIRONMENT_KEY else FeatureType.STATE for each in vectors
+    }
+    mapping = dict(base.normalization_mapping)
+    if FeatureType.ENV in kinds.values():  # LeRobot's default would leave it as it is, in any unit
+        mapping.setdefault(FeatureType.ENV.value, mapping[FeatureType.STATE.value])
+    features = {each.key: Feature(kinds[each.key], (each.dim,)) for each in vectors}
+    return dataclasses.replace(
+        base,
+        input_features=base.input_features | features,
+        state_features=tuple(features),
+        normalization_mapping=mapping,
+    )
+
+
+def mean_std_actions(base: PolicyConfig) -> dict[str, Any]:
     """Options that scale actions by their standard deviation, for relative actions.
 
     Most relative actions are much smaller than the largest. Scaled by their range, the errors of the joints
@@ -118,17 +205,21 @@ def _mean_std_actions(base: PolicyConfig) -> dict[str, Any]:
     }
 
 
-def relative_entries(config: TrainConfig, data: Demonstrations) -> list[int]:
+def relative_entries(config: TrainConfig, data: DataShape | Demonstrations) -> list[int]:
     """The action entries that are relative to the state: all joints but ``absolute_joints``.
+
+    The rotation of an end effector stays absolute: the difference of two rotations' entries is no rotation.
 
     Raises:
         TrainingError: state and action have different joints, or no joint's name has a given part.
     """
-    names = data.joint_names
-    if not len(names) == data.state.shape[1] == data.action.shape[1]:
+    names = data.state_names
+    if names is None or names != data.action_names:
+        found = {"state": names, "action": data.action_names}
+        got = [f"{kind} {', '.join(each) if each else 'without names'}" for kind, each in found.items()]
         raise TrainingError(
-            f"--relative-actions: state ({data.state.shape[1]} entries) and action ({data.action.shape[1]}) "
-            f"must both hold the dataset's joints ({len(names)})"
+            f"--relative-actions: the entries of the action must be those of the state, by name and in the "
+            f"same order; got {'; '.join(got)}"
         )
     for part in config.absolute_joints:
         if part and not any(part in name for name in names):
@@ -136,10 +227,15 @@ def relative_entries(config: TrainConfig, data: Demonstrations) -> list[int]:
                 f"--absolute-joints: no joint has {part!r} in its name; the joints are {', '.join(names)}. "
                 f"To make all joints relative use '--absolute-joints \"\"'"
             )
-    return [i for i, name in enumerate(names) if not any(p and p in name for p in config.absolute_joints)]
+    absolute = rotation_columns(names)
+    return [
+        i
+        for i, name in enumerate(names)
+        if i not in absolute and not any(p and p in name for p in config.absolute_joints)
+    ]
 
 
-def check_reachable(batches: BatchMaker, names: tuple[str, ...]) -> None:
+def check_reachable(batches: BatchMaker, names: tuple[str, ...] = ()) -> None:
     """TrainingError if sampling would clip demonstrated actions: the policy could never reach them."""
     config = batches.config
     if config.objective != "diffusion" or not config.clip_sample:
@@ -152,17 +248,4 @@ def check_reachable(batches: BatchMaker, names: tuple[str, ...]) -> None:
             f"actions of {named} lie up to {largest.max():.2f} in normalised units, but the policy clips at "
             f"{config.clip_sample_range}: it could not reach them. Normalise by the new data (--statistics "
             f"dataset), or for a new policy choose another normalization_mapping or clip_sample_range"
-        )
-
-
-def _check_same_robot(data: Demonstrations, checkpoint: Checkpoint) -> None:
-    facts = checkpoint.facts
-    if facts.joint_names is not None and facts.joint_names != data.joint_names:
-        raise TrainingError(
-            f"--init {checkpoint.folder}: its joints are {', '.join(facts.joint_names)}; the dataset's are "
-            f"{', '.join(data.joint_names)}. The order matters: record or convert the data in the same order"
-        )
-    if facts.fps is not None and facts.fps != data.fps:
-        raise TrainingError(
-            f"--init {checkpoint.folder}: its step is 1/{facts.fps:g} s; the dataset has {data.fps:g} Hz"
         )

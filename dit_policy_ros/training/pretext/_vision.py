@@ -53,7 +53,7 @@ def pretrain_vision(
     torch.manual_seed(settings.seed)
     device, count = next(encoder.parameters()).device, len(targets.values)
     loss_of = RegressionLoss(targets, device)
-    head = nn.Linear(encoder.model.config.hidden_size, targets.values.shape[-1]).to(device)
+    head = nn.Linear(encoder.feature_dim, targets.values.shape[-1]).to(device)
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *head.parameters()],
         lr=settings.learning_rate,

@@ -4,8 +4,6 @@
 Shapes: M stills, N cameras, K instructions, B batch, F image features.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +37,7 @@ from dit_policy_ros.training.pretext import (
     pretrain_observation,
     pretrain_vision,
 )
-from dit_policy_ros.training.recipes._stage_progress import console, progress_bar
+from dit_policy_ros.training.recipes._stage_progress import console, progress_bar, reported_steps
 
 STATE_WEIGHT = 0.3  # of the joints in the loss; the motion to a position depends on them, too
 _ENCODE_BATCH = 32  # stills at once; more fit less well into the CPU's caches
@@ -121,7 +119,7 @@ def _locate_cubes(encoder: VisionEncoder, images: NormalizedStills, steps: int) 
 
     targets = Targets(picture_targets(images.stills, wrists), np.array(PICTURE_WEIGHTS, np.float32))
     settings = PretextSettings(steps, batch_size=48, learning_rate=1e-3, weight_decay=1e-4)
-    with _reported_steps("vision encoder", steps) as report:
+    with reported_steps("vision encoder", steps) as report:
         errors = pretrain_vision(encoder, pictures, targets, settings, compiled=True, report=report)
     is_top = np.isfinite(errors[:, 0])  # (M_held_out,)
     _print_errors("cubes from the top", pose_errors(errors[is_top]))
@@ -160,18 +158,10 @@ def train_observation(
         np.array(NAMED_WEIGHTS + [STATE_WEIGHT] * joints.shape[-1], np.float32),
     )
     settings = PretextSettings(steps, batch_size=512, learning_rate=2e-3, weight_decay=1e-3)
-    with _reported_steps("named cubes", steps) as report:
+    with reported_steps("named cubes", steps) as report:
         errors = pretrain_observation(encoder, inputs, targets, settings, report=report)
     encoder.to("cpu")
     _print_errors("named cubes", np.linalg.norm(errors[..., :2], axis=-1))
-
-
-@contextmanager
-def _reported_steps(name: str, steps: int) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar, as a function of step and loss."""
-    with progress_bar() as bar:
-        line = bar.add_task(name, total=steps, note="")
-        yield lambda step, loss: bar.update(line, completed=step, note=f"loss {loss:.4f}")
 
 
 def _print_errors(name: str, distances: np.ndarray) -> None:

@@ -112,8 +112,7 @@ def make_initial_checkpoint(config: CubeTasksConfig) -> None:
     train_observation(policy, tokenizer, batches.scales[STATE_KEY], images, config.observation_steps)
     facts = CheckpointFacts(
         fps=data.fps,
-        joint_names=data.joint_names,
-        known_tasks=data.tasks,
+        joint_names=data.state_names,
         training={"recipe": "cube_tasks", "stills": len(stills.images)},
     )
     write_checkpoint(config.initial_checkpoint, policy, batches.stats, facts, tokenizer)
@@ -121,7 +120,7 @@ def make_initial_checkpoint(config: CubeTasksConfig) -> None:
 
 def policy_config(data: Demonstrations, objective: Objective) -> PolicyConfig:
     """The demo's network, with the options that make it precise."""
-    config = demo_config(data.image_shapes, data.state.shape[1], data.action.shape[1])
+    config = demo_config(data.image_sizes, data.state.shape[1], data.action.shape[1])
     # Most relative actions are a twentieth of the largest. Scaled by their range, the joints' errors would be
     # negligible beside those of the grippers, which are either open or closed.
     normalization = {**config.normalization_mapping, "ACTION": NormalizationMode.MEAN_STD}

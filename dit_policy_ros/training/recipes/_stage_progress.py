@@ -1,13 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The progress bar of a recipe's stages."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
+
+from dit_policy_ros.training import progress
 
 console = Console()
 
 
 def progress_bar() -> Progress:
     """A progress bar of one stage."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
+    return progress.progress_bar(console)
+
+
+@contextmanager
+def reported_steps(name: str, steps: int) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar, as a function of step and loss."""
+    with progress_bar() as bar:
+        line = bar.add_task(name, total=steps, note="")
+        yield lambda step, loss: bar.update(line, completed=step, note=f"loss {loss:.4f}")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exponential moving average (EMA) of a network's weights."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dit_policy_ros.training.sharding import local_part
 
 
 class EmaModel(AveragedModel):
@@ -17,7 +17,7 @@ class EmaModel(AveragedModel):
 
         def update(averages: Any, weights: Any, updates: Any) -> None:
             count = int(updates)
-            pairs = zip(averages, weights, strict=True)
+            pairs = zip(map(local_part, averages), map(local_part, weights), strict=True)
             moving = [(a, w) for a, w in pairs if a.data_ptr() != w.data_ptr()]  # not the shared ones
             if moving:
                 average = get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))
@@ -29,12 +29,3 @@ class EmaModel(AveragedModel):
         for average, weight in zip(self.module.parameters(), network.parameters(), strict=True):
             if not weight.requires_grad:
                 average.data = weight.data
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load a state, also one of the class before this: ``{"network": ..., "updates": ...}``."""
-        if set(state_dict) == {"network", "updates"}:
-            weights = {f"module.{name}": weight for name, weight in state_dict["network"].items()}
-            state_dict = weights | {"n_averaged": torch.tensor(state_dict["updates"] + 1)}
-        return super().load_state_dict(state_dict, strict, assign)

@@ -2,6 +2,7 @@
 """The folder of a training run, with the layout of ``lerobot-train``.
 
 train.yaml                                   the run's options
+adaptation.json                              with --adapt: what was kept of the other robot's policy
 log.jsonl  tensorboard/
 checkpoints/001000/pretrained_model/         the policy, for policy_node and LeRobot
 checkpoints/001000/training_state/           optimiser and random generators, for --resume
@@ -18,11 +19,13 @@ from typing import Any
 import yaml
 from accelerate import Accelerator
 
-from dit_policy_ros.core.atomic_files import sync_tree, write_atomically
+from dit_policy_ros.core.atomic_files import replace_folder, sync_folder, sync_tree, write_atomically
 from dit_policy_ros.training.config import TrainConfig, check_resumable, config_from_mapping
 from dit_policy_ros.training.errors import TrainingError
+from dit_policy_ros.training.together import together
 
 CONFIG_FILE = "train.yaml"
+ADAPTATION_FILE = "adaptation.json"
 MODEL_FOLDER = "pretrained_model"
 STATE_FOLDER = "training_state"
 _SCORE_FILE = "validation.json"
@@ -35,6 +38,7 @@ class RunFolder:
         """``path`` need not exist yet."""
         self.path = Path(path).expanduser().resolve()
         self.checkpoints = self.path / "checkpoints"
+        self.trial = self.checkpoints / ".trial.partial"  # a checkpoint written before the first step
 
     @property
     def last(self) -> Path | None:
@@ -47,19 +51,27 @@ class RunFolder:
         """Whether a run was started in this folder."""
         return (self.path / CONFIG_FILE).is_file()
 
-    def begin(self, config: TrainConfig) -> None:
-        """Create the folder of a new run; TrainingError if it holds one already."""
+    def check_new(self) -> None:
+        """TrainingError if the folder holds a run already."""
         if (self.path / CONFIG_FILE).exists():
             raise TrainingError(
                 f"--output {self.path}: this folder already holds a run. Continue it with --resume, choose "
                 f"another folder, or remove it"
             )
+
+    def begin(self, config: TrainConfig) -> None:
+        """Create the folder of a new run; TrainingError if it holds one already."""
+        self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_config(config)
 
     def write_config(self, config: TrainConfig) -> None:
         """Write the run's options."""
         write_atomically(self.path / CONFIG_FILE, yaml.safe_dump(config.to_mapping(), sort_keys=False))
+
+    def write_adaptation(self, adaptation: Mapping[str, Any]) -> None:
+        """Write what the run kept of another robot's policy."""
+        write_atomically(self.path / ADAPTATION_FILE, json.dumps(adaptation, indent=2) + "\n")
 
     def resumed_config(self, changes: Mapping[str, Any]) -> TrainConfig:
         """The options of the run with ``changes``, for resuming it.
@@ -98,21 +110,28 @@ class RunFolder:
                 shutil.rmtree(leftover)
             (partial / STATE_FOLDER).mkdir(parents=True)
         accelerator.wait_for_everyone()
+        if not (partial / STATE_FOLDER).is_dir():
+            raise TrainingError(
+                f"--output {self.path}: this machine does not see the folder that the main process made "
+                f"there. All machines of a run need the same disk under it (NFS, Lustre)"
+            )
         write_state(partial / STATE_FOLDER)
         accelerator.wait_for_everyone()
-        if not accelerator.is_main_process:
-            return target
-        write_model(partial / MODEL_FOLDER)
-        if score is not None:
-            (partial / _SCORE_FILE).write_text(json.dumps({"action_error": score}))
-        sync_tree(partial)
-        shutil.rmtree(target, ignore_errors=True)  # of a run that was resumed before this step
-        partial.rename(target)
-        _replace_link(self.checkpoints / "last", target)
-        best = _score_of(self.checkpoints / "best")
-        if score is not None and (best is None or score < best):
-            _replace_link(self.checkpoints / "best", target)
-        self._prune(keep)
+
+        def finish() -> None:
+            write_model(partial / MODEL_FOLDER)
+            if score is not None:
+                (partial / _SCORE_FILE).write_text(json.dumps({"action_error": score}))
+            sync_tree(partial)
+            replace_folder(partial, target)  # a run that was resumed before this step has one already
+            _replace_link(self.checkpoints / "last", target)
+            best = _score_of(self.checkpoints / "best")
+            if score is not None and (best is None or score < best):
+                _replace_link(self.checkpoints / "best", target)
+            sync_folder(self.checkpoints)  # before the older ones are removed
+            self._prune(keep)
+
+        together(accelerator, finish, main_only=True)
         return target
 
     def _prune(self, keep: int) -> None:

@@ -4,45 +4,63 @@
 Shapes: M frames of all episodes, B batch, N cameras, F features of an image.
 """
 
+import dataclasses
 import json
+import logging
 import math
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 from numpy.typing import NDArray
-from torch import Tensor
+from safetensors import SafetensorError
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.core.errors import CheckpointError
+from dit_policy_ros.core.problems import listing
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.sampling import ELEMENTWISE_LOSSES
 from dit_policy_ros.training.batches import (
     BatchMaker,
     FrameSampler,
-    RawBatch,
     Shard,
-    held_out_mask,
+    intervention_groups,
+    split_frames,
     start_mask,
     task_mask,
     task_number,
-    unflagged_mask,
 )
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
+from dit_policy_ros.training.reading import LeftOut, can_cache_features, processes_here
+from dit_policy_ros.training.sharding import Sharding, whole
+from dit_policy_ros.training.together import together
 from dit_policy_ros.training.trainer._accelerator import make_accelerator
 from dit_policy_ros.training.trainer._ema import EmaModel
-from dit_policy_ros.training.trainer._optimization import make_optimizer, make_schedule
+from dit_policy_ros.training.trainer._loading import (
+    LoadedBatch,
+    choose_workers,
+    read_ahead,
+    reporting_dead_workers,
+    stream,
+)
+from dit_policy_ros.training.trainer._optimization import freeze, make_optimizer, make_schedule
+from dit_policy_ros.training.trainer._training_state import TrainingState
+from dit_policy_ros.training.unified import UnifiedBatchMaker
+
+logger = logging.getLogger(__name__)
 
 _PROGRESS_FILE = "progress.json"
+DAMAGED = (OSError, RuntimeError, ValueError, TypeError, AttributeError, LookupError)
+"""What reading a damaged state raises, beside the libraries' own errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +74,13 @@ class Progress:
     gradient_norm: float  # before clipping
 
 
-def can_cache_features(config: TrainConfig, policy: PolicyConfig) -> bool:
-    """Whether an image's features are the same at every step, so that they need computing only once.
-
-    They are if the vision encoder is frozen and images are not varied. Features of every patch are too many
-    to keep.
-    """
-    varies = config.augmentation > 0 or (policy.crop_shape is not None and policy.image_crop_is_random)
-    every_patch = policy.conditioning != "adaln" and policy.image_tokens == "all"
-    return bool(policy.image_features) and config.vision_lr_multiplier == 0 and not varies and not every_patch
-
-
 class Trainer:
     """Trains one policy on one set of demonstrations."""
 
     def __init__(
         self,
         policy: DiTPolicy,
-        batches: BatchMaker,
+        batches: BatchMaker | UnifiedBatchMaker,
         config: TrainConfig,
         accelerator: Accelerator | None = None,
         report_encoded: Callable[[int, int], None] = lambda done, total: None,
@@ -97,36 +104,104 @@ class Trainer:
         policy.objective.elementwise_loss = ELEMENTWISE_LOSSES[config.loss]
         self.step = 0
         data = batches.data
-        self.held_out = held_out_mask(data, config.validation, config.seed)  # (M,)
-        is_good = np.ones(len(data.state), bool)
-        if not config.use_flagged:
-            is_good = unflagged_mask(data, policy.config.n_obs_steps, policy.config.read_image_steps)
-        self.excluded_frames = int((~is_good).sum())  # flagged by the recorder
+        if config.intervention_weight != 1.0 and (data.corrected is None or not data.corrected.any()):
+            raise TrainingError(
+                f"intervention_weight is {config.intervention_weight:g}, but no dataset has a frame in which "
+                "a person corrected a policy (feature 'intervention'); leave it at 1, or add such a dataset"
+            )
+        split = split_frames(
+            data,
+            config.validation,
+            config.seed,
+            steps=policy.config.n_obs_steps,
+            image_steps=policy.config.read_image_steps,
+            use_failures=config.use_failures,
+            use_flagged=config.use_flagged,
+            use_overruled=config.use_overruled,
+        )
+        self.left_out = LeftOut(int((~split.good).sum()), int(split.failed.sum()), int(split.overruled.sum()))
+        is_task = task_mask(data, config.tasks)  # (M,)
+        self.held_out = split.held_out & is_task  # (M,)
         drop_last = policy.config.to_mapping()["drop_n_last_frames"]
-        self._is_trained_on = (
-            is_good
-            & batches.non_idle
-            & start_mask(data, drop_last)
-            & ~self.held_out
-            & task_mask(data, config.tasks)
-        )  # (M,)
+        self._is_trained_on = split.usable & batches.non_idle & start_mask(data, drop_last) & is_task  # (M,)
         self._task_weights = {task_number(data, task): w for task, w in config.task_weights.items()}
-        policy.to(self.accelerator.device)
-        optimizer = make_optimizer(policy, config)
-        self.schedule = make_schedule(optimizer, config.warmup_steps, config.steps)
-        self.ema = EmaModel(policy, config.ema_decay)
-        self._network, self.optimizer = self.accelerator.prepare(policy, optimizer)
-        self.accelerator.register_for_checkpointing(self.schedule, self.ema)
+        self._check_tasks()
+        if not config.shard:  # a network that is to be sharded may be larger than a device
+            policy.to(self.accelerator.device)
         self._sampler()  # raises now if nothing can be drawn, before images are encoded
         self._is_vision_frozen = config.vision_lr_multiplier == 0 and bool(policy.config.image_features)
         self.features: Tensor | None = None  # (M, N * F) of the frozen vision encoder
-        if can_cache_features(config, policy.config):
+        self.is_streaming = batches.is_streaming
+        self._workers = 0
+        if self.is_streaming:
+            size = self.batches.image_bytes * config.batch_size
+            self._workers = choose_workers(config.workers, processes_here(self.accelerator), size)
+        elif can_cache_features(config, policy.config):
+            policy.observation_encoder.to(self.accelerator.device)
             self.features = batches.encode_frames(policy, self._is_image_read(), report_encoded)
+        self._parallelize()
+
+    def _parallelize(self) -> None:
+        """Make the average and the optimiser, and divide the work, or the network, among the processes."""
+        policy, config, accelerator = self.policy, self.config, self.accelerator
+        freeze(policy, config)
+        self._sharding: Sharding | None = None
+        if config.shard:
+            self._sharding = Sharding(policy.cpu(), accelerator)
+        self.ema = EmaModel(policy, config.ema_decay)
+        if self._sharding is not None:
+            self._sharding.shard(policy, cast(DiTPolicy, self.ema.module))
+        optimizer = make_optimizer(policy, config)
+        self.schedule = make_schedule(optimizer, config.warmup_steps, config.steps)
+        self._network: nn.Module
+        self.optimizer: Any  # accelerate's wrapper of torch's
+        if self._sharding is None:
+            self._network, self.optimizer = accelerator.prepare(policy, optimizer)
+        else:
+            # This mode gives the network the run's precision, and does not wrap it in DDP.
+            self._network = accelerator.prepare_model(policy, device_placement=False, evaluation_mode=True)
+            self.optimizer = accelerator.prepare_optimizer(optimizer)
+
+    @property
+    def trained_tasks(self) -> tuple[str, ...]:
+        """The instructions of which frames are drawn, in the order of the options or of the data."""
+        data, drawn = self.batches.data, set(np.unique(self.batches.data.task_index[self._is_trained_on]))
+        drawn -= {number for number, weight in self._task_weights.items() if weight == 0}
+        return tuple(task for task in self.config.tasks or data.tasks if data.tasks.index(task) in drawn)
+
+    def _check_tasks(self) -> None:
+        """Raises TrainingError if a task that was asked for has no frame left; others are logged."""
+        data, weights = self.batches.data, self._task_weights
+        asked = self.config.tasks or tuple(data.tasks[number] for number in np.unique(data.task_index))
+        missing = [
+            repr(task)
+            for task in asked
+            if task not in self.trained_tasks and weights.get(data.tasks.index(task)) != 0
+        ]
+        if missing and self._is_trained_on.any():
+            why = "all of them are failures, flagged, held out or pauses"
+            if self.config.tasks:
+                raise TrainingError(f"tasks: no frame of {listing(missing)} is left to train on: {why}")
+            logger.warning(
+                "no frame of %s is left to train on (%s): the policy will not know them",
+                listing(missing),
+                why,
+            )
 
     @property
     def trained(self) -> DiTPolicy:
-        """The network that checkpoints hold: the averaged weights, or the last ones if ``ema_decay`` is 0."""
+        """The network that checkpoints hold: the averaged weights, or the last ones if ``ema_decay`` is 0.
+
+        With ``shard`` each process holds a part; see ``whole``.
+        """
         return cast(DiTPolicy, self.ema.module) if self.config.ema_decay else self.policy
+
+    def whole(self, network: DiTPolicy) -> DiTPolicy:
+        """A network of this trainer with all its weights, to write it; every process must call this.
+
+        A sharded one is copied to the CPU of the main process; in the other processes it has no weights then.
+        """
+        return network if self._sharding is None else self._sharding.whole(network)
 
     def run(self, report: Callable[[Progress], None], checkpoint: Callable[[DiTPolicy, int], None]) -> None:
         """Train to the last step, or until ``stop``.
@@ -140,26 +215,45 @@ class Trainer:
         """
         raw_batches = self._raw_batches()
         try:
-            while self.step < self.config.steps:
-                self.policy.train()
-                report(self._train_step(*next(raw_batches)))
-                is_last = self.step == self.config.steps or self.accelerator.check_trigger()
-                if is_last or self.step % self.config.checkpoint_every == 0:
-                    checkpoint(self.trained, self.step)
-                if is_last:
-                    return
+            with reporting_dead_workers():
+                self._run(raw_batches, report, checkpoint)
         finally:
             raw_batches.close()
+
+    def _run(
+        self,
+        raw_batches: Iterator[LoadedBatch],
+        report: Callable[[Progress], None],
+        checkpoint: Callable[[DiTPolicy, int], None],
+    ) -> None:
+        while self.step < self.config.steps:
+            self.policy.train()
+            report(self._train_step(raw_batches))
+            is_last = self.step == self.config.steps or self.accelerator.check_trigger()
+            if is_last or self.step % self.config.checkpoint_every == 0:
+                checkpoint(self.trained, self.step)
+            if is_last:
+                return
 
     def stop(self) -> None:
         """End ``run`` after the current step and a checkpoint. A signal handler may call this."""
         self.accelerator.set_trigger()
 
     def save_state(self, folder: Path) -> None:
-        """Write everything that ``load_state`` needs to continue with the same results bit for bit."""
-        self.accelerator.save_state(str(folder))
-        if self.accelerator.is_main_process:
-            (folder / _PROGRESS_FILE).write_text(json.dumps(self._fingerprint() | {"step": self.step}))
+        """Write everything that ``load_state`` needs to continue with the same results bit for bit.
+
+        Every process must call it.
+        """
+        is_main = self.accelerator.is_main_process
+        write = self._state().gather(is_main)
+        progress = json.dumps(self._fingerprint() | {"step": self.step})
+
+        def write_all() -> None:
+            write(folder)
+            if is_main:
+                (folder / _PROGRESS_FILE).write_text(progress)
+
+        together(self.accelerator, write_all)
 
     def load_state(self, folder: Path) -> None:
         """Continue from a ``save_state`` with the same options, data and number of processes.
@@ -170,7 +264,7 @@ class Trainer:
         try:
             saved = json.loads((folder / _PROGRESS_FILE).read_text())
             self.step = int(saved.pop("step"))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingError(f"{folder}: cannot resume: {error!r}") from error
         differing = [
             f"{name} was {saved.get(name)}, is {value}"
@@ -180,12 +274,22 @@ class Trainer:
         if differing:
             raise TrainingError(f"{folder}: cannot resume exactly: {'; '.join(differing)}")
         try:
-            self.accelerator.load_state(str(folder))
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+            self._state().load(folder)
+        except (*DAMAGED, SafetensorError, CheckpointError) as error:
             raise TrainingError(
                 f"{folder}: cannot resume, the state is damaged; remove this checkpoint to resume from the "
                 f"one before it: {str(error).splitlines()[0]}"
             ) from error
+
+    def _state(self) -> TrainingState:
+        return TrainingState(
+            network=self.policy,
+            average=self.ema,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            scaler=self.accelerator.scaler,
+            process=self.accelerator.process_index,
+        )
 
     def _fingerprint(self) -> dict[str, int]:
         """Figures that must be the same when a run is resumed."""
@@ -203,52 +307,60 @@ class Trainer:
         return is_read
 
     def _sampler(self) -> FrameSampler:
-        frames = np.flatnonzero(self._is_trained_on)
+        frames, data = np.flatnonzero(self._is_trained_on), self.batches.data
+        tasks = data.task_index[frames] if self.config.balance_tasks else None
+        weights, weight = self._task_weights, self.config.intervention_weight
+        if data.corrected is not None and weight != 1.0:
+            tasks, weights = intervention_groups(tasks, data.corrected[frames], weight, weights)
         return FrameSampler(
             frames,
-            self.config.batch_size,
+            self.config.batch_size * self.config.accumulate,
             self.config.seed,
-            tasks=self.batches.data.task_index[frames] if self.config.balance_tasks else None,
-            task_weights=self._task_weights,
+            tasks=tasks,
+            task_weights=weights,
             shard=Shard(self.accelerator.process_index, self.accelerator.num_processes),
         )
 
-    def _raw_batches(self) -> Generator[tuple[NDArray[np.int64], RawBatch]]:
-        """Frames (B,) and batches from the current step on; a thread reads the next one during each step.
-
-        torch's DataLoader would be no shorter, because its samplers cannot draw by task shares, and no faster
-        (137 to 141 ms a step instead of 136 ms). It also wraps the errors of its workers.
-        """
+    def _raw_batches(self) -> Generator[LoadedBatch]:
+        """Frames (B,) and batches from the current step on."""
         sampler = self._sampler()
         sampler.skip(self.step)
+        parts = (part for frames in sampler for part in np.array_split(frames, self.config.accumulate))
+        if not self.is_streaming:
+            return read_ahead(self.batches, parts, self.features)
+        on_gpu = self.accelerator.device.type == "cuda"
+        return stream(self.batches, parts, self._workers, pin_memory=on_gpu)
 
-        def read() -> tuple[NDArray[np.int64], RawBatch]:
-            frames = next(sampler)
-            return frames, self.batches.read(frames, self.features)
-
-        with ThreadPoolExecutor(1) as pool:
-            prefetched: Future[tuple[NDArray[np.int64], RawBatch]] = pool.submit(read)
-            while True:
-                batch, prefetched = prefetched.result(), pool.submit(read)
-                yield batch
-
-    def _train_step(self, frames: NDArray[np.int64], raw: RawBatch) -> Progress:
-        """One optimiser step on the examples at ``frames`` (B,)."""
-        batch = self.batches.collate(raw.to(self.accelerator.device), training=True)
-        with self._attention_kernel():
-            loss = self._network(self._encode_images(batch))
-        value = float(loss.detach())
-        self._check_finite(value, "loss", frames)
+    def _train_step(self, raw_batches: Iterator[LoadedBatch]) -> Progress:
+        """One optimiser step on the next batches, whose gradients are averaged."""
+        count, read = self.config.accumulate, list[NDArray[np.int64]]()
         self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
+        loss = torch.zeros((), device=self.accelerator.device)
+        for frames, raw in islice(raw_batches, count):
+            read.append(frames)
+            batch = self.batches.collate(raw.to(self.accelerator.device), training=True)
+            # In DDP gradients are exchanged only once a step. Sharded ones always: no process has room for
+            # whole ones.
+            is_last = len(read) == count
+            with nullcontext() if is_last else self.accelerator.no_sync(self._network):
+                with self._attention_kernel():
+                    part = self._network(self._encode_images(batch)) / count
+                self.accelerator.backward(part)
+            loss += part.detach()
+        frames = np.concatenate(read)
+        # The mean over the processes: not finite in all of them if it is not in one, so that none waits for
+        # another that has stopped.
+        value = float(cast(Tensor, self.accelerator.reduce(loss, "mean")))
+        self._check_finite(value, "loss", frames, is_ours=not math.isfinite(float(loss)))
         weights, most = self.policy.parameters(), self.config.gradient_clip
-        norm = float(cast(Tensor, self.accelerator.clip_grad_norm_(weights, most)))
+        norm = float(whole(cast(Tensor, self.accelerator.clip_grad_norm_(weights, most))))
         if self.config.mixed_precision != "fp16":  # its scaler skips steps that overflow
             self._check_finite(norm, "gradient's norm", frames)
         learning_rate = float(self.schedule.get_last_lr()[0])
         self.optimizer.step()
-        self.schedule.step()
-        self.ema.update_parameters(self.policy)
+        if not self.optimizer.step_was_skipped:  # fp16: the weights have not changed
+            self.schedule.step()
+            self.ema.update_parameters(self.policy)
         self.step += 1
         return Progress(self.step, self.config.steps, value, learning_rate, norm)
 
@@ -266,17 +378,21 @@ class Trainer:
         if not self._is_vision_frozen or batch.images is None:
             return batch
         with torch.no_grad(), self.accelerator.autocast():
-            features = self.policy.observation_encoder.encode_images(batch.images)
-        return Batch(batch.state, batch.pooled_text, batch.action, batch.action_is_pad, None, features)
+            features = self.policy.encode_images(batch.images)
+        return dataclasses.replace(batch, images=None, image_features=features)
 
-    def _check_finite(self, value: float, name: str, frames: NDArray[np.int64]) -> None:
+    def _check_finite(self, value: float, name: str, frames: NDArray[np.int64], is_ours: bool = True) -> None:
+        """Raise TrainingError, in all processes, if a value of all of them is not finite.
+
+        frames: (B,) of this process; is_ours: whether they may be the reason.
+        """
         if math.isfinite(value):
             return
         by_source: dict[str, list[str]] = {}
-        for source, episode, frame in map(self.batches.data.locate, frames):
+        for source, episode, frame in map(self.batches.data.locate, frames if is_ours else []):
             by_source.setdefault(source, []).append(f"{episode}:{frame}")
-        places = "; ".join(f"{source} {', '.join(places)}" for source, places in by_source.items())
+        places = gather_object([f"{source} {', '.join(places)}" for source, places in by_source.items()])
         raise TrainingError(
             f"the {name} is {value} at step {self.step + 1}; this step was not taken. Lower learning_rate, "
-            f"or look at the batch's frames (episode:frame): {places}"
+            f"or look at the batch's frames (episode:frame): {'; '.join(places)}"
         )

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.core.lerobot_keys import ACTION_KEY
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.unified import UnifiedBatchMaker
 
 _FRAMES_PER_TASK = 64
 _BATCH = 32
@@ -47,7 +47,10 @@ class Scores:
 
 
 def score_policy(
-    policy: DiTPolicy, batches: BatchMaker, held_out: NDArray[np.bool_], features: Tensor | None = None
+    policy: DiTPolicy,
+    batches: BatchMaker | UnifiedBatchMaker,
+    held_out: NDArray[np.bool_],
+    features: Tensor | None = None,
 ) -> Scores:
     """Score a policy. Its mode and the global random generators do not change.
 
@@ -76,21 +79,23 @@ def score_policy(
 
 
 def _errors(
-    policy: DiTPolicy, batches: BatchMaker, frames: NDArray[np.int64], features: Tensor | None
+    policy: DiTPolicy,
+    batches: BatchMaker | UnifiedBatchMaker,
+    frames: NDArray[np.int64],
+    features: Tensor | None,
 ) -> tuple[float, float]:
     """Mean loss and mean action error [rad or m] at ``frames``."""
     device = next(policy.parameters()).device
-    scale = batches.scales[ACTION_KEY].to(device)
     first, count = policy.config.n_obs_steps - 1, policy.config.n_action_steps
     loss = error = steps = 0.0
     for part in np.array_split(frames, -(-len(frames) // _BATCH)):
         batch = batches.collate(batches.read(part, features).to(device))
         loss += float(policy(batch)) * len(part)
-        predicted = scale.unnormalize(policy.sample(policy.encode(batch)))[:, first : first + count]
-        demonstrated = scale.unnormalize(batch.action)[:, first : first + count]  # (B, n_action_steps, A)
+        predicted = policy.predict(batch)[:, first : first + count]  # (B, n_action_steps, A)
+        demonstrated = batch.action[:, first : first + count]  # (B, n_action_steps, A)
         assert batch.action_is_pad is not None
         is_valid = ~batch.action_is_pad[:, first : first + count]  # (B, n_action_steps)
-        distance = (predicted - demonstrated).abs().mean(dim=-1)  # (B, n_action_steps)
+        distance = batches.action_errors(predicted, demonstrated, part)  # (B, n_action_steps)
         error += float((distance * is_valid).sum())
         steps += float(is_valid.sum())
     return loss / len(frames), error / steps

@@ -129,7 +129,7 @@ BAD = {
         {},
         ["cameras.belly: expected one of", "unknown name"],
     ),
-    "no cameras": (("cameras", "names"), [], ["cameras.names"]),
+    "cameras that are not in the list": (("cameras", "names"), [], ["cameras.top: expected one of"]),
     "camera called names": (("cameras", "names", 0), "names", ["cameras.names[0]"]),
     "camera name with a slash": (("cameras", "names", 0), "a/b", ["cameras.names[0]"]),
     "latency not finite": (("cameras", "top", "latency"), math.nan, ["cameras.top.latency", "-1 to 1 [s]"]),
@@ -139,6 +139,13 @@ BAD = {
         ["cameras.top.compressed", "true or false"],
     ),
     "jerk zero": (("limits", "left_joint_2", "jerk"), 0.0, ["limits.left_joint_2.jerk", "above 0"]),
+    "depth without a unit": (("cameras", "top", "kind"), "depth", ["cameras.top.depth_unit", "missing"]),
+    "kind not known": (
+        ("cameras", "top", "kind"),
+        "Depth",
+        ["cameras.top.kind", "color, or depth"],
+    ),
+    "unit of a colour camera": (("cameras", "top", "depth_unit"), "mm", ["cameras.top.depth_unit: exp"]),
     "two cameras on a topic": (("cameras", "left_wrist", "topic"), "top/image_raw", ["as for 'top'"]),
     "height not whole": (("cameras", "top", "height"), 240.0, ["cameras.top.height", "240.0"]),
     "height a boolean": (("cameras", "top", "height"), True, ["cameras.top.height", "bool"]),
@@ -212,5 +219,37 @@ def test_relative_topics_and_integer_fps_are_valid(mapping: dict) -> None:
 
 def test_an_empty_mapping_lists_what_is_missing() -> None:
     message = refused({})
-    for key in ("robot_type", "fps", "joints", "joint_states", "cameras", "controllers", "limits"):
+    for key in ("robot_type", "fps", "joints", "joint_states", "controllers", "limits"):
         assert f"- {key}: expected" in message
+
+
+def test_latencies_of_controllers_and_cameras_are_read_with_their_uncertainty(mapping: dict) -> None:
+    mapping["controllers"]["right_arm_controller"] |= {"latency": 0.04, "latency_uncertainty": 0.003}
+    mapping["cameras"]["top"] |= {"latency": -0.01, "latency_uncertainty": 0.002}
+    contract = parse_contract(mapping, "")
+    arm, top = contract.controller("right_arm_controller"), contract.camera("top")
+    assert (arm.latency, arm.latency_uncertainty) == (0.04, 0.003)
+    assert (top.latency, top.latency_uncertainty) == (-0.01, 0.002)
+    assert np.flatnonzero(contract.latencies).tolist() == list(range(7, 13))
+
+
+@pytest.mark.parametrize("value", [-0.001, 1.5, math.nan, "soon", True])
+def test_a_controllers_latency_is_between_zero_and_one_second(mapping: dict, value) -> None:
+    for key in ("latency", "latency_uncertainty"):
+        mapping["controllers"]["right_arm_controller"] = {
+            **shipped()["controllers"]["right_arm_controller"],
+            key: value,
+        }
+        assert f"controllers.right_arm_controller.{key}: expected a number from 0 to 1 [s]" in refused(
+            mapping
+        )
+
+
+def test_a_depth_camera_has_a_unit_that_says_the_type_of_its_pixels() -> None:
+    for unit, dtype in (("mm", np.uint16), ("m", np.float32)):
+        mapping = shipped()
+        mapping["cameras"]["top"] |= {"kind": "depth", "depth_unit": unit}
+        camera = parse_contract(mapping, "").camera("top")
+        assert camera.is_depth and camera.image_shape == (240, 320, 1) and camera.image_type is dtype
+    camera = parse_contract(shipped(), "").camera("top")
+    assert not camera.is_depth and camera.image_shape == (240, 320, 3) and camera.image_type is np.uint8

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pose_robot import pose_contract, pose_mapping
 from simulated_motion import CONTRACT
 
-from dit_policy_ros.core.contract import Controller, ControllerType, controller_findings
+from dit_policy_ros.core.contract import Controller, ControllerType, controller_findings, parse_contract
 
 FILE = Path(__file__).parents[3] / "config" / "bimanual_controllers.yaml"
 ARM = CONTRACT.controller("left_arm_controller")
@@ -81,3 +82,46 @@ def test_a_gripper_with_the_wrong_joint_is_a_problem():
 
 def test_missing_parameters_are_not_checked():
     assert controller_findings(ARM, {}, CONTRACT, simulated_time=True).problems == ()
+
+
+POSE = {
+    "use_sim_time": False,
+    "robot_base_link": "world",
+    "end_effector_link": "left_tcp",
+    "solver.publish_state_feedback": True,
+}
+
+
+def test_a_controller_of_poses_with_suitable_settings_has_no_findings():
+    contract = pose_contract()
+    controller = contract.controller("left_pose_controller")
+    findings = controller_findings(controller, POSE, contract, simulated_time=False)
+    assert findings.problems == findings.advice == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"robot_base_link": "base"}, ["set robot_base_link: world", "left_pose_controller.frame"]),
+        ({"end_effector_link": "tool0"}, ["set end_effector_link: left_tcp", "end_effector)"]),
+        ({"solver.publish_state_feedback": False}, ["publish_state_feedback: true", "current_pose"]),
+        ({"use_sim_time": True}, ["set use_sim_time: false"]),
+    ],
+)
+def test_settings_that_a_stream_of_poses_does_not_suit_are_problems(change, words):
+    contract = pose_contract()
+    controller = contract.controller("left_pose_controller")
+    (problem,) = controller_findings(controller, POSE | change, contract, simulated_time=False).problems
+    for word in words:
+        assert word in problem
+
+
+def test_servo_must_wait_longer_than_between_two_targets():
+    mapping = pose_mapping()
+    mapping["controllers"]["left_pose_controller"] |= {"type": "moveit_servo", "state_topic": "/tcp"}
+    contract = parse_contract(mapping, "")
+    controller = contract.controller("left_pose_controller")
+    name = "moveit_servo.incoming_command_timeout"
+    (problem,) = controller_findings(controller, {name: 0.01}, contract, simulated_time=False).problems
+    assert f"set {name}: 0.03" in problem
+    assert controller_findings(controller, {name: 0.1}, contract, simulated_time=False).problems == ()

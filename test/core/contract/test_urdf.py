@@ -87,6 +87,11 @@ def test_limits_beyond_the_urdf_are_refused(urdf, joint, change, words):
         ("<robot", "cannot be read as a URDF"),
         ("<sdf/>", "its root is <sdf>"),
         ('<robot><joint name="a" type="prismatic"><limit lower="x"/></joint></robot>', "lower of joint a"),
+        ('<robot><joint name="a" type="prismatic"><limit upper="1_0"/></joint></robot>', "upper of joint a"),
+        (
+            '<robot><joint name="a" type="prismatic"/><joint name="a" type="revolute"/></robot>',
+            "has two joints named 'a'",
+        ),
     ],
 )
 def test_an_invalid_urdf_is_reported_with_all_other_mistakes(tmp_path, text, words):
@@ -150,3 +155,24 @@ def test_the_shipped_contract_is_within_the_limits_of_the_shipped_urdf():
         assert joints[name].position_min <= CONTRACT.limits.position_min[i]
         assert joints[name].position_max >= CONTRACT.limits.position_max[i]
         assert joints[name].velocity >= CONTRACT.limits.velocity[i]
+
+
+def test_an_unreadable_urdf_is_one_mistake_and_not_one_for_each_limit(tmp_path):
+    with pytest.raises(ContractError) as caught:
+        parse_contract(mapping(tmp_path / "absent.urdf"), "test")
+    assert "cannot be read as a URDF" in str(caught.value) and "1 problem" in str(caught.value)
+
+
+def test_a_urdf_is_found_at_home_and_in_an_installed_package(urdf, monkeypatch):
+    monkeypatch.setenv("HOME", str(urdf.parent))
+    expected = parse_contract(mapping(urdf), "test").limits.velocity
+    found = parse_contract(mapping(f"~/{urdf.name}"), "test").limits.velocity
+    assert found.tolist() == expected.tolist()
+    share = urdf.parent / "install" / "share" / "my_robot" / "urdf"
+    share.mkdir(parents=True)
+    (share / "arm.urdf").write_text(urdf.read_text())
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere:{urdf.parent / 'install'}")
+    found = parse_contract(mapping("package://my_robot/urdf/arm.urdf"), "test").limits.velocity
+    assert found.tolist() == expected.tolist()
+    with pytest.raises(ContractError, match=r"no installed package 'their_robot' has this file.*Source the"):
+        parse_contract(mapping("package://their_robot/urdf/arm.urdf"), "test")

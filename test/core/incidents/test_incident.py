@@ -22,6 +22,10 @@ READERS = {
     "is_too_late",
     "reset_counters",
     "starved",
+    "continuation",
+    "coupled_groups",
+    "first_free_ns",
+    "reset_disagreements",
 }
 
 

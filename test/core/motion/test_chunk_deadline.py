@@ -28,7 +28,7 @@ def test_a_chunk_is_overdue_only_when_both_clocks_say_so():
 
 def test_a_chunk_restarts_the_wait_and_a_late_one_does_not():
     deadline = waiting()
-    deadline.missed = True
+    deadline.miss(102 * SECOND, 7 * SECOND)
     deadline.add_late_chunk()
     assert deadline.missed and deadline.is_over(103 * SECOND, 8 * SECOND)
     assert "none for 3.0 s" in deadline.describe(8 * SECOND, True)
@@ -36,6 +36,16 @@ def test_a_chunk_restarts_the_wait_and_a_late_one_does_not():
     deadline.restart(103 * SECOND, 8 * SECOND)
     assert not deadline.missed and not deadline.is_over(103 * SECOND, 8 * SECOND)
     assert "too late" not in deadline.describe(11 * SECOND, True)
+
+
+def test_late_chunks_are_counted_from_the_last_restart_on():
+    deadline = ChunkDeadline(2.0)
+    assert "too late" not in deadline.describe(8 * SECOND, True)
+    for chunks in (1, 2):
+        deadline.restart(0, 0)
+        for _ in range(chunks):
+            deadline.add_late_chunk()
+        assert f"{chunks} chunks came too late" in deadline.describe(8 * SECOND, True)
 
 
 def test_an_inference_that_hangs_is_told_from_one_that_takes_its_time():
@@ -46,3 +56,24 @@ def test_an_inference_that_hangs_is_told_from_one_that_takes_its_time():
     assert text.startswith("no chunk: none for 4.0 s (chunk_timeout is 2 s)") and "running for 4.0 s" in text
     deadline.set_busy(None)
     assert not deadline.is_hung(300 * SECOND)
+
+
+def test_once_the_arms_stand_a_long_timeout_keeps_nobody_in_the_dark():
+    deadline = waiting(timeout=60.0)
+    deadline.miss(101 * SECOND, 6 * SECOND)
+    for node, steady, is_over in (
+        (3.0, 3.0, False),
+        (3.1, 3.1, True),
+        (3.1, 3.0, False),
+        (1.0, 300.0, False),
+    ):
+        now_ns, steady_ns = round((100 + node) * SECOND), round((5 + steady) * SECOND)
+        assert deadline.is_over(now_ns, steady_ns) is is_over, (node, steady)
+    deadline.miss(103 * SECOND, 8 * SECOND)
+    assert deadline.is_over(104 * SECOND, 9 * SECOND), "what counts is since when"
+    deadline.set_busy(6 * SECOND)
+    text = deadline.describe(9 * SECOND, True)
+    assert "none for 4.0 s" in text and "an inference has been running for 3.0 s" in text
+    assert "hangs" not in text, "that is not known yet"
+    deadline.restart(104 * SECOND, 9 * SECOND)
+    assert not deadline.missed and not deadline.is_over(120 * SECOND, 25 * SECOND)

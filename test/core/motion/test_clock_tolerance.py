@@ -22,6 +22,11 @@ def test_a_clock_outside_the_tolerance_is_named_with_its_side_and_the_remedy():
     assert "right" not in text and "chrony" in text
 
 
+def test_the_tolerance_itself_is_accepted():
+    for offset in clock_tolerance(1.0 / 30.0):
+        assert clock_problem({"left": offset}, 1.0 / 30.0) == ""
+
+
 def test_with_simulated_time_only_another_clock_counts():
     assert clock_problem({"joint_states": -0.3}, 1.0 / 30.0, simulated=True) == ""
     assert "behind" in clock_problem({"joint_states": 1.7e9}, 1.0 / 30.0, simulated=True)

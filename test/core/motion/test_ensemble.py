@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from motion_helpers import PERIOD_NS, T0_NS, ensemble_settings
 
@@ -82,9 +82,11 @@ def tapered(chunk: Chunk, time_ns: int, taper: float) -> float:
 @given(
     seed=st.integers(0, 10_000), count=st.integers(1, 6), taper=st.floats(0.01, 0.5), m=st.floats(0.0, 1.0)
 )
+@example(seed=3047, count=3, taper=0.03973210270667671, m=0.765625)
 def test_tapered_weights_equal_the_slow_reference(seed, count, taper, m):
-    chunks = random_chunks(seed, count)
-    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=m, taper_ns=round(taper * 1e9)))
+    chunks, taper_ns = random_chunks(seed, count), round(taper * 1e9)
+    taper = taper_ns * 1e-9  # [s] the ensembler counts in nanoseconds
+    ensembler = Ensembler(ensemble_settings(temporal_ensemble_coeff=m, taper_ns=taper_ns))
     for chunk in chunks:
         ensembler.add(chunk)
     times_ns = T0_NS + np.arange(14) * (PERIOD_NS * 3 // 4)
@@ -237,6 +239,18 @@ def test_chunks_that_have_ended_are_dropped():
     ensembler.add(constant(2.0, steps=20))
     ensembler.drop_ended(T0_NS + 5 * PERIOD_NS)
     assert len(ensembler) == 1
+
+
+def test_a_chunk_of_one_row_is_known_at_its_stamp_only():
+    values = Chunk(T0_NS, PERIOD_NS, np.full((1, 2), 0.3)).at(T0_NS + PERIOD_NS * np.arange(-1, 3))
+    np.testing.assert_array_equal(values[:, 0], [np.nan, 0.3, np.nan, np.nan])
+
+
+def test_without_a_chunk_nothing_is_known():
+    ensembler = Ensembler(ensemble_settings())
+    assert np.isnan(ensembler.blend(T0_NS + PERIOD_NS * np.arange(3))).all()
+    ensembler.add(Chunk(T0_NS, PERIOD_NS, np.zeros((4, 2))))
+    assert ensembler.blend(np.array([], np.int64)).shape == (0, 2)
 
 
 def test_a_chunk_with_the_wrong_number_of_joints_raises_value_error():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from motion_helpers import PERIOD_NS, T0_NS, assert_executable, make_pipeline
 
 from dit_policy_ros.core.motion import PLAN_HISTORY, Chunk, Plan, check_plan
-from dit_policy_ros.sim.robot import Point, Trajectory, TrajectoryController
+from dit_policy_ros.sim.controllers import Point, Trajectory, TrajectoryController
 
 MS = 1_000_000
 STEP = 5 * MS  # of the controller [ns]

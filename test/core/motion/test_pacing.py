@@ -32,6 +32,7 @@ def test_a_fast_policy_is_accepted():
             {"latency_p95": 1.3},
             r"too slow.*1.300 s.*1.533 s.*lasts 1.000 s.*num_inference_steps",
         ),
+        ({"dt": 0.15}, r"chunks are too short.*1.000 s.*1.050 s.*fade_knots"),
         ({"latency_p95": float("nan")}, "a chunk would end before it can be used"),
         ({"latency_p95": 0.3}, r"end before the next one arrives.*0.667 s.*plan_horizon is 0.5 s"),
         ({"replan_interval": 0.45}, "end before the next one arrives"),

@@ -73,6 +73,22 @@ def test_no_observation_is_accepted_while_the_arms_move():
     assert not pipeline.accepts_observation(plan.end_ns - 1), "not even one from just before they stopped"
 
 
+def test_the_next_chunk_is_awaited_once_the_arms_rest():
+    pipeline = started()
+    assert pipeline.awaits_chunk(T0_NS)
+    plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
+    assert not pipeline.awaits_chunk(plan.end_ns - 1) and pipeline.awaits_chunk(plan.end_ns)
+    brake = pipeline.hold("a test", T0_NS + LATENCY_NS + 100_000_000)
+    assert not pipeline.awaits_chunk(brake.end_ns)
+
+
+def test_the_next_part_of_a_chunk_is_due_when_half_the_plan_horizon_is_left():
+    pipeline = started()
+    plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)
+    assert pipeline.extend(plan.end_ns - 300_000_001) is None
+    assert pipeline.extend(plan.end_ns - 300_000_000) is not None
+
+
 def test_a_new_task_ends_the_motion_with_the_active_plan():
     pipeline = started()
     plan = pipeline.add_chunk(onwards(np.zeros(2), T0_NS), T0_NS + LATENCY_NS)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from motion_helpers import DT, PERIOD_NS, T0_NS, assert_executable, make_pipeline
 
 from dit_policy_ros.core.motion import Chunk
-from dit_policy_ros.core.motion._blends import Blend
+from dit_policy_ros.core.motion._chunk import Blend
 
 HORIZON = 31
 LATENCY_NS = 60_000_000
@@ -67,7 +67,7 @@ def test_the_blend_equals_the_formula():
     rng = np.random.default_rng(0)
     times_ns = T0_NS + PERIOD_NS * np.arange(10, dtype=np.int64)
     former, target = rng.normal(size=(6, 2)), rng.normal(size=(10, 2))
-    fade = Blend(times_ns[:6], former, int(times_ns[2]), 5 * DT)
+    fade = Blend(Chunk(T0_NS, PERIOD_NS, former), int(times_ns[2]), 5 * DT)
     blended = fade.apply(times_ns, target)
     for k in range(10):
         old = former[min(k, 5)]

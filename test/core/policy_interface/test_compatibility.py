@@ -19,9 +19,11 @@ CONTRACT = parse_contract(yaml.safe_load(CONFIG.read_text())["/**"]["ros__parame
 class Facts:
     fps: float | None = 30.0
     joint_names: tuple[str, ...] | None = CONTRACT.joints
+    action_names: tuple[str, ...] | None = CONTRACT.joints
     image_shapes: dict[str, tuple[int, int]] = field(default_factory=lambda: {"top": (240, 320)})
     state_dim: int = 14
     action_dim: int = 14
+    vectors: tuple = ()
 
 
 GOOD = Facts()
@@ -31,7 +33,6 @@ GOOD = Facts()
     "facts",
     [
         GOOD,
-        replace(GOOD, fps=None, joint_names=None),
         replace(GOOD, image_shapes={"left_wrist": (96, 128), "top": (480, 640)}),
     ],
 )
@@ -44,6 +45,14 @@ def test_a_checkpoint_that_fits_is_accepted(facts: Facts) -> None:
     [
         (replace(GOOD, state_dim=12), ["state dimension: expected 14", "got 12"]),
         (replace(GOOD, action_dim=7), ["action dimension: expected 14", "got 7"]),
+        (
+            replace(GOOD, fps=None),
+            ["1 problem", "assume_fps: expected the rate of the training data", "must be the contract's 30"],
+        ),
+        (
+            replace(GOOD, joint_names=None),
+            ["1 problem", "assume_joints: expected the joints", "repeat that list"],
+        ),
         (replace(GOOD, fps=50.0), ["30 Hz", "50 Hz"]),
         (replace(GOOD, fps=float("nan")), ["fps", "nan"]),
         (
@@ -66,6 +75,12 @@ def test_each_difference_is_reported(facts: Facts, fragments: list[str]) -> None
         check_policy(facts, CONTRACT)
     for fragment in fragments:
         assert fragment in str(caught.value)
+
+
+def test_a_depth_camera_is_refused_as_an_input() -> None:
+    cameras = tuple(replace(each, depth_unit="mm") for each in CONTRACT.cameras if each.name == "top")
+    with pytest.raises(CheckpointError, match=r"cameras.top.kind: expected color, .* got depth \[mm\]"):
+        check_policy(GOOD, replace(CONTRACT, cameras=cameras))
 
 
 def test_all_differences_are_in_one_message() -> None:

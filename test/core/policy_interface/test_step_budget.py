@@ -52,3 +52,15 @@ def test_a_limit_below_one_step_is_refused_with_the_figures() -> None:
         fit_steps(Machine(0.05, 0.01), 10, 0.05)
     with pytest.raises(DitPolicyError, match="one denoising step"):
         fit_steps(Machine(0.05, 0.01), 1, 0.05)
+
+
+@pytest.mark.parametrize("max_latency", [0.0601, 0.0801, 0.105, 0.255, 0.56, 0.66, 5.0])
+@pytest.mark.parametrize("kink", [10**6, 4])
+def test_only_usable_numbers_are_measured_and_chosen(max_latency: float, kink: int) -> None:
+    usable = [1, 2, 4, 5, 10, 20, 25, 50, 100]
+    for most in (100, 60, 50, 3):
+        machine = Machine(0.05, 0.01, kink)
+        fitting = [n for n in usable if n <= most and machine(n)[0] <= max_latency]
+        machine.measured.clear()
+        assert fit_steps(machine, most, max_latency, usable).steps == fitting[-1]
+        assert set(machine.measured) <= set(usable) and len(machine.measured) <= 7

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from contracts import SMALL_CONTRACT
+from contracts import SMALL_CONTRACT, small_mapping
 
+from dit_policy_ros.core.contract import parse_contract
 from dit_policy_ros.core.recording import CheckThresholds, EpisodeCheck, check_episode
 from dit_policy_ros.core.recording._episode_trace import EpisodeTrace
 
@@ -121,3 +122,51 @@ def test_a_single_frame_can_be_checked() -> None:
     assert check_episode(trace(frames=1), float("nan"), {}, SMALL_CONTRACT, CheckThresholds()).reasons == (
         "no joint moved",
     )
+
+
+def slow_top(fps: float = 15.0):
+    """The contract with a slow camera `top`, and a trace in which each of its images serves twice."""
+    mapping = small_mapping()
+    mapping["cameras"]["top"]["fps"] = fps
+    result = EpisodeTrace(float(FPS), CAMERAS)
+    for number in range(120):
+        stamp, ramp = number * PERIOD, np.clip((number - 15) / 90, 0.0, 1.0)
+        state = np.array([1.0, 0.02, 1.0]) * ramp
+        result.add(stamp, state, state, [(number // 2 * 2) * PERIOD, stamp], ())
+    return parse_contract(mapping, ""), result
+
+
+def test_a_camera_with_its_own_rate_is_judged_by_that() -> None:
+    contract, steady = slow_top()
+    cameras = {"top": Camera(), "wrist": Camera()}
+
+    def check(rate: float, **changes):
+        figures = cameras | changes
+        return check_episode(steady, rate, figures, contract, CheckThresholds(), slowest="top")
+
+    assert check(15.0).passed
+    (reason,) = check(10.0).reasons
+    assert "delivered 10.0 of 15 images per second" in reason and "cameras.top.fps" in reason
+    (frozen,) = check(15.0, top=Camera(frozen=40)).reasons  # of 60 new ones
+    assert "40 of 60 new images equal the one before" in frozen
+
+
+def test_the_images_of_a_slow_camera_may_be_apart_by_its_period_but_not_by_more() -> None:
+    contract, steady = slow_top()
+    late = EpisodeTrace(float(FPS), CAMERAS)
+    for stamp, images, state in zip(steady.stamps_ns, steady.image_stamps_ns, steady.state, strict=True):
+        late.add(int(stamp), state, state, [int(images[0]) - 3 * PERIOD, int(images[1])], ())
+    thresholds = CheckThresholds()
+    assert check_episode(steady, 15.0, {}, contract, thresholds, slowest="top").passed
+    reasons = check_episode(late, 15.0, {}, contract, thresholds, slowest="top").reasons
+    assert any("133 ms apart" in r and "a slow camera's image stays for 33 ms more" in r for r in reasons)
+
+
+def test_an_episode_without_cameras_can_be_checked() -> None:
+    contract = parse_contract(small_mapping(cameras={"names": []}), "")
+    states = EpisodeTrace(float(FPS), ())
+    for number in range(120):
+        state = np.array([1.0, 0.02, 1.0]) * np.clip((number - 15) / 90, 0.0, 1.0)
+        states.add(number * PERIOD, state, state, [], ())
+    check = check_episode(states, float("nan"), {}, contract, CheckThresholds())
+    assert check.passed and check.camera_skew == check.joint_skew == 0.0

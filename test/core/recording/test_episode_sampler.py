@@ -3,8 +3,9 @@
 
 import numpy as np
 import pytest
-from contracts import SMALL_CONTRACT
+from contracts import SMALL_CONTRACT, small_mapping
 
+from dit_policy_ros.core.contract import Contract, parse_contract
 from dit_policy_ros.core.errors import StaleObservation, StreamError
 from dit_policy_ros.core.recording import EpisodeSampler
 from dit_policy_ros.core.sensing import ObservationBuilder
@@ -17,8 +18,9 @@ START = 1_700_000_000 * SECOND
 class SimulatedStreams:
     """Two cameras at 30 Hz, joints at 100 Hz and a command that equals the time, in simulated time."""
 
-    def __init__(self, late_ms: int = 8) -> None:
-        self.streams = ObservationBuilder(SMALL_CONTRACT, margin=2.0)
+    def __init__(self, late_ms: int = 8, contract: Contract = SMALL_CONTRACT) -> None:
+        self.contract = contract
+        self.streams = ObservationBuilder(contract, margin=2.0)
         self.now = START
         self.late = late_ms * MS  # from stamp to arrival
         self.silent: dict[str, tuple[int, int]] = {}  # stream: from, to [ns]
@@ -34,6 +36,10 @@ class SimulatedStreams:
 
     def is_settled(self, time_ns: int, now_ns: int) -> bool:
         return now_ns >= time_ns + self.action_latency
+
+    @property
+    def command_streams(self) -> dict:
+        return {}
 
     def is_fresh(self, time_ns: int) -> bool:
         return time_ns not in self.stale_actions
@@ -72,7 +78,7 @@ class SimulatedStreams:
         return begin <= stamp < end
 
     def begin(self) -> EpisodeSampler:
-        return EpisodeSampler(SMALL_CONTRACT, self.streams, self, self.now)
+        return EpisodeSampler(self.contract, self.streams, self, self.now)
 
 
 def test_frames_are_on_the_grid_with_their_own_image_state_and_action() -> None:
@@ -213,3 +219,84 @@ def test_the_rate_is_nan_before_two_images() -> None:
     world = SimulatedStreams()
     world.run(500)
     assert np.isnan(world.begin().slowest_camera()).all()
+
+
+def slow_cameras(fps: float, top: float | None, wrist: float | None) -> Contract:
+    """A contract of this rate whose cameras have rates of their own [Hz], or not."""
+    mapping = small_mapping(fps=fps)
+    for name, rate in (("top", top), ("wrist", wrist)):
+        mapping["cameras"][name] |= {} if rate is None else {"fps": rate}
+    return parse_contract(mapping, "")
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"), [(50.0, 25.0), (50.0, 30.0), (100.0, 30.0), (30.0, 29.97), (50.0, 7.5)]
+)
+def test_a_camera_that_is_slower_than_the_joints_by_contract_misses_nothing(fps: float, rate: float) -> None:
+    world = SimulatedStreams(contract=slow_cameras(fps, rate, None))
+    world.image_period = {"top": SECOND / rate, "wrist": SECOND / fps}
+    world.run(1000)
+    sampler = world.begin()
+    frames = world.run(3000, sampler)
+    assert len(frames) >= 2.5 * fps
+    assert sampler.missing == {"top": 0, "wrist": 0, "joint_states": 0, "action": 0}
+    assert not any(frame.repeated for frame in frames)
+    for frame in frames:
+        number = int(frame.images["top"].split()[1])
+        age = frame.stamp_ns - START - number * SECOND / rate
+        assert -SECOND / fps / 4 <= age <= SECOND / rate
+    measured, _ = sampler.slowest_camera()
+    assert measured == pytest.approx(rate, rel=0.05) or measured == pytest.approx(fps, rel=0.05)
+
+
+def test_a_slow_camera_that_loses_an_image_is_flagged_for_the_frames_that_lack_it() -> None:
+    world = SimulatedStreams(contract=slow_cameras(50.0, 25.0, None))
+    world.image_period = {"top": SECOND / 25, "wrist": SECOND / 50}
+    world.run(1000)
+    world.silent["top"] = (START + 1480 * MS, START + 1559 * MS)  # two images
+    sampler = world.begin()
+    frames = world.run(2000, sampler)
+    late = [frame.stamp_ns - START for frame in frames if "top" in frame.repeated]
+    assert late == [1500 * MS, 1520 * MS, 1540 * MS]
+    assert sampler.slowest_camera_name() == "top"
+
+
+def test_a_camera_at_half_its_own_rate_is_the_slowest_although_another_sends_less() -> None:
+    world = SimulatedStreams(contract=slow_cameras(50.0, 20.0, None))
+    world.image_period = {"top": SECOND / 20, "wrist": SECOND / 25}
+    world.run(1000)
+    sampler = world.begin()
+    world.run(2000, sampler)
+    assert sampler.slowest_camera_name() == "wrist"
+    assert sampler.slowest_camera()[0] == pytest.approx(25.0, rel=0.05)
+    assert sampler.missing["top"] == 0 and sampler.missing["wrist"] > 40
+
+
+def test_a_joint_that_is_slow_by_contract_misses_nothing_either() -> None:
+    """A gripper at 12 Hz beside arms: its position is interpolated."""
+    for joint_states, are_missing in (({}, True), ({"fps": 10.0}, False)):
+        mapping = small_mapping()
+        mapping["joint_states"] |= joint_states
+        contract = parse_contract(mapping, "")
+        world = SimulatedStreams(contract=contract)
+        joints, push = world.streams.joints, world.streams.joints.push
+        world.streams.joints.push = lambda stamp, value, now, joints=joints, push=push: [
+            joints.push_some(stamp, (0, 2), value[[0, 2]], now),
+            (stamp - START) % (80 * MS) or joints.push_some(stamp, (1,), value[[1]], now),
+        ]
+        world.run(1000)
+        sampler = world.begin()
+        frames = world.run(2000, sampler)
+        assert bool(sampler.missing["joint_states"]) is are_missing
+        for frame in frames:
+            np.testing.assert_allclose(frame.state, 2.0 * (frame.stamp_ns - START) / SECOND, atol=1e-9)
+
+
+def test_an_episode_without_cameras() -> None:
+    world = SimulatedStreams(contract=parse_contract(small_mapping(cameras={"names": []}), ""))
+    world.run(1000)
+    sampler = world.begin()
+    frames = world.run(1000, sampler)
+    assert len(frames) >= 29 and not frames[0].images
+    assert np.isnan(sampler.slowest_camera()).all() and sampler.slowest_camera_name() == ""
+    assert sampler.trace.image_stamps_ns.shape == (len(frames), 0)

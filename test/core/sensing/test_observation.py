@@ -213,6 +213,22 @@ def test_memory_is_bounded_by_time() -> None:
     assert len(builder.joints) <= 100
 
 
+def test_a_camera_that_sends_too_fast_takes_no_more_memory_than_four_times_its_rate() -> None:
+    stream = ObservationBuilder(CONTRACT).images["top"]
+    for stamp in range(START, START + 2 * SECOND, MS):
+        stream.push(stamp, "image")
+    keep = stream.settings.keep
+    assert keep is not None and len(stream) == int(np.ceil(4 * CONTRACT.fps * keep))
+
+
+def test_a_sample_needs_joint_states() -> None:
+    builder = ObservationBuilder(CONTRACT)
+    end = fill(builder)
+    builder.joints.clear()
+    with pytest.raises(StaleObservation, match=r"joint_states.*nothing received"):
+        builder.sample_at(end)
+
+
 def test_zero_observation_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         ObservationBuilder(CONTRACT, 0)

@@ -2,6 +2,7 @@
 """Streams sort their samples by stamp, in whatever order they arrive."""
 
 import threading
+import weakref
 from dataclasses import asdict
 
 import pytest
@@ -93,6 +94,7 @@ def test_accepted_and_dropped_samples_are_counted() -> None:
         "duplicates": 1,
         "late": 1,
         "future": 1,
+        "refused": 0,
         "clock_resets": 0,
     }
 
@@ -110,7 +112,21 @@ def test_a_clock_set_back_drops_the_old_timeline() -> None:
         buffer.push(stamp, -stamp, now_ns=stamp)
     assert buffer.push(SECOND, -SECOND, now_ns=SECOND)
     assert stamps_in(buffer) == [SECOND]
+    newest = buffer.newest()
+    assert newest is not None and newest.value == -SECOND
     assert buffer.counters.clock_resets == 1
+
+
+def test_a_clock_set_back_frees_the_old_images() -> None:
+    class Image:
+        pass
+
+    buffer, image = make(), Image()
+    freed = weakref.ref(image)
+    buffer.push(5 * SECOND, image, now_ns=5 * SECOND)
+    del image
+    buffer.drop_if_clock_set_back(SECOND)
+    assert freed() is None and len(buffer) == 0
 
 
 def test_a_senders_clock_that_falls_behind_drops_nothing() -> None:

@@ -82,6 +82,27 @@ def test_the_error_for_a_damaged_table_names_the_line(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("episode_index", value) for value in (-3, "0", 1.0, True)),
+        *(("frames", value) for value in (-6, 0, "20", 20.0)),
+        *(("success", value) for value in ("maybe", 1, [])),
+        *(("passed", value) for value in (1, None, "yes")),
+        *(("reasons", value) for value in ([5], None)),
+        *(("repeated", value) for value in ({"top": [[-3, 2]]}, {"top": [[4, 20]]}, {"top": [[5, 4]]}, [])),
+        *(("recorded_ns", value) for value in ("now", None)),
+        *(("figures", value) for value in ([], "x")),
+    ],
+)
+def test_a_value_that_the_recorder_never_writes_is_refused(tmp_path, name: str, value: object) -> None:
+    root = dataset(tmp_path, [5, 20], [RECORD])
+    line = json.loads((root / SIDE_TABLE).read_text())
+    (root / SIDE_TABLE).write_text(json.dumps(line | {name: value}) + "\n")
+    with pytest.raises(DatasetError, match=r"recorder.jsonl, line 1 is damaged"):
+        flagged_frames(root)
+
+
+@pytest.mark.parametrize(
     ("frames", "spans"),
     [([], ()), ([3], ((3, 3),)), ([0, 1, 2, 5, 7, 8], ((0, 2), (5, 5), (7, 8)))],
 )

@@ -2,6 +2,7 @@
 """The reader reads what the writer wrote, and reports what is not a dataset."""
 
 import json
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.data.dataset import DatasetSpec, Demonstrations, FrameStore, read_demonstrations
 from dit_policy_ros.data.dataset import _reader as reader
 from dit_policy_ros.data.recording import DatasetWriter
-from dit_policy_ros.data.video import VideoImages, resize_images
+from dit_policy_ros.data.video import CameraImages, resize_images
 
 LENGTHS = (5, 9, 4)
 TASKS = ("push", "pull", "push")
@@ -71,7 +72,7 @@ def test_frames_are_in_order_with_their_vectors_and_images(data: Demonstrations)
 
 def test_the_metadata_of_the_dataset(data: Demonstrations) -> None:
     assert data.fps == 30.0
-    assert data.joint_names == ("left_1", "left_2", "left_gripper")
+    assert data.state_names == data.action_names == ("left_1", "left_2", "left_gripper")
     assert data.image_shapes == {"top": SHAPE, "wrist": SHAPE}
     np.testing.assert_allclose(data.stats["observation.state"]["max"], data.state.max(0))
     np.testing.assert_allclose(data.stats["action"]["mean"], data.action.mean(0), atol=1e-5)
@@ -103,7 +104,7 @@ def test_images_are_resized_as_the_policy_does_it() -> None:
 def test_a_folder_that_is_not_a_dataset_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"looked for .*meta/info.json, which does not exist"):
         read_demonstrations(tmp_path)
-    with pytest.raises(DatasetError, match="no videos of camera left, right; present: top, wrist"):
+    with pytest.raises(DatasetError, match="no images of camera left, right; present: top, wrist"):
         read_demonstrations(root, ("left", "top", "right"))
 
 
@@ -148,7 +149,7 @@ def test_a_frame_store_decodes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def never(*arguments: object) -> None:
         raise AssertionError("decoded a second time")
 
-    monkeypatch.setattr(VideoImages, "batches", never)
+    monkeypatch.setattr(CameraImages, "batches", never)
     second = read_demonstrations(root, size=(12, 16), store=kept)
     np.testing.assert_array_equal(first.images["cam0"], second.images["cam0"])
     with pytest.raises(AssertionError):
@@ -199,7 +200,7 @@ def test_the_error_names_a_video_that_ends_early(tmp_path: Path) -> None:
         for each in (video, other)
     )
     file.write_bytes(shorter.read_bytes())
-    with pytest.raises(DatasetError, match=r"mp4 ends before row 8"):
+    with pytest.raises(DatasetError, match=r"mp4 has no frame of .*cam0 at .*dit_policy inspect --delete"):
         list(video.batches())
     file.write_bytes(shorter.read_bytes()[:200])
     with pytest.raises(DatasetError, match=str(long)):
@@ -219,3 +220,31 @@ def test_a_dataset_without_actions_or_statistics_is_refused(tmp_path: Path) -> N
     (whole / "meta" / "stats.json").write_text(json.dumps(stats))
     with pytest.raises(DatasetError, match=r"stats.json lacks observation.state"):
         read_demonstrations(whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["a", "b", "c"], r"action.max: expected numbers, got"),
+        ([1.0, 2.0], r"action.max: expected 3 numbers, got an array of shape \(2,\)"),
+        (5.0, r"action.max: expected 3 numbers, got an array of shape"),
+        ({"x": 1}, r"meta/stats.json: action.max|cannot be read"),
+    ],
+)
+def test_a_statistic_that_fits_no_vector_is_named(
+    root: Path, tmp_path: Path, value: object, said: str
+) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "set"))
+    stats = json.loads((copy / "meta" / "stats.json").read_text())
+    stats["action"]["max"] = value
+    (copy / "meta" / "stats.json").write_text(json.dumps(stats))
+    with pytest.raises(DatasetError, match=said):
+        read_demonstrations(copy, cameras=())
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", "null"])
+def test_statistics_that_are_none_are_refused(root: Path, tmp_path: Path, text: str) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "set"))
+    (copy / "meta" / "stats.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"cannot be read|stats.json lacks"):
+        read_demonstrations(copy, cameras=())

@@ -219,6 +219,19 @@ def test_frames_that_would_spoil_the_dataset_are_refused(
     assert not pending_episodes(tmp_path / "dataset")
 
 
+@pytest.mark.parametrize(("height", "width"), [(45, 60), (48, 63), (45, 63)])
+def test_a_camera_size_that_cannot_be_encoded_is_refused_before_anything_is_recorded(
+    tmp_path, height: int, width: int
+) -> None:
+    spec = replace(SPEC, cameras=(CAMERAS[0], Camera("odd", "/odd", height, width, 0.2)))
+    with pytest.raises(
+        DatasetError, match=rf"camera odd \({width}x{height}\).*cameras.odd.width.*even"
+    ) as caught:
+        make(tmp_path / "dataset", spec)
+    assert "camera top" not in str(caught.value)
+    assert not (tmp_path / "dataset").exists()
+
+
 def test_an_episode_needs_frames(tmp_path) -> None:
     writer = make(tmp_path / "dataset")
     with pytest.raises(DatasetError, match="at least 2 frames, this one has 0"):
@@ -240,3 +253,27 @@ def test_the_logging_of_the_caller_does_not_change(tmp_path, capfd) -> None:
     writer.finalize()
     assert (root.level, list(root.handlers), logging.getLogger("lerobot").level) == before
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"repeated": ("tpo",)}, ValueError),
+        ({"task": "touch \udc80"}, DatasetError),
+        ({"stamp_ns": 1 << 70}, Exception),
+    ],
+)
+def test_a_frame_that_is_refused_leaves_no_image_behind(tmp_path, wrong, error) -> None:
+    root = tmp_path / "dataset"
+    writer = make(root)
+    add(writer, 0, 3)
+    with pytest.raises(error):
+        writer.add_frame(**(frame(0, 9) | {"task": "touch the cube"} | wrong))
+    try:
+        writer.add_frame(**frame(0, 3), task="touch the cube")
+        frames = 4
+    except DatasetError:  # what was queued cannot be taken back, so the episode ends
+        frames = 3
+    writer.save_episode()
+    writer.finalize()
+    assert_holds(root, {0: (frames, "touch the cube")})

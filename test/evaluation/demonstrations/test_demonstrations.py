@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("lerobot", reason="lerobot is not installed")
@@ -15,10 +16,12 @@ from dit_policy_ros.data.dataset import Demonstrations, failed_episodes, read_de
 from dit_policy_ros.evaluation.demonstrations import (
     Demonstration,
     DemonstrationSettings,
+    _lockstep,
     demonstration_table,
     lockstep_demonstrations,
     repeat_until_kept,
 )
+from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.sim.robot import Variation
 from dit_policy_ros.sim.tasks import Lift, Touch, suite
 
@@ -81,15 +84,32 @@ def test_a_failed_attempt_is_repeated_in_another_scene_up_to_a_limit() -> None:
     red, blue = Lift("left", "red"), Lift("right", "blue")
     tried: list[tuple[str, int, int]] = []
 
-    def attempt(task: Lift, seed: int, discarded: int) -> Demonstration | None:
+    def attempt(task: Lift, seed: int, discarded: int) -> Demonstration | str:
         tried.append((task.colour, seed, discarded))
-        return Demonstration(task, 9, 30.0, (), discarded) if seed in (5, 8) else None
+        return (
+            Demonstration(task, 9, 30.0, (), discarded)
+            if seed in (5, 8)
+            else ("the top camera repeated 50 of 151 frames" if seed == 7 else "")
+        )
 
     kept = repeat_until_kept([red, blue, red], 5, attempt)
-    assert [next(kept).discarded, next(kept).discarded] == [0, 2]
+    first, second = next(kept), next(kept)
+    assert (first.discarded, first.rejected) == (0, ())
+    assert (second.discarded, second.rejected) == (2, ("the top camera repeated 50 of 151 frames",))
     assert tried == [("red", 5, 0), ("blue", 6, 0), ("blue", 7, 1), ("blue", 8, 2)]
     with pytest.raises(SimulationError, match="10 demonstrations in a row failed: lift the red cube"):
         next(kept)
+
+
+def test_reasons_of_the_check_are_in_the_error_of_too_many_failures() -> None:
+    kept = repeat_until_kept([Lift("left", "red")], 0, lambda *_: "the wrist camera froze")
+    with pytest.raises(SimulationError, match=r"check failed in 10: the wrist camera froze\."):
+        next(kept)
+
+
+def test_both_kinds_of_recording_have_the_robot_type_of_the_contract(tmp_path: Path) -> None:
+    contract = yaml.safe_load(config_path().read_text())["/**"]["ros__parameters"]
+    assert contract["robot_type"] == _lockstep.ROBOT_TYPE
 
 
 def test_the_table_counts_by_task() -> None:

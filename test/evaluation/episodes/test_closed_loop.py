@@ -21,6 +21,7 @@ from dit_policy_ros.sim.robot import JOINTS
 TASKS = ("touch the red cube with the left arm", "touch the blue cube with the right arm")
 
 
+@pytest.mark.slow  # a minute; test_dataset.py, test_train.py and test_evaluate.py test the parts
 def test_record_train_and_evaluate(
     tmp_path: Path, start_process: Callable, wait_for: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,7 +35,11 @@ def test_record_train_and_evaluate(
     assert child.process.returncode == 0, child.output()
 
     data = read_demonstrations(root)
-    assert data.tasks == TASKS and data.joint_names == JOINTS and data.episode_index.max() == 1
+    assert (
+        data.tasks == TASKS
+        and data.state_names == data.action_names == JOINTS
+        and data.episode_index.max() == 1
+    )
     for episode, (moving, resting) in enumerate(((slice(0, 6), slice(7, 13)), (slice(7, 13), slice(0, 6)))):
         action = data.action[data.episode_index == episode]
         travel = np.abs(action - action[0]).max(axis=0)

@@ -182,5 +182,8 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="knows no task 'juggle'"):
         Evaluation(EvaluationSettings(tmp_path / "out", actor="operator", tasks=("juggle",)))
     tiny = save_tiny(tmp_path / "tiny")
+    with pytest.raises(DitPolicyError, match="no joint is called 'a'"):
+        Evaluation(EvaluationSettings(tmp_path / "out", checkpoint=tiny))
+    (tiny / "dit_policy_ros.json").unlink()  # a checkpoint without names
     with pytest.raises(SimulationError, match="unknown camera 'cam0'; the scene has"):
         run(EvaluationSettings(tmp_path / "out", checkpoint=tiny, lock_step=True, tasks=TASKS))

@@ -10,7 +10,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.core.motion import Continuation, MotionState
+from dit_policy_ros.core.policy_interface import VectorInput
 from dit_policy_ros.evaluation.episodes import NodeActor, PolicyActor, node_settings
+from dit_policy_ros.evaluation.episodes._policy_actor import ObservationHistory
 from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.sim.robot import HOME, JOINTS, STEP_NS, BimanualSim
 
@@ -22,7 +24,9 @@ class RampPolicy:
     """A policy without cameras that moves one joint along a ramp from its present position, for any task."""
 
     description, device, fps, joint_names = "ramp", "cpu", 30.0, JOINTS
+    action_names = JOINTS
     known_tasks: tuple[str, ...] = ()
+    vectors = ()
     image_shapes: Mapping[str, tuple[int, int]] = {}
     state_dim = action_dim = len(JOINTS)
     n_obs_steps, horizon = 2, 25
@@ -108,9 +112,11 @@ def test_a_policy_that_continues_its_last_chunk_gets_it() -> None:
     for previous in policy.previous[1:]:
         assert previous is not None and previous.actions.shape == (policy.horizon, len(JOINTS))
         # Row 0 lies one step before the observation; then come latency and two frozen steps, all committed.
-        assert previous.committed == 1 + 1 + 3 + 2
+        # Without a soft start the arms are a few rows behind at first, and then hurry.
+        assert 1 + 1 + 2 <= previous.committed <= 1 + 1 + 3 + 2 + 1
         assert np.isfinite(previous.actions[: previous.committed]).all()
         assert np.isnan(previous.actions[-1]).all(), "the last chunk ends before the next one does"
+    assert policy.previous[-1].committed == 1 + 1 + 3 + 2, "once they move, they are in time"
 
 
 def test_the_seed_decides_the_outcome() -> None:
@@ -123,3 +129,16 @@ def test_the_seed_decides_the_outcome() -> None:
 def test_an_unknown_parameter_is_named() -> None:
     with pytest.raises(ParameterError, match=r"no parameter ensemble\.mod; it has .*ensemble\.mode"):
         node_settings(config_path(), {"ensemble.mod": "act"})
+
+
+def test_a_policys_vectors_follow_the_joints_in_its_state() -> None:
+    policy = RampPolicy(0.0)
+    policy.vectors = (VectorInput("effort", len(JOINTS)),)
+    history = ObservationHistory(policy)
+    with BimanualSim(3) as sim:
+        history.observe(sim)
+        sim.step(50)
+        history.observe(sim)
+        expected = np.concatenate([sim.joint_positions, sim.joint_efforts])
+    assert history.state.shape == (2, 2 * len(JOINTS)) and history.state.dtype == np.float32
+    np.testing.assert_allclose(history.state[-1], expected, rtol=1e-6)

@@ -4,6 +4,7 @@
 import pytest
 
 from dit_policy_ros.evaluation.report import confusion_matrix, results_by_task, wilson_interval
+from dit_policy_ros.evaluation.report._plots import _by_family
 from dit_policy_ros.evaluation.report._results import NOTHING, markdown_table, results_summary
 from dit_policy_ros.sim.tasks import HandOver, Lift, Outcome, Push, Task, Touch
 
@@ -69,3 +70,8 @@ def test_the_summary_adds_up() -> None:
     assert found["episodes"] == 5 and found["success_rate"] == 0.4 and found["wrong_rate"] == 0.4
     assert found["actor"] == "policy" and len(found["tasks"]) == 2
     assert set(found["tasks"][0]) >= {"instruction", "episodes", "success_rate", "ci95"}
+
+
+def test_tasks_of_a_family_are_drawn_together() -> None:
+    names = ["touch a", "lift a", "touch b", "(nothing)", "lift a", "lift b"]
+    assert _by_family(names) == ["touch a", "touch b", "lift a", "lift b", "(nothing)"]

@@ -13,7 +13,13 @@ from sensor_msgs.msg import Image, JointState  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
-from dit_policy_ros.evaluation.session import SessionError, claimed_domain, ros_environment  # noqa: E402
+from dit_policy_ros.evaluation.session import (  # noqa: E402
+    SessionError,
+    _environment,
+    claimed_domain,
+    ros_environment,
+)
+from dit_policy_ros.evaluation.session._occupants import occupants  # noqa: E402
 
 QOS = QoSProfile(depth=1)
 TRAJECTORY = "left_arm_controller/joint_trajectory"
@@ -69,10 +75,11 @@ def test_a_joined_domain_is_seen_beyond_this_machine_only_if_the_user_says_so(
     somebody, monkeypatch, tmp_path, users
 ):
     monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE")
+    monkeypatch.setattr(_environment, "refuse_occupied_domain", lambda has_joined: None)  # it takes long
     if users:
         monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", users)
     with ros_environment(tmp_path, somebody.domain) as environment:
-        assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == users or "LOCALHOST"
+        assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == (users or "LOCALHOST")
 
 
 @pytest.mark.parametrize(
@@ -109,10 +116,25 @@ def test_a_joined_domain_is_seen_beyond_this_machine_only_if_the_user_says_so(
         ),
     ],
 )
-def test_a_domain_with_a_robot_or_another_run_is_refused(somebody, tmp_path, occupy, words):
+def test_whatever_a_robot_or_another_run_shows_is_found(somebody, wait_for, occupy, words):
     occupy(somebody)
+    looking = somebody("looking")
+    wait_for(lambda: words in "\n".join(occupants(looking)), 10.0, words)
+
+
+def test_a_domain_with_a_robot_or_another_run_is_refused(somebody, tmp_path):
+    somebody("policy")
+    somebody("broadcaster").create_publisher(JointState, "joint_states", QOS)
     with pytest.raises(SessionError) as refused, ros_environment(tmp_path, somebody.domain):
         pass
-    assert words in str(refused.value)
+    for words in ("the node /policy runs", "/broadcaster publishes on /joint_states"):
+        assert words in str(refused.value)
     assert f"ROS domain {somebody.domain} is in use" in str(refused.value)
     assert not rclpy.ok()
+
+
+def test_bystanders_are_no_robot(somebody, wait_for):
+    somebody("viewer").create_subscription(Image, "top/image_raw", print, QOS)
+    looking = somebody("looking")
+    wait_for(lambda: looking.count_subscribers("/top/image_raw"), 10.0, "the viewer is found")
+    assert occupants(looking) == []

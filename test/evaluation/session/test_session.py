@@ -11,7 +11,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from ros_testing import spinning
 
-from dit_policy_ros.evaluation.session import Session, SessionError
+from dit_policy_ros.evaluation.session import Session, SessionError, session_commands
 
 VALUES = {"velocity_scale": 1.0, "mode": "act", "names": ["a", "b"], "numbers": [1.0, 2.0], "steps": 3}
 
@@ -47,3 +47,13 @@ def test_the_node_is_asked(session) -> None:
 def test_what_was_asked_for_and_is_not_used_is_an_error(session, asked, words) -> None:
     with pytest.raises(SessionError, match=words):
         session.check_parameters(asked)
+
+
+def test_the_simulated_robot_has_the_contract_that_the_policy_is_given() -> None:
+    contract = {"cameras.top.topic": "top/image_raw/compressed", "cameras.top.compressed": "true"}
+    commands = session_commands({**contract, "velocity_scale": "0.5"}, {"seed": "3"})
+    sim = commands["sim"]
+    assert {name: sim.parameters[name] for name in contract} == contract
+    assert sim.parameters["seed"] == "3" and "velocity_scale" not in sim.parameters
+    assert sim.parameter_file == commands["policy"].parameter_file
+    assert session_commands({"velocity_scale": "0.5"}, {})["sim"].parameter_file is None

@@ -44,7 +44,9 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_round_trip_keeps_weights_options_and_facts(folder: Path) -> None:
     checkpoint = read_checkpoint(folder)
     assert checkpoint.config == tiny_config(drop_n_last_frames=2)
-    assert checkpoint.facts == CheckpointFacts(fps=30.0, joint_names=("a", "b", "c", "d"), known_tasks=TASKS)
+    assert checkpoint.facts == CheckpointFacts(
+        fps=30.0, joint_names=tuple("abcde"), action_names=tuple("abcd"), known_tasks=TASKS
+    )
     for name, tensor in random_policy(tiny_config()).state_dict().items():
         assert torch.equal(checkpoint.policy.state_dict()[name], tensor), name
     assert not checkpoint.policy.training
@@ -114,8 +116,8 @@ def test_relocate_writes_the_path_of_the_folder(folder: Path) -> None:
             "empty",
             "lacks config.json, model.safetensors, policy_preprocessor.json, policy_postprocessor.json$",
         ),
-        ("run", r"lacks config.json.*did you mean .*run/pretrained_model\?"),
-        ("whole_run", r"did you mean .*whole_run/checkpoints/last/pretrained_model\?"),
+        ("run", r"run/pretrained_model lacks model.safetensors"),
+        ("whole_run", r"whole_run/checkpoints/last/pretrained_model lacks model.safetensors"),
     ],
 )
 def test_a_path_that_is_not_a_checkpoint_is_refused(
@@ -129,6 +131,21 @@ def test_a_path_that_is_not_a_checkpoint_is_refused(
         (tmp_path / place / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=expected):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("inner", ["", "checkpoints"])
+def test_a_run_s_folder_means_its_best_checkpoint_or_its_last(
+    tmp_path: Path, folder: Path, inner: str
+) -> None:
+    run = tmp_path / "run"
+    for step in ("001000", "002000"):
+        shutil.copytree(folder, run / "checkpoints" / step / "pretrained_model")
+    (run / "checkpoints" / "last").symlink_to("002000")
+    assert read_checkpoint(run / inner).folder == run / "checkpoints" / "002000" / "pretrained_model"
+    (run / "checkpoints" / "best").symlink_to("001000")
+    assert read_checkpoint(run / inner).folder == run / "checkpoints" / "001000" / "pretrained_model"
+    step = run / "checkpoints" / "002000"
+    assert read_checkpoint(step).folder == step / "pretrained_model"
 
 
 def drop(key: str, file: str = NORMALIZER) -> Callable[[Path], None]:
@@ -152,6 +169,29 @@ def option(**values: Any) -> Callable[[Path], None]:
     return lambda folder: edit(folder / "config.json", lambda v: v.update(values))
 
 
+def tokenizer_with_gaps(folder: Path, special: int = 0) -> None:
+    """Leave letters only, with their ids; the ids of the special tokens grow by ``special``."""
+    path = folder / "clip" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    letters = {token: i for token, i in content["model"]["vocab"].items() if token[0].islower()}
+    specials = {token["content"]: token["id"] + special for token in content["added_tokens"]}
+    content["model"] |= {"vocab": {t: i for t, i in letters.items() if len(t) in (1, 5)} | specials}
+    content["model"]["merges"] = []
+    for token in content["added_tokens"]:
+        token["id"] += special
+    path.write_text(json.dumps(content))
+
+
+def test_a_tokenizer_may_have_far_fewer_tokens_than_ids(folder: Path) -> None:
+    tokenizer_with_gaps(folder)
+    checkpoint = read_checkpoint(folder)
+    tokenizer, vocabulary = checkpoint.encoder_files.tokenizer, checkpoint.encoder_files.text.vocab_size
+    assert len(tokenizer.tokenizer) < vocabulary / 2
+    assert max(tokenizer.tokenizer.get_vocab().values()) == vocabulary - 1
+    ids, _ = tokenizer(["touch a cube"])
+    assert ids.max() == vocabulary - 1  # the end of the text
+
+
 def without_tensor(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     del tensors["noise_predictor.output_proj.bias"]
@@ -162,6 +202,37 @@ def without_tensor(folder: Path) -> None:
 def unknown_step(folder: Path) -> None:
     step = {"registry_name": "relative_action_processor", "config": {}}
     edit(folder / "policy_preprocessor.json", lambda v: v["steps"].append(step))
+
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+def both_actions(name: str, value: torch.Tensor) -> Callable[[Path], None]:
+    """Change a statistic of the action in both pipelines."""
+
+    def act(folder: Path) -> None:
+        for file in (NORMALIZER, UNNORMALIZER):
+            save_file(load_file(folder / file) | {f"action.{name}": value}, folder / file)
+
+    return act
+
+
+def weights(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        save_file(tensors | {name: change(tensors[name].clone())}, folder / "model.safetensors")
+
+    return act
+
+
+def state_file(name: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(
+        folder / "policy_preprocessor.json", lambda v: v["steps"][4].update(state_file=name)
+    )
+
+
+def encoder(**options: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "clip" / "config.json", lambda v: v["vision_config"].update(options))
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -213,6 +284,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "unknown step": (unknown_step, "unknown step 'relative_action_processor' at index 5; known steps: "),
     "no tokenizer": (lambda f: (f / "clip" / "tokenizer.json").unlink(), "tokenizer"),
+    "an id that the encoder does not know": (
+        lambda f: tokenizer_with_gaps(f, special=1),
+        r"endoftext\|>' has the id 540, but the text encoder knows the ids 0 to 539",
+    ),
     "no encoders, offline": (lambda f: shutil.rmtree(f / "clip"), "clip/config.json, clip/tokenizer.json"),
     "other image size": (
         lambda f: edit(f / "config.json", lambda v: v.update(image_resize_shape=[12, 12])),
@@ -226,15 +301,112 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "facts with a typo": (
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joints=[])),
-        "unknown option 'joints'; valid options: format, fps, instruction_dropout, joint_names",
+        "unknown option 'joints'; valid options: action_names, format, fps, instruction_dropout, joint_names",
     ),
     "too few joint names": (
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joint_names=["a"])),
-        "joint_names: expected 4",
+        "joint_names: expected 5",
     ),
     "invalid rate": (
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(fps=0)),
         "fps: expected more than 0",
+    ),
+    "duplicate joints": (
+        lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(joint_names=[*"abade"])),
+        "joint_names: expected each joint once, got a twice",
+    ),
+    "min above max": (
+        change("observation.state.min", torch.full((5,), 9.0)),
+        r"observation.state.min: expected at most observation.state.max, got 9 at entry 0",
+    ),
+    "action range upside down": (
+        both_actions("min", torch.tensor([0.0, 0.0, 9.0, 0.0])),
+        r"action.min: expected at most action.max, got 9 at entry 2$",
+    ),
+    "infinite range": (
+        lambda f: (
+            change("observation.state.min", torch.full((5,), -3e38))(f),
+            change("observation.state.max", torch.full((5,), 3e38))(f),
+        ),
+        "observation.state: expected a range of float32",
+    ),
+    "negative deviation": (
+        change("observation.images.cam0.std", torch.full((3, 1, 1), -0.1)),
+        "observation.images.cam0.std: expected 0 or more, got -0.1 at entry 0, ",
+    ),
+    "eps of 0": (
+        lambda f: edit(f / "policy_preprocessor.json", lambda v: v["steps"][4]["config"].update(eps=0)),
+        "eps: expected more than 0, got 0",
+    ),
+    "differing statistics": (
+        lambda f: save_file(
+            load_file(f / NORMALIZER) | {"action.max": load_file(f / NORMALIZER)["action.max"] + 1.0},
+            f / NORMALIZER,
+        ),
+        "scales actions for training otherwise than policy_postprocessor.json scales them back: "
+        "with action.max .* at entry 0",
+    ),
+    "differing modes": (
+        lambda f: edit(
+            f / "policy_postprocessor.json",
+            lambda v: v["steps"][0]["config"]["norm_map"].update(ACTION="MEAN_STD"),
+        ),
+        "by MIN_MAX and by MEAN_STD",
+    ),
+    "weights are NaN": (
+        weights("noise_predictor.output_proj.bias", lambda t: t.fill_(torch.nan)),
+        "expected finite weights, got NaN or infinity in 1 tensors, first noise_predictor.output_proj.bias",
+    ),
+    "weights are infinite": (
+        weights(
+            "noise_predictor.output_proj.bias", lambda t: t.index_fill_(0, torch.tensor([1]), -torch.inf)
+        ),
+        "expected finite weights",
+    ),
+    "weights in eight bits": (
+        weights("noise_predictor.output_proj.bias", lambda t: t.to(torch.float8_e4m3fn)),
+        "output_proj.bias: expected one of torch.float32, .*, got torch.float8_e4m3fn",
+    ),
+    "weights are integers": (
+        weights("noise_predictor.output_proj.bias", lambda t: t.to(torch.int32)),
+        "got torch.int32",
+    ),
+    "weights by git-lfs": (
+        lambda f: (f / "model.safetensors").write_text(LFS_POINTER),
+        "cannot read the weights: .*git lfs pull",
+    ),
+    "statistics by git-lfs": (lambda f: (f / NORMALIZER).write_text(LFS_POINTER), "git lfs pull"),
+    "config by git-lfs": (lambda f: (f / "config.json").write_text(LFS_POINTER), "git lfs pull"),
+    "statistics elsewhere": (
+        state_file("../../secret.safetensors"),
+        "state_file: expected the name of a file",
+    ),
+    "statistics at the root": (state_file("/etc/passwd"), "state_file: expected the name of a file"),
+    "statistics in the parent": (state_file(".."), r"state_file: expected .* got '\.\.'"),
+    "statistics by number": (state_file(5), "state_file: expected the name of a file .* got 5"),
+    "statistics by list": (state_file(["a"]), "state_file: expected the name of a file"),
+    "a step's options as a list": (
+        lambda f: edit(f / "policy_preprocessor.json", lambda v: v["steps"][0].update(config=[1])),
+        "rename_observations_processor: config: expected an object",
+    ),
+    "JSON nested deeply": (
+        lambda f: (f / "policy_preprocessor.json").write_text('{"a":' * 30_000 + "1" + "}" * 30_000),
+        "nested too deeply",
+    ),
+    "facts nested deeply": (
+        lambda f: (f / "dit_policy_ros.json").write_text("[" * 100_000),
+        "dit_policy_ros.json is not readable JSON: it is nested too deeply",
+    ),
+    "encoder without width": (encoder(hidden_size=0), "hidden_size: expected a whole number of 1 to 65536"),
+    "encoder without end": (encoder(num_hidden_layers=10**9), "num_hidden_layers: expected a whole"),
+    "encoder with 3 heads": (
+        encoder(num_attention_heads=3),
+        "attention heads|num_attention_heads",
+    ),
+    "encoder with another activation": (encoder(hidden_act="swishy"), "no network can be built|swishy"),
+    "encoder that is a text": (
+        lambda f: edit(f / "clip" / "config.json", lambda v: v.update(vision_config="large")),
+        "cannot load the vision encoder's config.json",
     ),
     "later format": (
         lambda f: edit(f / "dit_policy_ros.json", lambda v: v.update(format=9)),

@@ -80,25 +80,35 @@ def test_a_default_config_is_what_lerobot_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"conditioning": "joint"}, {"vision_encoder_family": "dinov2"}])
-def test_lerobot_refuses_an_extended_checkpoint(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_lerobot_alone_refuses_an_extended_checkpoint(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("lerobot", reason="lerobot is not installed: nothing to refuse")
     from lerobot.configs import PreTrainedConfig
     from lerobot.policies.multi_task_dit.configuration_multi_task_dit import MultiTaskDiTConfig
 
     folder = save(tmp_path / "c", **options)
+    alone = {
+        name: kind for name, kind in PreTrainedConfig.get_known_choices().items() if name != EXTENDED_TYPE
+    }
+    monkeypatch.setattr(PreTrainedConfig, "_choice_registry", alone)
     assert MultiTaskDiTConfig in PreTrainedConfig.get_known_choices().values()
     with pytest.raises(ValueError, match=rf"Policy type '{EXTENDED_TYPE}'.* is not registered"):
         PreTrainedConfig.from_pretrained(folder)
 
 
-def test_the_writer_warns_and_relocate_refuses(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
+def test_the_writer_says_what_lerobot_needs_and_relocate_refuses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
         save(tmp_path / "plain")
         assert "LeRobot" not in caplog.text
         folder = save(tmp_path / "c", conditioning="joint", vision_encoder_family="siglip")
-    assert f"{folder}: LeRobot has no conditioning 'joint', vision_encoder_family 'siglip'" in caplog.text
+    assert (
+        f"{folder}: LeRobot alone has no conditioning 'joint', vision_encoder_family 'siglip'" in caplog.text
+    )
     before = (folder / "config.json").read_bytes()
-    with pytest.raises(CheckpointError, match=r"cannot load this checkpoint.*nothing to relocate"):
+    with pytest.raises(CheckpointError, match=r"installed beside it.*nothing to relocate"):
         relocate(folder)
     assert (folder / "config.json").read_bytes() == before
 
@@ -110,7 +120,7 @@ def test_the_writer_warns_and_relocate_refuses(tmp_path: Path, caplog: pytest.Lo
             {"conditioning": "film"},
             "conditioning: expected 'adaln' or 'cross_attention' or 'in_context' or 'joint', got 'film'",
         ),
-        ({"vision_encoder_family": "resnet"}, "vision_encoder_family: expected 'clip' or 'dinov2' or"),
+        ({"vision_encoder_family": "vgg"}, "vision_encoder_family: expected 'clip' or 'dinov2' or"),
         ({"image_tokens": 4}, "image_tokens: expected 'all' or 'pooled', got 4"),
         ({"conditionning": "joint"}, "unknown option 'conditionning'; valid options: "),
         (
@@ -124,8 +134,10 @@ def test_the_writer_warns_and_relocate_refuses(tmp_path: Path, caplog: pytest.Lo
         ({"vision_encoder_lr_multiplier": -0.1}, "vision_encoder_lr_multiplier: expected 0 (frozen) or more"),
         (
             {"type": POLICY_TYPE},
-            "'conditioning', 'image_steps', 'image_tokens', 'observation_layers', 'relative_entries', "
-            "'state_differences', 'vision_encoder_family': LeRobot's 'multi_task_dit' has no",
+            "'conditioning', 'image_pooling', 'image_steps', 'image_tokens', 'observation_layers', "
+            "'relative_entries', 'state_differences', 'state_features', 'text_encoder_family', "
+            "'text_tokens', 'trained_delay', 'unified_slots', 'vision_encoder_family': LeRobot's "
+            "'multi_task_dit' has",
         ),
     ],
 )

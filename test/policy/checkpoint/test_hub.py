@@ -9,7 +9,7 @@ from tiny_policy import TASKS, save_tiny
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.policy import load_policy
-from dit_policy_ros.policy.checkpoint import find_checkpoint, relocate
+from dit_policy_ros.policy.checkpoint import find_checkpoint, pinned, relocate
 from dit_policy_ros.policy.checkpoint._hub import is_hub_id
 
 ID, COMMIT = "lab/touch-cubes", "0123456789abcdef0123456789abcdef01234567"
@@ -44,6 +44,38 @@ def test_a_cached_checkpoint_loads_by_its_id_while_offline(cache: Path) -> None:
     assert find_checkpoint(Path(ID)) == snapshot  # command-line options are parsed as paths
     assert load_policy(ID).known_tasks == TASKS
     assert load_policy(f"{ID}@{COMMIT}").known_tasks == TASKS
+
+
+def test_an_id_without_a_revision_stays_what_was_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub is not even asked: a robot moves tomorrow as it does today."""
+    snapshot = fill(cache)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    asked: list[bool] = []
+
+    def newer(*arguments: object, local_files_only: bool, revision: str | None, **options: object) -> str:
+        asked.append(local_files_only)
+        if local_files_only:
+            return str(snapshot)
+        raise OSError("the hub has a newer commit")
+
+    monkeypatch.setattr("dit_policy_ros.policy.checkpoint._hub.snapshot_download", newer)
+    assert find_checkpoint(ID) == snapshot and asked == [True]
+    with pytest.raises(CheckpointError, match="the hub has a newer commit"):
+        find_checkpoint(f"{ID}@main")
+    (snapshot / "model.safetensors").unlink()  # a download that was interrupted
+    asked.clear()
+    with pytest.raises(CheckpointError, match=r"lacks model\.safetensors"):
+        find_checkpoint(ID)
+    assert asked == [True, False]
+
+
+def test_a_pinned_id_has_the_commit(cache: Path, tmp_path: Path) -> None:
+    fill(cache)
+    assert pinned(ID) == pinned(f"{ID}@{COMMIT}") == f"{ID}@{COMMIT}"
+    assert find_checkpoint(pinned(ID)).name == COMMIT
+    folder = str(save_tiny(tmp_path / "folder"))
+    for name in (folder, "", "no id", "../x"):
+        assert pinned(name) == name
 
 
 def test_a_folder_of_the_same_name_takes_precedence(cache: Path, tmp_path: Path) -> None:

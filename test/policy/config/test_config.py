@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """config.json is read strictly: each error names the option and what was expected."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_policy import IMAGE, tiny_config
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.config import EXTENDED_TYPE, PolicyConfig, read_json, usable_steps
 
 
 def test_round_trip() -> None:
@@ -43,7 +45,32 @@ def test_a_minimal_config_gets_lerobots_defaults() -> None:
         ({"horizon": 8.5}, "horizon: expected an integer, got 8.5"),
         ({"horizon": 0}, "horizon: expected at least 1, got 0"),
         ({"n_obs_steps": 9}, "n_obs_steps: expected at most the horizon 8, got 9"),
-        ({"n_action_steps": 8}, "n_action_steps: expected 1 to 7, got 8"),
+        ({"n_action_steps": 9}, "n_action_steps: expected 1 to 8, got 9"),
+        ({"horizon": float("inf")}, "horizon: expected an integer, got inf"),
+        ({"horizon": float("nan")}, "horizon: expected an integer, got nan"),
+        ({"horizon": 1e300}, "horizon: expected an integer, got 1e+300"),
+        ({"horizon": 10**400}, "horizon: expected an integer, got 1000"),
+        ({"horizon": 10**12}, "horizon: expected an integer of at most 2147483647, got 1000000000000"),
+        ({"horizon": 10**9}, "horizon: expected at most 65536, got 1000000000"),
+        ({"hidden_dim": 10**8}, "hidden_dim: expected at most 65536"),
+        ({"num_layers": 10**6}, "num_layers: expected at most 1000"),
+        ({"num_train_timesteps": 10**9}, "num_train_timesteps: expected at most 65536"),
+        ({"rope_base": 1e300}, "rope_base: expected a finite number, got 1e+300"),
+        ({"optimizer_lr": -(10**400)}, "optimizer_lr: expected a finite number, got -1000"),
+        ({"objective": ["diffusion"]}, "objective: expected 'diffusion' or 'flow_matching', got ["),
+        ({"objective": {}}, "objective: expected 'diffusion' or 'flow_matching', got {}"),
+        ({"beta_start": 0.0}, "beta_start: expected more than 0, at most beta_end (0.02), got 0.0"),
+        ({"beta_start": -0.1}, "beta_start: expected more than 0"),
+        ({"beta_start": 0.1}, "beta_start: expected more than 0, at most beta_end (0.02), got 0.1"),
+        ({"beta_end": 1.0}, "beta_end: expected less than 1, got 1.0"),
+        (
+            {"output_features": {"action": {"type": "ACTION", "shape": [10**8]}}},
+            "output_features: expected shapes of 1 to 65536",
+        ),
+        (
+            {"output_features": {"action": {"type": "ACTION", "shape": [0]}}},
+            "output_features: expected shapes of 1 to 65536",
+        ),
         ({"dropout": float("nan")}, "dropout: expected a finite number, got nan"),
         ({"dropout": 1.5}, "dropout: expected 0 to 1, got 1.5"),
         ({"clip_sample": 1}, "clip_sample: expected true or false, got 1"),
@@ -68,11 +95,14 @@ def test_an_invalid_option_is_refused(change: dict[str, Any], expected: str) -> 
     assert expected in str(raised.value)
 
 
-def test_images_of_two_shapes_are_refused() -> None:
-    mapping = tiny_config(cameras=2).to_mapping()
+def test_images_of_two_shapes_need_a_size_to_which_all_are_resized() -> None:
+    mapping = tiny_config(cameras=2).to_mapping() | {"image_resize_shape": None}
     mapping["input_features"]["observation.images.cam1"] = {"type": "VISUAL", "shape": [3, 10, 10]}
-    with pytest.raises(CheckpointError, match="images of one shape"):
+    with pytest.raises(CheckpointError, match="images of one shape, or an image_resize_shape"):
         PolicyConfig.from_mapping(mapping, "config.json")
+    config = PolicyConfig.from_mapping(mapping | {"image_resize_shape": [20, 20]}, "config.json")
+    assert config.has_several_image_sizes
+    assert config.to_mapping()["type"] == EXTENDED_TYPE, "LeRobot's policy refuses it"
 
 
 def test_a_crop_larger_than_the_images_is_skipped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -98,3 +128,87 @@ def test_only_sampling_options_can_be_overridden() -> None:
         config.with_overrides({"noise_scheduler_type": "PNDM"})
     with pytest.raises(CheckpointError, match="num_inference_steps: expected 1 to"):
         config.with_overrides({"num_inference_steps": 0})
+
+
+@pytest.mark.parametrize(
+    ("trained", "usable"),
+    [
+        (100, [1, 2, 4, 5, 10, 20, 25, 50, 100]),
+        (20, [1, 2, 4, 5, 10, 20]),
+        (1, [1]),
+        (13, [1, 2, 3, 4, 6, 13]),  # prime
+    ],
+)
+def test_usable_numbers_of_steps_begin_where_the_schedule_does(trained: int, usable: list[int]) -> None:
+    config = tiny_config(num_train_timesteps=trained)
+    assert list(usable_steps(config)) == usable
+    for steps in usable:
+        begin = (steps - 1) * (trained // steps)
+        assert trained - begin <= 2 * (trained // steps), "no more than one spacing is left out"
+
+
+def test_every_number_of_integration_steps_is_usable() -> None:
+    assert list(usable_steps(tiny_config(objective="flow_matching", num_integration_steps=7))) == [
+        *range(1, 8)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (
+            51,
+            "num_inference_steps 51 does not divide the 100 training .* at step 50 of 99, .* 50 or 100",
+        ),
+        (60, "at step 59 of 99"),
+        (90, "use 50 or 100"),
+        (30, "at step 87 of 99, .* use 25 or 50"),
+        (50, ""),
+        (100, ""),
+        (None, ""),
+    ],
+)
+def test_a_partial_schedule_is_warned_of(
+    caplog: pytest.LogCaptureFixture, steps: int | None, words: str
+) -> None:
+    stored = tiny_config(num_train_timesteps=100).to_mapping()
+    PolicyConfig.from_mapping(stored | {"num_inference_steps": steps}, "config.json")
+    stated = caplog.text
+    caplog.clear()
+    config = PolicyConfig.from_mapping(stored, "config.json")
+    config.with_overrides({} if steps is None else {"sampling_steps": steps})
+    for text in (stated, caplog.text):
+        assert bool(text) == bool(words)
+        assert re.search(words, text)
+
+
+def test_more_action_steps_than_a_chunk_has_are_trimmed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = PolicyConfig.from_mapping({**tiny_config().to_mapping(), "n_action_steps": 8}, "config.json")
+    assert "n_action_steps 8 is more than the 7 rows of a chunk" in caplog.text
+    assert tiny_config(n_action_steps=8).to_mapping()["drop_n_last_frames"] == 0
+    assert config.n_action_steps == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "nested too deeply"),
+        (b'{"horizon": ' + b"9" * 5000 + b"}", "is not readable JSON"),
+        (b"\xff\xfe{}", "is not readable JSON"),
+        (b" " * 17_000_000, "expected at most 16000000 bytes, got 17000000"),
+    ],
+)
+def test_json_that_is_no_configuration_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"config\.json.*" + expected):
+        read_json(path)
+
+
+def test_json_may_begin_with_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"horizon": 8}')
+    assert read_json(path) == {"horizon": 8}

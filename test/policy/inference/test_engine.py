@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tiny_policy import TASKS, random_observation, save_tiny, tiny_config
 from tiny_variants import DDIM, infer
 
+from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.core.motion import Continuation
 from dit_policy_ros.policy import load_policy
 
@@ -59,12 +60,32 @@ def test_fit_steps_sets_the_largest_number_of_steps_that_fits(
 
     monkeypatch.setattr(policy, "warm_up", warm_up)
     budget = policy.fit_steps(max_latency=0.0165, n=5)
-    assert (budget.steps, policy.steps) == (3, 3) and budget.latency_p95 == pytest.approx(0.016)
-    assert "3 steps" in policy.description and "3 steps" in policy.backend
+    # 3 would fit as well, but does not divide the 20 training steps.
+    assert (budget.steps, policy.steps) == (2, 2) and budget.latency_p95 == pytest.approx(0.014)
+    assert "2 steps" in policy.description and "2 steps" in policy.backend
     assert max(measured) == 4, "never more steps than configured"
     np.testing.assert_allclose(
-        infer(policy), infer(load_policy(folder, num_inference_steps=3)), rtol=0, atol=TOLERANCE
+        infer(policy), infer(load_policy(folder, num_inference_steps=2)), rtol=0, atol=TOLERANCE
     )
+
+
+@pytest.mark.parametrize("real_time_chunking", [False, True])
+def test_the_latency_of_a_warm_start_is_that_of_a_cold_chunk(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, real_time_chunking: bool
+) -> None:
+    """After a start, a HOLD or a new task the chunk takes all steps: that must fit, too."""
+    policy = load_policy(folder, warm_start=1, real_time_chunking=real_time_chunking)
+    now = [0.0]
+
+    def predict(images: object, state: object, task: str, previous: object = None) -> None:
+        now[0] += 0.010 + 0.002 * (1 if previous is not None else policy.steps)
+
+    monkeypatch.setattr(policy, "predict", predict)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    np.testing.assert_allclose(policy.warm_up(5), 0.010 + 0.002 * 4)
+    assert policy.fit_steps(max_latency=0.0145, n=5).steps == 2
+    with pytest.raises(DitPolicyError, match=r"one denoising step takes 0\.012 s"):
+        policy.fit_steps(max_latency=0.011, n=5)
 
 
 @pytest.mark.slow

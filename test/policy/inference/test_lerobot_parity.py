@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same weights, observation and seed give the same chunk, loss and gradients here and in LeRobot."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +100,17 @@ def test_a_checkpoint_that_lerobot_saved_loads_here(lerobot: SimpleNamespace, tm
     stats, facts = read_stats(saved), ours.checkpoint.facts
     write_checkpoint(again, ours.module, stats, facts, ours.checkpoint.encoder_files.tokenizer)
     assert max(compare_chunk(load_theirs(lerobot, again), ours)) < TOLERANCE
+
+
+@pytest.mark.parametrize("key", ["observation.image", "observation.images.head.rgb", "observation.head"])
+def test_cameras_of_other_keys_are_read_alike(lerobot: SimpleNamespace, tmp_path: Path, key: str) -> None:
+    """LeRobot's own datasets have `observation.image`; the key stays the dataset's in the checkpoint."""
+    usual = tiny_config()
+    image, state = usual.input_features.values()
+    config = dataclasses.replace(usual, input_features={key: image, "observation.state": state})
+    theirs = load_theirs(lerobot, save_tiny(tmp_path / "ours", config))
+    ours = load_policy(tmp_path / "ours", backend="plain")
+    assert max(compare_chunk(theirs, ours)) < TOLERANCE
 
 
 def test_a_relocated_checkpoint_acts_alike_step_by_step(lerobot: SimpleNamespace, tmp_path: Path) -> None:

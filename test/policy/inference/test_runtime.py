@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loaded policy: its chunks, and its errors for inputs that it cannot use."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_policy import TASKS, random_observation, save_tiny, tiny_config
+from tiny_policy import (
+    TASKS,
+    random_observation,
+    random_policy,
+    random_stats,
+    save_tiny,
+    tiny_config,
+    tiny_tokenizer,
+)
 
 from dit_policy_ros.core.errors import CheckpointError, StreamError, TaskError
 from dit_policy_ros.core.policy_interface import Policy
 from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.inference import DiTRuntime
 from dit_policy_ros.policy.inference._text_cache import MAX_CACHED_TASKS
 
@@ -38,7 +48,8 @@ def test_it_implements_the_policy_protocol(policy: DiTRuntime) -> None:
     typed: Policy = policy
     assert typed.image_shapes == {"cam0": (30, 40), "cam1": (30, 40)}
     assert (typed.state_dim, typed.action_dim, typed.n_obs_steps, typed.horizon) == (5, 4, 2, 8)
-    assert (typed.fps, typed.joint_names, typed.known_tasks) == (30.0, ("a", "b", "c", "d"), TASKS)
+    assert (typed.fps, typed.joint_names, typed.known_tasks) == (30.0, tuple("abcde"), TASKS)
+    assert typed.action_names == tuple("abcd")
     assert typed.device == "cpu"
     assert "diffusion (DDIM, 4 steps)" in typed.description and "cam0, cam1" in typed.description
 
@@ -229,3 +240,101 @@ def test_the_policy_needs_neither_lerobot_nor_diffusers_nor_ros(folder: Path) ->
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+def resting_checkpoint(folder: Path, noise: float) -> Path:
+    """A foreign checkpoint: an arm's joint rested in its data."""
+    config = tiny_config(num_inference_steps=4, noise_scheduler_type="DDIM")
+    stats = random_stats(config)
+    state = stats["observation.state"]
+    for name, value in state.items():
+        state[name] = value.clone()
+        state[name][3] = 0.1
+    state["min"][3] -= noise
+    state["max"][3] += noise
+    state["std"][3] = noise / 2
+    facts = CheckpointFacts(fps=30.0, joint_names=(*"abcde",), action_names=(*"abcd",), known_tasks=TASKS)
+    return write_checkpoint(folder, random_policy(config), stats, facts, tiny_tokenizer())
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-5])
+def test_a_joint_that_rested_in_the_data_does_not_move_the_others(tmp_path: Path, noise: float) -> None:
+    policy = load_policy(resting_checkpoint(tmp_path / "resting", noise))
+    images, state = random_observation(policy.checkpoint.config)
+    state[:, 3] = 0.1
+    start = np.zeros((8, 4), np.float32)
+    edge = state.copy()
+    edge[:, 3] += np.float32(noise)  # the training data have been there
+    before = policy.predict(images, edge, TASKS[0], start)
+    assert policy.unseen_state == ""
+    for off in (1e-4, 1e-3, 0.02, 0.1):
+        moved = state.copy()
+        moved[:, 3] += np.float32(off)
+        np.testing.assert_array_equal(policy.predict(images, moved, TASKS[0], start), before)
+        assert (f"d is at {0.1 + off:.4g}" in policy.unseen_state) == (off > 0.01)
+    policy.predict(images, state, TASKS[0], start)
+    assert policy.unseen_state == "", "it is about the last observation"
+
+
+def test_a_state_that_is_too_far_outside_is_refused_with_a_remedy(folder: Path, tmp_path: Path) -> None:
+    strict = load_policy(folder, unseen_state="hold", num_inference_steps=2)
+    images, state = random_observation(strict.checkpoint.config)
+    strict.predict(images, state, TASKS[0])
+    state[-1, 2] = 60.0  # degrees
+    with pytest.raises(StreamError, match=r"state: c is at 60, .* outside the range .* set unseen_state"):
+        strict.predict(images, state, TASKS[0])
+    strict.warm_up(1)  # its own input is no reason for a refusal
+    tolerant = load_policy(folder, num_inference_steps=2)
+    assert np.isfinite(tolerant.predict(images, state, TASKS[0])).all()
+    assert tolerant.unseen_state.startswith("c is at 60")
+    with pytest.raises(CheckpointError, match="unseen_state: expected 'hold' or 'limit', got 'ignore'"):
+        load_policy(folder, unseen_state="ignore")
+
+
+def test_facts_that_a_checkpoint_does_not_state_can_be_assumed(folder: Path, tmp_path: Path) -> None:
+    foreign = Path(shutil.copytree(folder, tmp_path / "foreign"))
+    (foreign / "dit_policy_ros.json").unlink()  # as LeRobot writes it
+    plain = load_policy(foreign)
+    assert plain.fps is None and plain.joint_names is None
+    joints = (*"edcba",)
+    assumed = load_policy(foreign, assume_fps=15.0, assume_joints=joints)
+    assert (assumed.fps, assumed.joint_names) == (15.0, joints)
+    stated = load_policy(folder, assume_fps=30.0)
+    assert stated.fps == 30.0
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {"assume_fps": 15.0},
+            r"assume_fps: .*dit_policy_ros\.json states 30 Hz, expected that or none, got 15",
+        ),
+        (
+            {"assume_joints": ["d", "c", "b", "a"]},
+            r"assume_joints: .* states .*, expected those or none, got d, c",
+        ),
+    ],
+)
+def test_an_assumption_that_contradicts_the_checkpoint_is_refused(
+    folder: Path, options: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(CheckpointError, match=expected):
+        load_policy(folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"assume_fps": -1.0}, "assume_fps: expected more than 0 Hz, got -1"),
+        ({"assume_joints": ["a"]}, "expected the 5 entries of the checkpoint's state, got 1 names"),
+        ({"assume_joints": [*"abade"]}, "assume_joints: expected each joint once, got a twice"),
+    ],
+)
+def test_an_impossible_assumption_is_refused(
+    folder: Path, tmp_path: Path, options: dict[str, Any], expected: str
+) -> None:
+    foreign = Path(shutil.copytree(folder, tmp_path / "foreign"))
+    (foreign / "dit_policy_ros.json").unlink()
+    with pytest.raises(CheckpointError, match=expected):
+        load_policy(foreign, **options)

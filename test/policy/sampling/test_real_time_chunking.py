@@ -248,7 +248,7 @@ def test_a_warm_start_takes_the_given_number_of_steps(folder: Path) -> None:
     policy.predict(images, state, TASKS[0], previous=Continuation(np.zeros((8, 4)), committed=2))
     assert len(calls) == 13
     policy.warm_up(3)
-    assert len(calls) == 13 + 10 + 2 * 3, "warming up runs the first chunk and those that continue one"
+    assert len(calls) == 13 + 10 + 2 * (3 + 10), "warming up runs chunks that continue one, and that do not"
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from builtin_interfaces.msg import Duration
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from dit_policy_ros.core.contract import parse_mapping
 from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.ros.common import to_stamp
 from dit_policy_ros.ros.common._command_messages import commanded_trajectory
 
+ROBOT = parse_mapping((), ("a", "b"), "")
 NOW = 1_700_000_000_000_000_000
 MS = 1_000_000
 
@@ -30,7 +32,7 @@ def message(times_ms=(0, 100), stamp_ns=NOW, names=("b", "a"), **fields) -> Join
 
 
 def read(msg: JointTrajectory):
-    return commanded_trajectory(msg, ("a", "b"), NOW, np.zeros(2))
+    return commanded_trajectory(msg, ROBOT, NOW, np.zeros(2))
 
 
 def test_joints_are_sorted_into_the_controllers_order() -> None:
@@ -70,3 +72,14 @@ def test_a_stamp_of_zero_means_on_arrival() -> None:
 def test_what_a_controller_would_reject_raises(msg: JointTrajectory, reason: str) -> None:
     with pytest.raises(StreamError, match=reason):
         read(msg)
+
+
+def test_commands_in_the_controller_s_names_and_units_are_recorded_in_the_contract_s() -> None:
+    """Percent and a mirrored joint: the velocities are scaled, too."""
+    robot = parse_mapping(["a = x * 0.01", "b = y * -1 + 0.5"], ("a", "b"), "")
+    fields = {"positions": [[0.1, 50.0], [0.3, 100.0]], "velocities": [[1.0, 500.0], [2.0, 0.0]]}
+    found = commanded_trajectory(message(names=("y", "x"), **fields), robot, NOW, np.zeros(2))
+    np.testing.assert_allclose(found.positions, [[0.5, 0.4], [1.0, 0.2]])
+    np.testing.assert_allclose(found.velocities, [[5.0, -1.0], [0.0, -2.0]])
+    with pytest.raises(StreamError, match="trajectory is for joints b, a; the controller has x, y"):
+        commanded_trajectory(message(**fields), robot, NOW, np.zeros(2))

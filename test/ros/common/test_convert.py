@@ -1,127 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages are converted exactly, and errors about unusable ones give the reason."""
 
-import sys
-
-import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import JointState
 
+from dit_policy_ros.core.contract import parse_mapping
 from dit_policy_ros.core.errors import StreamError
-from dit_policy_ros.ros.common import JointStateConverter, image_to_rgb, stamp_ns, to_stamp
-from dit_policy_ros.ros.common import _convert as convert
-
-RGB = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-
-
-def message(array: np.ndarray, encoding: str, padding: int = 0) -> Image:
-    rows = array.reshape(array.shape[0], -1).view(np.uint8)  # (h, bytes)
-    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=7)
-    image = Image(height=array.shape[0], width=array.shape[1], encoding=encoding, step=rows.shape[1])
-    image.data = rows.tobytes()
-    return image
+from dit_policy_ros.ros.common import JointStateConverter, JointStateReader, stamp_ns, to_stamp
 
 
 @pytest.mark.parametrize("ns", [0, 1, 999_999_999, 1_000_000_000, 1_700_000_000_123_456_789])
 def test_stamps_survive_a_round_trip(ns: int) -> None:
     assert stamp_ns(to_stamp(ns)) == ns
-
-
-@pytest.mark.parametrize("padding", [0, 5])
-@pytest.mark.parametrize(
-    ("array", "encoding"),
-    [
-        (RGB, "rgb8"),
-        (np.ascontiguousarray(RGB[..., ::-1]), "bgr8"),
-        (np.dstack([RGB, np.full((24, 32), 9, np.uint8)]), "rgba8"),
-        (np.dstack([RGB[..., ::-1], np.full((24, 32), 9, np.uint8)]), "bgra8"),
-    ],
-)
-def test_any_colour_layout_gives_the_same_rgb(array: np.ndarray, encoding: str, padding: int) -> None:
-    image = image_to_rgb(message(array, encoding, padding), 24, 32)
-    assert image.dtype == np.uint8
-    assert image.flags.c_contiguous
-    np.testing.assert_array_equal(image, RGB)
-
-
-def test_mono_images_get_three_equal_channels() -> None:
-    image = image_to_rgb(message(RGB[..., :1], "mono8"), 24, 32)
-    np.testing.assert_array_equal(image, np.repeat(RGB[..., :1], 3, axis=2))
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_compressed_images_give_the_same_rgb(suffix: str) -> None:
-    smooth = np.zeros((24, 32, 3), np.uint8)
-    smooth[:, :16] = (200, 30, 60)
-    data = cv2.imencode(suffix, smooth[..., ::-1])[1].tobytes()
-    image = image_to_rgb(CompressedImage(format=f"rgb8; {suffix[1:]} compressed bgr8", data=data), 24, 32)
-    np.testing.assert_allclose(image[:, :12].astype(int), smooth[:, :12], atol=6)
-    assert image.flags.c_contiguous
-    assert image_to_rgb(CompressedImage(format="png", data=data), 12, 16).shape == (12, 16, 3)
-
-
-@pytest.mark.parametrize(("data", "words"), [(b"", "0 bytes"), (b"no picture at all", "cannot be decoded")])
-def test_undecodable_compressed_images_raise(data: bytes, words: str) -> None:
-    with pytest.raises(StreamError, match=words):
-        image_to_rgb(CompressedImage(format="jpeg", data=data), 24, 32)
-
-
-def test_a_compressed_image_of_another_aspect_ratio_is_refused() -> None:
-    data = cv2.imencode(".png", RGB)[1].tobytes()
-    with pytest.raises(StreamError, match="image is 32x24, expected 24x24"):
-        image_to_rgb(CompressedImage(format="png", data=data), 24, 24)
-
-
-def test_rgb_of_the_right_size_is_not_copied() -> None:
-    msg = message(RGB, "rgb8")
-    assert np.shares_memory(image_to_rgb(msg, 24, 32), np.frombuffer(msg.data, dtype=np.uint8))
-
-
-@pytest.mark.parametrize(("height", "width"), [(12, 16), (48, 64)])
-def test_another_resolution_is_resized(height: int, width: int) -> None:
-    flat = np.full((24, 32, 3), (10, 20, 30), dtype=np.uint8)
-    image = image_to_rgb(message(flat, "rgb8"), height, width)
-    assert image.shape == (height, width, 3)
-    assert (image == (10, 20, 30)).all()
-
-
-def test_downscaling_averages_pixels() -> None:
-    checker = np.indices((24, 32)).sum(axis=0) % 2 * 200
-    image = image_to_rgb(message(np.repeat(checker[..., None].astype(np.uint8), 3, 2), "rgb8"), 12, 16)
-    assert (image == 100).all()
-
-
-@pytest.mark.parametrize(
-    ("change", "fragments"),
-    [
-        ({"encoding": "klingon8"}, ["'klingon8'", "Publish rgb8"]),
-        ({"encoding": "16UC1", "step": 0, "data": bytes(24 * 32 * 2)}, ["'16UC1'"]),
-        ({"data": bytes(10)}, ["carries 10 bytes; 2304 are needed"]),
-        ({"step": 10}, ["step 10"]),
-        ({"height": 0, "data": b""}, ["empty"]),
-        ({"width": 24, "step": 72}, ["24x24", "32x24", "aspect ratio"]),
-    ],
-)
-def test_errors_about_unusable_images_give_the_reason(change: dict, fragments: list[str]) -> None:
-    msg = message(RGB, "rgb8")
-    for name, value in change.items():
-        setattr(msg, name, value)
-    with pytest.raises(StreamError) as caught:
-        image_to_rgb(msg, 24, 32)
-    for fragment in fragments:
-        assert fragment in str(caught.value)
-
-
-def test_a_cv_bridge_that_fails_to_import_is_explained(monkeypatch) -> None:
-    convert._bridge.cache_clear()
-    monkeypatch.setitem(sys.modules, "cv_bridge.boost", None)
-    with pytest.raises(StreamError, match=r"numpy 1 .* numpy \d.*pip install cv-bridge"):
-        image_to_rgb(message(RGB[..., :1], "mono8"), 24, 32)
-    image_to_rgb(message(RGB, "bgr8"), 24, 32)
 
 
 def joint_state(names: list[str], positions: list[float]) -> JointState:
@@ -159,3 +53,53 @@ def test_errors_about_unusable_joint_states_give_the_reason(
         JointStateConverter(["a", "left_b"])(joint_state(names, positions))
     for fragment in fragments:
         assert fragment in str(caught.value)
+
+
+def reader(entries: tuple[str, ...] = (), prefix: str = "") -> JointStateReader:
+    return JointStateReader(parse_mapping(entries, ("a", "b", "c"), ""), prefix)
+
+
+def test_a_message_may_have_some_of_the_joints_in_any_order_and_among_others() -> None:
+    read = reader()
+    joints, positions = read(joint_state(["c", "wheel", "a"], [3.0, np.nan, 1.0]))
+    assert joints == (0, 2) and positions.tolist() == [1.0, 3.0] and read.others == ("wheel",)
+    joints, positions = read(joint_state(["b"], [2.0]))
+    assert joints == (1,) and positions.tolist() == [2.0] and read.others == ()
+    assert read(joint_state(["wheel"], [1.0]))[0] == ()
+    assert read(joint_state([], []))[0] == ()
+
+
+def test_only_positions_are_needed() -> None:
+    """Many drivers publish neither velocities nor efforts, or fewer of them than names."""
+    message = JointState(name=["a", "b", "c"], position=[1.0, 2.0, 3.0], velocity=[], effort=[0.1])
+    assert reader()(message)[1].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_arms_with_equal_names_are_told_apart_by_a_prefix() -> None:
+    mapping = parse_mapping(["a = left_waist * 2", "b = right_waist"], ("a", "b"), "")
+    left, right = JointStateReader(mapping, "left_"), JointStateReader(mapping, "right_")
+    message = joint_state(["waist", "elbow"], [1.5, 0.0])
+    assert left(message)[0] == (0,) and left(message)[1].tolist() == [3.0]
+    assert right(message)[0] == (1,) and right(message)[1].tolist() == [1.5]
+    assert left.others == ("left_elbow",)
+
+
+def test_two_joints_may_come_from_one_value() -> None:
+    joints, positions = reader(("a = finger", "b = finger * -1"))(joint_state(["finger", "c"], [0.5, 1.0]))
+    assert joints == (0, 1, 2) and positions.tolist() == [0.5, -0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("names", "positions", "fragment"),
+    [
+        (["a", "b"], [1.0], "2 names but 1 positions"),
+        (["a"], [], "1 names but 0 positions"),
+        (["a", "a"], [1.0, 2.0], "names a more than once"),
+        (["b", "a"], [np.nan, 2.0], "not finite: b = nan"),
+    ],
+)
+def test_errors_about_partial_joint_states_give_the_reason(
+    names: list[str], positions: list[float], fragment: str
+) -> None:
+    with pytest.raises(StreamError, match=fragment):
+        reader()(joint_state(names, positions))

@@ -90,6 +90,15 @@ def test_a_users_mistake_fails_the_transition_and_logs_only_its_message(make, ca
     assert "set the frobnicator to 7" in text and "Traceback" not in text
 
 
+def test_a_package_that_is_not_installed_fails_configure_with_the_command_that_brings_it(make, capfd):
+    node = make(configure=ModuleNotFoundError("No module named 'torch'", name="torch"))
+    node.trigger_configure()
+    assert node.lifecycle_state == "unconfigured"
+    assert "'torch' is not installed" in node.last_failure
+    text = capfd.readouterr().err
+    assert "cannot configure: the Python package 'torch'" in text and "Traceback" not in text
+
+
 @pytest.mark.parametrize("hook", ["configure", "preflight", "start"])
 def test_an_unexpected_error_is_logged_with_traceback_and_everything_is_released(make, capfd, hook):
     node = make(**{hook: RuntimeError("boom")})

@@ -18,7 +18,7 @@ def test_help_of_the_recorder_names_every_parameter(flag: str, capsys, monkeypat
     for entry in (*RECORDER_PARAMETERS, *CONTRACT_PARAMETERS):
         assert f"\n  {entry.name}\n" in printed
     assert "ros2 run dit_policy_ros recorder_node" in printed
-    assert max(len(line) for line in printed.splitlines()) <= 100
+    assert max(len(line) for line in printed.splitlines()) <= 80
 
 
 def test_without_the_flag_the_node_runs(monkeypatch) -> None:

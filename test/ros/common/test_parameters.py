@@ -129,7 +129,7 @@ def test_problems_in_contract_and_parameters_come_in_one_message(make) -> None:
     node = make(*with_values(fps="fast", soft_start=-1.0, stesp=3))
     with pytest.raises(ParameterError) as caught:
         read_parameters(node, TABLE)
-    for fragment in ("fps: expected", "cameras: expected", "soft_start: expected", "Did you mean 'steps'?"):
+    for fragment in ("fps: expected", "joints: expected", "soft_start: expected", "Did you mean 'steps'?"):
         assert fragment in str(caught.value)
 
 

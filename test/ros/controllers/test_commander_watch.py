@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commanders are told apart by the identifiers of their endpoints, whatever their names are."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -107,3 +108,25 @@ def test_if_our_own_publisher_cannot_be_told_apart_nothing_starts(graph):
     watch = CommanderWatch(graph)
     watch.create_publisher("left", "left/joint_trajectory", create)
     assert watch.look(), "it is safer to refuse"
+
+
+def test_a_look_that_takes_long_keeps_nobody_waiting(graph, watch, monkeypatch):
+    """The motion's lock, and with it the e-stop, waits while others() does."""
+    looks, goes_on = threading.Event(), threading.Event()
+
+    def slow(_):
+        looks.set()
+        assert goes_on.wait(30.0)
+        return []
+
+    monkeypatch.setattr(graph, "get_publishers_info_by_topic", slow)
+    looking = threading.Thread(target=watch.look, daemon=True)
+    looking.start()
+    assert looks.wait(10.0)
+    asking = threading.Thread(target=watch.others, daemon=True)
+    asking.start()
+    asking.join(10.0)
+    waits = asking.is_alive()
+    goes_on.set()
+    looking.join(10.0)
+    assert not waits

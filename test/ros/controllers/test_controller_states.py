@@ -13,9 +13,9 @@ from controlled_robot import MAX_AGE, ControlledRobot, robot_parameters
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from policy_watch import Watch
 from rclpy.node import Node
-from ros_testing import call
+from ros_testing import call, now_ns
 from sensor_msgs.msg import JointState
-from small_robot import spinning_together
+from small_robot import policy_node, spinning_together
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
@@ -31,7 +31,7 @@ LEFT = "left_arm_controller"
 @contextlib.contextmanager
 def following(checkpoint, *others, robot=None, activate=True, **changes):
     robot = robot or ControlledRobot()
-    node = PolicyNode(parameter_overrides=robot_parameters(checkpoint=str(checkpoint), **changes))
+    node = policy_node(robot_parameters(checkpoint=str(checkpoint), **changes))
     with spinning_together(robot, node, *others):
         assert node.trigger_configure().name == "SUCCESS"
         watch = Watch(robot, node)
@@ -51,12 +51,19 @@ def resume(watch):
     return call(watch.robot, Trigger, "/policy/resume", Trigger.Request())
 
 
+def heard_anew(watch):
+    """Wait until the node has taken a state that was published from now on."""
+    states, begin = watch.node.state.configured.controllers.states, now_ns(watch.node)
+    wait_for(lambda: states.newest(now_ns(watch.node))[LEFT].stamp_ns > begin, 10.0, "a new state")
+
+
 def refusal(node, capfd):
     node.trigger_activate()
     assert node.state.active is None
     return capfd.readouterr().err
 
 
+@pytest.mark.slow  # states that come 0.3 s late on a busy computer are a HOLD of their own
 def test_a_controller_that_is_switched_off_and_on_makes_no_step(ros_domain, checkpoint):
     with following(checkpoint) as watch:
         robot = watch.robot
@@ -74,10 +81,11 @@ def test_a_controller_that_is_switched_off_and_on_makes_no_step(ros_domain, chec
         assert abs(robot.longest_steps[LEFT]) > 0.0, "it moves"
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_restarted_within_a_moment_makes_no_step(ros_domain, checkpoint):
     with following(checkpoint) as watch:
         robot = watch.robot
-        wanted, sweep = robot.command(LEFT), watch.node.state.configured.policy
+        wanted, sweep = robot.command(LEFT), watch.policy
         predict, begun = sweep.predict, time.monotonic()
 
         def sweeping(*arguments, **options):
@@ -95,6 +103,12 @@ def test_a_controller_that_is_restarted_within_a_moment_makes_no_step(ros_domain
         robot.deactivate(LEFT)
         plans = len(robot.of(LEFT))
         wait_for(lambda: len(robot.of(LEFT)) > plans, 10.0, "the next one is dropped")
+
+        def behind() -> float:
+            plan = watch.node.state.configured.motion.pipeline.plan
+            return abs(plan.sample_at(robot.now_ns())[0][0] - robot.command(LEFT))
+
+        wait_for(lambda: behind() > 0.1, 10.0, "the plan has left the arm behind")
         robot.activate(LEFT)
         watch.wait_hold(LEFT)
         assert watch.status.hold_recoverable, watch.status.hold_reason
@@ -154,32 +168,48 @@ def test_a_nan_in_a_controllers_command_holds_until_it_is_restarted(ros_domain, 
         watch.wait_state(PolicyStatus.RUNNING)
 
 
+@pytest.mark.slow  # it takes a robot that keeps real time
 def test_a_controller_that_follows_somebody_else_holds_both_arms_for_good(ros_domain, checkpoint):
     with following(checkpoint) as watch:
         robot = watch.robot
         controller = robot.following[LEFT]
-        accept, target = controller.accept, robot.command(LEFT) + 0.4
+        accept = controller.accept
 
         def hijacked(trajectory, now_ns):
             """As if an action client, which the ROS graph does not show, sent a goal after each plan."""
-            points = tuple(type(p)(p.time_from_start_ns, (target,), (0.0,)) for p in trajectory.points)
+            points = tuple(
+                type(p)(p.time_from_start_ns, tuple(x + 0.2 for x in p.positions), p.velocities)
+                for p in trajectory.points
+            )
             return accept(type(trajectory)(trajectory.stamp_ns, trajectory.joint_names, points), now_ns)
 
         controller.accept = hijacked
-        watch.wait_hold("controller deviates: left_arm_controller moves left_joint_1")
         watch.wait_hold("another commander: left_arm_controller moves left_joint_1")
         assert not watch.status.hold_recoverable
-        assert not resume(watch).success, "it still follows somebody else"
-        robot.deactivate(LEFT)
+        state_of = robot.state_of
+
+        def moving(name):
+            """It moves while it is asked."""
+            message = state_of(name)
+            if name == LEFT:
+                message.reference.positions[0] += 0.1 * np.sin(10.0 * time.monotonic())
+            return message
+
+        robot.state_of = moving
+        heard_anew(watch)
+        answer = resume(watch)
+        assert not answer.success and f"{LEFT} moves left_joint_1" in answer.message, "its command moves"
+        robot.state_of = state_of
+        wait_for(lambda: resume(watch).success, 10.0, "it has stood for a second")
+        holds = watch.status.holds
+        wait_for(lambda: watch.status.holds > holds, 10.0, "it still follows somebody else")
+        watch.wait_hold("another commander: left_arm_controller moves left_joint_1")
         controller.accept = accept
-        wait_for(lambda: "controller lost" in resume(watch).message, 10.0, "it is known to be off")
-        robot.activate(LEFT)
-        wait_for(lambda: resume(watch).success, 10.0, "resume")
-        robot.forget_steps()
-        plans_go_on(watch)
-        assert not robot.jumped(LEFT), robot.longest_steps
+        plans = watch.status.plans
+        wait_for(lambda: resume(watch) and watch.status.plans > plans + 5, 15.0, "plans go on")
 
 
+@pytest.mark.slow
 def test_a_teleoperation_node_that_appears_later_holds_both_arms(ros_domain, checkpoint):
     with following(checkpoint) as watch:
         teleop = Node("teleop", namespace="/operator")
@@ -194,15 +224,26 @@ def test_a_teleoperation_node_that_appears_later_holds_both_arms(ros_domain, che
 
 
 def test_two_policy_nodes_of_one_name_do_not_both_command(ros_domain, checkpoint, capfd):
+    twice = "was it started twice?"
     with following(checkpoint) as watch:
-        twin = PolicyNode(parameter_overrides=robot_parameters(checkpoint=str(checkpoint)))
+        own = PolicyNode(parameter_overrides=robot_parameters(checkpoint=str(checkpoint)))
+        with spinning_together(own):  # with the first one's inference node
+            assert own.trigger_configure().name == "FAILURE"
+        assert f"/inference works for another policy node ({twice})" in capfd.readouterr().err
+        twin = policy_node(robot_parameters(checkpoint=str(checkpoint)))
         with spinning_together(twin):
-            assert twin.trigger_configure().name == "SUCCESS"
-            watch.wait_hold("another node named /policy (was it started twice?)")
-            text = refusal(twin, capfd)
-            assert f"another node named /policy (was it started twice?) also commands {LEFT}" in text
+            wait_for(lambda: twin._inference._remote.others(), 10.0, "both inference nodes are seen")
+            assert twin.trigger_configure().name == "FAILURE"
+        assert "two inference nodes are called /inference" in capfd.readouterr().err
+        plans_go_on(watch)
+        stranger = Node("policy")
+        publisher = stranger.create_publisher(JointTrajectory, f"/{LEFT}/joint_trajectory", 1)
+        watch.wait_hold(f"another node named /policy ({twice}) also commands {LEFT}")
+        stranger.destroy_publisher(publisher)
+        stranger.destroy_node()
 
 
+@pytest.mark.slow
 def test_listeners_are_no_commanders_and_no_controllers(ros_domain, checkpoint, capfd):
     recorder = Node("recorder")
     for name in ("left_arm_controller", "left_gripper_controller"):
@@ -214,10 +255,11 @@ def test_listeners_are_no_commanders_and_no_controllers(ros_domain, checkpoint, 
         assert f"{LEFT} publishes nothing" in text and "also commands" not in text
 
 
+@pytest.mark.slow
 def test_without_controller_states_subscribers_count_and_a_warning_says_so(ros_domain, checkpoint, capfd):
     from small_robot import SmallRobot
 
-    node = PolicyNode(parameter_overrides=robot_parameters(checkpoint=str(checkpoint)))
+    node = policy_node(robot_parameters(checkpoint=str(checkpoint)))
     with spinning_together(SmallRobot(), node):
         node.trigger_configure()
         wait_for(lambda: node.trigger_activate() and node.state.active is not None, 15.0, "activation")
@@ -225,6 +267,7 @@ def test_without_controller_states_subscribers_count_and_a_warning_says_so(ros_d
     assert "left_arm_controller" in text and "publish no controller_state" in text
 
 
+@pytest.mark.slow
 def test_the_robots_clock_is_watched_while_running(ros_domain, checkpoint):
     with following(checkpoint) as watch:
         robot = watch.robot
@@ -236,6 +279,7 @@ def test_the_robots_clock_is_watched_while_running(ros_domain, checkpoint):
         watch.wait_state(PolicyStatus.RUNNING, timeout=20.0)
 
 
+@pytest.mark.slow
 def test_diagnostics_show_ages_and_clocks_and_what_is_wrong(ros_domain, checkpoint):
     with following(checkpoint) as watch:
         entries = []
@@ -245,17 +289,24 @@ def test_diagnostics_show_ages_and_clocks_and_what_is_wrong(ros_domain, checkpoi
             lambda m: entries.extend(each for each in m.status if each.name == "policy: controllers"),
             10,
         )
-        wait_for(lambda: entries, 10.0, "an entry")
-        figures = {pair.key: pair.value for pair in entries[-1].values}
-        assert entries[-1].level == DiagnosticStatus.OK, entries[-1].message
-        for sender in (LEFT, "right_gripper_controller", "joint_states"):
-            assert abs(float(figures[f"{sender}: clock behind ours [s]"].split()[0])) < 0.1
-        assert float(figures[f"{LEFT}: state age [s]"].split()[0]) < MAX_AGE
+
+        def is_well() -> bool:  # at last: a busy computer delivers late at times
+            if not entries or entries[-1].level != DiagnosticStatus.OK:
+                return False
+            figures = {
+                pair.key: float(pair.value.split()[0]) for pair in entries[-1].values if "[s]" in pair.key
+            }
+            clocks = [figures[f"{sender}: clock behind ours [s]"] for sender in senders]
+            return max(map(abs, clocks)) < 0.1 and figures[f"{LEFT}: state age [s]"] < MAX_AGE
+
+        senders = (LEFT, "right_gripper_controller", "joint_states")
+        wait_for(is_well, 20.0, "an entry without a problem")
         watch.robot.deactivate(LEFT)
         wait_for(lambda: f"{LEFT} publishes nothing" in entries[-1].message, 10.0, "the problem is reported")
         assert entries[-1].level == DiagnosticStatus.ERROR
 
 
+@pytest.mark.slow
 def test_single_wrong_stamps_do_not_hold(ros_domain, checkpoint):
     with following(checkpoint) as watch:
         publisher = watch.robot.create_publisher(JointState, "joint_states", 10)

@@ -11,14 +11,12 @@ from action_msgs.msg import GoalInfo, GoalStatus, GoalStatusArray
 from controlled_robot import ControlledRobot, robot_parameters
 from policy_watch import Watch
 from rclpy.qos import qos_profile_action_status_default
-from ros_testing import call
-from small_robot import spinning_together
-from std_srvs.srv import Trigger
+from ros_testing import resume
+from small_robot import policy_node, spinning_together
 from unique_identifier_msgs.msg import UUID
 from waiting import wait_for
 
 from dit_policy_ros.msg import PolicyStatus
-from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 LEFT = "left_arm_controller"
 
@@ -34,6 +32,11 @@ class ActionServer:
         self._goal = GoalInfo(goal_id=UUID(uuid=list(uuid.uuid4().bytes)))
         self._publish(GoalStatus.STATUS_EXECUTING)
 
+    def accept_and_succeed(self) -> None:
+        """A short goal, of which a slow subscriber gets the last status only."""
+        self._goal = GoalInfo(goal_id=UUID(uuid=list(uuid.uuid4().bytes)))
+        self.succeed()
+
     def succeed(self) -> None:
         self._publish(GoalStatus.STATUS_SUCCEEDED)
 
@@ -46,7 +49,7 @@ class ActionServer:
 def test_a_goal_for_one_arm_holds_both_until_an_operator_resumes(ros_domain, checkpoint):
     robot = ControlledRobot()
     server = ActionServer(robot)
-    node = PolicyNode(parameter_overrides=robot_parameters(checkpoint=str(checkpoint)))
+    node = policy_node(robot_parameters(checkpoint=str(checkpoint)))
     with spinning_together(robot, node):
         assert node.trigger_configure().name == "SUCCESS"
         watch = Watch(robot, node)
@@ -57,19 +60,33 @@ def test_a_goal_for_one_arm_holds_both_until_an_operator_resumes(ros_domain, che
         assert "/follow_joint_trajectory" in watch.status.hold_reason
         assert not watch.status.hold_recoverable
         # The controller executes our plans again, although the goal stays active until these end.
-        wait_for(
-            lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 15.0, "it resumes"
-        )
+        resume(robot)
         watch.wait_state(PolicyStatus.RUNNING)
         server.accept()
         watch.wait_hold("another commander")
+        resume(robot)
+        watch.wait_state(PolicyStatus.RUNNING)
+        server.accept_and_succeed()
+        watch.wait_hold("another commander")
+
+
+def test_goals_that_ended_before_activation_are_nobody_s_fault(ros_domain, checkpoint):
+    robot = ControlledRobot()
+    server = ActionServer(robot)
+    server.accept_and_succeed()
+    node = policy_node(robot_parameters(checkpoint=str(checkpoint)))
+    with spinning_together(robot, node):
+        assert node.trigger_configure().name == "SUCCESS"
+        goals = node.state.configured.controllers.goals
+        wait_for(lambda: LEFT in goals._listed, 10.0, "the status is heard")
+        assert not goals.others() and not goals.active()
 
 
 def test_a_running_goal_prevents_activation(ros_domain, checkpoint, capfd):
     robot = ControlledRobot()
     server = ActionServer(robot)
     server.accept()
-    node = PolicyNode(parameter_overrides=robot_parameters(checkpoint=str(checkpoint)))
+    node = policy_node(robot_parameters(checkpoint=str(checkpoint)))
     with spinning_together(robot, node):
         assert node.trigger_configure().name == "SUCCESS"
         goals = node.state.configured.controllers.goals

@@ -10,15 +10,14 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
 from rclpy.action import ActionClient
 from rclpy.node import Node
-from ros_testing import call, now_ns, spinning
-from small_robot import SmallRobot, parameters, spinning_together
+from ros_testing import call, now_ns, resume, spinning
+from small_robot import SmallRobot, parameters, policy_node, spinning_together
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
 from dit_policy_ros.core.motion import MotionState
-from dit_policy_ros.ros.policy.policy_node import PolicyNode
 from dit_policy_ros.ros.sim._gripper import GripperServer
-from dit_policy_ros.sim.robot import ParallelGripperController
+from dit_policy_ros.sim.controllers import ParallelGripperController
 
 GRIPPERS = ("left_gripper_controller", "right_gripper_controller")
 TYPES = {f"controllers__{name}__type": "parallel_gripper_controller" for name in GRIPPERS}
@@ -55,7 +54,7 @@ class RobotWithGripperActions(SmallRobot):
     def start_server(self, name):
         """Serve in a node of its own, so that it can hang and end while the others run."""
         node = Node(f"server_of_{name}")
-        self.servers[name] = GripperServer(node, self.gripper_controllers[name])
+        self.servers[name] = GripperServer(node, self.gripper_controllers[name], f"{name}/gripper_cmd")
         stack = contextlib.ExitStack()
         stack.enter_context(spinning(node, destroy=False))
         self.running_servers[name] = (node, stack)
@@ -87,7 +86,7 @@ class RobotWithGripperActions(SmallRobot):
 @contextlib.contextmanager
 def running(checkpoint, activate=True):
     robot = RobotWithGripperActions()
-    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **TYPES))
+    node = policy_node(parameters(checkpoint=str(checkpoint), **TYPES))
     with spinning_together(robot, node):
         node.trigger_configure()
         if activate:
@@ -117,6 +116,7 @@ def test_grippers_follow_the_plan_by_goals_within_their_limits(ros_domain, check
         assert robot.of("left_arm_controller")
 
 
+@pytest.mark.slow
 def test_grippers_keep_their_last_goal_in_a_hold(ros_domain, checkpoint):
     with running(checkpoint) as (robot, node):
         assert call(robot, SetBool, "/policy/e_stop", SetBool.Request(data=True)).success
@@ -145,12 +145,11 @@ def test_a_rejected_goal_holds_until_an_operator_resumes(ros_domain, checkpoint)
             "right_gripper_controller"
         ].append(positions)
         robot.goals["right_gripper_controller"].clear()
-        wait_for(
-            lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 10.0, "resume works"
-        )
+        resume(robot)
         wait_for(lambda: robot.goals["right_gripper_controller"], 10.0, "goals go on")
 
 
+@pytest.mark.slow
 def test_when_a_controller_dies_with_a_goal_in_flight_motion_goes_on_by_itself(ros_domain, checkpoint):
     name = "right_gripper_controller"
     with running(checkpoint) as (robot, node):
@@ -170,6 +169,7 @@ def test_when_a_controller_dies_with_a_goal_in_flight_motion_goes_on_by_itself(r
         wait_for(lambda: len(robot.goals[name]) > goals, 10.0, "more goals")
 
 
+@pytest.mark.slow
 def test_a_goal_of_another_node_holds_until_an_operator_resumes(ros_domain, checkpoint):
     name = "left_gripper_controller"
     with running(checkpoint) as (robot, node):
@@ -189,16 +189,14 @@ def test_a_goal_of_another_node_holds_until_an_operator_resumes(ros_domain, chec
         wait_for(gripper.foreign_goal, 10.0, "its goal is recognised")
         client.destroy()
         wait_for(lambda: not gripper.foreign_goal(), 10.0, "its goal has ended")
-        wait_for(
-            lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 10.0, "resume works"
-        )
+        resume(robot)
         other.destroy_node()
 
 
 def test_activation_without_the_grippers_is_refused_and_names_their_actions(ros_domain, checkpoint, capfd):
     robot = SmallRobot()
     overrides = parameters(checkpoint=str(checkpoint), stream_timeout=0.5, **TYPES)
-    node = PolicyNode(parameter_overrides=overrides)
+    node = policy_node(overrides)
     with spinning_together(robot, node):
         node.trigger_configure()
         node.trigger_activate()

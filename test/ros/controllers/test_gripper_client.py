@@ -7,10 +7,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("control_msgs.action", reason="control_msgs is not installed")
+from action_msgs.msg import GoalInfo, GoalStatus, GoalStatusArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
+from unique_identifier_msgs.msg import UUID
+from waiting import wait_for
 
 from dit_policy_ros.core.contract import Controller, ControllerType
+from dit_policy_ros.ros.common import qos
+from dit_policy_ros.ros.controllers import _gripper_client
 from dit_policy_ros.ros.controllers._commander_watch import CommanderWatch
 from dit_policy_ros.ros.controllers._gripper_client import GripperClient, GripperLimits
 
@@ -147,3 +152,42 @@ def test_a_small_change_is_sent_later(gripper):
     assert fake.goals == [0.03]
     gripper.command(0.0301, START_NS + 200 * MS)
     assert fake.goals == [0.03, 0.0301]
+
+
+def test_a_clock_that_is_set_back_does_not_make_the_wait_longer(gripper):
+    fake = gripper._client
+    gripper.command(0.03, START_NS)
+    back_ns = START_NS - 3_600_000 * MS
+    assert gripper.fault(back_ns) == ""
+    assert "has not answered a goal" in gripper.fault(back_ns + 1001 * MS)
+    assert fake.goals == [0.03, 0.03]
+    fake.answer()
+    gripper.command(0.0301, back_ns + 1500 * MS)
+    assert fake.goals[-1] == 0.0301, "a small change is sent a moment after the last goal"
+
+
+def test_another_nodes_goal_counts_although_it_ended_before_its_first_status_came(gripper, monkeypatch):
+    now = [100.0]  # [s]
+    monkeypatch.setattr(_gripper_client.time, "monotonic", lambda: now[0])
+    publisher = gripper._node.create_publisher(
+        GoalStatusArray, f"{CONTROLLER.action}/_action/status", qos.ACTION_STATUS
+    )
+    listed = []
+
+    def list_goal(number, status):
+        info = GoalInfo(goal_id=UUID(uuid=[number] * 16))
+        listed.append(GoalStatus(goal_info=info, status=status))
+        publisher.publish(GoalStatusArray(status_list=listed))
+        goal = bytes([number] * 16)
+        wait_for(lambda: gripper.foreign_goal() or goal in (gripper._listed_goals or ()), 10.0, "it is heard")
+        return gripper.foreign_goal()
+
+    assert not list_goal(1, GoalStatus.STATUS_SUCCEEDED), "it ended before we listened"
+    gripper.command(0.03, START_NS)
+    own = list(gripper._own_goals[-1])
+    listed.append(GoalStatus(goal_info=GoalInfo(goal_id=UUID(uuid=own)), status=GoalStatus.STATUS_SUCCEEDED))
+    assert "a goal of another node" in list_goal(2, GoalStatus.STATUS_SUCCEEDED)
+    now[0] += _gripper_client.COUNTS_FOR
+    assert not gripper.foreign_goal()
+    listed.clear()
+    assert not list_goal(2, GoalStatus.STATUS_SUCCEEDED), "goals that are forgotten are no news"

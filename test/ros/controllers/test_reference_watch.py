@@ -9,7 +9,7 @@ from contracts import SMALL_CONTRACT
 
 from dit_policy_ros.core.motion import Plan
 from dit_policy_ros.ros.controllers._reference_watch import GRACE_NS, ReferenceWatch
-from dit_policy_ros.sim.robot import TrajectoryController
+from dit_policy_ros.sim.controllers import TrajectoryController
 
 START_NS = 1_790_000_000_000_000_000
 MS = 1_000_000

@@ -12,7 +12,7 @@ from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.motion import Plan
 from dit_policy_ros.ros.controllers._trajectory_check import check_trajectory
 from dit_policy_ros.ros.controllers._trajectory_messages import plan_messages
-from dit_policy_ros.sim.robot._trajectory_controller import reject_reason
+from dit_policy_ros.sim.controllers._trajectory_controller import reject_reason
 
 ARM = SMALL_CONTRACT.controller("arm")
 NOW_NS = T0_NS + PERIOD_NS // 2

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch files, run by launch_ros as `ros2 launch` does."""
 
+import importlib.util
 import signal
 
 import pytest
@@ -16,6 +17,7 @@ from waiting import wait_for
 
 from dit_policy_ros.core.transport_profile import PROFILE
 from dit_policy_ros.msg import PolicyStatus, RecorderStatus
+from dit_policy_ros.ros.launching._actions import unknown_arguments
 from dit_policy_ros.sim.robot import HOME, JOINTS
 
 
@@ -48,6 +50,14 @@ def test_a_wrong_checkpoint_is_reported_and_the_rest_keeps_running(ros_domain, l
     assert "ros2 lifecycle set /policy configure; ros2 lifecycle set /policy activate" in child.output()
     assert child.alive
     assert node_process(child, "sim_node") is not None
+
+
+def test_a_ready_robot_comes_up_in_simulation_by_its_name(ros_domain, launch, tmp_path):
+    if importlib.util.find_spec("gym_aloha") is None:
+        pytest.skip("gym-aloha is not installed: make setup")
+    child = launch("record.launch.py", "config:=aloha", f"dataset:={tmp_path / 'dataset'}")
+    wait_for(lambda: "the robot is up: cameras ['cam_high'" in child.output(), 120, "the robot is up")
+    wait_for(lambda: "ready: call ~/start_episode" in child.output(), 120, "the recorder is ready")
 
 
 def test_a_real_robot_without_a_task_is_not_activated(ros_domain, launch, tmp_path):
@@ -117,6 +127,11 @@ def test_shadow_mode_is_a_launch_argument(ros_domain, launch, tmp_path):
         (["robot:=real"], "robot"),
         (["dry_run:=perhaps"], "dry_run"),
         (["config:=/nowhere/robot.yaml"], "config:=/nowhere/robot.yaml is not a file"),
+        (["config:=alohaa"], "Did you mean 'aloha'?"),
+        (["robot:=external", "scene:=my_robot.xml"], "scene:= is for robot:=sim"),
+        (["robot:=mock", "config:=aloha"], "robot:=mock has the built-in robot's description alone"),
+        (["chekpoint:=out"], "There is no launch argument 'chekpoint'. Did you mean 'checkpoint'?"),
+        (["velocity_scale:=0.1"], "There is no launch argument 'velocity_scale'."),
     ],
 )
 def test_wrong_arguments_end_the_launch(ros_domain, launch, arguments, complaint):
@@ -124,6 +139,27 @@ def test_wrong_arguments_end_the_launch(ros_domain, launch, arguments, complaint
     wait_for(lambda: not child.alive, 30, "the launch ends")
     assert child.process.returncode != 0
     assert complaint in child.output()
+    assert processes_of(child) == {}
+
+
+def test_arguments_of_this_launch_file_alone_are_checked(tmp_path):
+    names = ["robot", "config"]
+    file = tmp_path / "bimanual.launch.py"
+    file.touch()
+    (tmp_path / "cells").mkdir()
+    including = tmp_path / "cells" / "bimanual.launch.py"  # has the same name
+    including.touch()
+
+    def unknown(*arguments: str) -> list[str]:
+        return unknown_arguments(["ros2", "launch", *map(str, arguments)], str(file), names)
+
+    assert unknown("dit_policy_ros", "bimanual.launch.py", "robot:=sim", "config:=a:=b") == []
+    (line,) = unknown("--noninteractive", "dit_policy_ros", "bimanual.launch.py", "robt:=sim", "config:=a")
+    assert "'robt'. Did you mean 'robot'?" in line
+    assert len(unknown(file, "robt:=sim", "speed:=1")) == 2
+    assert unknown(including, "robt:=sim") == []
+    assert unknown("cells", "bimanual.launch.py", "robt:=sim") == []
+    assert unknown("dit_policy_ros", "record.launch.py", "robt:=sim") == []
 
 
 def test_the_recorder_starts_beside_the_simulator(ros_domain, launch, tmp_path):

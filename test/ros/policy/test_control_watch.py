@@ -9,8 +9,10 @@ from contracts import SMALL_CONTRACT
 from control_loop import PERIOD_NS, RECOVERY, Loop
 from motion_helpers import assert_executable
 
+from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.errors import PlanRejected
 from dit_policy_ros.core.motion import Chunk, MotionState
+from dit_policy_ros.core.sensing import LEFT
 from dit_policy_ros.ros.policy._control_watch import STANDSTILL
 
 
@@ -180,8 +182,57 @@ def test_a_chunk_whose_inference_began_before_a_hold_is_dropped():
     loop.on["chunks"] = False
     loop.run(1.0)
     assert loop.motion.state is MotionState.WAITING
+    late = Chunk(loop.now_ns, SMALL_CONTRACT.dt_ns, np.zeros((31, 3)))  # nothing but its epoch is wrong
     assert loop.motion.submit_chunk(late, epoch) is None
     assert len(loop.controllers.sent) == sent
+    assert loop.motion.submit_chunk(late, loop.motion.epoch) is not None
+
+
+def test_a_chunk_whose_inference_began_in_a_hold_is_dropped_after_it():
+    loop = Loop()
+    loop.on["chunks"] = False
+    loop.motion.hold("a collision")
+    epoch = loop.motion.epoch
+    loop.run(1.0)
+    assert loop.motion.resume() == ""
+    sent = len(loop.controllers.sent)
+    chunk = Chunk(loop.now_ns, SMALL_CONTRACT.dt_ns, np.zeros((31, 3)))
+    assert loop.motion.submit_chunk(chunk, epoch) is None and len(loop.controllers.sent) == sent
+    assert loop.motion.submit_chunk(chunk, loop.motion.epoch) is not None
+
+
+def test_after_a_stop_nothing_moves_the_arms_any_more():
+    loop = Loop()
+    loop.motion.stop("deactivated", 0.0)
+    sent = len(loop.controllers.sent)
+    loop.run(1.0)
+    for call in (loop.motion.resume, loop.motion.recover, loop.motion.home, loop.watch.home):
+        assert call(), call
+    assert "not active" in loop.motion.resume()
+    assert loop.motion.state is MotionState.HOLD and len(loop.controllers.sent) == sent
+
+
+@pytest.mark.parametrize("what", ["lost", "intruder", "gripper_fault"])
+def test_a_chunk_for_a_controller_that_would_jump_is_dropped_before_a_tick_holds(what):
+    loop = Loop()
+    setattr(loop.controllers, what, {"arm": "gone"} if what == "lost" else "another commander")
+    sent = len(loop.controllers.sent)
+    loop.submit_chunk()
+    assert len(loop.controllers.sent) == sent and loop.motion.state is MotionState.RUNNING
+
+
+def test_resume_is_refused_while_a_joint_is_outside_its_limits():
+    loop = Loop()
+    loop.motion.hold("a collision")
+    loop.run(1.0)
+    inside, loop.pose = loop.pose, loop.pose + np.array([5.0, 0.0, 0.0])
+    assert "shoulder is at 5, outside its limits" in loop.motion.resume()
+    # Its controller still commands a place inside: the arm would swing back to it.
+    loop.controllers.reference_pose = lambda *_: (inside, np.ones(3, dtype=bool))
+    assert "shoulder is at 5, outside its limits" in loop.motion.resume()
+    assert loop.motion.state is MotionState.HOLD
+    loop.pose = inside
+    assert loop.motion.resume() == ""
 
 
 def test_after_a_clock_jump_during_a_hold_every_joint_resumes_from_its_measured_position():
@@ -205,6 +256,17 @@ def test_joints_whose_controller_missed_the_hold_resume_from_their_measured_posi
     start = loop.motion.pipeline.plan.positions[0]
     np.testing.assert_allclose(start[[0, 2]], loop.pose[[0, 2]])  # the arm's
     assert start[1] == pytest.approx(loop.pose[1] - 0.005), "the gripper got the hold"
+
+
+def test_resume_is_refused_while_an_end_effector_is_turned_too_far(monkeypatch):
+    loop = Loop()
+    loop.run(0.5)
+    loop.motion.hold("a test")
+    loop.run(0.5)
+    monkeypatch.setattr(Contract, "outside_workspace", lambda *_: "left_ee is turned by 3.1 rad")
+    assert loop.motion.resume() == "left_ee is turned by 3.1 rad"
+    monkeypatch.undo()
+    assert loop.motion.resume() == ""
 
 
 def test_a_joint_outside_its_limits_does_not_resume_by_itself_and_says_why():
@@ -243,3 +305,27 @@ def test_counters_start_at_zero_with_every_activation():
     assert pipeline.holds == 1 and pipeline.plans > 0
     loop.motion.start(loop.pose)
     assert (pipeline.holds, pipeline.plans) == (0, 0)
+
+
+def test_a_watcher_who_becomes_silent_is_a_hold_within_a_tick_and_only_an_operator_goes_on():
+    """Tick by tick: he speaks at each, then no more; what else is fine does not end the HOLD."""
+    loop = Loop()
+    lease = loop.lease
+    lease.begin(0.41)  # between two ticks
+    for _ in range(40):
+        lease.hear("the panel on desk", "")
+        loop.tick()
+        assert loop.motion.state is MotionState.RUNNING
+    took = loop.run_until(MotionState.HOLD, 0.5)
+    assert 0.38 < took < 0.45
+    assert "the panel on desk" in loop.motion.pipeline.hold_reason and not loop.motion.recoverable
+    lease.hear("the panel on desk", "")
+    for _ in range(round(4 * RECOVERY * 1e9 / PERIOD_NS)):
+        lease.hear("the panel on desk", "")
+        loop.tick()
+    assert loop.motion.state is MotionState.HOLD, "that he speaks again moves nothing"
+    assert loop.motion.resume() == ""
+    lease.hear("the panel on desk", LEFT)
+    for _ in range(60):
+        loop.tick()
+        assert loop.motion.state is not MotionState.HOLD, "he has left with a word"

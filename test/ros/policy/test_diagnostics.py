@@ -141,6 +141,7 @@ def test_streams_are_judged_by_age_rate_and_stamps():
     assert found["wrist"].level == WARN and "synchronise the clocks" in found["wrist"].message
 
 
+@pytest.mark.slow
 def test_the_node_reports_its_streams_holds_and_idling(ros_domain, checkpoint, monkeypatch):
     newest: dict[str, DiagnosticStatus] = {}
 
@@ -151,7 +152,7 @@ def test_the_node_reports_its_streams_holds_and_idling(ros_domain, checkpoint, m
         watch.robot.create_subscription(DiagnosticArray, "/diagnostics", take, qos.DIAGNOSTICS)
         wait_for(lambda: "policy: task" in newest, 10.0, "the first report")
         assert {"policy: stream top", "policy: stream joint_states"} <= set(newest)
-        policy = watch.node.state.configured.policy
+        policy = watch.policy
         predict = policy.predict
         monkeypatch.setattr(policy, "predict", lambda *a, **k: np.full_like(predict(*a, **k), 0.02))
         wait_for(lambda: "collapsed" in newest["policy: task"].message, 10.0, "idling is reported")

@@ -11,7 +11,10 @@ from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
 
 from dit_policy_ros.ros.common import qos
-from dit_policy_ros.ros.policy import _reporter, policy_node
+from dit_policy_ros.ros.inference import inference_node
+from dit_policy_ros.ros.policy import _reporter
+
+pytestmark = pytest.mark.slow  # others cover the way; these are whole systems again
 
 
 class HangingPolicy:
@@ -40,13 +43,14 @@ class HangingPolicy:
 def test_no_second_inference_runs_beside_a_hung_one(
     ros_domain, checkpoint, monkeypatch, capfd, through_cleanup
 ) -> None:
-    monkeypatch.setattr(policy_node, "JOIN_TIMEOUT", 0.1)
+    monkeypatch.setattr(inference_node, "JOIN_TIMEOUT", 0.1)
+    published = []
+    monkeypatch.setattr(_reporter.PolicyReporter, "on_chunk", lambda *_: published.append(_))
     with running(checkpoint) as watch:
         node = watch.node
-        policy = HangingPolicy(node.state.configured.policy)
+        policy = HangingPolicy(node.inference.configured.policy)
         assert policy.hangs.wait(10.0)
-        published = []
-        monkeypatch.setattr(_reporter.PolicyReporter, "on_chunk", lambda *_: published.append(_))
+        published.clear()  # those from before it hung
         assert node.trigger_deactivate().name == "SUCCESS"
         if through_cleanup:
             assert node.trigger_cleanup().name == "SUCCESS"

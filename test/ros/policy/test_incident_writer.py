@@ -17,10 +17,12 @@ from dit_policy_ros.core.errors import IncidentError
 from dit_policy_ros.core.incidents import IncidentRing, Inference
 from dit_policy_ros.core.motion import EnsembleMode
 from dit_policy_ros.data.incident_folder import read_incident
+from dit_policy_ros.ros.inference_link import SavedObservations
 from dit_policy_ros.ros.policy import _incident_writer as incident_writer
-from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentWriter
+from dit_policy_ros.ros.policy._incident_writer import IncidentSettings, IncidentSources, IncidentWriter
 
 SECOND = 1_000_000_000
+NOTHING = SavedObservations(None, "none: a test")
 
 
 class Logger:
@@ -44,7 +46,8 @@ def make(tmp_path):
         images = {"top": np.zeros((1, 4, 4, 3), np.uint8)}
         ring.add_inference(Inference(0, 0, "task", 1, images, {"top": (0,)}, np.zeros((1, 2), np.float32)))
         settings = IncidentSettings(directory or tmp_path / "new", pause=seconds)
-        writer = IncidentWriter(ring, settings, lambda: facts, lambda: clock.ns, Logger())
+        sources = IncidentSources(lambda: facts, lambda _: lambda: NOTHING, lambda: clock.ns)
+        writer = IncidentWriter(ring, settings, sources, Logger())
         writers.append(writer)
         return writer, clock
 
@@ -114,6 +117,8 @@ def test_the_queue_of_incidents_is_bounded(make, slow_disk):
         writer.save()
     with pytest.raises(IncidentError, match="still being written"):
         writer.save()
+    assert writer.capture("e-stop", is_latched=True) is None
+    assert "an incident is not written (e-stop)" in writer._logger.errors[-1], "it is not lost in silence"
     slow_disk.set()
     wait_for(lambda: writer.written == 5, 10.0, "all that were accepted are written")
 

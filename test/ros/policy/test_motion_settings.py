@@ -10,7 +10,12 @@ from simulated_motion import CONTRACT
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from dit_policy_ros.core.errors import ParameterError
 from dit_policy_ros.ros.policy import POLICY_PARAMETERS, motion_settings
-from dit_policy_ros.ros.policy._settings import available_memory, check_incident_memory, idle_motion
+from dit_policy_ros.ros.policy._settings import (
+    available_memory,
+    check_incident_memory,
+    fade_knots,
+    idle_motion,
+)
 
 DEFAULTS = {entry.name: entry.default for entry in POLICY_PARAMETERS}
 # The first joint of each arm slides.
@@ -56,6 +61,14 @@ def settings(contract=CONTRACT, **changes):
     )
 
 
+def test_a_chunk_is_blended_in_within_the_same_time_at_any_rate():
+    """5 knots are 1/6 s at 30 Hz, and would be half a second at 10 Hz."""
+    blended = {fps: fade_knots(DEFAULTS, 1.0 / fps) for fps in (2.0, 10.0, 15.0, 30.0, 50.0, 100.0)}
+    assert blended == {2.0: 1, 10.0: 2, 15.0: 2, 30.0: 5, 50.0: 8, 100.0: 17}
+    assert [fade_knots({"fade_knots": given}, 0.1) for given in (0, 1, 7)] == [0, 1, 7]
+    assert settings().fade_knots == 5
+
+
 @pytest.mark.parametrize(
     ("read", "parameter", "rad", "m"),
     [
@@ -77,8 +90,8 @@ def test_each_threshold_has_its_value_in_radians_and_in_metres(read, parameter, 
 def test_every_threshold_in_radians_has_a_twin_in_metres():
     units = {entry.name: entry.unit for entry in POLICY_PARAMETERS}
     radians = [name for name, unit in units.items() if unit == "rad"]
-    assert len(radians) == 4
-    assert [units.get(f"{name}_prismatic") for name in radians] == ["m"] * 4
+    assert len(radians) == 5
+    assert [units.get(f"{name}_prismatic") for name in radians] == ["m"] * 5
 
 
 def test_a_gripper_may_be_outside_its_limits_by_a_part_of_its_stroke():
@@ -118,3 +131,18 @@ def test_an_unknown_joint_is_refused_with_the_valid_names():
         ParameterError, match=r"ensemble.never_averaged.*grippers.*Did you mean 'left_joint_1'"
     ):
         settings(ensemble__never_averaged=["left_joint_11"])
+
+
+def test_the_latencies_of_controllers_need_to_know_what_actions_are():
+    name = CONTRACT.controllers[0].name
+    controllers = [replace(each, latency=0.05 * (each.name == name)) for each in CONTRACT.controllers]
+    late = replace(CONTRACT, controllers=tuple(controllers))
+    with pytest.raises(ParameterError, match=rf"controllers.{name}.latency 0.05 s.*action.source"):
+        settings(late)
+    assert not settings(late, actions_are="commands").lead.any()
+    lead = settings(late, actions_are="positions").lead
+    assert set(np.flatnonzero(lead)) == set(CONTRACT.indices(name)) and set(lead) == {0.0, 0.05}
+    assert not settings().lead.any(), "without latencies nothing needs to be said"
+    assert settings(late, actions_are="positions", plan_horizon=0.05).lead.any()
+    with pytest.raises(ParameterError, match=r"covers 0.04 s .*latency 0.05 s"):
+        settings(late, actions_are="positions", plan_horizon=0.04)

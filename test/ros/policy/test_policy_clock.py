@@ -13,12 +13,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_testing import now_ns
 from rosgraph_msgs.msg import Clock
-from small_robot import CONTROLLERS, SmallRobot, parameters, spinning_together
+from small_robot import CONTROLLERS, SmallRobot, parameters, policy_node, spinning_together
 from waiting import wait_for
 
 from dit_policy_ros.core.motion import MotionState
 from dit_policy_ros.ros.common import stamp_ns, to_stamp
-from dit_policy_ros.ros.policy.policy_node import PolicyNode
+
+pytestmark = pytest.mark.slow  # others cover the way; these are whole systems again
 
 START_NS = 1_000_000_000_000
 
@@ -62,7 +63,7 @@ class TimeSource(Node):
 @contextlib.contextmanager
 def running(checkpoint):
     robot = SmallRobot(parameter_overrides=[Parameter("use_sim_time", value=True)])
-    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), use_sim_time=True))
+    node = policy_node(parameters(checkpoint=str(checkpoint), use_sim_time=True))
     source = TimeSource()
     with spinning_together(robot, node, source):
         wait_for(lambda: now_ns(node) > START_NS, 10.0, "simulated time")

@@ -4,6 +4,7 @@
 import itertools
 import os
 import resource
+import shutil
 import threading
 
 import numpy as np
@@ -12,8 +13,18 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from motion_helpers import PERIOD_NS, assert_executable
 from policy_watch import LIMITS, Watch, running, state
-from ros_testing import call, now_ns
-from small_robot import JOINTS, TASKS, SmallRobot, parameters, spinning_together, tiny_checkpoint
+from ros_testing import call, now_ns, resume
+from small_robot import (
+    HEIGHT,
+    JOINTS,
+    TASKS,
+    WIDTH,
+    SmallRobot,
+    parameters,
+    policy_node,
+    spinning_together,
+    tiny_checkpoint,
+)
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
@@ -95,7 +106,7 @@ def test_a_tracking_error_holds_until_an_operator_resumes(ros_domain, checkpoint
 
 def test_a_chunk_that_is_not_finite_holds_until_an_operator_resumes(ros_domain, checkpoint, monkeypatch):
     with running(checkpoint) as watch:
-        policy = watch.node.state.configured.policy
+        policy = watch.policy
         predict = policy.predict
         monkeypatch.setattr(policy, "predict", lambda *a, **k: predict(*a, **k) * np.nan)
         watch.wait_hold("not finite")
@@ -103,28 +114,24 @@ def test_a_chunk_that_is_not_finite_holds_until_an_operator_resumes(ros_domain, 
         plans = watch.status.plans
         for plan in watch.plans():
             assert np.isfinite(plan.positions).all()
-        answer = wait_for(
-            lambda: (r := call(watch.robot, Trigger, "/policy/resume", Trigger.Request())).success and r,
-            5.0,
-            "resume",
-        )
-        assert "resumed" in answer.message
+        assert "resumed" in resume(watch.robot)
         wait_for(lambda: watch.status.plans > plans, 10.0, "plans go on")
 
 
+@pytest.mark.slow
 def test_an_exception_in_inference_holds_and_is_named(ros_domain, checkpoint, monkeypatch):
     def broken(*_args, **_kwargs):
         raise RuntimeError("out of memory")
 
     with running(checkpoint) as watch:
-        monkeypatch.setattr(watch.node.state.configured.policy, "predict", broken)
+        monkeypatch.setattr(watch.policy, "predict", broken)
         watch.wait_hold("RuntimeError: out of memory")
 
 
 def test_a_policy_that_stalls_holds_as_starved(ros_domain, checkpoint, monkeypatch):
     release = threading.Event()
     with running(checkpoint) as watch:
-        policy = watch.node.state.configured.policy
+        policy = watch.policy
         predict = policy.predict
         monkeypatch.setattr(policy, "predict", lambda *a, **k: (release.wait(20.0), predict(*a, **k))[1])
         watch.wait_hold("starved")
@@ -143,7 +150,7 @@ def test_e_stop_is_latched_until_cleared_and_resumed(ros_domain, checkpoint):
         assert call(robot, SetBool, "/policy/e_stop", SetBool.Request(data=False)).success
         wait_for(lambda: not watch.status.e_stop, 5.0, "the latch is cleared")
         assert watch.status.state == PolicyStatus.HOLD, "clearing the latch must not start motion"
-        wait_for(lambda: call(robot, Trigger, "/policy/resume", Trigger.Request()).success, 5.0, "resume")
+        resume(robot)
         watch.wait_state(PolicyStatus.RUNNING)
 
 
@@ -164,12 +171,10 @@ def test_the_task_changes_while_running_and_invalid_tasks_do_not_change_it(ros_d
 
 def configure_error(capfd, checkpoint, **changes):
     """What the node logs when it refuses to configure. It must stay unconfigured."""
-    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **changes))
-    try:
+    node = policy_node(parameters(checkpoint=str(checkpoint), **changes))
+    with spinning_together(node):
         node.trigger_configure()
-        assert state(node) == "unconfigured"
-    finally:
-        node.destroy_node()
+        assert state(node) == "unconfigured" == state(node.inference)
     return capfd.readouterr().err
 
 
@@ -201,8 +206,11 @@ def test_invalid_parameters_leave_the_node_unconfigured_with_one_clear_error(
 @pytest.mark.parametrize(
     ("checkpoint_changes", "parts"),
     [
-        ({"joints": (*JOINTS, "extra_joint")}, ["4", "5", "extra_joint"]),
-        ({"joints": JOINTS[::-1]}, ["order", "left_joint_1"]),
+        (
+            {"joints": (*JOINTS, "extra_joint")},
+            ["state: no joint", "action: no joint", "extra_joint"],
+        ),
+        ({"joints": ("left_joint_1.pos", *JOINTS[1:])}, ["'left_joint_1.pos'", "'dataset_names'"]),
         ({"camera": "overhead"}, ["cameras.overhead", "top"]),
     ],
 )
@@ -210,6 +218,21 @@ def test_a_checkpoint_of_another_robot_is_refused(ros_domain, tmp_path, capfd, c
     text = configure_error(capfd, tiny_checkpoint(tmp_path / "other", **checkpoint_changes))
     for part in parts:
         assert part in text, text
+
+
+@pytest.mark.slow
+def test_what_a_foreign_checkpoint_does_not_state_must_be_given(ros_domain, checkpoint, tmp_path, capfd):
+    foreign = shutil.copytree(checkpoint, tmp_path / "foreign")
+    (foreign / "dit_policy_ros.json").unlink()  # as lerobot-train writes it
+    text = configure_error(capfd, foreign)
+    assert "2 problems" in text and "assume_joints: expected" in text and "assume_fps: expected" in text
+    text = configure_error(capfd, foreign, assume_fps=15.0, assume_joints=list(JOINTS))
+    assert "fps: expected 30 Hz as in the contract, got 15 Hz in the checkpoint" in text
+    text = configure_error(capfd, foreign, assume_fps=30.0, assume_joints=[*JOINTS[1:], "waist"])
+    assert "no joint is called 'waist'" in text
+    with running(foreign, activate=False, assume_fps=30.0, assume_joints=list(JOINTS)) as watch:
+        policy = watch.policy
+        assert policy.fps == 30.0 and policy.joint_names == JOINTS
 
 
 def test_activation_lists_everything_that_is_wrong(ros_domain, checkpoint, capfd):
@@ -236,11 +259,12 @@ def test_activation_lists_everything_that_is_wrong(ros_domain, checkpoint, capfd
         assert part in text, text
 
 
+@pytest.mark.slow
 def test_a_compressed_camera_with_latency_works(ros_domain, checkpoint):
     robot = SmallRobot(compressed=True)
     camera = {"cameras__top__topic": "top/image_raw/compressed", "cameras__top__compressed": True}
     overrides = parameters(checkpoint=str(checkpoint), cameras__top__latency=0.05, **camera)
-    node = PolicyNode(parameter_overrides=overrides)
+    node = policy_node(overrides)
     watch = Watch(robot, node)
     with spinning_together(robot, node):
         node.trigger_configure()
@@ -249,11 +273,29 @@ def test_a_compressed_camera_with_latency_works(ros_domain, checkpoint):
         assert watch.status.observation_age >= 0.05
 
 
+@pytest.mark.slow
+def test_a_checkpoint_of_other_names_and_another_order_runs_by_the_contracts_mapping(ros_domain, tmp_path):
+    names = tuple(f"{joint}.pos" for joint in JOINTS[::-1])
+    checkpoint = tiny_checkpoint(tmp_path / "other", joints=names, camera="head.rgb")
+    mapping = [f"{joint}.pos = {joint}" for joint in JOINTS]
+    changes = {"dataset_names": mapping, "cameras__top__trained_as": "head.rgb"}
+    with running(checkpoint, **changes) as watch:
+        wait_for(lambda: watch.status.plans >= 5, 10.0, "plans")
+        policy = watch.policy
+        assert policy.joint_names == policy.action_names == JOINTS and list(policy.image_shapes) == ["top"]
+        state, image = np.zeros((2, 4), np.float32), np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
+        chunk = policy.predict({"top": image}, state, TASKS[0])  # (T, 4); the range of a gripper is 0 to 0.04
+        assert np.abs(chunk[:, 1::2] - 0.02).max() < 0.1 < np.abs(chunk[:, ::2]).max()
+        for plan in watch.plans():
+            assert_executable(plan, LIMITS)
+
+
 def test_num_inference_steps_sets_the_steps(ros_domain, checkpoint):
     with running(checkpoint, activate=False, num_inference_steps=3) as watch:
-        assert "3 steps" in watch.node.state.configured.policy.description
+        assert "3 steps" in watch.policy.description
 
 
+@pytest.mark.slow
 def test_activation_without_a_task_is_refused(ros_domain, checkpoint, capfd):
     with running(checkpoint, activate=False, task=None) as watch:
         watch.node.trigger_activate()
@@ -261,6 +303,7 @@ def test_activation_without_a_task_is_refused(ros_domain, checkpoint, capfd):
     assert "no task" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_services_answer_in_every_state(ros_domain, checkpoint):
     with running(checkpoint, activate=False) as watch:
         watch.node.trigger_cleanup()
@@ -273,8 +316,8 @@ def test_services_answer_in_every_state(ros_domain, checkpoint):
 
 
 def test_a_joint_outside_its_limits_does_not_resume_until_it_was_moved_back(ros_domain, checkpoint):
-    with running(checkpoint) as watch:
-        robot, resume = watch.robot, Trigger.Request()
+    with running(checkpoint, unseen_state="limit") as watch:
+        robot = watch.robot
         watch.node.state.configured.motion.hold("a test")
         watch.wait_hold("a test")
         robot.positions["left_joint_1"] = 1.9  # its limit is 1.5
@@ -282,20 +325,21 @@ def test_a_joint_outside_its_limits_does_not_resume_until_it_was_moved_back(ros_
         wait_for(lambda: measured()[0] == 1.9, 5.0, "the pose arrives")
         words = "left_joint_1 is at 1.9, outside its limits [-1.5, 1.5]"
         wait_for(
-            lambda: words in call(robot, Trigger, "/policy/resume", resume).message,
+            lambda: words in call(robot, Trigger, "/policy/resume", Trigger.Request()).message,
             5.0,
             "a refusal that says why",
         )
         assert watch.status.state == PolicyStatus.HOLD
         received = len(robot.received)
         robot.positions["left_joint_1"] = 1.515
-        wait_for(lambda: call(robot, Trigger, "/policy/resume", resume).success, 5.0, "resume")
+        resume(robot)
         watch.wait_state(PolicyStatus.RUNNING)
         wait_for(lambda: len(robot.received) >= received + 12, 10.0, "plans")
         first = next(m for name, m in robot.received[received:] if name == "left_arm_controller")
         assert first.points[0].positions[0] == pytest.approx(1.515, abs=1e-6), "no step"
 
 
+@pytest.mark.slow
 def test_the_task_that_was_set_stays_through_cleanup_and_configure(ros_domain, checkpoint):
     with running(checkpoint, activate=False) as watch:
         node = watch.node
@@ -344,7 +388,8 @@ def resident():
         return int(statm.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-@pytest.mark.parametrize("cycles", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.slow  # whole lifecycles, one after the other
+@pytest.mark.parametrize("cycles", [5, 100])
 def test_repeated_lifecycles_leak_nothing(ros_domain, checkpoint, cycles):
     with running(checkpoint, activate=False) as watch:
         node, settled = watch.node, None

@@ -14,15 +14,17 @@ from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from ros_testing import call, now_ns
-from small_robot import SmallRobot, parameters, spinning_together
+from small_robot import SmallRobot, parameters, policy_node, spinning_together
 from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
 
 from dit_policy_ros.core.motion import PLAN_HISTORY, MotionState
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.ros.common import stamp_ns
-from dit_policy_ros.ros.policy import policy_node
+from dit_policy_ros.ros.inference import inference_node
 from dit_policy_ros.ros.policy.policy_node import PolicyNode
+
+pytestmark = pytest.mark.slow  # others cover the way; these are whole systems again
 
 LATENCY = 2.0  # [s]
 
@@ -46,13 +48,13 @@ class SlowPolicy:
 
 @pytest.fixture
 def slow(monkeypatch):
-    monkeypatch.setattr(policy_node, "load_policy", lambda *a, **k: SlowPolicy(load_policy(*a, **k)))
+    monkeypatch.setattr(inference_node, "load_policy", lambda *a, **k: SlowPolicy(load_policy(*a, **k)))
 
 
 @contextlib.contextmanager
 def configured(checkpoint, **changes):
     robot = SmallRobot()
-    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **changes))
+    node = policy_node(parameters(checkpoint=str(checkpoint), **changes))
     with spinning_together(robot, node):
         node.trigger_configure()
         yield robot, node
@@ -70,10 +72,11 @@ def due(message: JointTrajectory, point: int) -> int:
     return stamp_ns(message.header.stamp) + offset.sec * 1_000_000_000 + offset.nanosec
 
 
+@pytest.mark.slow  # a slow policy takes its time
 def test_a_slow_policy_moves_with_stop_and_go(ros_domain, checkpoint, slow):
     with configured(checkpoint, pacing="stop_and_go") as (robot, node):
         wait_for(lambda: node.trigger_activate() and node.state.active is not None, 10.0, "activation")
-        motion, figures = node.state.configured.motion, node.state.active.worker.figures
+        motion, figures = node.state.configured.motion, node.state.configured.link.figures
         began, rest = [], [motion.pipeline.plan.end_ns]
         for turn in (1, 2):
             wait_for(lambda n=turn: figures.chunks == n, 15.0, f"chunk {turn}")
@@ -162,8 +165,10 @@ def test_parameters_that_plans_and_replays_depend_on_are_fixed_while_configured(
 
 
 def test_a_mistyped_checkpoint_can_be_corrected_without_starting_again(ros_domain, checkpoint, tmp_path):
-    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(tmp_path / "mistyped")))
-    try:
+    # In a process of its own, which gets the parameters as they are at configure.
+    mistyped = parameters(checkpoint=str(tmp_path / "mistyped"), inference="process")
+    node = PolicyNode(parameter_overrides=mistyped)
+    with spinning_together(node):
         node.trigger_configure()
         assert state(node) == "unconfigured"
         changes = {"checkpoint": str(checkpoint), "control_rate": 40.0, "limits.left_joint_1.velocity": 0.7}
@@ -180,5 +185,3 @@ def test_a_mistyped_checkpoint_can_be_corrected_without_starting_again(ros_domai
         assert node.set_parameters([Parameter("control_rate", value=50.0)])[0].successful
         node.trigger_configure()
         assert node.state.configured.settings["control_rate"] == 50.0
-    finally:
-        node.destroy_node()

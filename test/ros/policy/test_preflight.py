@@ -8,11 +8,9 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from small_robot import SmallRobot, parameters, spinning_together
+from small_robot import SmallRobot, parameters, policy_node, spinning_together
 from trajectory_msgs.msg import JointTrajectory
 from waiting import wait_for
-
-from dit_policy_ros.ros.policy.policy_node import PolicyNode
 
 
 class Controller(Node):
@@ -28,7 +26,7 @@ class Controller(Node):
 @contextlib.contextmanager
 def configured(checkpoint, *others, robot_class=SmallRobot, **changes):
     robot = robot_class()
-    node = PolicyNode(parameter_overrides=parameters(checkpoint=str(checkpoint), **changes))
+    node = policy_node(parameters(checkpoint=str(checkpoint), **changes))
     with spinning_together(robot, node, *others):
         node.trigger_configure()
         yield node

@@ -49,7 +49,7 @@ def test_the_difference_to_the_operator_is_published(ros_domain, checkpoint, mon
     with running(checkpoint, activate=False, dry_run=True) as watch:
         errors: list[JointState] = []
         watch.robot.create_subscription(JointState, "/policy/shadow/error", errors.append, qos.STATUS)
-        policy = watch.node.state.configured.policy
+        policy = watch.policy
         predict = policy.predict
         wanted = np.array([0.12, 0.02, -0.08, 0.02], np.float32)  # (A,)
         monkeypatch.setattr(policy, "predict", lambda *a, **k: np.zeros_like(predict(*a, **k)) + wanted)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The watcher of the fault tests finds every kind of violation."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -99,4 +100,7 @@ def test_a_controller_without_a_message_of_a_plan_is_found(watcher):
     for stamp_ns in (now_ns, now_ns + 5_000_000_000):
         watcher._on_message(ARM, list(CONTRACT.controller(ARM).joints), message(stamp_ns))
     watcher.write()
-    assert f"only ['{ARM}']" in watcher._output.read_text()
+    report = json.loads(watcher._output.read_text())
+    others = sorted(each.name for each in CONTRACT.controllers if each.name != ARM)
+    assert report["incomplete"] == [[now_ns, others]], "the newest one is still under way"
+    assert report["newest"] == {ARM: now_ns + 5_000_000_000}

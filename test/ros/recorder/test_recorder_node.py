@@ -20,7 +20,7 @@ from small_robot import spinning_together
 from teleoperated import LEAD, TeleoperatedRobot, brightness, state
 from waiting import wait_for
 
-from dit_policy_ros.data.dataset import failed_episodes, flagged_frames
+from dit_policy_ros.data.dataset import failed_episodes, flagged_frames, read_records
 from dit_policy_ros.msg import RecorderStatus
 
 
@@ -221,14 +221,18 @@ def test_services_answer_in_every_state(make_node) -> None:
         assert node.trigger_configure().name == "SUCCESS"
 
 
-def test_deactivation_saves_the_running_episode(start_session, tmp_path) -> None:
-    session = start_session()
+@pytest.mark.parametrize("length", [0.0, 0.4])
+def test_deactivation_saves_the_running_episode_as_failed(start_session, tmp_path, length) -> None:
+    """Also one that has its maximum length, and waits for the operator's label."""
+    session = start_session(max_episode_length=length)
     session.ready()
     assert session.begin().success
     session.wait_for_status(lambda status: status.frames >= 5, "5 frames")
+    if length:
+        session.wait_for_status(lambda status: status.state == RecorderStatus.ENDED, "the maximum length")
     assert session.node.trigger_deactivate().name == "SUCCESS"
     session.node.shut_down()
-    assert load(tmp_path / "dataset").num_frames >= 5
+    assert_unfinished(tmp_path / "dataset")
 
 
 BAD = {
@@ -294,7 +298,16 @@ def test_without_simulated_time_the_recorder_says_so(make_node) -> None:
     assert answer.message == "not ready to record:\n  - " + received[-1].problem
 
 
-def test_sigterm_saves_the_running_episode_and_ends_the_process(ros_domain, start_process, tmp_path) -> None:
+def assert_unfinished(root: Path) -> None:
+    """The only episode was kept, its check failed and says why, and nobody has labelled it."""
+    record = read_records(root)[0]
+    assert record.frames == load(root).num_frames >= 5
+    assert (record.passed, record.success) == (False, None)
+    assert f"ended early, at frame {record.frames}: the recorder was stopped" in record.reasons[0]
+
+
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
+def test_a_signal_saves_the_running_episode_as_failed(ros_domain, start_process, tmp_path, number) -> None:
     file = parameter_file(tmp_path, SMALL_MAPPING, dataset=str(tmp_path / "dataset"), min_free_space=0.0)
     child = start_process(
         "recorder", "dit_policy_ros.ros.recorder.recorder_node", "--ros-args", "--params-file", str(file)
@@ -308,7 +321,7 @@ def test_sigterm_saves_the_running_episode_and_ends_the_process(ros_domain, star
         session.ready()
         assert session.begin().success
         session.wait_for_status(lambda status: status.frames >= 5, "5 frames")
-        child.process.send_signal(signal.SIGTERM)
+        child.process.send_signal(number)
         assert child.process.wait(30.0) == 0
     assert "the episode is saved" in child.output()
-    assert load(tmp_path / "dataset").num_frames >= 5
+    assert_unfinished(tmp_path / "dataset")

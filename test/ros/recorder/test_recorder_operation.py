@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's other actions, and what the recorder does by itself."""
 
+import contextlib
 import os
 import pty
 import select
@@ -26,9 +27,11 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 from waiting import wait_for
 
+from dit_policy_ros.core.recording import EpisodeSampler
 from dit_policy_ros.data.dataset import DatasetSpec, read_records
 from dit_policy_ros.msg import RecorderStatus
-from dit_policy_ros.ros.recorder._buttons import ACTIONS, Buttons
+from dit_policy_ros.ros.recorder._parameters import ACTIONS
+from dit_policy_ros.ros.teleoperation import Buttons
 from dit_policy_ros.srv import SetTask
 
 RECORDING, ENDED = RecorderStatus.RECORDING, RecorderStatus.ENDED
@@ -59,6 +62,7 @@ def test_the_instruction_changes_within_an_episode(start_session, tmp_path) -> N
         in call(session.robot, SetTask, "/recorder/set_task", SetTask.Request(task=" ")).message
     )
     assert call(session.robot, SetTask, "/recorder/set_task", SetTask.Request(task="push")).success
+    session.wait_for_status(lambda _: True, "the frames until now")
     wait_for_frames(session, session.status.frames + 8)
     assert session.end().success
     wait_for(lambda: any(event.response and event.response[0].success for event in events), 20.0, "the event")
@@ -108,6 +112,34 @@ def test_an_episode_ends_by_itself_at_its_maximum_length_or_on_a_full_disk(start
     answer = session.end()
     assert answer.success and not answer.report.passed
     assert "MB are free on the disk" in answer.report.reasons[0]
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_a_double_press_of_the_pedal_discards_the_episode(start_session, monkeypatch, frames) -> None:
+    """The button that starts also saves; it need not know that there is nothing to save."""
+    session = start_session(task=TASK)
+    session.ready()
+    with monkeypatch.context() as short:
+        polled, taken = EpisodeSampler.poll, []
+
+        def poll(sampler, now_ns):
+            frame = polled(sampler, now_ns) if len(taken) < frames else None
+            taken.extend([] if frame is None else [frame])
+            return frame
+
+        short.setattr(EpisodeSampler, "poll", poll)
+        session.node._press("start")
+        assert session.node._state.recording is not None
+        wait_for(lambda: len(taken) >= frames, 30.0, "the frames")
+        session.node._press("start")
+        assert session.node._state.recording is None
+        taken.clear()
+        assert session.begin().success
+        wait_for(lambda: len(taken) >= frames, 30.0, "the frames")
+        answer = session.end()
+    assert not answer.success and answer.report.episode_index == -1
+    assert "episode discarded" in answer.message and "at least 2 frames" in answer.message
+    assert session.record(5).success
 
 
 def test_saving_can_be_repeated_after_a_full_disk(start_session, monkeypatch, tmp_path) -> None:
@@ -179,10 +211,10 @@ def test_buttons_record_without_a_keyboard(start_session, tmp_path) -> None:
 def test_a_held_button_counts_once(start_session) -> None:
     pressed = []
     session = start_session()
-    settings = {"joy.topic": "joy"} | {f"joy.{action}": number for number, action in enumerate(ACTIONS)}
-    buttons = Buttons(session.node, settings, pressed.append, session.node.default_callback_group)
+    numbers = {action: number for number, action in enumerate(ACTIONS)}
+    buttons = Buttons(session.node, "joy", numbers, pressed.append, session.node.default_callback_group)
     for state in ([1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]):
-        buttons._on_joy(Joy(buttons=state))
+        buttons._on_joy(Joy(buttons=state), {})
     assert pressed == ["save", "save", "fail"]  # the first one was already held
     buttons.close()
 
@@ -228,21 +260,30 @@ def test_the_console_records_by_single_keys(start_session, tmp_path) -> None:
             shown.extend(os.read(parent, 65536))
         return text in shown.decode(errors="replace")
 
+    def drained() -> bool:
+        """Takes what is shown: a console whose terminal takes no more output reads no keys."""
+        return sees("")
+
     try:
         wait_for(lambda: sees("READY") and sees("camera top"), 60.0, "the panel appears")
         os.write(parent, b"s")
         session.wait_for_status(
-            lambda status: status.state == RECORDING and status.frames >= 10, "it records"
+            lambda status: drained() and status.state == RECORDING and status.frames >= 10, "it records"
         )
         assert session.status.task == "by keys"
         wait_for(lambda: sees("RECORDING"), 20.0, "the panel shows it")
-        os.write(parent, b"tanother\n")
-        session.wait_for_status(lambda status: status.task == "another", "the instruction changes")
+        os.write(parent, b"tanother\r")  # what a terminal sends for Enter
+        session.wait_for_status(
+            lambda status: drained() and status.task == "another", "the instruction changes"
+        )
         os.write(parent, b" ")
         wait_for(lambda: sees("episode 0 saved"), 20.0, "the answer is shown")
         os.write(parent, b"q")
         assert process.wait(20.0) == 0
     finally:
+        with contextlib.suppress(OSError):  # the console has ended
+            sees("")
+        print(shown.decode(errors="replace")[-6000:])  # in the report, if it fails
         process.kill()
         process.wait()
         os.close(parent)

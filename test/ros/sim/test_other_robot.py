@@ -57,7 +57,7 @@ def test_it_does_not_start_beside_another_robot(ros_domain, start_sim, wait_for,
 
 
 def test_it_ends_when_another_robot_appears(ros_domain, start_sim, wait_for):
-    sim = start_sim()
+    sim = start_sim("-p", "discovery_time:=0.0")
     wait_for(lambda: "the robot is up" in sim.output(), START, "it runs")
     with spinning(publish_joint_states()):
         wait_for(lambda: not sim.alive, START, "it ends")
@@ -80,7 +80,7 @@ def test_it_runs_where_the_other_robot_is_apart_or_expected(
     ros_domain, start_sim, wait_for, other, arguments
 ):
     with spinning(other()):
-        sim = start_sim(*arguments)
+        sim = start_sim("-p", "discovery_time:=1.0", *arguments)
         wait_for(lambda: "the robot is up" in sim.output(), START, "it runs")
         seen: list[JointState] = []
         listener = rclpy.create_node("listener")
@@ -115,8 +115,43 @@ class LateNames:
 
 @pytest.mark.parametrize(
     ("looks", "words"),
-    [(3, "/real_robot publishes /joint_states"), (float("inf"), "an unknown node publishes")],
+    [(3, "/real_robot publishes /joint_states"), (float("inf"), "a node whose name is not known publishes")],
 )
 def test_a_robot_that_was_just_found_gets_its_name_or_is_refused_without(looks, words):
     with pytest.raises(SimulationError, match=words):
-        OtherRobotWatch(LateNames(looks), ()).check()
+        OtherRobotWatch(LateNames(looks), ["joint_states"], ()).check()
+
+
+class Graph(LateNames):
+    """Stands in for a node /sim; each publisher of joint states is a GID."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.gids: list[bytes] = []
+
+    def add(self) -> bytes:
+        self.gids.append(bytes([len(self.gids)]) * 16)
+        return self.gids[-1]
+
+    def destroy_publisher(self, gid: bytes) -> None:
+        self.gids.remove(gid)
+
+    def get_publishers_info_by_topic(self, topic):
+        return [SimpleNamespace(endpoint_gid=gid, node_namespace="/", node_name="sim") for gid in self.gids]
+
+
+def test_a_simulator_of_the_same_name_that_starts_at_the_same_moment_is_another_robot():
+    graph, twins = Graph(), [1]
+    watch = OtherRobotWatch(graph, ["joint_states"], ())
+
+    def create() -> bytes:
+        if twins:
+            twins.pop()
+            graph.add()
+        return graph.add()
+
+    watch.create_publisher(create)
+    with pytest.raises(SimulationError, match="/sim publishes /joint_states"):
+        watch.check()
+    del graph.gids[0]
+    watch.check()

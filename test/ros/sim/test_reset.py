@@ -72,6 +72,8 @@ def running(ros_domain, start_process, wait_for, tmp_path):
     )
     # A busy computer infers slowly; this is not about latency.
     policy = (f"checkpoint:={checkpoint}", f"task:={TASKS[0]}", "device:=cpu", "plan_horizon:=2.0")
+    policy += ("unseen_state:=limit",)  # home is far from what it knows
+    policy += ("frozen_after:=0.0",)  # 64 pixels do not show how the arms move far from home
     config = ("--params-file", str(share_directory() / "config" / "bimanual.yaml"))
     start_process(
         "policy",
@@ -88,6 +90,7 @@ def running(ros_domain, start_process, wait_for, tmp_path):
         yield observer
 
 
+@pytest.mark.slow  # the whole system in real time
 def test_a_running_policy_holds_and_resumes_by_itself_from_where_the_arms_are(running, wait_for):
     seen, moved = len(running.statuses), len(running.joints)
     answer = call(running.node, Trigger, "/sim/reset", Trigger.Request())

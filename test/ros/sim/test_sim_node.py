@@ -24,17 +24,12 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 from dit_policy_ros.ros.common import stamp_ns, to_stamp  # noqa: E402
 from dit_policy_ros.ros.common.qos import COMMANDS  # noqa: E402
 from dit_policy_ros.ros.sim._clock import MAX_AHEAD_NS  # noqa: E402
-from dit_policy_ros.sim.robot import (  # noqa: E402
-    CONTROLLERS,
-    HOME,
-    JOINTS,
-    STEP_NS,
-    ControllerRelease,
-    ControllerSettings,
-)
+from dit_policy_ros.sim.controllers import ControllerRelease, ControllerSettings  # noqa: E402
+from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS, STEP_NS  # noqa: E402
 
 START = 60.0  # [s] a process may take to start on a busy machine
 WAIT = 20.0  # [s]
+NO_STATES = "control_msgs has no messages here: make setup"
 AT_ONCE = ("-p", "discovery_time:=0.0")  # nobody else is in the test's domain
 
 
@@ -152,8 +147,7 @@ def test_commands_move_the_arms_and_rejections_are_only_logged(running, wait_for
 
 
 def test_a_controller_publishes_its_state_only_while_it_is_active(running, wait_for):
-    reason = "control_msgs has no messages here: make setup"
-    state_type = pytest.importorskip("control_msgs.msg", reason=reason).JointTrajectoryControllerState
+    state_type = pytest.importorskip("control_msgs.msg", reason=NO_STATES).JointTrajectoryControllerState
     _, listener = running
     name, states = "left_arm_controller", []
     listener.node.create_subscription(state_type, f"/{name}/controller_state", states.append, 10)
@@ -189,7 +183,12 @@ def test_a_controller_publishes_its_state_only_while_it_is_active(running, wait_
 
 
 def test_a_stamped_trajectory_runs_on_the_nodes_clock(running, wait_for):
+    state_type = pytest.importorskip("control_msgs.msg", reason=NO_STATES).JointTrajectoryControllerState
     _, listener = running
+    states = []
+    topic = "/left_arm_controller/controller_state"
+    listener.node.create_subscription(state_type, topic, states.append, 10)
+    wait_for(lambda: states, WAIT, "the controller's states arrive")
     msg = JointTrajectory(joint_names=CONTROLLERS["left_arm_controller"])
     start_ns = listener.node.get_clock().now().nanoseconds
     msg.header.stamp = to_stamp(start_ns)
@@ -199,14 +198,20 @@ def test_a_stamped_trajectory_runs_on_the_nodes_clock(running, wait_for):
         msg.points.append(point)
     listener.commands["left_arm_controller"].publish(msg)
     wait_for(lambda: listener.position("left_joint_1") > 0.39, WAIT, "the trajectory ends")
-    samples = [
+
+    def from_the_line(samples):
+        """Distances [rad] to the straight line of 0.2 rad/s from the stamp on."""
+        due = [(t, q) for t, q in samples if start_ns + 5e8 < t < start_ns + 1.9e9]
+        return [q - 0.2 * (t - start_ns) * 1e-9 for t, q in due]
+
+    commanded = from_the_line((stamp_ns(m.header.stamp), m.reference.positions[0]) for m in states)
+    assert commanded
+    assert commanded == pytest.approx([0.0] * len(commanded), abs=0.005)  # its period is 8 ms
+    measured = from_the_line(
         (stamp_ns(m.header.stamp), m.position[list(m.name).index("left_joint_1")]) for m in listener.joints
-    ]
-    due = [(t, q) for t, q in samples if start_ns + 5e8 < t < start_ns + 1.9e9]
-    assert due
-    for t, q in due:
-        # 0.2 rad/s from zero at the stamp, minus the servo's lag of about 30 ms
-        assert q == pytest.approx(0.2 * (t - start_ns) * 1e-9, abs=0.02)
+    )
+    # The servo lags by about 30 ms. After a stall of the computer it lags more, until it has caught up.
+    assert np.median(measured) == pytest.approx(0.0, abs=0.02)
 
 
 def test_reset_moves_the_arms_home_and_the_cubes_to_new_poses(running, wait_for):
@@ -214,24 +219,34 @@ def test_reset_moves_the_arms_home_and_the_cubes_to_new_poses(running, wait_for)
     listener.send("left_arm_controller", *(HOME[:6] + 0.3), after=0.3)
     wait_for(lambda: abs(listener.position("left_joint_1") - 0.3) < 0.01, WAIT, "the left arm moves")
     key = "touch the red cube with the right arm/distance"
-    before = listener.referee[-1][key]
+
+    def report_of(scene: str) -> dict[str, str]:
+        """The first report on a scene. A repeated call (see `call`) may have begun the next one already."""
+        return wait_for(
+            lambda: next((each for each in listener.referee[seen:] if each["scene"] == scene), None),
+            WAIT,
+            f"the referee knows the scene {scene}",
+        )
+
+    seen = 0
+    before = report_of("4/0")[key]
     answer = call(listener.node, Trigger, "/sim/reset", Trigger.Request())
     assert answer.success
     assert "scene 1 of seed 4" in answer.message
     wait_for(lambda: abs(listener.position("left_joint_1")) < 0.01, WAIT, "the arm is at home")
-    wait_for(lambda: listener.referee[-1][key] != before, WAIT, "the cubes lie elsewhere")
+    second = report_of("4/1")[key]
+    assert second != before, "the cubes lie elsewhere"
 
     # Setting the seed again restarts the same sequence of scenes.
-    second = listener.referee[-1][key]
     for seed in (5, 4):
         value = ParameterValue(type=2, integer_value=seed)
         request = SetParameters.Request(parameters=[Parameter(name="seed", value=value)])
         assert call(listener.node, SetParameters, "/sim/set_parameters", request).results[0].successful
+        seen = len(listener.referee)
         answer = call(listener.node, Trigger, "/sim/reset", Trigger.Request())
-    assert "scene 0 of seed 4" in answer.message
-    answer = call(listener.node, Trigger, "/sim/reset", Trigger.Request())
-    wait_for(lambda: listener.referee[-1]["scene"] == "4/1", WAIT, "the referee knows the scene")
-    assert float(listener.referee[-1][key]) == pytest.approx(float(second), abs=0.002)
+        assert f"scene 0 of seed {seed}" in answer.message
+    call(listener.node, Trigger, "/sim/reset", Trigger.Request())
+    assert float(report_of("4/1")[key]) == pytest.approx(float(second), abs=0.002)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +259,7 @@ def test_reset_moves_the_arms_home_and_the_cubes_to_new_poses(running, wait_for)
     ],
 )
 def test_a_wrong_parameter_is_one_clear_error(ros_domain, start_process, arguments, words):
-    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *arguments)
+    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *AT_ONCE, *arguments)
     assert process.process.wait(START) == 1
     assert "Traceback" not in process.output()
     assert all(word in process.output() for word in words)
@@ -279,7 +294,9 @@ def test_parallel_gripper_controllers_accept_goals(ros_domain, start_process, wa
 
 
 def test_its_own_clock_waits_for_the_operator_and_runs_without_one(ros_domain, start_process, wait_for):
+    # Small images: at 600 of full size a second, some get lost on the way.
     parameters = ("speed:=20.0", "waits_for:=leader/joint_states", "cameras:=[top]")
+    parameters += ("image_width:=64", "image_height:=48")
     given = [part for each in parameters for part in ("-p", each)]
     process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *given, *AT_ONCE)
     node = rclpy.create_node("operator")
@@ -315,7 +332,9 @@ def test_its_own_clock_waits_for_the_operator_and_runs_without_one(ros_domain, s
 
 
 def test_without_a_renderer_the_error_says_what_to_install(ros_domain, start_process):
-    process = start_process("sim", "dit_policy_ros.ros.sim.sim_node", MUJOCO_GL="glfw")
+    process = start_process(
+        "sim", "dit_policy_ros.ros.sim.sim_node", "--ros-args", *AT_ONCE, MUJOCO_GL="glfw"
+    )
     assert process.process.wait(START) == 1
     assert "Traceback" not in process.output()
     assert "MUJOCO_GL" in process.output()
@@ -328,7 +347,7 @@ def test_the_node_ends_when_its_physics_thread_dies(ros_domain):
         def _publish_joints(self) -> None:
             raise ArithmeticError("a bug")
 
-    node = Breaking()
+    node = Breaking(cli_args=["--ros-args", *AT_ONCE])
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
@@ -344,7 +363,7 @@ def test_the_node_ends_when_its_physics_thread_dies(ros_domain):
 def test_the_controllers_are_those_of_the_wanted_release(ros_domain):
     from dit_policy_ros.ros.sim.sim_node import SimNode
 
-    wanted = {"controller_release": "rolling", "allow_trajectory_replacement": True}
+    wanted = {"controller_release": "rolling", "allow_trajectory_replacement": True, "discovery_time": 0.0}
     node = SimNode(parameter_overrides=[rclpy.parameter.Parameter(k, value=v) for k, v in wanted.items()])
     try:
         found = {controller.settings for controller in node._sim.controllers.values()}

@@ -20,6 +20,7 @@ START, DONE = 90.0, 90.0  # [s] on a busy machine
 LIFT, PUSH = "lift the red cube with the left arm", "push the blue cube to the right zone"
 
 
+@pytest.mark.slow  # an operator does two tasks in real time
 def test_it_waits_for_a_task_and_does_one_task_after_the_other(ros_domain, start_process, wait_for) -> None:
     start_process(
         "sim",

@@ -29,8 +29,8 @@ def test_real_time_factor():
     factor = RealTimeFactor()
     assert factor.value == 0.0
     for i in range(1000):
-        factor.mark(i * 10_000_000, i * 5)
+        factor.mark(i * 10_000_000, i * 10_000_000)
     assert factor.value == pytest.approx(1.0)
     for i in range(1000, 2000):
-        factor.mark(i * 10_000_000, 5000 + (i - 1000))
+        factor.mark(i * 10_000_000, 10_000_000_000 + (i - 1000) * 2_000_000)
     assert factor.value == pytest.approx(0.2)

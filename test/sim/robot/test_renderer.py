@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.errors import SimulationError
-from dit_policy_ros.sim.robot import CUBES, BimanualSim, focal_length
+from dit_policy_ros.sim.robot import CUBES, BimanualSim, Renderer, focal_length
 from dit_policy_ros.sim.robot._cubes import WORKSPACE
 from dit_policy_ros.sim.robot._renderer import choose_backend
 
@@ -25,6 +25,18 @@ def mask(image: np.ndarray, colour: str) -> np.ndarray:
 def sim():
     with BimanualSim(seed=0) as made:
         yield made
+
+
+def test_distances_are_those_of_the_scene(sim):
+    sim.reset(cubes=np.array([[0.0, 0.0, 0.0], [0.1, 0.1, 0.0], [-0.1, -0.1, 0.0]]))
+    camera = sim.data.camera("top")
+    backwards = camera.xmat.reshape(3, 3)[:, 2]
+    top_face = sim.cube_position("red") + np.array([0.0, 0.0, 0.02])  # its middle
+    with Renderer(sim.model, 320, 240) as renderer:
+        distances = renderer.render_depth(sim.data.qpos, "top")  # (H, W) [m]
+        red = mask(renderer.render(sim.data.qpos, ("top",))["top"], "red")
+    assert distances.dtype == np.float32 and distances.shape == (240, 320)
+    np.testing.assert_allclose(distances[red].min(), backwards @ (camera.xpos - top_face), atol=0.003)
 
 
 def test_cubes_are_eight_to_nine_percent_of_the_top_image_wide(sim):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dit_policy_ros.core.errors import SimulationError
-from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS, STEP_NS, BimanualSim, Point, Trajectory
+from dit_policy_ros.sim.controllers import Point, Trajectory
+from dit_policy_ros.sim.robot import CONTROLLERS, HOME, JOINTS, STEP_NS, BimanualSim
 
 LEFT_ARM = slice(0, 6)
 STRETCHED = np.concatenate([[0.0, -0.5, 0.8, 0.0, 1.2, 0.0, 0.0], HOME[7:]])  # the left arm, far out
@@ -134,3 +135,20 @@ def test_limits_of_the_model_are_those_of_the_contract(sim):
 def test_an_unknown_cube_is_refused_with_the_known_ones(sim):
     with pytest.raises(SimulationError, match=r"purple.*red.*green.*blue"):
         sim.cube_position("purple")
+
+
+def test_servos_that_obey_late_do_the_same_later():
+    late, prompt = BimanualSim(seed=3), BimanualSim(seed=3)
+    late.command_delay.steps = 40
+
+    def poses(sim):
+        for k in range(60):
+            sim.step_towards(HOME + 0.02 * np.sin(0.1 * k), 10)
+            yield sim.joint_positions
+
+    ahead, behind = list(poses(prompt)), list(poses(late))
+    np.testing.assert_allclose(behind[14:], ahead[10:-4], atol=2e-3)
+    assert np.abs(np.subtract(behind[14:], ahead[14:])).max() > 0.005
+    late.place(HOME)
+    late.step(41)
+    np.testing.assert_allclose(late.joint_positions, HOME, atol=0.02)  # nothing is left under way

@@ -11,7 +11,8 @@ from simulated_motion import (
     assert_commands_within_limits,
 )
 
-from dit_policy_ros.sim.robot import HOME, STEP_NS, BimanualSim, ControllerRelease, ControllerSettings
+from dit_policy_ros.sim.controllers import ControllerRelease, ControllerSettings
+from dit_policy_ros.sim.robot import HOME, STEP_NS, BimanualSim
 
 HUMBLE, JAZZY, KILTED, ROLLING = ControllerRelease
 REPLACING = [ControllerSettings(release) for release in (HUMBLE, JAZZY, KILTED)]

@@ -54,11 +54,16 @@ def confused(position: NDArray, task: int, dominant: int) -> NDArray:
 
 @dataclass
 class ActingPolicy:
-    """The part of ``core.policy.Policy`` that the diagnostics use."""
+    """The part of ``core.policy.Policy`` that the diagnostics use.
+
+    at_rest: standard deviation of its error at the joint that rests.
+    """
 
     act: Act
     noise: float = 0.02
+    at_rest: float = 0.0
     known_tasks: tuple[str, ...] = TASKS
+    action_names: tuple[str, ...] = ("x", "y", "rests")
     instructions: list[str] = field(default_factory=list)
 
     def predict(self, images, state, task, noise=None) -> NDArray[np.float32]:
@@ -67,15 +72,26 @@ class ActingPolicy:
         position = state[-1, :2]
         known = TASKS.index(task) if task in TASKS else 0
         moves = self.act(position, known, 0) + drawn
-        return np.concatenate((moves, np.zeros((CHUNK, 1))), axis=1).astype(np.float32)  # and a joint at rest
+        resting = self.at_rest * torch.randn(CHUNK, 1).numpy()  # (T, 1)
+        return np.concatenate((moves, resting), axis=1).astype(np.float32)
 
 
 class Recordings:
-    """Replaces ``data.dataset.SampleReader``: demonstrations of each task in the given numbers, no images."""
+    """Replaces ``data.dataset.SampleReader``: demonstrations of each task in the given numbers, no images.
 
-    def __init__(self, per_task: tuple[int, ...] = (60, 60, 60), length: int = 20, seed: int = 0) -> None:
+    at_rest: standard deviation of the actions of the joint that rests.
+    """
+
+    def __init__(
+        self,
+        per_task: tuple[int, ...] = (60, 60, 60),
+        length: int = 20,
+        seed: int = 0,
+        at_rest: float = 0.0,
+        root: Path = Path("recordings"),
+    ) -> None:
         rng = np.random.default_rng(seed)
-        self.root, self.tasks = Path("recordings"), TASKS
+        self.root, self.tasks = root, TASKS
         episodes = [task for task, count in enumerate(per_task) for _ in range(count)]
         rng.shuffle(episodes)
         self.task_index = np.repeat(episodes, length)
@@ -86,7 +102,8 @@ class Recordings:
             [self._episode(start, GOALS[task], length) for start, task in zip(starts, episodes, strict=True)]
         )  # (M, 2)
         targets = [walk(p, GOALS[task])[0] for p, task in zip(self.position, self.task_index, strict=True)]
-        self.action = np.concatenate((targets, np.zeros((len(targets), 1))), axis=1).astype(np.float32)
+        resting = at_rest * rng.standard_normal((len(targets), 1))  # (M, 1)
+        self.action = np.concatenate((targets, resting), axis=1).astype(np.float32)
 
     @staticmethod
     def _episode(start: NDArray, goal: NDArray, length: int) -> NDArray:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a checkpoint here and in LeRobot with the same observation and seed, and measures differences."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tiny_policy import ACTION_DIM, TASKS, random_observation
+from tiny_policy import TASKS, random_observation
 from torch import Tensor
 
-from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
+from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX, camera_names
 from dit_policy_ros.policy.checkpoint import Checkpoint, relocate
 from dit_policy_ros.policy.dit_policy import Batch
 from dit_policy_ros.policy.inference import DiTRuntime
@@ -51,10 +52,19 @@ def load_theirs(lerobot: SimpleNamespace, folder: Path) -> Theirs:
     return Theirs(policy, *lerobot.processors(config, pretrained_path=str(folder)))
 
 
-def frames_of(images: dict[str, NDArray[np.uint8]], state: NDArray[np.float32], task: str) -> Frames:
-    """One observation history (S, ...) in the format of LeRobot's datasets, with a batch axis."""
+def frames_of(
+    images: dict[str, NDArray[np.uint8]],
+    state: NDArray[np.float32],
+    task: str,
+    keys: Mapping[str, str] | None = None,
+) -> Frames:
+    """One observation history (S, ...) in the format of LeRobot's datasets, with a batch axis.
+
+    keys: of the cameras; None for LeRobot's usual ones.
+    """
+    known = keys or {}
     frames: Frames = {
-        IMAGE_PREFIX + name: torch.from_numpy(image).permute(0, 3, 1, 2)[None].float() / 255
+        known.get(name, IMAGE_PREFIX + name): torch.from_numpy(image).permute(0, 3, 1, 2)[None].float() / 255
         for name, image in images.items()
     }
     return {**frames, "observation.state": torch.from_numpy(state)[None], "task": [task]}
@@ -65,7 +75,7 @@ def training_frames(config: Any, batch: int = 3) -> Frames:
     rng = np.random.default_rng(3)
     parts = [frames_of(*random_observation(config, seed), TASKS[seed % 2]) for seed in range(batch)]
     frames: Frames = {key: torch.cat([part[key] for part in parts]) for key in parts[0] if key != "task"}
-    action = rng.uniform(-0.5, 0.5, (batch, config.horizon, ACTION_DIM)).astype(np.float32)
+    action = rng.uniform(-0.5, 0.5, (batch, config.horizon, config.action_dim)).astype(np.float32)
     is_pad = torch.arange(config.horizon)[None] >= torch.tensor([[3], [8], [6]])
     tasks = [part["task"][0] for part in parts]
     return {**frames, "action": torch.from_numpy(action), "action_is_pad": is_pad, "task": tasks}
@@ -75,7 +85,8 @@ def compare_chunk(theirs: Theirs, ours: DiTRuntime, seed: int = 7) -> tuple[floa
     """Sample a chunk with both; return the differences in normalised and in robot units."""
     config = ours.checkpoint.config
     images, state = random_observation(config)
-    batch = theirs.policy._prepare_batch(theirs.before(frames_of(images, state, TASKS[1])))
+    keys = {name: key for key, name in camera_names(config.image_features).items()}
+    batch = theirs.policy._prepare_batch(theirs.before(frames_of(images, state, TASKS[1], keys)))
     torch.manual_seed(seed)
     with torch.no_grad():
         expected = theirs.policy._generate_actions(batch)  # (1, n_action_steps, A), normalised

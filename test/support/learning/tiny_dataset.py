@@ -7,9 +7,9 @@ from typing import Any
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import ACTION_DIM, IMAGE, TASKS, save_tiny, tiny_config
 
-from dit_policy_ros.core.contract import Camera
+from dit_policy_ros.core.contract import Camera, Vector
 from dit_policy_ros.data.dataset import DatasetSpec
-from dit_policy_ros.data.recording import DatasetWriter
+from dit_policy_ros.data.recording import DatasetWriter, EpisodeOutcome
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 
 JOINTS = ("a", "b", "c", "d")
@@ -23,19 +23,28 @@ def write_tiny_dataset(
     seed: int = 0,
     joints: tuple[str, ...] = JOINTS,
     tasks: tuple[str, ...] = TASKS,
+    failures: tuple[int, ...] = (),
+    vectors: tuple[Vector, ...] = (),
 ) -> Path:
-    """Record ``tiny_demonstrations`` as a LeRobotDataset v3; the state has one entry per joint."""
+    """Record ``tiny_demonstrations`` as a LeRobotDataset v3; the state has one entry per joint.
+
+    A further vector has the action's first entries times 100.
+    """
     data = tiny_demonstrations(episodes, length, seed)
     camera = Camera("cam0", "/cam0", *IMAGE, max_age=0.5)
-    writer = DatasetWriter(folder, DatasetSpec(FPS, (camera,), joints, "test"))
+    writer = DatasetWriter(folder, DatasetSpec(FPS, (camera,), joints, "test", vectors))
     for episode in range(episodes):
         for frame in range(episode * length, (episode + 1) * length):
             action = data.action[frame, : len(joints)]
             state = data.state[frame, : len(joints)]
             writer.add_frame(
-                {"cam0": data.images["cam0"][frame]}, state, action, tasks[data.task_index[frame]]
+                {"cam0": data.images["cam0"][frame]},
+                state,
+                action,
+                tasks[data.task_index[frame]],
+                vectors={each.name: 100 * data.action[frame, : each.size] for each in vectors},
             )
-        writer.save_episode()
+        writer.save_episode(EpisodeOutcome(success=episode not in failures))
     writer.finalize()
     return folder
 

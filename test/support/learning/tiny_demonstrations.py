@@ -29,7 +29,8 @@ def tiny_demonstrations(
     stats = {"observation.state": vector_stats(state), "action": vector_stats(action)}
     return Demonstrations(
         fps=30.0,
-        joint_names=("a", "b", "c", "d"),
+        state_names=("a", "b", "c", "d", "e"),
+        action_names=("a", "b", "c", "d"),
         image_shapes=dict.fromkeys(names, IMAGE),
         tasks=TASKS,
         images=dict.fromkeys(names, images),

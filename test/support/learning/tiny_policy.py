@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dit_policy_ros.core.lerobot_keys import camera_names
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.config import Feature, FeatureType, PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
@@ -82,11 +83,27 @@ def random_stats(config: PolicyConfig, seed: int = 0) -> dict[str, dict[str, Ten
     return stats
 
 
-def save_tiny(folder: Path, config: PolicyConfig | None = None) -> Path:
+def save_tiny(folder: Path, config: PolicyConfig | None = None, known_tasks: tuple[str, ...] = TASKS) -> Path:
     """Write a complete checkpoint of a random tiny policy."""
     config = config or tiny_config()
-    facts = CheckpointFacts(fps=30.0, joint_names=("a", "b", "c", "d"), known_tasks=TASKS)
+    facts = CheckpointFacts(
+        fps=30.0,
+        joint_names=_joints(config.state_parts["observation.state"]),
+        action_names=_joints(config.action_dim),
+        vector_names={key: _entries(key, config) for key in config.state_features},
+        known_tasks=known_tasks,
+    )
     return write_checkpoint(folder, random_policy(config), random_stats(config), facts, tiny_tokenizer())
+
+
+def _joints(count: int) -> tuple[str, ...]:
+    """Names of joints: a, b, c, d, e, joint_5, joint_6, ..."""
+    return (*"abcde"[:count], *(f"joint_{index}" for index in range(5, count)))
+
+
+def _entries(key: str, config: PolicyConfig) -> tuple[str, ...]:
+    """Names of a further vector's entries: x0, x1, ..."""
+    return tuple(f"x{index}" for index in range(config.state_parts[key]))
 
 
 def random_observation(
@@ -96,7 +113,7 @@ def random_observation(
     rng = np.random.default_rng(seed)
     steps = config.n_obs_steps
     images = {
-        key.rsplit(".", 1)[-1]: rng.integers(0, 256, (steps, *feature.shape[1:], 3), dtype=np.uint8)
-        for key, feature in config.image_features.items()
+        name: rng.integers(0, 256, (steps, *config.image_features[key].shape[1:], 3), dtype=np.uint8)
+        for key, name in camera_names(config.image_features).items()
     }
     return images, rng.uniform(-0.5, 0.5, (steps, config.state_dim)).astype(np.float32)

@@ -10,7 +10,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.errors import DatasetError
-from dit_policy_ros.data.dataset import Demonstrations, image_stats
+from dit_policy_ros.data.dataset import Demonstrations, image_stats, vector_stats
 from dit_policy_ros.data.dataset._demonstrations import Source
 from dit_policy_ros.training.batches import BatchMaker, BatchOptions
 from dit_policy_ros.training.batches._augmentation import Augmentation
@@ -179,3 +179,38 @@ def test_frames_are_named_as_in_their_own_dataset() -> None:
         DatasetError, match="the instruction is empty at frame 12 of the dataset a, episode 1"
     ):
         dataclasses.replace(data, tasks=(data.tasks[0], " "))
+
+
+def resting_demonstrations(noise: float) -> Demonstrations:
+    """Demonstrations in which one joint rests."""
+    data = tiny_demonstrations()
+    rng = np.random.default_rng(1)
+    for values in (data.state, data.action):
+        values[:, 3] = 0.2 + noise * rng.standard_normal(len(values))
+    stats = data.stats | {"observation.state": vector_stats(data.state), "action": vector_stats(data.action)}
+    return dataclasses.replace(data, stats=stats)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-5, 1e-3])
+def test_a_joint_that_rested_is_a_constant_in_training(
+    noise: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    maker = make(resting_demonstrations(noise))
+    batch = maker.batch(np.arange(48))
+    assert batch.state[..., 3].abs().max() < 0.6
+    assert batch.action[..., 3].std() < 0.4, "noise is not what the network is to learn"
+    assert maker.stats["observation.state"]["max"][3] - maker.stats["observation.state"]["min"][3] > 0.01
+    assert "d hardly moved in the data" in caplog.text
+    assert "state entry 2" not in caplog.text
+
+
+def test_states_are_limited_by_foreign_statistics_as_at_inference(caplog: pytest.LogCaptureFixture) -> None:
+    data, policy = tiny_demonstrations(), random_policy(tiny_config())
+    own = BatchMaker(data, policy, tiny_tokenizer()).stats
+    foreign = {key: dict(group) for key, group in own.items()}
+    for name, value in (("min", 0.2), ("max", 0.2)):
+        foreign["observation.state"][name] = own["observation.state"][name].clone()
+        foreign["observation.state"][name][1] = value  # rested there, moves here
+    batch = BatchMaker(data, policy, tiny_tokenizer(), foreign).batch(np.arange(48))
+    assert torch.equal(batch.state[..., 1], torch.full_like(batch.state[..., 1], -1.0))
+    assert "b hardly moved" in caplog.text

@@ -23,7 +23,7 @@ from dit_policy_ros.training.batches._chunk_statistics import chunk_stats
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import relative_entries
-from dit_policy_ros.training.new_policy._new_policy import new_policy_config
+from dit_policy_ros.training.new_policy._new_policy import DataShape, new_policy_config
 
 ENTRIES = (0, 2, 3)  # of four; entry 1 stays absolute
 
@@ -99,21 +99,38 @@ def test_all_joints_are_relative_but_those_that_are_named() -> None:
     data = tiny_demonstrations()
     assert relative_entries(TrainConfig(absolute_joints=("b",)), _as_robot(data)) == [0, 2, 3]
     assert relative_entries(TrainConfig(absolute_joints=("",)), _as_robot(data)) == [0, 1, 2, 3]
-    options = new_policy_config(TrainConfig(relative_actions=True, absolute_joints=("b",)), _as_robot(data))
+    options = new_policy_config(
+        TrainConfig(relative_actions=True, absolute_joints=("b",)), DataShape.of(_as_robot(data))
+    )
     assert options.relative_entries == (0, 2, 3)
     assert options.normalization_mapping["ACTION"] is NormalizationMode.MEAN_STD and not options.clip_sample
     asked = {"clip_sample": True, "clip_sample_range": 4.0}
     options = new_policy_config(
-        TrainConfig(relative_actions=True, absolute_joints=("b",), policy=asked), _as_robot(data)
+        TrainConfig(relative_actions=True, absolute_joints=("b",), policy=asked),
+        DataShape.of(_as_robot(data)),
     )
     assert options.clip_sample and options.clip_sample_range == 4.0, "--policy overrides"
     with pytest.raises(TrainingError, match=r"no joint has 'gripper' in its name; the joints are a, b, c, d"):
         relative_entries(TrainConfig(), _as_robot(data))
-    with pytest.raises(TrainingError, match=r"state \(5 entries\) and action \(4\)"):
+    with pytest.raises(TrainingError, match="must be those of the state, by name and in the same order"):
         relative_entries(TrainConfig(), data)
 
 
 def _as_robot(data: Demonstrations) -> Demonstrations:
     """The same, with a state that holds the joints only."""
     state = data.state[:, :4]
-    return replace(data, state=state, stats={**data.stats, "observation.state": vector_stats(state)})
+    return replace(
+        data,
+        state=state,
+        state_names=data.action_names,
+        stats={**data.stats, "observation.state": vector_stats(state)},
+    )
+
+
+@pytest.mark.parametrize("horizon", [7, 24, 77, 1001])
+def test_quantiles_have_rows_of_every_step_of_a_chunk(horizon: int) -> None:
+    steps = torch.arange(horizon, dtype=torch.float32).reshape(1, horizon, 1)
+    found = chunk_stats(steps.expand(40, -1, -1).split(10))
+    for percent, name in ((1, "q01"), (99, "q99")):
+        expected = torch.quantile(steps.flatten(), percent / 100)
+        assert found[name].item() == pytest.approx(expected.item(), abs=0.02 * horizon + 0.5)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dit_policy_ros.training.batches import FrameSampler, Shard
+from dit_policy_ros.training.batches import FrameSampler, Shard, intervention_groups
 from dit_policy_ros.training.errors import TrainingError
 
 
@@ -65,3 +65,26 @@ def test_processes_split_a_batch() -> None:
     parts = [FrameSampler(np.arange(24), 3, 2, shard=Shard(rank, 4)) for rank in range(4)]
     epoch = np.concatenate([draw(part, 2) for part in parts])
     assert sorted(epoch) == list(range(24)), "together they see each frame once"
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_corrections_are_drawn_so_many_times_as_often_and_tasks_keep_their_shares(balanced) -> None:
+    tasks = np.repeat([0, 1, 2], (60, 40, 20))
+    corrected = np.zeros(120, bool)
+    corrected[:6] = corrected[60:80] = True  # a tenth of the first task, half of the second
+    groups, weights = intervention_groups(tasks if balanced else None, corrected, 4.0, {2: 0.5})
+    counts = np.bincount(draw(FrameSampler(np.arange(120), 100, 0, groups, weights), 4000), minlength=120)
+    for task in (0, 1) if balanced else (slice(None),):
+        of_task = tasks == task if balanced else np.ones(120, bool)
+        ratio = counts[of_task & corrected].mean() / counts[of_task & ~corrected].mean()
+        assert abs(ratio - 4.0) < 0.1
+    if balanced:
+        shares = np.array([counts[tasks == task].sum() for task in range(3)]) / counts.sum()
+        assert np.abs(shares - np.array([0.4, 0.4, 0.2])).max() < 0.01
+
+
+def test_without_corrections_the_shares_stay() -> None:
+    tasks = np.repeat([0, 1], (30, 10))
+    groups, weights = intervention_groups(tasks, np.zeros(40, bool), 4.0, {})
+    drawn = draw(FrameSampler(np.arange(40), 20, 0, groups, weights), 50)
+    assert np.bincount(tasks[drawn]).tolist() == [500, 500]

@@ -2,13 +2,19 @@
 """Each way to fail is recognised, and only that one; a good policy passes."""
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from acting import CHUNK, TASKS, ActingPolicy, Recordings, blind, collapsed, confused, good, idle
 
 from dit_policy_ros.core.errors import DatasetError
+from dit_policy_ros.data.dataset import EpisodeRecord, format_records
 from dit_policy_ros.training.diagnostics import (
     ADVICE,
     Finding,
@@ -18,8 +24,12 @@ from dit_policy_ros.training.diagnostics import (
     predict_samples,
 )
 from dit_policy_ros.training.diagnostics._diagnosis import Predictions
-from dit_policy_ros.training.diagnostics._measures import distance, spread
-from dit_policy_ros.training.diagnostics._samples import choose_frames, count_demonstrations
+from dit_policy_ros.training.diagnostics._measures import distance, spread, spread_units
+from dit_policy_ros.training.diagnostics._samples import (
+    choose_frames,
+    count_demonstrations,
+    demonstrated_well,
+)
 
 
 def examine(policy: ActingPolicy, recordings: Recordings | None = None) -> tuple[TaskDiagnosis, ...]:
@@ -88,6 +98,70 @@ def test_one_task_is_confused_and_the_others_are_not() -> None:
     assert right.error > 4 * left.error
 
 
+@pytest.mark.parametrize("at_rest", [2e-5, 1e-4, 5e-3])
+def test_a_joint_that_hardly_moves_does_not_decide(at_rest: float) -> None:
+    """A good policy is 10 mrad off where the demonstrations rest to 0.02 to 5 mrad."""
+    for task in examine(ActingPolicy(good, at_rest=0.01), Recordings(at_rest=at_rest)):
+        assert task.findings == (), task
+        assert task.variance_ratio < 2.0 and task.error < 0.3
+
+
+def test_the_entry_that_makes_up_the_error_is_named() -> None:
+    for task in examine(ActingPolicy(good, at_rest=0.5), Recordings(at_rest=1e-4)):
+        assert task.worst_entry == "rests" and task.worst_share > 0.9
+        assert Finding.SCATTERED in task.findings and Finding.COLLAPSED not in task.findings
+
+
+def test_a_good_policy_is_not_misled_where_tasks_begin_alike() -> None:
+    """All tasks first go to the middle; from there the nearest instruction is a matter of noise."""
+    predictions = predict_samples(ActingPolicy(good), Recordings(), per_task=40)
+    rng = np.random.default_rng(0)
+    alike = np.repeat(predictions.demonstrated[:, None], 3, axis=1)
+    alike += 0.02 * rng.standard_normal((*alike.shape[:2], 1, alike.shape[3]))
+    same = dataclasses.replace(predictions, predicted=alike)
+    assert not any(Finding.WRONG_TASK in task.findings for task in diagnose(same))
+
+
+def test_scattered_outputs_are_a_risk() -> None:
+    for task in examine(ActingPolicy(good, noise=3.0)):
+        assert Finding.SCATTERED in task.findings and task.variance_ratio > 4
+        assert task.worst_entry in ("x", "y")
+
+
+def test_units_of_entries() -> None:
+    values = np.random.default_rng(0).standard_normal((5000, 5)) * [1.0, 0.5, 0.06, 1e-4, 0.0]
+    np.testing.assert_allclose(spread_units(values), [1.0, 0.5, 0.06, 0.05, 0.0], rtol=0.05)
+    assert not spread_units(np.ones((7, 2))).any() and spread_units(np.ones((1, 2))).shape == (2,)
+
+
+def records(root: Path, bad: dict[int, dict[str, Any]], episodes: int, frames: int) -> Recordings:
+    """Recordings whose side table says what is bad."""
+    table = [EpisodeRecord(i, frames, **bad.get(i, {"success": True})) for i in range(episodes)]
+    (root / "meta" / "episodes" / "chunk-000").mkdir(parents=True)
+    (root / "meta" / "recorder.jsonl").write_text(format_records(table))
+    (root / "meta" / "info.json").write_text(json.dumps({"total_episodes": episodes}))
+    lengths = pa.table({"episode_index": range(episodes), "length": [frames] * episodes})
+    pq.write_table(lengths, root / "meta" / "episodes" / "chunk-000" / "file-000.parquet")
+    return Recordings((episodes, 0, 0), length=frames, root=root)
+
+
+def test_failed_episodes_are_no_demonstrations(tmp_path: Path) -> None:
+    bad = {1: {"success": False}, 3: {"passed": False, "reasons": ("gap",)}}
+    recordings = records(tmp_path, bad, episodes=6, frames=10)
+    recordings.action[10:20] = 50.0  # would change every unit
+    predictions = predict_samples(ActingPolicy(good), recordings, per_task=40)
+    assert predictions.demonstrations[TASKS[0]] == 4 and predictions.frames[TASKS[0]] == 40
+    assert len(predictions.demonstrated) == 40 and predictions.scale.max() < 2.0
+    chosen = recordings.episode_index[choose_frames(recordings.task_index, 99, demonstrated_well(recordings))]
+    assert set(chosen) == {0, 2, 4, 5}
+
+
+def test_a_dataset_of_failures_is_refused(tmp_path: Path) -> None:
+    recordings = records(tmp_path, {0: {"success": False}, 1: {"success": False}}, episodes=2, frames=10)
+    with pytest.raises(DatasetError, match="each of its 2 episodes failed"):
+        predict_samples(ActingPolicy(good), recordings, per_task=2)
+
+
 def test_too_few_demonstrations_are_reported() -> None:
     few, many, enough = examine(ActingPolicy(good), Recordings((20, 300, 110)))
     assert few.findings == (Finding.FEW_DEMONSTRATIONS, Finding.UNDERREPRESENTED)
@@ -108,7 +182,7 @@ def test_a_single_task_cannot_be_mistaken() -> None:
     recordings.tasks = TASKS[:1]
     (task,) = examine(policy, recordings)
     assert np.isnan(task.misled_fraction) and np.isnan(task.language_ratio)
-    assert task.findings == ()
+    assert task.findings == () and task.mistaken_for is None
 
 
 def test_an_instruction_without_data_is_predicted_but_not_judged() -> None:

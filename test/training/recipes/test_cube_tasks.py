@@ -17,7 +17,7 @@ def test_the_recipe_learns_by_either_objective() -> None:
     data = tiny_demonstrations()
     joints = ("a", "b", "c", "gripper")
     data = dataclasses.replace(
-        data, state=data.action, joint_names=joints
+        data, state=data.action, state_names=joints, action_names=joints
     )  # actions are relative to the state
     checkpoints = set()
     for objective in ("diffusion", "flow_matching"):

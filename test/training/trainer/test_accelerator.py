@@ -5,6 +5,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.training.config import TrainConfig
@@ -48,3 +49,14 @@ def test_several_processes_choose_their_gpus_themselves(monkeypatch: pytest.Monk
     with pytest.raises(TrainingError, match="expected 'auto', 'cpu' or 'cuda' with 2 processes"):
         make_accelerator(TrainConfig(device="cuda:1"))
     assert used == [torch.device("cuda", 1)]
+
+
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
+def test_accelerates_own_splitting_is_refused_with_what_helps(
+    monkeypatch: pytest.MonkeyPatch, kind: DistributedType
+) -> None:
+    monkeypatch.setattr(Accelerator, "distributed_type", kind)
+    with pytest.raises(
+        TrainingError, match=rf"started with {kind.value}, .*--multi_gpu.*--shard.*--accumulate"
+    ):
+        make_accelerator(TrainConfig(device="cpu"))

@@ -2,6 +2,8 @@
 """A run on disk: a resumed run equals an uninterrupted one, and every checkpoint is complete or absent."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.checkpoint import read_checkpoint
+from dit_policy_ros.policy.processing import TaskTokenizer
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import InitialPolicy
+from dit_policy_ros.training.new_policy._tiny_clip import train_tokenizer
 from dit_policy_ros.training.trainer import Run, RunFolder, Trainer, make_trainer
+from dit_policy_ros.training.trainer import _run as run_module
 from dit_policy_ros.training.trainer._run_folder import MODEL_FOLDER, STATE_FOLDER
 
 OPTIONS: dict[str, Any] = {
@@ -151,6 +156,54 @@ def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path) -> None:
         begin(tmp_path / "run")
 
 
+def names_of_another_number(initial: InitialPolicy, data: Demonstrations) -> None:
+    object.__setattr__(data, "state_names", ("a", "b", "c"))
+
+
+def a_tokenizer_of_another_encoder(initial: InitialPolicy, data: Demonstrations) -> None:
+    other = train_tokenizer(["zig zag zebra"], vocabulary=900)
+    other.add_tokens([f"word{i}" for i in range(2000)])
+    object.__setattr__(initial, "tokenizer", TaskTokenizer(other, initial.tokenizer.options))
+
+
+def images_that_the_encoder_does_not_read(initial: InitialPolicy, data: Demonstrations) -> None:
+    object.__setattr__(initial.policy.config, "image_crop_shape", (20, 20))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "expected"),
+    [
+        (names_of_another_number, "joint_names: expected 5"),
+        (a_tokenizer_of_another_encoder, "not from the same model"),
+        (images_that_the_encoder_does_not_read, "reaches the vision encoder as 20x20"),
+    ],
+)
+def test_a_policy_that_could_not_be_loaded_is_not_trained(
+    tmp_path: Path, break_it: Callable[[InitialPolicy, Demonstrations], None], expected: str
+) -> None:
+    config, data = TrainConfig(**OPTIONS), tiny_demonstrations(episodes=8, length=10)
+    initial = InitialPolicy(random_policy(tiny_config(**RANDOM)), tiny_tokenizer())
+    break_it(initial, data)
+    trainer = make_trainer(config, data, initial, Accelerator(cpu=True))
+    with pytest.raises(TrainingError, match="nothing has been trained") as refused:
+        Run(config, RunFolder(tmp_path / "run"), trainer, initial)
+    assert expected in str(refused.value) and trainer.step == 0
+    assert not (tmp_path / "run").exists()  # so that the same command works once the cause is mended
+
+
+def test_the_trial_checkpoint_changes_no_random_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(begin(tmp_path / "with"))
+    monkeypatch.setattr(run_module, "try_checkpoint", lambda place, write: None)
+    go(begin(tmp_path / "without"))
+    one, other = (
+        (tmp_path / name / "checkpoints/last" / MODEL_FOLDER / "model.safetensors").read_bytes()
+        for name in ("with", "without")
+    )
+    assert one == other
+
+
 def test_resuming_with_other_data_or_a_damaged_state_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     go(begin(folder), until=2)
@@ -158,9 +211,52 @@ def test_resuming_with_other_data_or_a_damaged_state_is_refused(tmp_path: Path) 
     assert last is not None
     with pytest.raises(TrainingError, match="cannot resume exactly: frames was 80, is 40"):
         begin(folder, data=tiny_demonstrations(episodes=4, length=10), resumed=last)
-    (last / STATE_FOLDER / "optimizer.bin").write_bytes(b"nothing")
-    with pytest.raises(TrainingError, match="cannot resume, the state is damaged"):
-        begin(folder, resumed=last)
+    kept = {path: path.read_bytes() for path in (last / STATE_FOLDER).iterdir()}
+    assert {path.suffix for path in kept} == {".safetensors", ".json"}
+    for path, content in kept.items():
+        if path.name == "progress.json":
+            continue
+        for damage in (b"nothing", content[: len(content) // 2], None):
+            path.unlink() if damage is None else path.write_bytes(damage)
+            with pytest.raises(TrainingError, match="cannot resume, the state is damaged"):
+                begin(folder, resumed=last)
+        path.write_bytes(content)
     (last / STATE_FOLDER / "progress.json").unlink()
     with pytest.raises(TrainingError, match="cannot resume"):
         begin(folder, resumed=last)
+
+
+class Bomb:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("keeps_ours", [True, False], ids=["beside the state", "instead of it"])
+def test_resuming_somebodys_run_runs_no_code(tmp_path: Path, keeps_ours: bool) -> None:
+    folder, harm = tmp_path / "run", tmp_path / "harm"
+    go(begin(folder), until=2)
+    last = RunFolder(folder).last
+    assert last is not None
+    state = last / STATE_FOLDER
+    if not keeps_ours:
+        for path in state.iterdir():
+            if path.name != "progress.json":
+                path.unlink()
+    names = ("custom_checkpoint_0.pkl", "custom_checkpoint_1.pkl", "optimizer.bin", "random_states_0.pkl")
+    for name in (*names, "scaler.pt", "scheduler.bin", "pytorch_model.bin"):
+        torch.save(Bomb(f"touch {harm}"), state / name)
+    if keeps_ours:
+        begin(folder, resumed=last)
+    else:
+        with pytest.raises(TrainingError, match=r"pickled files, which can run any code .* --init"):
+            begin(folder, resumed=last)
+    for name in ("state.json", "average.safetensors"):  # a pickle by another name
+        torch.save(Bomb(f"touch {harm}"), state / name)
+        with pytest.raises(TrainingError, match="cannot resume"):
+            begin(folder, resumed=last)
+    assert not harm.exists()

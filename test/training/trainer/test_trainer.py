@@ -10,6 +10,7 @@ from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
 from tiny_training import run, trainer
 
+from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
@@ -110,6 +111,29 @@ def test_only_chosen_tasks_are_trained_on_and_unknown_tasks_are_refused() -> Non
             trainer(TrainConfig(**options))
 
 
+def test_a_task_of_which_no_frame_is_left_is_not_known(caplog: pytest.LogCaptureFixture) -> None:
+    data = tiny_demonstrations(episodes=4)
+    failed = dataclasses.replace(data, failed=data.task_index == 1)
+    policy = random_policy(tiny_config())
+
+    def trainer(config: TrainConfig, data: Demonstrations) -> Trainer:
+        return Trainer(policy, BatchMaker(data, policy, tiny_tokenizer()), config)
+
+    training = trainer(TrainConfig(steps=1), failed)
+    assert training.trained_tasks == TASKS[:1]
+    assert f"no frame of {TASKS[1]!r} is left to train on" in caplog.text
+    assert trainer(TrainConfig(steps=1, use_failures=True), failed).trained_tasks == TASKS
+    assert trainer(TrainConfig(steps=1, task_weights={TASKS[0]: 0.0}), data).trained_tasks == TASKS[1:]
+    with pytest.raises(TrainingError, match=f"tasks: no frame of {TASKS[1]!r} is left to train on"):
+        trainer(TrainConfig(steps=1, tasks=TASKS), failed)
+
+
+def test_only_tasks_that_are_trained_on_are_scored() -> None:
+    training = trainer(TrainConfig(steps=1, tasks=TASKS[:1], validation=0.5))
+    data = training.batches.data
+    assert set(data.task_index[training.held_out]) == {0}
+
+
 def test_features_are_not_cached_if_images_change() -> None:
     """With random crops cached features would be wrong, so the frozen encoder runs at every step."""
     options = {"image_resize_shape": (27, 30), "image_crop_shape": (24, 24)}
@@ -171,3 +195,41 @@ def test_the_loss_is_an_option() -> None:
     quick = {"steps": 1, "batch_size": 8, "warmup_steps": 0}
     squares, sizes = (run(trainer(TrainConfig(loss=loss, **quick)))[0][0] for loss in ("mse", "l1"))
     assert squares != sizes and sizes**2 < squares, "the mean of squares is more than the square of the mean"
+
+
+def test_accumulated_batches_are_one_larger_batch() -> None:
+    """The same frames, and the same gradient up to rounding: noise is the only thing that is drawn."""
+    options = {"steps": 1, "warmup_steps": 0, "gradient_clip": 1e9}
+    whole = trainer(TrainConfig(batch_size=12, **options), dropout=0.0)
+    parts = trainer(TrainConfig(batch_size=4, accumulate=3, **options), dropout=0.0)
+    batches = whole._raw_batches(), parts._raw_batches()
+    frames = next(batches[0])[0]
+    assert np.array_equal(frames, np.concatenate([next(batches[1])[0] for _ in range(3)]))
+    for each in batches:
+        each.close()
+    for training in (whole, parts):  # noise of zero, and always the same time
+        objective = training.policy.objective
+        objective.loss = lambda predictor, action, is_pad, observation, has_entry: (
+            (predictor(action, torch.full((len(action),), 7), observation) - action).pow(2).mean()
+        )
+    (loss,), (same_loss,) = run(whole)[0], run(parts)[0]
+    assert same_loss == pytest.approx(loss, rel=1e-5)
+    for (name, a), b in zip(whole.policy.named_parameters(), parts.policy.parameters(), strict=True):
+        if a.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_a_step_that_fp16_skips_moves_neither_schedule_nor_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = trainer(TrainConfig(steps=4, batch_size=4, warmup_steps=10))
+    skipped = iter([True, False, True, False])
+    monkeypatch.setattr(type(training.optimizer), "step_was_skipped", property(lambda self: next(skipped)))
+    rates: list[float] = []
+    averages: list[int] = []
+
+    def report(now: Progress) -> None:
+        rates.append(training.schedule.get_last_lr()[0])
+        averages.append(int(training.ema.n_averaged))
+
+    training.run(report, lambda network, step: None)
+    assert rates == pytest.approx([0.0, 3e-5, 3e-5, 6e-5]) and averages == [1, 2, 2, 3]
+    assert training.step == 4, "the batch is not drawn again"

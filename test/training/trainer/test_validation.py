@@ -24,7 +24,9 @@ def test_the_error_is_the_mean_distance_in_robot_units(monkeypatch: pytest.Monke
     """For a policy that predicts a constant, compared with the demonstration up to its end."""
     policy, batches, mask = setting()
     constant = torch.full((1, 8, 4), 0.25)  # in normalised units
-    monkeypatch.setattr(policy, "sample", lambda observation: constant.expand(len(observation), -1, -1))
+    monkeypatch.setattr(
+        policy, "sample", lambda observation, has_entry: constant.expand(len(observation), -1, -1)
+    )
     scores = score_policy(policy, batches, mask)
     data, scale = batches.data, batches.scales["action"]
     predicted = scale.unnormalize(constant)[0, 0].numpy()  # (A,)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the policy that a training run starts with: a new one, or that of a checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from dit_policy_ros.core.wordings import WordingModel
+from dit_policy_ros.data.dataset import Demonstrations
+from dit_policy_ros.policy.checkpoint import Checkpoint, KnownInstructions, pretrained_policy
+from dit_policy_ros.policy.config import decode
+from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.processing import Stats, TaskTokenizer, read_stats
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.new_policy._adapt import Adaptation, adapt
+from dit_policy_ros.training.new_policy._new_policy import DataShape, new_policy_config
+from dit_policy_ros.training.new_policy._same_robot import check_same_robot
+from dit_policy_ros.training.new_policy._small_policy import (
+    PRETRAINED_RESIZED,
+    RESIZED,
+    build_demo_policy,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InitialPolicy:
+    """The policy that a training run starts with."""
+
+    policy: DiTPolicy
+    tokenizer: TaskTokenizer
+    stats: Stats | None = None  # what they lack, and None: the statistics of the training data
+    known_tasks: tuple[str, ...] = ()  # tasks that it was trained on before, with this robot
+    adaptation: Adaptation | None = None  # if its weights are of another robot
+    instructions: KnownInstructions | None = None  # of the trainings before
+    wordings: WordingModel | None = None  # of the trainings before, or of this one
+
+
+def image_read_size(config: TrainConfig, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
+    """(height, width) [pixel] to which the policy reduces images; they are kept in this size."""
+    name = "image_resize_shape"
+    if name in config.policy:
+        return decode(config.policy[name], tuple[int, int] | None, f"--policy: {name}")
+    if checkpoint is not None:
+        return checkpoint.config.image_resize_shape
+    return {"small": RESIZED, "pretrained": PRETRAINED_RESIZED}.get(config.network)
+
+
+def initial_policy(
+    config: TrainConfig,
+    data: Demonstrations,
+    checkpoint: Checkpoint | None,
+    wordings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> InitialPolicy:
+    """The policy to train.
+
+    Args:
+        config: the run's options.
+        data: the training data.
+        checkpoint: of ``config.init``; None makes a new policy. New weights come from torch's global
+            generator.
+        wordings: by instruction; the vocabulary of a small network is learned from them.
+
+    Raises:
+        TrainingError: the checkpoint belongs to another robot, and ``config.adapt`` is not set, or it cannot
+            be adapted.
+        CheckpointError: an option of the policy is unknown or invalid, or an encoder cannot be loaded.
+    """
+    shape = DataShape.of(data)
+    if checkpoint is not None and config.adapt:
+        policy, adaptation = adapt(config, shape, checkpoint)
+        stats = adaptation.kept_statistics(read_stats(checkpoint.folder), config)
+        return InitialPolicy(policy, checkpoint.encoder_files.tokenizer, stats, (), adaptation)
+    if checkpoint is not None:
+        check_same_robot(shape, checkpoint)
+        stats = read_stats(checkpoint.folder) if config.statistics == "checkpoint" else None
+        known = checkpoint.facts.known_tasks
+        tokenizer = checkpoint.encoder_files.tokenizer
+        return InitialPolicy(
+            checkpoint.policy,
+            tokenizer,
+            stats,
+            known,
+            instructions=checkpoint.instructions,
+            wordings=checkpoint.wordings,
+        )
+    options = new_policy_config(config, shape)
+    if config.network != "small":
+        return InitialPolicy(*pretrained_policy(options))
+    texts = [text for task in data.tasks for text in wordings.get(task, (task,))]
+    return InitialPolicy(*build_demo_policy(options, texts))

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy from demonstrations alone: its stages, and each option by itself."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_dataset import write_tiny_dataset
+from tiny_policy import TASKS
+
+from dit_policy_ros.cli import train as cli
+from dit_policy_ros.cli.train_options.demonstrations import read_options
+from dit_policy_ros.policy import load_policy
+from dit_policy_ros.policy.checkpoint import read_checkpoint
+from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.training.config import TrainConfig
+from dit_policy_ros.training.errors import TrainingError
+from dit_policy_ros.training.new_policy import DataShape, new_policy_config
+from dit_policy_ros.training.recipes import DemonstrationsConfig, _demonstrations, run_demonstrations
+from dit_policy_ros.training.trainer import RunFolder
+
+JOINTS = ("a", "b", "c", "gripper")
+
+
+def config(tmp_path: Path, **options: Any) -> DemonstrationsConfig:
+    return DemonstrationsConfig(
+        dataset=(str(tmp_path / "data"),),
+        output=tmp_path / "run",
+        work=tmp_path / "work",
+        network="small",
+        pretext_steps=2,
+        pretext_frames=12,
+        steps=1,
+        device="cpu",
+        threads=1,
+        **options,
+    )
+
+
+def test_the_recipe_reads_datasets_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_dataset(tmp_path / "data", episodes=4, length=12, joints=JOINTS)
+    words = tmp_path / "words.yaml"
+    words.write_text(
+        "templates: [{match: 'touch the {c} cube with the {s} arm', say: ['tap {c}, {s} hand']}]"
+    )
+    arguments = ["--recipe", "demonstrations", "--dataset", str(tmp_path / "data"), "--network", "small"]
+    arguments += ["--output", str(tmp_path / "run"), "--work", str(tmp_path / "work"), "--device", "cpu"]
+    arguments += ["--pretext", "coming", "--pretext-steps", "2", "--pretext-frames", "12", "--steps", "1"]
+    arguments += [
+        "--augmentation",
+        "0.5",
+        "--paraphrases",
+        str(words),
+        "--trained-delay",
+        "4",
+        "--threads",
+        "1",
+    ]
+    assert cli.main(arguments) == 0
+    start = read_checkpoint(tmp_path / "work" / "start")
+    assert start.facts.training["pretext"] == "coming" and start.facts.training["pretext_error"] > 0
+    policy = load_policy(tmp_path / "run", real_time_chunking=True)
+    assert policy.checkpoint.config.trained_delay == 4 and policy.checkpoint.config.relative_entries == (
+        0,
+        1,
+        2,
+    )
+    familiar = policy.familiarity("tap red, left hand")
+    assert familiar is not None and familiar.meant == "touch the red cube with the left arm"
+    vision = [
+        each.policy.observation_encoder.vision_encoder.state_dict()  # type: ignore[union-attr]  # it has a camera
+        for each in (start, policy.checkpoint)
+    ]
+    assert all(np.array_equal(tensor, vision[1][name]) for name, tensor in vision[0].items()), "it is frozen"
+    assert cli.main([*arguments[:-6], "--steps", "2", "--threads", "1"]) == 0, "a second call resumes"
+    options = json.loads(
+        (tmp_path / "run" / "checkpoints" / "last" / "pretrained_model" / "dit_policy_ros.json").read_text()
+    )
+    assert options["training"]["step"] == 2 and options["training"]["options"]["paraphrases"] == "words.yaml"
+
+
+def test_the_first_stage_is_skipped_if_its_result_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[DemonstrationsConfig] = []
+    runs: list[TrainConfig] = []
+
+    def make(config: DemonstrationsConfig) -> None:
+        made.append(config)
+        config.initial_checkpoint.mkdir(parents=True)
+
+    def train(options: TrainConfig, folder: RunFolder, resume: bool) -> int:
+        runs.append(options)
+        return 0
+
+    monkeypatch.setattr(_demonstrations, "make_initial_checkpoint", make)
+    for _ in range(2):
+        assert run_demonstrations(config(tmp_path), train) == 0
+    assert len(made) == 1 and len(runs) == 2
+    assert runs[0].init == str(tmp_path / "work" / "start") and not runs[0].policy
+    assert runs[0].vision_lr_multiplier == 0.0 and runs[0].drop_idle == 0.1
+
+
+def test_a_first_stage_of_other_options_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        _demonstrations,
+        "make_initial_checkpoint",
+        lambda config: config.initial_checkpoint.mkdir(parents=True),
+    )
+    first = config(tmp_path)
+    assert run_demonstrations(first, lambda options, folder, resume: 0) == 0
+    for name, value in (
+        ("dataset", (str(tmp_path / "other"),)),
+        ("pretext", "joints"),
+        ("network", "pretrained"),
+        ("trained_delay", 3),
+        ("relative_actions", False),
+        ("seed", 1),
+    ):
+        changed = dataclasses.replace(first, output=tmp_path / "second", **{name: value})
+        with pytest.raises(
+            TrainingError, match=rf"(?s)work was made with other options.*--{name.replace('_', '-')}"
+        ):
+            run_demonstrations(changed, lambda options, folder, resume: 0)
+    (tmp_path / "work" / "recipe.json").write_text("{")
+    with pytest.raises(TrainingError, match="work was made with options that are not known"):
+        run_demonstrations(dataclasses.replace(first, output=tmp_path / "third"), lambda *_: 0)
+    (tmp_path / "work" / "recipe.json").unlink()
+    assert run_demonstrations(dataclasses.replace(first, output=tmp_path / "third"), lambda *_: 0) == 0
+    assert "work was made by an earlier version" in caplog.text
+
+
+def test_a_resumed_run_refuses_other_options_and_keeps_those_that_are_not_given(tmp_path: Path) -> None:
+    first, resumed = config(tmp_path, trained_delay=4, paraphrases="words.yaml"), list[bool]()
+    folder = RunFolder(first.output)
+    _demonstrations._write_options(first, first.output)
+    folder.begin(TrainConfig(dataset=first.dataset, steps=1, device="cpu"))
+
+    def train(options: TrainConfig, folder: RunFolder, resume: bool) -> int:
+        resumed.append(resume)
+        return 0
+
+    again = config(tmp_path)
+    assert run_demonstrations(dataclasses.replace(again, steps=9), train) == 0 and resumed == [True]
+    for name, value in (("trained_delay", 7), ("seed", 3), ("dataset", ("elsewhere",))):
+        with pytest.raises(
+            TrainingError, match=rf"(?s)run was made with other options.*--{name.replace('_', '-')}"
+        ):
+            run_demonstrations(dataclasses.replace(again, **{name: value}), train)
+
+
+def test_the_statistics_of_the_first_stage_are_those_of_motion_without_pauses(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "data", episodes=4, length=12, joints=JOINTS)
+    options = config(tmp_path)
+    seen: list[Any] = []
+    real = _demonstrations.BatchMaker
+
+    def maker(*arguments: Any, **named: Any) -> Any:
+        seen.append(named["options"].drop_idle)
+        return real(*arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_demonstrations, "BatchMaker", maker)
+        _demonstrations.make_initial_checkpoint(options)
+    assert seen == [options.train_config().drop_idle] == [0.1]
+    assert read_checkpoint(options.initial_checkpoint).facts.known_tasks == (), "it has learned none"
+
+
+@pytest.mark.parametrize("network", ["small", "pretrained"])
+@pytest.mark.parametrize("conditioning", ["adaln", "cross_attention", "joint"])
+@pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])
+def test_every_choice_makes_a_valid_network(
+    tmp_path: Path, network: Any, conditioning: Any, objective: Any
+) -> None:
+    chosen = dataclasses.replace(
+        config(tmp_path), network=network, conditioning=conditioning, objective=objective, trained_delay=5
+    )
+    sizes = {"observation.images.cam0": (480, 640)}
+    shape = DataShape(30.0, 4, 4, JOINTS, JOINTS, sizes)
+    made: PolicyConfig = new_policy_config(chosen.train_config(), shape)
+    assert (made.conditioning, made.objective, made.trained_delay) == (conditioning, objective, 5)
+    assert made.relative_entries == (0, 1, 2) and made.sampling_steps == 10
+    assert (made.text_encoder_family == "sentence") is (network == "pretrained")
+    assert (made.image_pooling == "spatial_softmax") is (network == "pretrained" and conditioning == "adaln")
+
+
+def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--augmentation: expected --vision-lr-multiplier above 0"):
+        config(tmp_path, augmentation=0.5)
+    for name in ("pretext_steps", "pretext_frames"):
+        with pytest.raises(TrainingError, match=f"--{name.replace('_', '-')}: expected at least 1, got 0"):
+            dataclasses.replace(config(tmp_path), **{name: 0})
+    with pytest.raises(TrainingError, match="expected --dataset FOLDER, got none"):
+        DemonstrationsConfig()
+
+
+def test_the_command_line_has_the_options_of_the_recipe(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "data", episodes=1, length=4)
+    options = read_options(["--dataset", str(tmp_path / "data"), "--no-relative-actions", "--seed", "3"])
+    assert options == DemonstrationsConfig(dataset=(str(tmp_path / "data"),), relative_actions=False, seed=3)
+    assert TASKS
