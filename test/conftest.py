@@ -5,17 +5,18 @@ Plain helper functions are in test/support/, for example `from waiting import wa
 `from ros_testing import spinning, call`.
 """
 
-import contextlib
 import faulthandler
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from no_real_time import give_up_real_time
 from waiting import wait_for as poll
 
 from dit_policy_ros.core.child_processes import Child, start
@@ -48,9 +49,11 @@ if threading.current_thread() is threading.main_thread():
 CHILDREN = pytest.StashKey[list[Child]]()
 STDERR = pytest.StashKey[int]()
 SLOW_TIMEOUT = 3600.0  # [s]; the others' is `timeout` in pyproject.toml
+WORTH_A_LINE = 60.0  # [s]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    give_up_real_time()
     config.stash[STDERR] = os.dup(2)  # while a test runs, 2 is pytest's own file
 
 
@@ -90,18 +93,12 @@ def pytest_runtest_protocol(item: pytest.Item):
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
-        _end_real_time()
 
 
-def _end_real_time() -> None:
-    """LeRobot's encoder, SVT-AV1, gives this process the highest real-time priority where it may, for good.
-
-    Two such processes on two cores stop everything else, the one that waits for them included.
-    """
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(ProcessLookupError):
-            if os.sched_getscheduler(int(task.name)) != os.SCHED_OTHER:
-                os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Says at once which tests take long: a run that somebody stops has no list of durations."""
+    if report.duration > WORTH_A_LINE and "PYTEST_XDIST_WORKER" not in os.environ:
+        sys.stdout.write(f"\n{time.strftime('%H:%M:%S')} {report.nodeid} took {report.duration:.0f} s\n")
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_an_unknown_task_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.slow
 def test_an_output_that_is_no_dataset_is_refused_by_the_recorder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,7 @@ def findings(report: dict[str, Any]) -> list[set[str]]:
     return [set(task["findings"]) for task in report["tasks"]]
 
 
+@pytest.mark.slow
 def test_a_trained_policy_passes(trained, dataset, tmp_path, capsys) -> None:
     code, report = diagnose(save(tmp_path / "good", trained), dataset, tmp_path / "out")
     printed = capsys.readouterr().out

@@ -25,6 +25,7 @@ def test_once_prints_and_ends_and_silence_is_explained(ros_domain, start_process
     assert "/policy/status" in silent.output() and "ROS_DOMAIN_ID" in silent.output()
 
 
+@pytest.mark.slow
 def test_without_a_terminal_it_prints_lines_until_it_is_interrupted(ros_domain, start_process):
     with spinning(StatusPublisher()):
         child = start_process("monitor", "dit_policy_ros.cli.monitor")

@@ -297,6 +297,7 @@ def test_the_recipe_in_miniature(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "cubes from the wrist located to" in shown and "named cubes located to" in shown
 
 
+@pytest.mark.slow
 def test_episodes_that_the_operator_labelled_failures_are_not_learned(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

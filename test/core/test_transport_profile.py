@@ -59,6 +59,7 @@ def test_the_profile_keeps_udp_and_fits_into_a_containers_shared_memory():
     assert 32e6 < int(segment.text or 0) < 60e6  # of 64 MB
 
 
+@pytest.mark.slow
 def test_images_from_a_sender_with_the_profile_reach_a_process_without_it(ros_domain, start_process):
     """This process and its service client use the default transports, and still receive everything."""
     camera = start_process("camera", sys.executable, "-c", CAMERA, **profile_environment(os.environ))

@@ -51,6 +51,7 @@ def test_the_tests_of_the_panel_take_its_pictures():
             assert f"def {test}(" in text and re.search(rf'"(panel_)?{name}"', text), picture
 
 
+@pytest.mark.slow
 def test_what_keeps_a_picture_from_being_made_is_said(tmp_path):
     skips, fails = tmp_path / "test_skips.py", tmp_path / "test_fails.py"
     skips.write_text("import pytest\ndef test_a():\n    pytest.skip('no browser')\n")

@@ -238,7 +238,11 @@ def teleop_node() -> Any:
 
 @pytest.mark.parametrize(
     "make",
-    [sim_node, lambda: sim_node(gripper_type=GRIPPER, speed=2.0, waits_for="leader"), teleop_node],
+    [
+        pytest.param(sim_node, marks=pytest.mark.slow),
+        lambda: sim_node(gripper_type=GRIPPER, speed=2.0, waits_for="leader"),
+        teleop_node,
+    ],
     ids=["sim", "sim with grippers and clock", "teleop"],
 )
 def test_constructors_of_nodes_without_a_lifecycle(ros_domain, monkeypatch, make) -> None:

@@ -40,7 +40,7 @@ from dit_policy_ros.data.dataset import read_records
 from dit_policy_ros.data.video import read_columns
 from dit_policy_ros.msg import PolicyStatus
 
-COUNTS = [0, pytest.param(1, marks=pytest.mark.slow), 10]
+COUNTS = [*(pytest.param(each, marks=pytest.mark.slow) for each in (0, 1)), 10]
 
 
 def flat(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,6 +141,7 @@ def _age(row: np.ndarray, time: float, name: str, joints: Sequence[str]) -> floa
     return next((a for a in ages if np.allclose(row, expected(time - a, joints)[name], atol=0.01)), np.nan)
 
 
+@pytest.mark.slow
 def test_the_policy_gets_the_values_of_every_kind_of_vector(ros_domain, tmp_path: Path) -> None:
     checkpoint = tiny_checkpoint(tmp_path / "tiny", vectors=entries_of(JOINTS))
     robot, streams = SmallRobot(), FurtherStreams(JOINTS, lambda _: 1.5)

@@ -91,6 +91,7 @@ def test_the_checkpoint_has_features_names_and_statistics(trained: tuple[Path, l
     assert not any("is not used" in line and "touch" in line for line in trained[1])
 
 
+@pytest.mark.slow
 def test_a_vector_that_was_not_chosen_is_listed_and_not_read(dataset: Path, tmp_path: Path) -> None:
     folder, notices = train(dataset, tmp_path / "run", state_features=("touch",))
     unused = "observation.environment_state (1,) is not used (train --state-features environment_state"

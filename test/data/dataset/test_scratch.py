@@ -15,6 +15,7 @@ from dit_policy_ros.data.dataset import read_demonstrations
 from dit_policy_ros.data.dataset._scratch import ScratchArrays, renumbered
 
 
+@pytest.mark.slow
 def test_the_same_demonstrations_whether_in_files_or_in_memory(tmp_path: Path) -> None:
     one = write_tiny_dataset(tmp_path / "one", tasks=("pick", "place"))
     two = write_tiny_dataset(tmp_path / "two", seed=1, tasks=("place", "push"))

@@ -50,6 +50,7 @@ def test_what_is_read_is_what_the_parts_held(parts: list[Path], tmp_path: Path) 
     assert episode_records(tmp_path / "all") == records
 
 
+@pytest.mark.slow
 def test_a_merge_of_merges_is_the_merge(parts: list[Path], tmp_path: Path) -> None:
     merge_datasets(parts[:2], tmp_path / "first")
     merge_datasets([tmp_path / "first", parts[2]], tmp_path / "tree")

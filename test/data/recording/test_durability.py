@@ -173,7 +173,7 @@ def test_a_kill_at_every_step_of_saving_and_committing(server, tmp_path) -> None
 
 
 def test_a_kill_at_some_steps_of_saving_and_committing(server, tmp_path) -> None:
-    check_kills(server, tmp_path, stride=8)
+    check_kills(server, tmp_path, stride=16)
 
 
 def check_kills(server: ForkServer, folder: Path, stride: int) -> None:

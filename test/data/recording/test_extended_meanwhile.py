@@ -62,6 +62,7 @@ def interrupted(tmp_path_factory) -> Iterator[list[Path]]:
     yield roots
 
 
+@pytest.mark.slow
 def test_lerobot_appends_after_an_interrupted_commit(interrupted: list[Path], tmp_path) -> None:
     for move, made in enumerate(interrupted):
         root = Path(shutil.copytree(made, tmp_path / f"{move}"))

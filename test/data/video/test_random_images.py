@@ -59,7 +59,7 @@ def check_equal(ordered: Demonstrations, streamed: Demonstrations) -> None:
     ("codec", "options"),
     [
         ("h264", {"g": "2", "tune": "zerolatency"}),
-        ("h264", {"g": "250", "bf": "0"}),
+        pytest.param("h264", {"g": "250", "bf": "0"}, marks=pytest.mark.slow),
         ("h264", {"g": "12", "bf": "3", "x264-params": "open-gop=1"}),
         pytest.param("hevc", {"g": "15", "x265-params": "log-level=none:bframes=4"}, marks=pytest.mark.slow),
         ("libsvtav1", {"g": "2", "preset": "12"}),

@@ -128,6 +128,7 @@ def test_an_interrupted_episode_is_recovered_with_the_same_bytes(tmp_path) -> No
     assert stored(tmp_path / "dataset") == images
 
 
+@pytest.mark.slow
 def test_lerobot_edits_and_extends_the_dataset(tmp_path) -> None:
     root = tmp_path / "dataset"
     episodes = [[jpeg(picture(10 * episode + index)) for index in range(4)] for episode in range(3)]

@@ -85,6 +85,7 @@ def test_two_workers_make_the_dataset_of_one(
     assert check_readable(tmp_path / "set")["total_episodes"] == 6, "nothing is converted twice"
 
 
+@pytest.mark.slow
 def test_a_tree_of_merges_keeps_the_order(
     config: Path, bags: list[Path], one_by_one: Path, tmp_path: Path, monkeypatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_the_same_seed_gives_the_same_dataset(tmp_path: Path) -> None:
     assert np.abs(repeated[5:10] - repeated[5]).mean() < 1.0
 
 
+@pytest.mark.slow
 def test_arms_can_start_anywhere_and_be_knocked(tmp_path: Path) -> None:
     calm = record(settings_for(tmp_path / "calm", disturbance=0.0), 4)
     wild = record(settings_for(tmp_path / "wild", disturbance=0.0, start_anywhere=True, knocks=2.0), 4)
@@ -72,6 +73,7 @@ def test_arms_can_start_anywhere_and_be_knocked(tmp_path: Path) -> None:
     assert error[1] > 3 * error[0], "the other arm, which has nothing to do, is knocked as well"
 
 
+@pytest.mark.slow
 def test_scenes_can_look_different_without_changing_the_motion(tmp_path: Path) -> None:
     plain = record(settings_for(tmp_path / "plain"))
     varied = record(settings_for(tmp_path / "varied", variation=Variation(0.02, 0.5)))

@@ -34,7 +34,9 @@ def run(settings: EvaluationSettings) -> tuple[list[Outcome], dict]:
         return evaluation.outcomes, json.loads(path.read_text())
 
 
-@pytest.mark.parametrize(("actor", "rate"), [("operator", 1.0), ("still", 0.0)])
+@pytest.mark.parametrize(
+    ("actor", "rate"), [pytest.param("operator", 1.0, marks=pytest.mark.slow), ("still", 0.0)]
+)
 def test_the_operator_always_succeeds_and_a_robot_at_rest_never(
     tmp_path: Path, actor: str, rate: float
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_session_has_a_domain_of_its_own_on_this_machine_only(somebody, monkey
     assert os.environ["ROS_DOMAIN_ID"] == str(somebody.domain)
 
 
+@pytest.mark.slow
 def test_a_domain_where_nobody_is_can_be_joined(somebody, tmp_path):
     somebody("viewer").create_subscription(Image, "top/image_raw", print, QOS)
     with ros_environment(tmp_path, somebody.domain) as environment:

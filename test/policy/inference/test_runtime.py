@@ -227,6 +227,7 @@ def test_auto_falls_back_to_the_cpu_and_cuda_does_not(folder: Path) -> None:
         load_policy(folder, device="cuda")
 
 
+@pytest.mark.slow
 def test_the_policy_needs_neither_lerobot_nor_diffusers_nor_ros(folder: Path) -> None:
     code = (
         "import sys; from dit_policy_ros.policy import load_policy; load_policy(sys.argv[1]).warm_up(1); "

@@ -48,7 +48,7 @@ def test_a_chunk_is_lerobots_own(saved: Saved, kind: str) -> None:
     assert kind in policy.description and kind in policy.backend and policy.device == "cpu"
 
 
-@pytest.mark.parametrize("kind", ["act", "diffusion", "smolvla"])
+@pytest.mark.parametrize("kind", ["act", "diffusion", pytest.param("smolvla", marks=pytest.mark.slow)])
 def test_the_seed_alone_decides(saved: Saved, kind: str) -> None:
     """So that a replay repeats it exactly, in another process and after other observations."""
     policy = load_policy(saved(kind))
@@ -62,7 +62,10 @@ def test_the_seed_alone_decides(saved: Saved, kind: str) -> None:
     assert (kind == "act") == (first.tobytes() == other.tobytes())  # ACT draws nothing
 
 
-@pytest.mark.parametrize("kind", ["diffusion", "smolvla", "pi0", "pi05"])
+@pytest.mark.parametrize(
+    "kind",
+    ["diffusion", *(pytest.param(each, marks=pytest.mark.slow) for each in ("smolvla", "pi0", "pi05"))],
+)
 def test_the_given_noise_is_where_sampling_starts(saved: Saved, kind: str) -> None:
     policy = load_policy(saved(kind))
     images, state = random_observation(policy)
@@ -74,7 +77,9 @@ def test_the_given_noise_is_where_sampling_starts(saved: Saved, kind: str) -> No
     assert chunks[0].tobytes() == chunks[1].tobytes() != chunks[2].tobytes()
 
 
-@pytest.mark.parametrize("kind", ["smolvla", "pi0", "pi05"])
+@pytest.mark.parametrize(
+    "kind", ["smolvla", *(pytest.param(each, marks=pytest.mark.slow) for each in ("pi0", "pi05"))]
+)
 def test_the_instruction_matters_to_a_language_policy(saved: Saved, kind: str) -> None:
     policy = load_policy(saved(kind))
     images, state = random_observation(policy)
@@ -101,6 +106,7 @@ def test_cameras_are_known_by_name_and_not_by_order(saved: Saved) -> None:
     assert policy.predict(swapped, state, TASKS[0]).tobytes() != chunk.tobytes()
 
 
+@pytest.mark.slow
 def test_a_diffusion_policy_sees_its_history_as_on_lerobots_robots(saved: Saved) -> None:
     """Step by step through select_action, whose queues LeRobot fills from one observation after another."""
     theirs, ours = Theirs(saved("diffusion")), load_policy(saved("diffusion"))
@@ -129,7 +135,7 @@ def test_a_chunk_of_a_diffusion_policy_is_whole(saved: Saved, copied: Saved) -> 
     check_parity(folder)
 
 
-@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("steps", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_number_of_sampling_steps_can_be_changed(saved: Saved, copied: Saved, steps: int) -> None:
     folder = copied("diffusion")
     edit_json(folder / "config.json", lambda config: config.update(num_inference_steps=steps))
@@ -141,6 +147,7 @@ def test_the_number_of_sampling_steps_can_be_changed(saved: Saved, copied: Saved
     assert ours.predict(images, state, TASKS[0])[:4].tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 def test_inputs_have_the_names_of_the_training_data(copied: Saved) -> None:
     """A policy that was fine-tuned on data with other camera names has a rename_map in its preprocessor."""
     folder = copied("act")
@@ -162,6 +169,7 @@ def test_lerobots_empty_cameras_are_not_the_robots(tmp_path: Path, kind: str) ->
     assert set(check_parity(folder, moments=1).image_shapes) == {"cam0"}
 
 
+@pytest.mark.slow
 def test_smolvla_that_began_with_pretrained_weights(tmp_path: Path) -> None:
     """LeRobot then computes its vision-language model in bfloat16."""
     folder = save_tiny(tmp_path / "checkpoint", "smolvla", load_vlm_weights=True)

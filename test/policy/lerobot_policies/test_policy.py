@@ -18,6 +18,7 @@ from dit_policy_ros.policy import load_policy
 Saved = Callable[[str], Path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 def test_warming_up_leaves_the_random_numbers_alone(saved: Saved, kind: str) -> None:
     policy = load_policy(saved(kind))
@@ -38,6 +39,7 @@ def test_loading_leaves_the_random_numbers_alone(saved: Saved) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_fewer_sampling_steps_fit_a_latency(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = load_policy(saved("diffusion"))
     monkeypatch.setattr(policy, "warm_up", lambda n: np.full(n, 0.01 * policy.steps))
@@ -67,6 +69,7 @@ def test_images_that_are_encoded_early_change_nothing(saved: Saved) -> None:
     assert policy.predict(images, state, TASKS[0]).tobytes() == chunk.tobytes()
 
 
+@pytest.mark.slow
 def test_entries_are_matched_to_the_joints_by_name(saved: Saved) -> None:
     policy = load_policy(saved("diffusion"), assume_joints=("d.pos", "c", "b", "a"))
     robot = match_policy(policy, JOINTS, [DatasetName("d.pos", "d", 2.0, 0.1)])

@@ -27,7 +27,7 @@ def known_actions(rows: int, known: int, committed: int) -> Continuation:
     return Continuation(actions, committed)
 
 
-@pytest.mark.parametrize("kind", ["smolvla", "pi0"])
+@pytest.mark.parametrize("kind", ["smolvla", pytest.param("pi0", marks=pytest.mark.slow)])
 def test_a_chunk_agrees_with_what_is_committed(saved: Saved, kind: str) -> None:
     free, bound = (
         load_policy(saved(kind)),
@@ -44,6 +44,7 @@ def test_a_chunk_agrees_with_what_is_committed(saved: Saved, kind: str) -> None:
     assert distance(bound) < 0.5 * distance(free)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_prefix_is_lerobots(saved: Saved, kind: str) -> None:
     """The same chunk as from LeRobot's own call with the prefix in the network's units."""
@@ -98,6 +99,7 @@ def test_all_committed_rows_are_held(saved: Saved) -> None:
     assert (seen[0]["inference_delay"], seen[0]["execution_horizon"]) == (6, 6)
 
 
+@pytest.mark.slow
 def test_known_actions_have_the_chunks_shape(saved: Saved) -> None:
     policy = load_policy(saved("pi0"), real_time_chunking=True)
     with pytest.raises(StreamError, match="previous"):
@@ -120,6 +122,7 @@ def test_it_needs_statistics_of_the_action(copied: Saved) -> None:
         load_policy(folder, real_time_chunking=True)
 
 
+@pytest.mark.slow
 def test_relative_actions_are_relative_to_the_newest_state(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "checkpoint", "pi0", use_relative_actions=True)
     policy = load_policy(folder, real_time_chunking=True, sampling_steps=8)

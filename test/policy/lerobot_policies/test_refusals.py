@@ -171,7 +171,7 @@ def test_weights_that_are_missing(copied: Saved) -> None:
     assert "missing tensor model.action_head.weight" in refusal(folder)
 
 
-@pytest.mark.parametrize("kind", ["pi0", "pi05"])
+@pytest.mark.parametrize("kind", ["pi0", pytest.param("pi05", marks=pytest.mark.slow)])
 def test_weights_that_lerobot_would_leave_random(copied: Saved, kind: str) -> None:
     """LeRobot's pi0 prints a warning and goes on with what it could load."""
     folder = copied(kind)

@@ -159,7 +159,12 @@ def train(policy: DiTPolicy, steps: int, batch: int = 32) -> tuple[float, float]
 
 
 @pytest.mark.parametrize(
-    ("conditioning", "objective"), [*((c, "diffusion") for c in CONDITIONINGS), ("joint", "flow_matching")]
+    ("conditioning", "objective"),
+    [
+        ("adaln", "diffusion"),
+        *(pytest.param(each, "diffusion", marks=pytest.mark.slow) for each in TOKEN_CONDITIONINGS),
+        ("joint", "flow_matching"),
+    ],
 )
 def test_it_learns_actions_and_samples_them(conditioning: str, objective: str) -> None:
     config = variant_config(
@@ -248,6 +253,7 @@ def test_only_the_newest_images_are_used(options: dict) -> None:
     policy.train()(dataclasses.replace(batch, images=newest)).backward()
 
 
+@pytest.mark.slow
 def test_a_fusion_mlp_learns_to_select_the_named_value() -> None:
     torch.manual_seed(0)
     fusion, head = FusionMLP(input_dim=6, hidden=32, layers=1), nn.Linear(32, 1)

@@ -150,7 +150,14 @@ LEADER = {
 }
 
 
-@pytest.mark.parametrize(("fps", "camera_fps"), [(50.0, 25.0), (50.0, 30.0), (15.0, 15.0), (50.0, None)])
+@pytest.mark.parametrize(
+    ("fps", "camera_fps"),
+    [
+        (50.0, 30.0),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((50.0, 25.0), (15.0, 15.0))),
+        (50.0, None),
+    ],
+)
 @pytest.mark.parametrize("recorder", [{}, LEADER], ids=["commands", "leader"])
 def test_it_is_recorded_in_the_contract_s_names_and_units(
     tmp_path: Path, fps: float, camera_fps: float | None, recorder: dict[str, Any]

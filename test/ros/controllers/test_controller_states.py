@@ -117,6 +117,7 @@ def test_a_controller_that_is_restarted_within_a_moment_makes_no_step(ros_domain
         assert not robot.jumped(LEFT), robot.longest_steps
 
 
+@pytest.mark.slow
 def test_an_inactive_controller_prevents_activation_although_it_subscribes(ros_domain, checkpoint, capfd):
     with following(checkpoint, activate=False, stream_timeout=1.0) as watch:
         controllers = watch.node.state.configured.controllers

@@ -70,6 +70,7 @@ def test_a_goal_for_one_arm_holds_both_until_an_operator_resumes(ros_domain, che
         watch.wait_hold("another commander")
 
 
+@pytest.mark.slow
 def test_goals_that_ended_before_activation_are_nobody_s_fault(ros_domain, checkpoint):
     robot = ControlledRobot()
     server = ActionServer(robot)

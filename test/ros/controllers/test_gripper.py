@@ -193,6 +193,7 @@ def test_a_goal_of_another_node_holds_until_an_operator_resumes(ros_domain, chec
         other.destroy_node()
 
 
+@pytest.mark.slow
 def test_activation_without_the_grippers_is_refused_and_names_their_actions(ros_domain, checkpoint, capfd):
     robot = SmallRobot()
     overrides = parameters(checkpoint=str(checkpoint), stream_timeout=0.5, **TYPES)

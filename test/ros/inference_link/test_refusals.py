@@ -59,9 +59,13 @@ class Stranger:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"request": 7}, "it answers no request of this node"),
+        pytest.param({"request": 7}, "it answers no request of this node", marks=pytest.mark.slow),
         pytest.param({"session": 7}, "another inference node sent it", marks=pytest.mark.slow),
-        ({"policy": "0" * 32}, "it is of another checkpoint (00000000 instead of"),
+        pytest.param(
+            {"policy": "0" * 32},
+            "it is of another checkpoint (00000000 instead of",
+            marks=pytest.mark.slow,
+        ),
         ({"epoch": 99}, "it is for epoch 99"),
         pytest.param({"joints": JOINTS[::-1]}, "its joints are right_gripper", marks=pytest.mark.slow),
         pytest.param(
@@ -86,6 +90,7 @@ def test_what_is_no_answer_is_refused_and_motion_goes_on(
         wait_for(lambda: watch.status.plans > plans + 3, 10.0, "the real chunks are used")
 
 
+@pytest.mark.slow
 def test_an_observation_that_took_too_long_is_refused_however_fast_the_policy_was(
     ros_domain, checkpoint, monkeypatch
 ):

@@ -162,6 +162,7 @@ def test_a_joint_far_outside_the_training_data_is_limited_reported_and_then_a_ho
         wait_for(lambda: newest["policy: inference"].message == "keeps up", 10.0, "no finding is left")
 
 
+@pytest.mark.slow
 def test_unseen_state_limit_goes_on(ros_domain, checkpoint):
     with running(checkpoint, unseen_state="limit") as watch:
         watch.robot.positions["right_gripper"] = 1.0

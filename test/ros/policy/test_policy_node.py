@@ -45,6 +45,7 @@ def test_plans_obey_every_limit_and_both_arms_have_the_same_stamp(ros_domain, ch
         assert watch.status.inference_latency_p50 > 0.0 and watch.status.control_rate > 10.0
 
 
+@pytest.mark.slow
 def test_consecutive_plans_agree_during_the_frozen_knots(ros_domain, checkpoint):
     with running(checkpoint) as watch:
         wait_for(lambda: watch.status.plans >= 10, 10.0, "ten plans")
@@ -139,6 +140,7 @@ def test_a_policy_that_stalls_holds_as_starved(ros_domain, checkpoint, monkeypat
         watch.wait_state(PolicyStatus.RUNNING)
 
 
+@pytest.mark.slow
 def test_e_stop_is_latched_until_cleared_and_resumed(ros_domain, checkpoint):
     with running(checkpoint) as watch:
         robot = watch.robot
@@ -290,6 +292,7 @@ def test_a_checkpoint_of_other_names_and_another_order_runs_by_the_contracts_map
             assert_executable(plan, LIMITS)
 
 
+@pytest.mark.slow
 def test_num_inference_steps_sets_the_steps(ros_domain, checkpoint):
     with running(checkpoint, activate=False, num_inference_steps=3) as watch:
         assert "3 steps" in watch.policy.description

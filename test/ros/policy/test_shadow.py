@@ -45,6 +45,7 @@ def test_plans_are_published_on_shadow_topics_only(ros_domain, checkpoint):
     assert commands == []
 
 
+@pytest.mark.slow
 def test_the_difference_to_the_operator_is_published(ros_domain, checkpoint, monkeypatch):
     with running(checkpoint, activate=False, dry_run=True) as watch:
         errors: list[JointState] = []

@@ -135,6 +135,7 @@ def test_buttons_take_over_and_hand_back(ros_domain, hand_back, pressed):
     node.destroy_node()
 
 
+@pytest.mark.slow
 def test_a_leader_of_other_joints_is_a_hold_that_only_a_person_ends(watch):
     with LeaderArm(watch.robot, JOINTS) as leader:
         led(watch)

@@ -103,6 +103,7 @@ def test_the_policy_is_given_the_instruction_that_was_meant(ros_domain, taught):
         assert read and set(read) <= set(TASKS), "the network reads the known instructions alone"
 
 
+@pytest.mark.slow
 def test_a_foreign_first_instruction_ends_configure(ros_domain, judging, capfd):
     with running(judging, activate=False, task=TASKS[0]) as watch:
         watch.node.trigger_cleanup()

@@ -193,6 +193,7 @@ def test_bad_tasks_low_disk_and_a_second_start_are_refused(start_session) -> Non
     assert answer.success or "at least 2 frames" in answer.message
 
 
+@pytest.mark.slow
 def test_wrong_joint_names_are_logged(start_session, capfd) -> None:
     session = start_session()
     session.robot.joints = ("shoulder", "finger", "elbov")

@@ -75,6 +75,7 @@ class Watcher:
         self.arm.publish(JointTrajectory(joint_names=["shoulder", "elbow"], points=[point]))
 
 
+@pytest.mark.slow
 def test_a_robot_of_its_own_with_a_task(ros_domain, start_process, tmp_path):
     (tmp_path / "task.py").write_text(TASK)
     mjcf = write_mjcf(tmp_path)

@@ -36,7 +36,9 @@ def publish_joint_states(name: str = "real_robot", namespace: str = "/"):
     ("other", "words"),
     [
         (publish_joint_states, "/real_robot publishes /joint_states"),
-        (lambda: publish_joint_states("sim"), "/sim publishes /joint_states"),  # the same launch, twice
+        pytest.param(  # the same launch, twice
+            lambda: publish_joint_states("sim"), "/sim publishes /joint_states", marks=pytest.mark.slow
+        ),
         (lambda: rclpy.create_node("left_arm_controller"), "the controller /left_arm_controller runs"),
     ],
     ids=["joint states", "another simulator", "controller"],
@@ -56,6 +58,7 @@ def test_it_does_not_start_beside_another_robot(ros_domain, start_sim, wait_for,
     assert heard == [], "it has published nothing"
 
 
+@pytest.mark.slow
 def test_it_ends_when_another_robot_appears(ros_domain, start_sim, wait_for):
     sim = start_sim("-p", "discovery_time:=0.0")
     wait_for(lambda: "the robot is up" in sim.output(), START, "it runs")
@@ -70,9 +73,9 @@ def test_it_ends_when_another_robot_appears(ros_domain, start_sim, wait_for):
     ("other", "arguments"),
     [
         (publish_joint_states, ("-p", "allow_other_robot:=true")),
-        (publish_joint_states, ("-r", "__ns:=/left_cell")),
-        (lambda: publish_joint_states(namespace="/right_cell"), ()),
-        (publish_joint_states, ("-r", "joint_states:=sim/joint_states")),
+        pytest.param(publish_joint_states, ("-r", "__ns:=/left_cell"), marks=pytest.mark.slow),
+        pytest.param(lambda: publish_joint_states(namespace="/right_cell"), (), marks=pytest.mark.slow),
+        pytest.param(publish_joint_states, ("-r", "joint_states:=sim/joint_states"), marks=pytest.mark.slow),
     ],
     ids=["told to", "own namespace", "other's namespace", "own topic"],
 )

@@ -104,6 +104,7 @@ def test_a_running_policy_holds_and_resumes_by_itself_from_where_the_arms_are(ru
     assert np.abs(velocity[home:]).max() < 2.5 * 1.2, "no jump: the contract's limit is 2.5 rad/s"
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_end_with_a_policy_that_runs(running, wait_for):
     commands = readme_commands()
     assert [name for name, *_ in commands][-1] == "/sim/reset"

@@ -146,6 +146,7 @@ def test_commands_move_the_arms_and_rejections_are_only_logged(running, wait_for
     assert all(np.isfinite(m.position).all() for m in listener.joints)
 
 
+@pytest.mark.slow
 def test_a_controller_publishes_its_state_only_while_it_is_active(running, wait_for):
     state_type = pytest.importorskip("control_msgs.msg", reason=NO_STATES).JointTrajectoryControllerState
     _, listener = running
@@ -214,6 +215,7 @@ def test_a_stamped_trajectory_runs_on_the_nodes_clock(running, wait_for):
     assert np.median(measured) == pytest.approx(0.0, abs=0.02)
 
 
+@pytest.mark.slow
 def test_reset_moves_the_arms_home_and_the_cubes_to_new_poses(running, wait_for):
     _, listener = running
     listener.send("left_arm_controller", *(HOME[:6] + 0.3), after=0.3)
@@ -293,6 +295,7 @@ def test_parallel_gripper_controllers_accept_goals(ros_domain, start_process, wa
         client.destroy()
 
 
+@pytest.mark.slow
 def test_its_own_clock_waits_for_the_operator_and_runs_without_one(ros_domain, start_process, wait_for):
     # Small images: at 600 of full size a second, some get lost on the way.
     parameters = ("speed:=20.0", "waits_for:=leader/joint_states", "cameras:=[top]")

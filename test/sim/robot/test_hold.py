@@ -31,6 +31,7 @@ def swing():
     return SimulatedMotion(sim, swinging)
 
 
+@pytest.mark.slow
 def test_a_hold_without_joint_states_brakes_within_the_limits_and_does_not_creep_for_a_minute(swing):
     swing.run(2.5)
     assert np.abs(swing.sim.joint_velocities[[0, 12]]).min() > 0.3, "both arms must be moving"

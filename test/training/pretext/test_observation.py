@@ -71,6 +71,7 @@ def test_only_the_mlp_and_the_text_projection_change() -> None:
     assert changed and all(name.startswith(("mixer.", "text_encoder.projection.")) for name in changed)
 
 
+@pytest.mark.slow
 def test_positions_do_not_depend_on_speed() -> None:
     torch.manual_seed(2)
     features = torch.rand(200, 1, WIDTH).expand(-1, 2, -1)  # of both steps

@@ -40,6 +40,7 @@ def config(tmp_path: Path, **options: Any) -> DemonstrationsConfig:
     )
 
 
+@pytest.mark.slow
 def test_the_recipe_reads_datasets_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -204,6 +204,7 @@ def test_the_trial_checkpoint_changes_no_random_number(
     assert one == other
 
 
+@pytest.mark.slow
 def test_resuming_with_other_data_or_a_damaged_state_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     go(begin(folder), until=2)

@@ -77,7 +77,7 @@ def train(
     return lines, model.read_bytes(), watcher.images
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_the_samples_are_those_of_the_cached_path(
     dataset: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
@@ -97,7 +97,9 @@ def test_the_samples_are_those_of_the_cached_path(
     other.close()
 
 
-@pytest.mark.parametrize("frozen", [False, True], ids=["vision trains", "vision is frozen"])
+@pytest.mark.parametrize(
+    "frozen", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["vision trains", "vision is frozen"]
+)
 def test_a_run_gives_the_same_losses_scores_and_weights(
     dataset: Path, start: Path, tmp_path: Path, frozen: bool
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_run_gives_the_same_losses_scores_and_weights(
     assert "streamed from the dataset's files, as --stream says" in also_said
 
 
+@pytest.mark.slow
 def test_a_stopped_run_may_go_on_streaming(dataset: Path, start: Path, tmp_path: Path) -> None:
     whole, _, _ = train(tmp_path / "whole", dataset, start)
     train(tmp_path / "parts", dataset, start, steps=2)

@@ -18,7 +18,7 @@ from dit_policy_ros.training.trainer import Trainer, score_policy
 from dit_policy_ros.training.trainer._trainer import Progress
 
 
-@pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])
+@pytest.mark.parametrize("objective", [pytest.param("diffusion", marks=pytest.mark.slow), "flow_matching"])
 def test_it_learns_to_act_on_image_and_instruction(objective: str) -> None:
     config = TrainConfig(
         steps=250, batch_size=24, learning_rate=3e-3, vision_lr_multiplier=1.0, warmup_steps=10, ema_decay=0.9

@@ -112,6 +112,7 @@ def test_a_failure_while_training_is_reported_once_and_costs_no_run(
     assert "the service has ended" in warning.message
 
 
+@pytest.mark.slow
 def test_a_run_that_could_not_be_registered_leaves_its_folder_free(
     tmp_path: Path, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_corrections_of_each_robot_are_known(config: TrainConfig, tmp_path: Path
     assert np.array_equal(corrected[len(left.data.state) :], marks)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_robots_is_exported_to_each(
     config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,12 +54,14 @@ def test_what_lacks_a_word_or_says_two_things_is_not_guessed(doors: WordingModel
     assert doors.understand(text).meant is None
 
 
+@pytest.mark.slow
 def test_a_fit_is_the_same_each_time(doors: WordingModel) -> None:
     again = fit_wordings(DOORS)
     assert again.vocabulary == doors.vocabulary
     np.testing.assert_allclose(again.weights, doors.weights, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_instruction_alone_is_understood() -> None:
     alone = fit_wordings({"go home": ("go home", "drive home")})
     assert alone.understand("drive home").meant == "go home"
@@ -117,6 +119,7 @@ def test_a_checkpoint_that_lists_no_tasks_cannot_be_taught(
     assert not (folder / WORDINGS_FILE).exists()
 
 
+@pytest.mark.slow
 def test_the_study_prints_what_is_understood(tmp_path: Path) -> None:
     study = Path(__file__).resolve().parents[3] / "bench" / "study_wordings.py"
     ran = subprocess.run(
