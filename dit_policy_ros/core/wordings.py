@@ -39,11 +39,13 @@ MARGIN = 2.0
 """How many times likelier than any other it must be."""
 
 HARMLESS = """
-    a about ahead along alright an and as at be bit by can could d for from gently get give go going good
-    got had has have hello hey hi i in inside into it its job just kindly let lets like little ll m make may
-    me mind moment must my need needs next now of off ok okay on once onto over pal please pls re robot s
-    see shall should so sure table thank thanks that the their them there these they this those time to try
-    u up us use using ve w want wants we while will with would yes you your
+    a about across ahead along alright an and appreciate appreciated as at be been being bit buddy by can
+    carefully color colored colour coloured could d dear do done execute for friend from gently get give
+    go going gonna good got gotta great had has have hello hey hi i in inside into it its job just kindly
+    let lets like little ll m madam make mate may me mind moment must my need needs next nice now of off
+    ok okay on once onto over own pal perform please pls re robot s see shall should sir small so sure
+    table thank thanks that the their them there these they this those time tiny to try u up us use using
+    ve w wanna want wants we while will with would yes you your
 """
 """Words that change nothing of what is meant. They need not be in a wording."""
 
@@ -61,8 +63,11 @@ def words_of(text: str) -> list[str]:
 
 
 def features_of(text: str) -> list[str]:
-    """The words of a text and its pairs of neighbouring words, each once, in their order."""
-    words = words_of(text)
+    """The words of a text and its pairs of neighbouring words, each once, in their order.
+
+    Articles and the like are left out: what stands before "left" in "to the left arm" is "to".
+    """
+    words = [word for word in words_of(text) if word not in _FILLERS]
     return list(dict.fromkeys([*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))]))
 
 
@@ -90,6 +95,7 @@ def _stem(word: str) -> str:
 
 
 _HARMLESS = frozenset(_stem(word) for word in HARMLESS.split())
+_FILLERS = frozenset(_stem(word) for word in "a an just my now our please that the this your".split())
 
 
 @dataclass(frozen=True, slots=True)

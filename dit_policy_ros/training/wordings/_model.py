@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from dit_policy_ros.core.wordings import WordingModel, alternatives_of, features_of, words_of
 
-MOST_FITTED = 500
+MOST_FITTED = 1000
 """Wordings of each instruction that the fit uses: they are drawn at random, with the instruction itself."""
 
 _STEPS, _BATCH, _RATE = 900, 192, 0.03
@@ -64,19 +64,20 @@ def _some(instruction: str, wordings: Sequence[str], rng: np.random.Generator) -
 
 
 def _turned(texts: Sequence[Sequence[str]], instructions: Sequence[str]) -> Iterator[Example]:
-    """Wordings that mean nothing known: two words in them have changed their places.
+    """Wordings that mean nothing known: two words in them have changed their places, or one is there twice.
 
     The words are those by which two instructions differ, as left and right. "From left to right" has the
-    words of "from right to left", and must not be taken for it.
+    words of "from right to left", and must not be taken for it; nor must "from right to right".
     """
     nothing = np.full(len(instructions), 1.0 / len(instructions), np.float32)
     pairs = sorted(pair for pair in alternatives_of(instructions) if pair[0] < pair[1])
     known = dict.fromkeys(tuple(words_of(text)) for own in texts for text in own)
     for words in known:
         for a, b in pairs:
-            other = tuple({a: b, b: a}.get(word, word) for word in words)
-            if a in words and b in words and other not in known:
-                yield " ".join(other), nothing
+            for change in ({a: b, b: a}, {a: b}, {b: a}):
+                other = tuple(change.get(word, word) for word in words)
+                if a in words and b in words and other not in known:
+                    yield " ".join(other), nothing
 
 
 def _lacking(texts: Sequence[Sequence[str]], instructions: Sequence[str]) -> Iterator[Example]:
