@@ -4,7 +4,7 @@
 
 bench/people_wordings.yaml has five wordings of each simulated task, and instructions that must be refused:
 other objects, negations, missing parts, two tasks at once, questions. Wordings that config/wordings has too
-do not count: they were learned.
+do not count: they were learned. Words and settings were chosen by other ones, bench/wordings_for_choice.yaml.
 
     python bench/study_wordings.py
 """
@@ -25,9 +25,9 @@ PEOPLE = Path(__file__).with_name("people_wordings.yaml")
 LEARNED = share_directory() / "config" / "wordings" / "cube_tasks.yaml"
 
 
-def read_people() -> tuple[dict[str, list[str]], list[str]]:
+def read_people(path: Path = PEOPLE) -> tuple[dict[str, list[str]], list[str]]:
     """Wordings of each task that no training has used, and what must be refused."""
-    content = yaml.safe_load(PEOPLE.read_text(encoding="utf-8"))
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
     refused = content.pop("refuse")
     learned = read_wordings(LEARNED).of_all(tuple(content))
     known = {task: {tuple(words_of(text)) for text in texts} for task, texts in learned.items()}
@@ -38,9 +38,9 @@ def read_people() -> tuple[dict[str, list[str]], list[str]]:
     return new, refused
 
 
-def judge(model: WordingModel) -> dict[str, Any]:
+def judge(model: WordingModel, path: Path = PEOPLE) -> dict[str, Any]:
     """How many are understood, taken for another task, and refused; and which of those to refuse are not."""
-    wordings, to_refuse = read_people()
+    wordings, to_refuse = read_people(path)
     meant = [(task, text, model.understand(text)) for task, texts in wordings.items() for text in texts]
     right = sum(found.meant == task for task, _, found in meant)
     wrong = [text for task, text, found in meant if found.meant not in (task, None)]
@@ -63,6 +63,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint", type=Path, default=default_checkpoint(), help="default: the shipped one"
     )
+    parser.add_argument("--wordings", type=Path, default=PEOPLE, help="a file as bench/people_wordings.yaml")
     return parse(parser)
 
 
@@ -71,7 +72,7 @@ def main() -> None:
     model = WordingModel.read(options.checkpoint)
     if model is None:
         raise SystemExit(f"{options.checkpoint} has no other wordings: dit_policy teach_wordings --help")
-    figures = judge(model)
+    figures = judge(model, options.wordings)
     options.output.mkdir(parents=True, exist_ok=True)
     write_figures(options.output / "summary.json", figures)
     for name, value in figures.items():

@@ -95,7 +95,9 @@ def _stem(word: str) -> str:
 
 
 _HARMLESS = frozenset(_stem(word) for word in HARMLESS.split())
-_FILLERS = frozenset(_stem(word) for word in "a an just my now our please that the this your".split())
+_FILLERS = frozenset(
+    map(_stem, ("a", "an", "just", "my", "now", "our", "please", "that", "the", "this", "your"))
+)
 
 
 @dataclass(frozen=True, slots=True)

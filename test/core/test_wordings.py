@@ -43,7 +43,8 @@ def test_words_come_without_capitals_punctuation_and_endings(text: str, words: l
 
 
 def test_neighbouring_words_are_features_too() -> None:
-    assert features_of("the red the red") == ["the", "red", "the red", "red the"]
+    assert features_of("to red to red") == ["to", "red", "to red", "red to"]
+    assert features_of("To the left, please!") == ["to", "left", "to left"], "articles are left out"
     assert features_of("") == []
 
 

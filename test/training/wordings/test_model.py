@@ -13,7 +13,7 @@ from tiny_policy import save_tiny, tiny_config
 
 from dit_policy_ros.cli.main import main as dit_policy
 from dit_policy_ros.core.share import default_checkpoint, share_directory
-from dit_policy_ros.core.wordings import WORDINGS_FILE, WordingModel, words_of
+from dit_policy_ros.core.wordings import WORDINGS_FILE, WordingModel, features_of
 from dit_policy_ros.sim.tasks import suite
 from dit_policy_ros.training.wordings import fit_wordings
 
@@ -47,6 +47,7 @@ def test_every_wording_of_the_fit_is_understood(doors: WordingModel) -> None:
         "open the left and the right door",
         "carry the cup from the left to the right door",  # the other way round
         "never open the left door",
+        "carry the cup from the right to the right door",
         "lock the left door",
     ],
 )
@@ -81,8 +82,8 @@ def test_the_shipped_checkpoint_understands_people_and_takes_nobody_for_another(
     people, to_refuse = read_people()
     assert set(people) == set(model.instructions) and sum(map(len, people.values())) >= 80
     figures = judge(model)
-    assert figures["understood"] >= 0.75 * figures["wordings"] and not figures["another_task"]
-    assert figures["named_first"] >= 0.9 * figures["wordings"]
+    assert figures["understood"] >= 0.95 * figures["wordings"] and not figures["another_task"]
+    assert figures["named_first"] == figures["wordings"]
     assert len(figures["not_refused"]) <= 2 and len(to_refuse) >= 60
 
 
@@ -92,7 +93,9 @@ def test_the_shipped_checkpoint_has_the_words_of_the_shipped_file() -> None:
     known = set(model.vocabulary)
     for name, synonyms in yaml.safe_load(GRAMMAR.read_text())["synonyms"].items():
         for text in synonyms:
-            assert set(words_of(text)) <= known, f"{name}: {text}: teach_wordings was not run after a change"
+            assert set(features_of(text)) <= known, (
+                f"{name}: {text}: teach_wordings was not run after a change"
+            )
 
 
 def test_a_checkpoint_is_taught_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
