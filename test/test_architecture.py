@@ -39,7 +39,7 @@ def test_imports_point_one_way():
     assert linter.returncode == 0, linter.stdout + linter.stderr
 
 
-@pytest.mark.parametrize("layer", ["core", "policy", "data"])
+@pytest.mark.parametrize("layer", ["core", pytest.param("policy", marks=pytest.mark.slow), "data"])
 def test_layers_below_ros_leave_rclpy_alone(layer):
     names = ", ".join(modules_of(layer))
     fresh = run(sys.executable, "-c", f"import {names}, sys; sys.exit('rclpy' in sys.modules)")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mostly_slow import mostly_slow
 
 from dit_policy_ros.cli import main as console
 from dit_policy_ros.cli.common import CommandParser, reflow
@@ -43,7 +44,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("name", console.COMMANDS)
+@pytest.mark.parametrize("name", mostly_slow(console.COMMANDS, 9))
 def test_help_comes_without_torch_mujoco_and_lerobot_and_fits_80_columns(name) -> None:
     code = f"HEAVY, NAME = {HEAVY!r}, {name!r}\n{HELP}"
     environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "80", "PYTHONPATH": ":".join(filter(None, sys.path))}

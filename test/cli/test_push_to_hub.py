@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_hub import FakeHub, running_hub
 from huggingface_hub import DatasetCard, ModelCard
+from mostly_slow import mostly_slow
 from tiny_dataset import save_for_dataset, write_tiny_dataset
 from tiny_policy import TASKS
 
@@ -163,7 +164,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("mistake", "name", "expected"), REFUSALS)
+@pytest.mark.parametrize(("mistake", "name", "expected"), mostly_slow(REFUSALS, 3))
 def test_a_refusal_is_one_sentence_with_its_remedy(
     hub: FakeHub,
     checkpoint: Path,
@@ -181,7 +182,7 @@ def test_a_refusal_is_one_sentence_with_its_remedy(
     assert hub.files == {}
 
 
-@pytest.mark.parametrize(("mistake", "name", "expected"), REFUSALS)
+@pytest.mark.parametrize(("mistake", "name", "expected"), mostly_slow(REFUSALS, 2))
 def test_a_run_that_could_not_be_pushed_does_not_begin(
     hub: FakeHub,
     dataset: Path,

@@ -240,7 +240,9 @@ def teleop_node() -> Any:
     "make",
     [
         pytest.param(sim_node, marks=pytest.mark.slow),
-        lambda: sim_node(gripper_type=GRIPPER, speed=2.0, waits_for="leader"),
+        pytest.param(
+            lambda: sim_node(gripper_type=GRIPPER, speed=2.0, waits_for="leader"), marks=pytest.mark.slow
+        ),
         teleop_node,
     ],
     ids=["sim", "sim with grippers and clock", "teleop"],

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mostly_slow import mostly_slow
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 
@@ -53,7 +54,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("backend", ["eager", "plain"])
+@pytest.mark.parametrize("backend", mostly_slow(["eager", "plain"], 1))
 def test_training_and_inference_prepare_an_image_alike_to_the_last_bit(
     dataset: Path, trained: Path, backend: str, stream: bool
 ) -> None:

@@ -8,6 +8,7 @@ offsets. ``make test`` tries 100 of them, ``make test-all`` 2,000.
 
 import numpy as np
 import pytest
+from mostly_slow import mostly_slow
 from motion_helpers import DT, PERIOD_NS, T0_NS, assert_executable, ensemble_settings, make_pipeline
 
 from dit_policy_ros.core.contract import Limits
@@ -186,7 +187,7 @@ def run_case(seed: int) -> None:
             pipeline.change_task()
 
 
-@pytest.mark.parametrize("first", range(0, 100, 10))
+@pytest.mark.parametrize("first", mostly_slow(range(0, 100, 10), 5))
 def test_no_command_is_wrong(first: int) -> None:
     for seed in range(first, first + 10):
         run_case(seed)
@@ -199,7 +200,7 @@ def test_no_command_is_wrong_in_many_cases(first: int) -> None:
         run_case(seed)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", mostly_slow(range(20), 5))
 def test_a_slower_motion_takes_the_same_path(seed: int) -> None:
     """Whatever makes it slower: velocity_scale, or limits that are lower than the policy needs."""
     rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mostly_slow import mostly_slow
 
 pytest.importorskip("lerobot", reason="lerobot is not installed: datasets can be neither written nor read")
 from dataset_shapes import ABC, EPISODES, FRAMES, HEIGHT, SHAPES, SWAPPED, WIDTH, level, values, write_shape
@@ -198,7 +199,7 @@ def test_a_rate_that_is_no_number_above_zero_is_refused(written: Any, tmp_path: 
 SAMPLED = ["image", "image_obs", "images_and_video", "channel_first", "libero_like", "one_of_each", "usual"]
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize("name", mostly_slow(SAMPLED, 3))
 def test_single_samples_are_those_of_the_whole_dataset(written: Any, name: str) -> None:
     """diagnose reads single samples through LeRobot, train reads everything by itself."""
     data = read_demonstrations(written(name))

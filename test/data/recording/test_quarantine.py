@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mostly_slow import mostly_slow
 
 pytest.importorskip("lerobot", reason="lerobot is not installed")
 
@@ -61,7 +62,7 @@ def two_saved(root: Path, monkeypatch, before: int = 1) -> Path:
     return first
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", mostly_slow(DAMAGES, 3))
 def test_a_damaged_episode_blocks_no_other(tmp_path, monkeypatch, caplog, damage: str) -> None:
     root = tmp_path / "dataset"
     spoil, reason = DAMAGES[damage]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mostly_slow import mostly_slow
 from tiny_policy import TASKS, random_observation
 from tiny_variants import PATCHES, WIDTH, new_policy, shaken_policy, tiny_architecture, variant_config
 from tiny_variants import save as save_variant
@@ -58,7 +59,7 @@ def test_every_trained_parameter_gets_a_gradient(family: str, patches: bool) -> 
     assert no_gradient == [] and frozen == set(FAMILIES[family].unused)
 
 
-@pytest.mark.parametrize("separate", [True, False])
+@pytest.mark.parametrize("separate", mostly_slow([True, False], 1))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_checkpoint_is_complete_and_runs_without_the_hub(
     tmp_path: Path, family: str, separate: bool

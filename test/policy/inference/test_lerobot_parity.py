@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lerobot_parity import compare_chunk, compare_training, frames_of, load_theirs, training_frames
+from mostly_slow import mostly_slow
 from parity_grid import grid
 from tiny_policy import TASKS, random_observation, save_tiny, tiny_config, tiny_tokenizer
 
@@ -43,7 +44,7 @@ def check(lerobot: SimpleNamespace, folder: Path, options: dict[str, Any], recor
     assert gradient < GRADIENT_TOLERANCE
 
 
-@pytest.mark.parametrize("name", grid(2))
+@pytest.mark.parametrize("name", mostly_slow(grid(2), 14))
 def test_every_pair_of_options(
     lerobot: SimpleNamespace, tmp_path: Path, name: str, record_property: Any
 ) -> None:

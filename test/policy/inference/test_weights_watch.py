@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mostly_slow import mostly_slow
 from tiny_policy import save_tiny, tiny_config
 from tiny_variants import DDIM, infer
 
@@ -53,7 +54,7 @@ def detection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("detection")
-@pytest.mark.parametrize("change", [reload, step, replace, retext])
+@pytest.mark.parametrize("change", mostly_slow([reload, step, replace, retext], 2))
 def test_changed_weights_take_effect(folder: Path, change: Any) -> None:
     policy, plain = load_policy(folder), load_policy(folder, backend="plain")
     before = infer(policy)

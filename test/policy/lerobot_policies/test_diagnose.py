@@ -4,13 +4,14 @@
 from pathlib import Path
 
 import pytest
+from mostly_slow import mostly_slow
 from tiny_dataset import IMAGE, write_tiny_dataset
 from tiny_lerobot import save_tiny
 
 from dit_policy_ros.cli import diagnose
 
 
-@pytest.mark.parametrize("kind", ["act", "diffusion"])
+@pytest.mark.parametrize("kind", mostly_slow(["act", "diffusion"], 1))
 def test_diagnose_runs_it_on_recordings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:

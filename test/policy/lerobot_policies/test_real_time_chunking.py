@@ -27,7 +27,8 @@ def known_actions(rows: int, known: int, committed: int) -> Continuation:
     return Continuation(actions, committed)
 
 
-@pytest.mark.parametrize("kind", ["smolvla", pytest.param("pi0", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["smolvla", "pi0"])
 def test_a_chunk_agrees_with_what_is_committed(saved: Saved, kind: str) -> None:
     free, bound = (
         load_policy(saved(kind)),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mostly_slow import mostly_slow
 from tiny_policy import TASKS, random_observation, random_stats, tiny_tokenizer
 from tiny_variants import CONDITIONINGS, shaken_policy, variant_config
 from tiny_variants import save as save_variant
@@ -75,7 +76,7 @@ def test_guidance_runs_one_batch_of_two_and_encodes_images_once(folder: Path) ->
     assert policy.engine.frames.encoded == policy.n_obs_steps
 
 
-@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+@pytest.mark.parametrize("conditioning", mostly_slow(CONDITIONINGS, 2))
 @pytest.mark.parametrize("objective", ["diffusion", "flow_matching"])
 def test_guided_sampling_follows_the_formula(tmp_path: Path, conditioning: str, objective: str) -> None:
     config = {"conditioning": conditioning, "objective": objective}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from mostly_slow import mostly_slow
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("lerobot", reason="lerobot is not installed")
@@ -83,7 +84,7 @@ def record_live(root: Path, begin_ns: int, end_ns: int) -> None:
     writer.finalize()
 
 
-@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("storage", mostly_slow(STORAGES, 1))
 def test_a_bag_equals_a_live_recording(config: Path, tmp_path, storage: str) -> None:
     path = write_bag(tmp_path / "bag", STORAGES[storage], messages())
     assert (
@@ -191,7 +192,7 @@ def recorded_session() -> list[tuple[int, str, object]]:
     return sorted(messages() + calls.found, key=lambda entry: entry[0])
 
 
-@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("storage", mostly_slow(STORAGES, 1))
 def test_service_events_give_the_episodes_that_the_operator_recorded(tmp_path, storage: str) -> None:
     path = write_bag(tmp_path / "bag", STORAGES[storage], recorded_session())
     if storage == "sqlite":

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from mostly_slow import mostly_slow
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("lerobot", reason="lerobot is not installed")
@@ -70,7 +71,7 @@ def assert_kept(root: Path, numbers: list[int], unit: str) -> None:
         np.testing.assert_allclose(image, expected, rtol=0.0 if unit == "mm" else 1e-6)
 
 
-@pytest.mark.parametrize("keep_jpeg", [False, True])
+@pytest.mark.parametrize("keep_jpeg", mostly_slow([False, True], 1))
 def test_the_recorder_keeps_every_pixel(start_session, tmp_path: Path, keep_jpeg: bool) -> None:
     session = start_session(mapping_with(PACKED), **{"video.keep_jpeg": keep_jpeg})
     publisher = session.robot.create_publisher(CompressedImage, PACKED["topic"], qos.IMAGES)

@@ -307,7 +307,8 @@ def assert_unfinished(root: Path) -> None:
     assert f"ended early, at frame {record.frames}: the recorder was stopped" in record.reasons[0]
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
+@pytest.mark.slow  # it waits for a process that imports LeRobot
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_running_episode_as_failed(ros_domain, start_process, tmp_path, number) -> None:
     file = parameter_file(tmp_path, SMALL_MAPPING, dataset=str(tmp_path / "dataset"), min_free_space=0.0)
     child = start_process(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from mostly_slow import mostly_slow
 from tiny_demonstrations import tiny_demonstrations
 from tiny_policy import TASKS, random_policy, tiny_config, tiny_tokenizer
 
@@ -79,7 +80,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return kept
 
 
-@pytest.mark.parametrize("stopped", [3, 4], ids=["between checkpoints", "at a checkpoint"])
+@pytest.mark.parametrize("stopped", mostly_slow([3, 4], 1), ids=["between checkpoints", "at a checkpoint"])
 def test_resumed_equals_uninterrupted(tmp_path: Path, stopped: int) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     go(begin(whole))
