@@ -31,9 +31,12 @@ _OF_THE_RUN = (
     "clip_sample", "clip_sample_range", "image_resize_shape", "image_crop_shape", "image_crop_is_random",
     "normalization_mapping", "vision_encoder_lr_multiplier", "optimizer_lr", "optimizer_betas",
     "optimizer_eps", "optimizer_weight_decay", "scheduler_name", "scheduler_warmup_steps", "device",
-    "use_amp", "push_to_hub", "repo_id", "private", "tags", "license",
+    "trained_delay", "use_amp", "push_to_hub", "repo_id", "private", "tags", "license",
 )  # fmt: skip
-"""Options that may differ from the checkpoint's: no weight that is kept depends on them."""
+"""Options that may differ from the checkpoint's: no weight that is kept depends on them.
+
+With ``trained_delay`` a row has one more entry, whose weights are new.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,8 @@ def _differences(options: PolicyConfig, data: DataShape, checkpoint: Checkpoint,
             f"rate: {facts.fps:g} Hz before, {data.fps:g} Hz now; {options.horizon} steps are "
             f"{options.horizon / data.fps:.2g} s (--policy horizon=N)"
         )
+    if before.trained_delay != options.trained_delay:
+        yield f"trained_delay: {before.trained_delay} before, {options.trained_delay} now"
     if bool(before.relative_entries) != bool(options.relative_entries):
         relative = "relative to the state" if options.relative_entries else "absolute"
         yield f"actions are {relative}, the checkpoint's are not"

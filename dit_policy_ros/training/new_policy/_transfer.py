@@ -20,6 +20,7 @@ from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.encoders import Part, conditioning_parts, places, vector_parts
 
 _ACTION_LAYERS = ("noise_predictor.input_proj.", "noise_predictor.output_proj.")
+_ROWS = "noise_predictor.input_proj.weight"  # (H, A), or (H, A + 1) with the mark of given rows
 _STATE_LAYERS = ("observation_encoder.tokens.state_proj.",)
 _MODULATION = ".adaLN_modulation.1.weight"
 _MIXER = "observation_encoder.mixer.input_proj.weight"
@@ -95,6 +96,11 @@ def _keep(
     elif name.startswith(_CAMERA_ENCODERS):
         target.copy_(source[_encoder_of_camera(name, old, new, same)])
         kept[...] = True
+    elif name == _ROWS and same.action:
+        entries = min(target.shape[1], source[name].shape[1])
+        target.zero_()  # a new mark changes nothing at first
+        target[:, :entries] = source[name][:, :entries]
+        kept[:, :entries] = True
     elif not (
         (name.startswith(_ACTION_LAYERS) and not same.action)
         or (name.startswith(_STATE_LAYERS) and not same.state)

@@ -103,6 +103,30 @@ def test_the_same_robot_keeps_everything(checkpoint: Checkpoint) -> None:
     assert all(new == 0 for _, new in report.weights.values())
 
 
+def test_a_policy_learns_to_continue_actions_from_one_that_did_not(checkpoint: Checkpoint) -> None:
+    """`--policy trained_delay=N`: all is kept, and the mark of given rows changes nothing at first."""
+    policy, report = adapted(checkpoint, SAME, policy={"trained_delay": 3})
+    assert policy.config.trained_delay == 3 and "trained_delay: 0 before, 3 now" in report.differences
+    before, now = checkpoint.policy.state_dict(), policy.state_dict()
+    rows = "noise_predictor.input_proj.weight"
+    assert [n for n in now if n != rows and not torch.equal(now[n], before[n])] == []
+    assert torch.equal(now[rows][:, :4], before[rows])
+    assert not now[rows][:, 4].any() and now[rows].shape[1] == 5
+    made = {part: new for part, (_, new) in report.weights.items() if new}
+    assert made == {"action": before[rows].shape[0]}
+
+
+def test_a_policy_that_continues_actions_becomes_one_that_does_not(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "delayed", tiny_config(cameras=2, trained_delay=3))
+    delayed = read_checkpoint(folder)
+    rows = "noise_predictor.input_proj.weight"
+    same, _ = adapted(delayed, SAME)
+    assert torch.equal(same.state_dict()[rows], delayed.policy.state_dict()[rows]), "the mark's weights too"
+    policy, report = adapted(delayed, SAME, policy={"trained_delay": 0})
+    assert torch.equal(policy.state_dict()[rows], delayed.policy.state_dict()[rows][:, :4])
+    assert all(new == 0 for _, new in report.weights.values())
+
+
 def test_cameras_are_kept_by_name_not_by_place(checkpoint: Checkpoint) -> None:
     """cam1 is the first camera of the new robot and the second of the old one."""
     policy, report = adapted(checkpoint, dataclasses.replace(SAME, image_sizes={CAM1: IMAGE, CAM0: IMAGE}))
