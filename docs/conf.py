@@ -25,7 +25,7 @@ author = MANIFEST.findtext("maintainer", "")
 copyright = f"{datetime.now(UTC).year}, {author}. {MANIFEST.findtext('license', '')}"
 release = version = MANIFEST.findtext("version", "")
 
-extensions = ["myst_parser", "sphinxcontrib.mermaid"]
+extensions = ["myst_parser"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 root_doc = "index"
 highlight_language = "text"
@@ -33,7 +33,6 @@ suppress_warnings = ["misc.highlighting_failure"]  # an indented block may be an
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
-myst_fence_as_directive = ["mermaid"]
 myst_links_external_new_tab = False
 
 html_theme = "furo"

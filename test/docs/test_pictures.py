@@ -77,13 +77,9 @@ def test_the_layers_are_drawn_as_the_folders_are():
     assert set(LAYERS) == folders - {"msg", "srv"}
 
 
-def test_the_map_for_contributors_names_every_package():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    for layer in LAYERS:
-        if layer != "cli":
-            (line,) = re.findall(rf"<b>{layer}</b>.*", text)
-            missing = set(packages_of(ROOT / "dit_policy_ros" / layer)) - {*re.findall(r"\w+", line)}
-            assert not missing, layer
+def test_no_page_has_a_picture_that_a_script_of_another_site_would_draw():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert [page.name for page in pages if "```mermaid" in page.read_text()] == []
 
 
 def test_the_settings_drawn_are_those_of_the_table():
