@@ -14,13 +14,19 @@ from rclpy.clock import (
 )
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import MultiThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 _POLL_PERIOD = 0.0002  # [s]
 _MAX_POLLS = 500  # after 0.1 s we stop waiting and behave like rclpy's executor
-_MAX_ATTEMPTS = 100
+_MAX_ATTEMPTS = 500
+# rclpy raises these while it builds its wait set if another thread makes or destroys an entity meanwhile. For
+# subscriptions and services it handles that itself. Not for their events, which are invalid handles then; nor
+# for clients of actions (9.1, action/client.py), which are in the node's list before they have their lock,
+# and after their handle is gone, of which rcl says RCLError. The next attempt finds them whole, or no more.
+_OF_A_MOMENT = (InvalidHandle, rclpy_implementation.RCLError, AttributeError)
 # Inference fills a core for tens of milliseconds, and where no thread may have a real-time priority the
 # control loop must not wait for it. The value is small because inference still needs its share of a computer
 # that is busy with other processes.
@@ -52,11 +58,10 @@ class PatientExecutor(MultiThreadedExecutor):
             try:
                 ready = super().wait_for_ready_callbacks(*args, **kwargs)
                 break
-            except InvalidHandle:
-                # Another thread destroyed an entity while rclpy was building its wait set. rclpy handles this
-                # for subscriptions and services, but not for their events. The next attempt leaves it out.
+            except _OF_A_MOMENT:
                 if not attempts_left:
                     raise
+                time.sleep(_POLL_PERIOD)  # the other thread goes on
         self._last_submitted = ready[0]
         return ready
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 import rclpy
+from control_msgs.action import ParallelGripperCommand
+from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile
 from ros_testing import spinning
 from std_msgs.msg import Int32
@@ -70,6 +72,32 @@ def test_the_executor_survives_subscriptions_destroyed_while_it_builds_its_wait_
             ]
             for subscription in subscriptions:
                 node.destroy_subscription(subscription)
+        ticks_before = len(ticks)
+        wait_for(lambda: failures or len(ticks) > ticks_before + 10, 10.0, "the timer keeps running")
+    finally:
+        executor.shutdown()
+        thread.join(10.0)
+        node.destroy_node()
+    assert not failures
+
+
+def test_the_executor_survives_action_clients_made_and_destroyed_while_it_builds_its_wait_set(
+    ros_domain, frequent_thread_switches
+) -> None:
+    """As those of grippers are, when the policy node is configured and cleaned up."""
+    node = rclpy.create_node("restless")
+    executor = PatientExecutor(num_threads=2)
+    executor.add_node(node)
+    ticks: list[int] = []
+    node.create_timer(0.0005, lambda: ticks.append(0))
+    failures: list[BaseException] = []
+    thread = spinning_thread(executor, failures)
+    try:
+        for number in range(100):
+            client = ActionClient(node, ParallelGripperCommand, f"gripper_{number}")
+            seen = len(ticks)
+            wait_for(lambda seen=seen: failures or len(ticks) > seen, 10.0, "the executor has it")
+            client.destroy()
         ticks_before = len(ticks)
         wait_for(lambda: failures or len(ticks) > ticks_before + 10, 10.0, "the timer keeps running")
     finally:
