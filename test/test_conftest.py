@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What test/conftest.py promises: groups stay together, and a test that hangs fails and says where."""
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,23 @@ def test_a_test_that_hangs_fails_and_says_where(body: str, tmp_path: Path) -> No
     assert code == 1, printed
     assert "1 failed, 1 passed" in printed, printed
     assert "test_small.py:5" in printed or 'test_small.py", line 5' in printed, printed
+
+
+def test_no_thread_of_a_test_gets_a_real_time_priority() -> None:
+    """As LeRobot's encoder would, as root."""
+    refused: list[bool] = []
+
+    def ask() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        except PermissionError:
+            refused.append(True)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    ask()
+    assert refused == [True, True]
 
 
 def test_a_file_and_the_whole_system_stay_in_one_process_each(tmp_path: Path) -> None:

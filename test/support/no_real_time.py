@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the right to real-time priorities from this process, though not from the programs that it starts."""
+"""Takes the right to real-time priorities from this process. Programs that it starts as root get it again."""
 
 import ctypes
 import os
+import resource
 
 _VERSION_3 = 0x20080522  # of capget(2) and capset(2): 64 bits in two words
 _SYS_NICE = 1 << 23  # capabilities(7)
@@ -21,6 +22,8 @@ def give_up_real_time() -> None:
     Raises:
         OSError: the kernel refused.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_RTPRIO)  # what a user may without the capability
+    resource.setrlimit(resource.RLIMIT_RTPRIO, (0, most))
     libc = ctypes.CDLL(None, use_errno=True)
     header = _Header(_VERSION_3, 0)  # 0 is this thread
     words = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable; then their upper halves
