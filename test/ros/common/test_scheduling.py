@@ -40,9 +40,10 @@ def spinning_thread(executor: PatientExecutor, failures: list[BaseException]) ->
     return thread
 
 
-def test_an_exception_in_a_callback_ends_spin(ros_domain) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, AttributeError])  # the executor tries again after the latter
+def test_an_exception_in_a_callback_ends_spin(ros_domain, kind: type[Exception]) -> None:
     def broken() -> None:
-        raise RuntimeError("broken callback")
+        raise kind("broken callback")
 
     node, executor = rclpy.create_node("broken"), PatientExecutor(num_threads=2)
     executor.add_node(node)
