@@ -4,8 +4,9 @@
 
 The scene, the reward and the cube's places are gym-aloha's (AlohaTransferCube-v0), and so is the camera of
 640x480 at 50 Hz. A scripted operator sends trajectories to the controllers, and our recorder records them.
-`dit_policy train --recipe demonstrations` trains. The policy node and the simulator run the policy. ACT (Zhao
-et al. 2023, arXiv 2304.13705) has published success rates from 50 demonstrations.
+`dit_policy train --recipe demonstrations` trains. The policy node and the simulator run the policy, and the
+first scenes are filmed (sheet_run.jpg). ACT (Zhao et al. 2023, arXiv 2304.13705) has published success rates
+from 50 demonstrations.
 
 Each stage keeps its result in --output, and goes on where it stopped.
 
@@ -29,13 +30,13 @@ from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dit_policy_ros.core.contract import Contract
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.evaluation.episodes import node_settings
-from dit_policy_ros.evaluation.report import wilson_interval
+from dit_policy_ros.evaluation.report import FrameSheet, wilson_interval
 from dit_policy_ros.evaluation.session import (
     LOOKED_ALREADY,
     MESSAGE_WITHIN,
@@ -48,7 +49,7 @@ from dit_policy_ros.evaluation.session import (
 from dit_policy_ros.evaluation.simulator import RefereeMonitor, reset_scene
 from dit_policy_ros.policy.checkpoint import find_checkpoint
 from dit_policy_ros.policy.inference import weights_sha256
-from dit_policy_ros.ros.common import qos, to_stamp
+from dit_policy_ros.ros.common import image_to_rgb, qos, stamp_ns, to_stamp
 from dit_policy_ros.sim.aloha import INSTRUCTION, TIME_LIMIT, ScriptedTransfer, initial_cube
 from dit_policy_ros.sim.scene import READY
 from dit_policy_ros.srv import StartEpisode, StopEpisode
@@ -58,6 +59,7 @@ FIRST_DEMONSTRATION, FIRST_EPISODE = 1, 10_000  # seeds of the scenes
 MOST_SLOWDOWN = 30.0  # rendering meshes on a CPU: simulated time may take this many times real time
 LEAD, LINGER, SETTLING = 0.5, 0.5, 0.5  # [s] before the motion, after it, and at rest before an episode
 HELD = 5.0  # [s] for which the first pose is commanded
+FILMED, FRAME_EVERY = 4, 0.1  # scenes, [s]
 
 
 class Robot:
@@ -118,6 +120,31 @@ class Robot:
 
     def _on_joint_states(self, message: JointState) -> None:
         self.now_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+class Film:
+    """Frames of the camera, uint8 (H, W, 3) RGB each."""
+
+    def __init__(self, session: Session) -> None:
+        self.frames: list[NDArray[np.uint8]] = []
+        self._node, self._newest_ns = session.node, 0
+        self._subscription = self._node.create_subscription(
+            Image, "/top/image_raw", self._on_image, qos.NEWEST
+        )
+
+    def begin(self) -> None:
+        """Drop the frames of the scene before."""
+        self.frames, self._newest_ns = [], 0
+
+    def end(self) -> None:
+        """Film no more: images take time that the simulator needs."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _on_image(self, message: Image) -> None:
+        stamp = stamp_ns(message.header.stamp)
+        if stamp >= self._newest_ns + FRAME_EVERY * 1e9:
+            self._newest_ns = stamp
+            self.frames.append(image_to_rgb(message, message.height, message.width))
 
 
 @contextmanager
@@ -214,20 +241,33 @@ def evaluate(options: argparse.Namespace) -> None:
     parameters |= dict(each.split("=", 1) for each in options.parameter)
     with running(options.output, "policy", "policy.policy_node", parameters) as session:
         robot = Robot(session, node_settings(CONFIG, {}).contract)
+        film, sheet = Film(session), FrameSheet(options.output / f"rows_{checkpoint.name}", delete_old=False)
         for number in track(range(len(rows), options.episodes), "episodes"):
             seed = FIRST_EPISODE + number
             robot.begin_scene(seed)
             session.set_task(INSTRUCTION)
             session.change_state(Transition.TRANSITION_ACTIVATE)
+            film.begin()
             done = robot.wait_for_success(TIME_LIMIT)
             session.change_state(Transition.TRANSITION_DEACTIVATE)
             rows.append({"seed": seed, "seconds": done, "weights_sha256": weights})
             append_row(place, rows[-1])
+            if number < FILMED and done is not None:
+                sheet.add(title(rows[-1]), seed, film.frames)
+            if number + 1 >= FILMED:
+                film.end()
+    filmed = [title(row) for row in rows[:FILMED] if row["seconds"] is not None]
+    sheet.write(filmed, options.output / f"sheet_{checkpoint.name}.jpg")
     successes = sum(row["seconds"] is not None for row in rows)
     summary = {"episodes": len(rows), "success_rate": successes / len(rows)}
     summary["ci95"] = wilson_interval(successes, len(rows))
     (options.output / f"summary_{checkpoint.name}.json").write_text(json.dumps(summary, indent=2) + "\n")
     Console().print(summary)
+
+
+def title(row: dict[str, Any]) -> str:
+    """The title of an episode's frames."""
+    return f"scene {row['seed']}, done after {row['seconds']:.1f} s"
 
 
 def read_rows(place: Path) -> list[dict[str, Any]]:

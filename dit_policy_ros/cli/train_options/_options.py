@@ -85,11 +85,11 @@ def _argument(option: dataclasses.Field, hint: Any) -> dict[str, Any]:
     if origin is tuple:
         return common | {"nargs": "+", "metavar": "NAME"}
     if origin is dict:
-        return common | {"nargs": "+", "metavar": "NAME=VALUE", "type": _pair}
+        return common | {"nargs": "+", "metavar": "NAME=VALUE", "type": pair}
     return common | {"type": hint, "metavar": hint.__name__.upper()}
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def pair(text: str) -> tuple[str, Any]:
     """NAME=VALUE, with the value as YAML reads it: 3, 0.5, true, [96, 96], text."""
     name, equals, value = text.rpartition("=")
     if not equals or not name.strip():

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from dit_policy_ros.cli.common import CommandParser
+from dit_policy_ros.cli.train_options._options import pair
 from dit_policy_ros.data.description import find_dataset
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.recipes import DemonstrationsConfig, run_demonstrations
@@ -62,6 +63,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--conditioning", "of the network (docs/policy.md)", choices=("adaln", "cross_attention", "joint"))
     add("--objective", "of the policy", choices=("diffusion", "flow_matching"))
     add("--trained-delay", "most steps whose actions are given in training; 0: none")
+    parser.add_argument(
+        "--policy", nargs="+", type=pair, default=[], metavar="NAME=VALUE",
+        help="further options of the network, as in its config.json (docs/policy.md)",
+    )  # fmt: skip
     add(
         "--relative-actions",
         "actions relative to the newest state, but for grippers",
@@ -80,6 +85,7 @@ def read_options(arguments: Sequence[str]) -> DemonstrationsConfig:
     """The recipe's options from its command line."""
     options = vars(make_parser().parse_args(arguments))
     options["tasks"] = tuple(options["tasks"])
+    options["policy"] = dict(options["policy"])
     options["dataset"] = tuple(str(find_dataset(place)) for place in options["dataset"])
     return DemonstrationsConfig(**options)
 

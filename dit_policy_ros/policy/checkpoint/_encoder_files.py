@@ -21,12 +21,14 @@ from dit_policy_ros.core.errors import CheckpointError, DitPolicyError
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.encoders import (
+    CnnConfig,
     TextConfig,
     VisionConfig,
     image_size_error,
     packaged_place,
     read_architecture,
     read_text_architecture,
+    shortened,
     text_positions,
 )
 from dit_policy_ros.policy.processing import TaskTokenizer, TokenizerOptions
@@ -83,6 +85,8 @@ def read_encoder_files(folder: Path | None, config: PolicyConfig, options: Token
     if config.image_features or text_family == "clip":
         what = "the vision encoder's config.json"
         vision = _read(partial(read_architecture, family), folder, vision_at, what)
+        if isinstance(vision, CnnConfig) and config.vision_stride:
+            vision = shortened(vision, config.vision_stride)
     text = _read(
         partial(read_text_architecture, text_family), folder, text_at, "the text encoder's config.json"
     )

@@ -101,7 +101,8 @@ class PolicyOptions:
     vision_encoder_family: Literal[
         "clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip", "resnet", "efficientnet"
     ] = "clip"
-    image_pooling: Literal["mean", "spatial_softmax"] = "mean"  # of a CNN's grid, for an image's vector
+    vision_stride: int = 0  # [pixel] of a CNN's cells; its layers after these are left out; 0: all layers
+    image_pooling: Literal["mean", "spatial_softmax", "grid"] = "mean"  # of a CNN's grid, to a vector
     text_encoder_family: Literal["clip", "sentence"] = "clip"
     text_tokens: Literal["pooled", "all"] = "pooled"
     relative_entries: tuple[int, ...] = ()  # action entries relative to the same entry of the newest state
@@ -191,6 +192,7 @@ EXTENSIONS = (
     "image_tokens",
     "observation_layers",
     "vision_encoder_family",
+    "vision_stride",
     "image_pooling",
     "text_encoder_family",
     "text_tokens",

@@ -137,6 +137,12 @@ def rules(config: PolicyOptions) -> list[tuple[str, bool, str]]:
             "'pooled' unless tokenizer_padding is 'max_length', which makes all instructions equally long",
         ),
         (
+            "vision_stride",
+            config.vision_stride == 0
+            or (config.vision_stride > 0 and config.vision_encoder_family in GRID_FAMILIES),
+            f"0 unless the vision_encoder_family is {' or '.join(map(repr, GRID_FAMILIES))}",
+        ),
+        (
             "image_pooling",
             config.image_pooling == "mean" or config.vision_encoder_family in GRID_FAMILIES,
             f"'mean' unless the vision_encoder_family is {' or '.join(map(repr, GRID_FAMILIES))}",

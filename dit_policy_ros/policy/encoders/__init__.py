@@ -4,6 +4,7 @@
 Vision transformers and CNNs, CLIP's and sentence encoders, and the modules that combine their features.
 """
 
+from dit_policy_ros.policy.encoders._cnn import CnnConfig, shortened
 from dit_policy_ros.policy.encoders._columns import Part, conditioning_parts, places, vector_parts
 from dit_policy_ros.policy.encoders._fusion import FusionMLP
 from dit_policy_ros.policy.encoders._observation_encoder import ObservationEncoder
@@ -38,6 +39,7 @@ __all__ = [
     "FAMILIES",
     "MINILM",
     "PACKAGED",
+    "CnnConfig",
     "FusionMLP",
     "ObservationEncoder",
     "Part",
@@ -53,6 +55,7 @@ __all__ = [
     "places",
     "read_architecture",
     "read_text_architecture",
+    "shortened",
     "text_positions",
     "vector_parts",
 ]

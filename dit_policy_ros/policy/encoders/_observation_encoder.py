@@ -28,14 +28,13 @@ class ObservationEncoder(nn.Module):
         cameras = len(config.image_features)
         self.vision_encoder = None
         self.vision_encoders = None
+        pooling = config.image_pooling, config.encoded_size if cameras else None
         if cameras and config.use_separate_rgb_encoder_per_camera:
-            self.vision_encoders = nn.ModuleList(
-                VisionEncoder(vision, config.image_pooling) for _ in range(cameras)
-            )
+            self.vision_encoders = nn.ModuleList(VisionEncoder(vision, *pooling) for _ in range(cameras))
         elif cameras:
-            self.vision_encoder = VisionEncoder(vision, config.image_pooling)
+            self.vision_encoder = VisionEncoder(vision, *pooling)
         self.text_encoder = TextEncoder(text, config.hidden_dim, config.text_tokens == "all")
-        self.image_dim = image_features(vision, config.image_pooling)  # F
+        self.image_dim = image_features(vision, *pooling)  # F
         image_dim = config.read_image_steps * cameras * self.image_dim
         self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + image_dim
         self.mixer = None  # the fusion MLP; its name is part of the parameter names in checkpoints

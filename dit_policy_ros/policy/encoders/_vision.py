@@ -8,7 +8,7 @@
 | dinov3 | class token | Siméoni et al. 2025, arXiv 2508.10104 |
 | siglip | output of the attention-pooling head; it has no class token | Zhai et al. 2023, arXiv 2303.15343 |
 
-| resnet, efficientnet | mean of the grid's cells, or their spatial softmax | ``_cnn.py`` |
+| resnet, efficientnet | mean of the grid's cells, their spatial softmax, or means in squares | ``_cnn.py`` |
 
 Shapes: B images, P patches or cells of a grid, F feature.
 """
@@ -36,7 +36,7 @@ from transformers import (
 )
 
 from dit_policy_ros.core.errors import CheckpointError
-from dit_policy_ros.policy.encoders._cnn import CnnConfig, EfficientNet, grid_features, grid_stride, pooled
+from dit_policy_ros.policy.encoders._cnn import CnnConfig, EfficientNet, grid_stride, pooled, pooled_features
 from dit_policy_ros.policy.encoders._packaged import packaged_architecture
 
 VisionConfig = (
@@ -111,15 +111,18 @@ def family_of(architecture: VisionConfig) -> EncoderFamily:
     raise ValueError(f"expected an architecture of the families {names}, got {type(architecture).__name__}")
 
 
-def image_features(architecture: VisionConfig, pooling: str = "mean") -> int:
+def image_features(
+    architecture: VisionConfig, pooling: str = "mean", size: tuple[int, int] | None = None
+) -> int:
     """F, the number of entries of an image's vector.
 
     Args:
         architecture: of the encoder.
         pooling: the option ``image_pooling``.
+        size: (height, width) [pixel] of the images, for the pooling ``grid``.
     """
     if isinstance(architecture, CnnConfig):
-        return grid_features(architecture) * (2 if pooling == "spatial_softmax" else 1)
+        return pooled_features(architecture, pooling, size)
     return architecture.hidden_size
 
 
@@ -155,12 +158,15 @@ def read_architecture(family: str, place: str, local_files_only: bool) -> Vision
 class VisionEncoder(nn.Module):
     """A vision encoder of any of the families."""
 
-    def __init__(self, architecture: VisionConfig, pooling: str = "mean") -> None:
+    def __init__(
+        self, architecture: VisionConfig, pooling: str = "mean", size: tuple[int, int] | None = None
+    ) -> None:
         """Build the encoder with random weights.
 
         Args:
             architecture: of any of the families.
             pooling: of a CNN's grid, see ``image_pooling`` in the policy's options.
+            size: (height, width) [pixel] of the images, for the pooling ``grid``.
 
         Raises:
             CheckpointError: a SigLIP without its pooling head, which gives no vector for the whole image.
@@ -173,8 +179,8 @@ class VisionEncoder(nn.Module):
                 "a SigLIP has no vector for the whole image"
             )
         self.model = family.model(architecture)
-        self.feature_dim = image_features(architecture, pooling)  # F
-        self.is_cnn, self._pooling = isinstance(architecture, CnnConfig), pooling
+        self.feature_dim = image_features(architecture, pooling, size)  # F
+        self.is_cnn, self._pooling, self._size = isinstance(architecture, CnnConfig), pooling, size
         self.has_class_token = family.class_tokens == 1
         self._first_patch = family.class_tokens + getattr(architecture, "num_register_tokens", 0)
         for name, parameter in self.model.named_parameters():
@@ -196,7 +202,7 @@ class VisionEncoder(nn.Module):
         output = self.model(pixel_values=images)
         hidden = output.last_hidden_state  # (B, class + registers + P, F), of a CNN (B, F, h, w)
         if self.is_cnn:
-            whole, tokens = pooled(hidden, self._pooling), hidden.flatten(2).transpose(1, 2)
+            whole, tokens = pooled(hidden, self._pooling, self._size), hidden.flatten(2).transpose(1, 2)
         else:
             whole = hidden[:, 0] if self.has_class_token else output.pooler_output  # (B, F)
             tokens = hidden[:, self._first_patch :]

@@ -84,7 +84,8 @@ def pretrained_config(
 ) -> PolicyConfig:
     """As ``demo_config``, with the pretrained encoders that pip installs: they know images and words.
 
-    A CNN's features are wanted where they are in the image, so the vector of an image is a spatial softmax.
+    What a CNN sees is wanted where it is in the image. The middle of the network tells that best: its
+    features in squares of 32 pixels make the vector of an image.
     """
     base = demo_config(cameras, state_dim, action_dim)
     base = replace(base, text_encoder_family="sentence", text_encoder_name=MINILM)
@@ -94,7 +95,8 @@ def pretrained_config(
         base,
         vision_encoder_family="efficientnet",
         vision_encoder_name=EFFICIENTNET_LITE0,
-        image_pooling="spatial_softmax",
+        vision_stride=16,
+        image_pooling="grid",
         image_resize_shape=PRETRAINED_RESIZED,
         image_crop_shape=None,
         observation_layers=2,

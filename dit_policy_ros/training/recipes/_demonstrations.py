@@ -13,7 +13,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +72,7 @@ class DemonstrationsConfig:
     conditioning: Literal["adaln", "cross_attention", "joint"] = "adaln"
     objective: Literal["diffusion", "flow_matching"] = "diffusion"
     trained_delay: int = 0
+    policy: Mapping[str, Any] = field(default_factory=dict)  # further options of the network
     relative_actions: bool = True
     paraphrases: str = ""
     validation: float = 0.0
@@ -107,10 +108,10 @@ class DemonstrationsConfig:
         if self.conditioning != "adaln":  # tokens of the patches, whose places are known
             options |= {"observation_layers": 0, "image_pooling": "mean", "hidden_dim": 128}
             if self.network == "pretrained":
-                options["text_tokens"] = "all"
+                options |= {"text_tokens": "all", "vision_stride": 0}
         else:
             options |= {"observation_layers": 2, "hidden_dim": 128}
-        return options
+        return options | dict(self.policy)
 
     def train_config(self) -> TrainConfig:
         """Options of the training run with a new network."""

@@ -189,7 +189,8 @@ def test_every_choice_makes_a_valid_network(
     assert (made.conditioning, made.objective, made.trained_delay) == (conditioning, objective, 5)
     assert made.relative_entries == (0, 1, 2) and made.sampling_steps == 10
     assert (made.text_encoder_family == "sentence") is (network == "pretrained")
-    assert (made.image_pooling == "spatial_softmax") is (network == "pretrained" and conditioning == "adaln")
+    assert (made.image_pooling == "grid") is (network == "pretrained" and conditioning == "adaln")
+    assert (made.vision_stride == 16) is (made.image_pooling == "grid")
 
 
 def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
@@ -204,6 +205,11 @@ def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
 
 def test_the_command_line_has_the_options_of_the_recipe(tmp_path: Path) -> None:
     write_tiny_dataset(tmp_path / "data", episodes=1, length=4)
-    options = read_options(["--dataset", str(tmp_path / "data"), "--no-relative-actions", "--seed", "3"])
-    assert options == DemonstrationsConfig(dataset=(str(tmp_path / "data"),), relative_actions=False, seed=3)
+    given = ["--no-relative-actions", "--seed", "3", "--policy", "vision_stride=8", "horizon=20"]
+    options = read_options(["--dataset", str(tmp_path / "data"), *given])
+    policy = {"vision_stride": 8, "horizon": 20}
+    assert options == DemonstrationsConfig(
+        dataset=(str(tmp_path / "data"),), relative_actions=False, seed=3, policy=policy
+    )
+    assert options.train_config().policy.items() >= policy.items()
     assert TASKS
