@@ -79,7 +79,8 @@ def test_the_layers_are_drawn_as_the_folders_are():
 
 def test_no_page_has_a_picture_that_a_script_of_another_site_would_draw():
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    assert [page.name for page in pages if "```mermaid" in page.read_text()] == []
+    written = [page for page in pages if "generated" not in page.parts]  # those are made from these
+    assert [page.name for page in written if "```mermaid" in page.read_text()] == []
 
 
 def test_the_settings_drawn_are_those_of_the_table():

@@ -29,6 +29,7 @@ PICTURES: dict[str, tuple[str, str, tuple[Path, ...]]] = {
     "panel_phone.png": ("_panel", "photograph_policy", ()),
     "panel_intervention.png": ("_panel", "photograph_intervention", ()),
     "panel_intervention_phone.png": ("_panel", "photograph_intervention", ()),
+    "transfer_cube.jpg": ("_programs", "copy_transfer_cube", ()),  # last: it may be missing
 }
 
 

@@ -43,6 +43,14 @@ def draw_sheet(path: Path) -> None:
         shutil.copyfile(Path(folder) / "sheet.jpg", path)
 
 
+def copy_transfer_cube(path: Path) -> None:
+    """The frames that bench/study_transfer_cube.py has kept: it takes too long to be run for a picture."""
+    kept = ROOT / "out" / "transfer_cube" / "sheet_run.jpg"
+    if not kept.is_file():
+        raise SystemExit(f"{kept} is missing: run the three stages of bench/study_transfer_cube.py first")
+    shutil.copyfile(kept, path)
+
+
 def draw_streaming(path: Path) -> None:
     """The plot of bench/bench_streaming.py, without its tables; it is the same whatever the computer does."""
     with tempfile.TemporaryDirectory() as folder:

@@ -69,7 +69,7 @@ def choose_backend(name: str, dtype: str, device: torch.device, parameters: int)
             policy in float32, and ``eager`` for any other.
         dtype: one of DTYPES.
         device: where inference runs.
-        parameters: number of parameters of the policy.
+        parameters: number of parameters of the policy without its text encoder.
 
     Raises:
         CheckpointError: an unknown name, or a choice that this machine lacks or that is slow on it.

@@ -29,6 +29,16 @@ def test_auto_chooses_the_fastest_backend() -> None:
     assert choose_backend("eager", "float32", cpu, 1).name == "eager"
 
 
+def test_a_text_encoder_does_not_make_a_policy_large(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load_policy(folder).module
+    text = module.observation_encoder.text_encoder.text_encoder
+    whole, words = (sum(each.numel() for each in network.parameters()) for network in (module, text))
+    assert words > 0
+    for most, expected in ((whole - words, "traced"), (whole - words - 1, "eager")):
+        monkeypatch.setattr("dit_policy_ros.policy.inference._backend.MAX_TRACED_PARAMETERS", most)
+        assert f"; {expected} float32" in load_policy(folder).description
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
