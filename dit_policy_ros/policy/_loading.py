@@ -14,12 +14,12 @@ from dit_policy_ros.core.policy_interface import UNSEEN_STATES, Policy
 from dit_policy_ros.core.problems import listing
 from dit_policy_ros.policy.checkpoint import CONFIG_FILE, find_checkpoint, read_checkpoint
 from dit_policy_ros.policy.config import EXTENDED_TYPE, POLICY_TYPE, read_json
-from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.episode import EPISODE_TYPE, load_episode_policy
 from dit_policy_ros.policy.inference import (
     DiTRuntime,
     InferenceSettings,
     choose_backend,
+    parameters_of_a_chunk,
     read_schedule,
     resolve_device,
 )
@@ -114,16 +114,10 @@ def load_policy(
             f"{folder} is a network for several robots: {names}. "
             f"Export it to yours: dit_policy export_robot {folder} --robot NAME --output FOLDER"
         )
-    chosen = choose_backend(backend, dtype, target, _parameters_of_a_chunk(read.policy))
+    chosen = choose_backend(backend, dtype, target, parameters_of_a_chunk(read.policy))
     reuse.check(read.config)
     schedule = read_schedule(read.folder, read.config) if block_cache else None
     return DiTRuntime(read, InferenceSettings(target, chosen, scale, reuse, schedule, unseen_state))
-
-
-def _parameters_of_a_chunk(policy: DiTPolicy) -> int:
-    """The number of parameters that every chunk needs: an instruction is encoded once."""
-    text = policy.observation_encoder.text_encoder.text_encoder
-    return sum(each.numel() for each in policy.parameters()) - sum(each.numel() for each in text.parameters())
 
 
 def _load_from_lerobot(

@@ -4,7 +4,13 @@
 import torch
 
 from dit_policy_ros.policy.checkpoint import Checkpoint
-from dit_policy_ros.policy.inference import DiTRuntime, InferenceSettings, choose_backend, read_schedule
+from dit_policy_ros.policy.inference import (
+    DiTRuntime,
+    InferenceSettings,
+    choose_backend,
+    parameters_of_a_chunk,
+    read_schedule,
+)
 from dit_policy_ros.policy.sampling import ContinuationOptions, check_guidance_scale
 from lerobot_policy_dit_policy_ros.configuration_dit_policy_ros import DitPolicyRosConfig
 
@@ -19,7 +25,7 @@ def make_runtime(config: DitPolicyRosConfig, checkpoint: Checkpoint, device: tor
         config.warm_start, config.rtc_config is not None and bool(config.rtc_config.enabled)
     )
     reuse.check(checkpoint.config)
-    parameters = sum(parameter.numel() for parameter in checkpoint.policy.parameters())
+    parameters = parameters_of_a_chunk(checkpoint.policy)
     backend = choose_backend(config.inference_backend, config.inference_dtype, device, parameters)
     scale = check_guidance_scale(config.guidance_scale)
     schedule = read_schedule(checkpoint.folder, checkpoint.config) if config.block_cache else None

@@ -4,7 +4,12 @@
 The networks are restructured; their results stay the same to rounding.
 """
 
-from dit_policy_ros.policy.inference._backend import choose_backend, has_fast_bfloat16, resolve_device
+from dit_policy_ros.policy.inference._backend import (
+    choose_backend,
+    has_fast_bfloat16,
+    parameters_of_a_chunk,
+    resolve_device,
+)
 from dit_policy_ros.policy.inference._block_cache import read_schedule, weights_sha256, write_schedule
 from dit_policy_ros.policy.inference._block_calibration import calibrate
 from dit_policy_ros.policy.inference._fast_networks import InferenceSettings
@@ -16,6 +21,7 @@ __all__ = [
     "calibrate",
     "choose_backend",
     "has_fast_bfloat16",
+    "parameters_of_a_chunk",
     "read_schedule",
     "resolve_device",
     "weights_sha256",

@@ -11,6 +11,7 @@ import torch
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.core.policy_interface import BACKENDS, DTYPES
+from dit_policy_ros.policy.dit_policy import DiTPolicy
 
 CPU = torch.device("cpu")
 MAX_TRACED_PARAMETERS = 20_000_000
@@ -69,7 +70,7 @@ def choose_backend(name: str, dtype: str, device: torch.device, parameters: int)
             policy in float32, and ``eager`` for any other.
         dtype: one of DTYPES.
         device: where inference runs.
-        parameters: number of parameters of the policy without its text encoder.
+        parameters: number of parameters of the policy, as ``parameters_of_a_chunk``.
 
     Raises:
         CheckpointError: an unknown name, or a choice that this machine lacks or that is slow on it.
@@ -90,6 +91,12 @@ def choose_backend(name: str, dtype: str, device: torch.device, parameters: int)
     traces = dtype == "float32" and parameters <= MAX_TRACED_PARAMETERS
     fastest = "cuda_graphs" if is_cuda else "traced" if traces else "eager"
     return Backend(fastest if name == "auto" else name, getattr(torch, dtype))
+
+
+def parameters_of_a_chunk(policy: DiTPolicy) -> int:
+    """The number of parameters that each chunk needs: those of the text encoder an instruction needs once."""
+    text = policy.observation_encoder.text_encoder.text_encoder
+    return sum(each.numel() for each in policy.parameters()) - sum(each.numel() for each in text.parameters())
 
 
 def has_fast_bfloat16(device: torch.device = CPU) -> bool:

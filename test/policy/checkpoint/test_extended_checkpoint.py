@@ -136,8 +136,8 @@ def test_the_writer_says_what_lerobot_needs_and_relocate_refuses(
             {"type": POLICY_TYPE},
             "'conditioning', 'image_pooling', 'image_steps', 'image_tokens', 'observation_layers', "
             "'relative_entries', 'state_differences', 'state_features', 'text_encoder_family', "
-            "'text_tokens', 'trained_delay', 'unified_slots', 'vision_encoder_family': LeRobot's "
-            "'multi_task_dit' has",
+            "'text_tokens', 'trained_delay', 'unified_slots', 'vision_encoder_family', 'vision_stride': "
+            "LeRobot's 'multi_task_dit' has",
         ),
     ],
 )
