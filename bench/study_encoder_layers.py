@@ -25,6 +25,7 @@ from torch.nn import functional
 from dit_policy_ros.policy.encoders import EFFICIENTNET_LITE0, VisionEncoder, packaged_weights, shortened
 from dit_policy_ros.policy.encoders._packaged import packaged_architecture
 from dit_policy_ros.sim.aloha import ScriptedTransfer, initial_cube
+from dit_policy_ros.sim.robot import Renderer
 from dit_policy_ros.sim.scene import READY
 
 FIRST_LEARNED, FIRST_TESTED = 1, 10_000  # seeds of the scenes, as of study_transfer_cube.py
@@ -53,13 +54,13 @@ class Scenes:
     places: NDArray[np.float64]
 
 
-class Renderer:
+class Camera:
     """Images of the scene with the arms where the operator has them."""
 
     def __init__(self) -> None:
         self._model = READY["aloha"]().compile()
         self._data = mujoco.MjData(self._model)
-        self._renderer = mujoco.Renderer(self._model, 480, 640)
+        self._renderer = Renderer(self._model, 640, 480)
         self._operator = ScriptedTransfer(self._model)
 
     def scene(self, seed: int, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
@@ -73,9 +74,7 @@ class Renderer:
                 self._data.joint(f"vx300s_{side}/{name}").qpos[0] = value
             self._data.joint(f"vx300s_{side}/left_finger").qpos[0] = joints[6]
             self._data.joint(f"vx300s_{side}/right_finger").qpos[0] = -joints[6]
-        mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, camera="top")
-        return self._renderer.render(), cube[:2]
+        return self._renderer.render(self._data.qpos, ("top",))["top"], cube[:2]
 
     def scenes(self, pairs: list[tuple[int, int]], text: str) -> Scenes:
         """The images of pairs of seed and step."""
@@ -112,11 +111,11 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=50, help="to learn from; default: %(default)s")
     parser.add_argument("--tested", type=int, default=150, help="further scenes; default: %(default)s")
     options = parse(parser, scenes=2, tested=2)
-    renderer, rng = Renderer(), np.random.default_rng(0)
+    camera, rng = Camera(), np.random.default_rng(0)
     seeds = range(FIRST_LEARNED, FIRST_LEARNED + options.scenes)
-    learned = renderer.scenes([(seed, step) for seed in seeds for step in MOMENTS], "scenes to learn from")
+    learned = camera.scenes([(seed, step) for seed in seeds for step in MOMENTS], "scenes to learn from")
     seeds = range(FIRST_TESTED, FIRST_TESTED + options.tested)
-    tested = renderer.scenes([(seed, int(rng.choice(MOMENTS))) for seed in seeds], "further scenes")
+    tested = camera.scenes([(seed, int(rng.choice(MOMENTS))) for seed in seeds], "further scenes")
     architecture, weights = packaged_architecture(EFFICIENTNET_LITE0), packaged_weights(EFFICIENTNET_LITE0)
     if architecture is None or weights is None:
         raise ValueError(f"{EFFICIENTNET_LITE0} is a packaged encoder")
