@@ -126,12 +126,14 @@ class DiTPolicy(nn.Module):
     def fusion_parameters(self) -> list[nn.Parameter]:
         """The parameters of the fusion MLP (``observation_layers``), which have their own learning rate.
 
-        They include the instruction's projection, because the MLP depends on its output.
+        They include what the MLP depends on: the instruction's projection, and the attention over cells.
         """
         encoder = self.observation_encoder
         if encoder.mixer is None:
             return []
-        return [*encoder.mixer.parameters(), *encoder.text_encoder.projection.parameters()]
+        before = [encoder.text_encoder.projection, encoder.attention_pooling]
+        modules = [encoder.mixer, *(module for module in before if module is not None)]
+        return [parameter for module in modules for parameter in module.parameters()]
 
     def other_parameters(self) -> list[nn.Parameter]:
         """The parameters trained at the full learning rate; the frozen text encoder is in no list."""

@@ -51,7 +51,7 @@ class DitPolicyRosConfig(MultiTaskDiTConfig):
     observation_layers: int = 0
     vision_encoder_family: str = "clip"
     vision_stride: int = 0  # of a CNN, the cells after which its layers are left out [pixel]; 0: none
-    image_pooling: str = "mean"  # or "spatial_softmax" or "grid", of a CNN
+    image_pooling: str = "mean"  # or "spatial_softmax", "grid" or "attention", of a CNN
     text_encoder_family: str = "clip"  # or "sentence"
     text_tokens: str = "pooled"  # or "all"
     trained_delay: int = 0  # most steps whose actions are given in training

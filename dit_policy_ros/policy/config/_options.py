@@ -102,7 +102,7 @@ class PolicyOptions:
         "clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip", "resnet", "efficientnet"
     ] = "clip"
     vision_stride: int = 0  # [pixel] of a CNN's cells; its layers after these are left out; 0: all layers
-    image_pooling: Literal["mean", "spatial_softmax", "grid"] = "mean"  # of a CNN's grid, to a vector
+    image_pooling: Literal["mean", "spatial_softmax", "grid", "attention"] = "mean"  # of a CNN's grid
     text_encoder_family: Literal["clip", "sentence"] = "clip"
     text_tokens: Literal["pooled", "all"] = "pooled"
     relative_entries: tuple[int, ...] = ()  # action entries relative to the same entry of the newest state

@@ -155,6 +155,11 @@ def rules(config: PolicyOptions) -> list[tuple[str, bool, str]]:
             "'mean' with image_tokens 'all', whose tokens all have as many features",
         ),
         (
+            "image_pooling",
+            config.image_pooling != "attention" or config.conditioning == "adaln",
+            "'attention' only with conditioning 'adaln'; the others attend to an image's cells themselves",
+        ),
+        (
             "hidden_dim",
             config.vision_encoder_family not in GRID_FAMILIES
             or config.conditioning == "adaln"

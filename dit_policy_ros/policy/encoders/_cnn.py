@@ -123,11 +123,12 @@ def squares_shape(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def pooled_features(architecture: CnnConfig, pooling: str, size: tuple[int, int] | None) -> int:
-    """Entries of an image's vector; ``size`` (height, width) [pixel] is needed for ``grid``."""
-    if pooling == "grid":
+    """Entries of an image's vector; ``size`` (height, width) [pixel] is for ``grid`` and ``attention``."""
+    if pooling in ("grid", "attention"):
         if size is None:
-            raise ValueError("the pooling 'grid' needs the size of the images")
-        return grid_features(architecture) * math.prod(squares_shape(size))
+            raise ValueError(f"the pooling {pooling!r} needs the size of the images")
+        shape = squares_shape(size) if pooling == "grid" else grid_shape(architecture, size)
+        return grid_features(architecture) * math.prod(shape)
     return grid_features(architecture) * (2 if pooling == "spatial_softmax" else 1)
 
 
@@ -135,7 +136,10 @@ def pooled(grid: Tensor, pooling: str, size: tuple[int, int] | None) -> Tensor:
     """One vector per image, from (B, F, h, w): its entries are those of ``pooled_features``.
 
     ``mean``: (B, F). ``spatial_softmax``: (B, 2 F). ``grid``: (B, F * G), each feature's mean in G squares.
+    ``attention``: (B, P * F), cell after cell, for ``AttentionPooling``.
     """
+    if pooling == "attention":
+        return grid.flatten(2).transpose(1, 2).flatten(1)
     if pooling == "grid" and size is not None:
         return functional.adaptive_avg_pool2d(grid, squares_shape(size)).flatten(1)
     return spatial_softmax(grid) if pooling == "spatial_softmax" else grid.mean(dim=(2, 3))
@@ -170,6 +174,12 @@ def grid_positions(shape: tuple[int, int], dim: int) -> Tensor:
     rows, columns = along(shape[0]), along(shape[1])
     both = (rows[:, None].expand(-1, shape[1], -1), columns[None].expand(shape[0], -1, -1))
     return _POSITION_AMPLITUDE * torch.cat(both, dim=-1).flatten(0, 1)
+
+
+def cell_centres(shape: tuple[int, int]) -> Tensor:
+    """Column and row of each cell of a grid, row after row, from -1 (left, top) to 1: (P, 2)."""
+    rows, columns = (_centres(count, torch.empty(0)) for count in shape)
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).flatten(0, 1)
 
 
 def _centres(count: int, like: Tensor) -> Tensor:

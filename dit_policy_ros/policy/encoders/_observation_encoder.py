@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.encoders._cnn import CnnConfig, grid_positions, grid_shape
+from dit_policy_ros.policy.encoders._attention_pooling import AttentionPooling
+from dit_policy_ros.policy.encoders._cnn import (
+    CnnConfig,
+    cell_centres,
+    grid_features,
+    grid_positions,
+    grid_shape,
+)
 from dit_policy_ros.policy.encoders._fusion import FusionMLP, ObservationTokens
 from dit_policy_ros.policy.encoders._text import TextConfig, TextEncoder
 from dit_policy_ros.policy.encoders._vision import VisionConfig, VisionEncoder, image_features
@@ -35,6 +42,11 @@ class ObservationEncoder(nn.Module):
             self.vision_encoder = VisionEncoder(vision, *pooling)
         self.text_encoder = TextEncoder(text, config.hidden_dim, config.text_tokens == "all")
         self.image_dim = image_features(vision, *pooling)  # F
+        self.attention_pooling = None
+        if cameras and isinstance(vision, CnnConfig) and config.image_pooling == "attention":
+            centres = cell_centres(grid_shape(vision, config.encoded_size))
+            self.attention_pooling = AttentionPooling(grid_features(vision), centres, config.hidden_dim)
+            self.image_dim = self.attention_pooling.image_dim
         image_dim = config.read_image_steps * cameras * self.image_dim
         self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + image_dim
         self.mixer = None  # the fusion MLP; its name is part of the parameter names in checkpoints
@@ -88,6 +100,8 @@ class ObservationEncoder(nn.Module):
         text, state = self.text_encoder(pooled_text), self.state_features(state)  # (B, H), (B, S, D)
         if self.tokens is not None:
             return self.tokens(image_features, state, text)
+        if self.attention_pooling is not None and image_features is not None:
+            image_features = self.attention_pooling(image_features, text)
         vector = self.concatenate(image_features, state, text)
         return vector if self.mixer is None else self.mixer(vector, state, text)
 

@@ -8,7 +8,7 @@
 | dinov3 | class token | Siméoni et al. 2025, arXiv 2508.10104 |
 | siglip | output of the attention-pooling head; it has no class token | Zhai et al. 2023, arXiv 2303.15343 |
 
-| resnet, efficientnet | mean of the grid's cells, their spatial softmax, or means in squares | ``_cnn.py`` |
+| resnet, efficientnet | as ``image_pooling`` says | ``_cnn.py`` |
 
 Shapes: B images, P patches or cells of a grid, F feature.
 """
@@ -119,7 +119,7 @@ def image_features(
     Args:
         architecture: of the encoder.
         pooling: the option ``image_pooling``.
-        size: (height, width) [pixel] of the images, for the pooling ``grid``.
+        size: (height, width) [pixel] of the images, for the poolings ``grid`` and ``attention``.
     """
     if isinstance(architecture, CnnConfig):
         return pooled_features(architecture, pooling, size)
@@ -166,7 +166,7 @@ class VisionEncoder(nn.Module):
         Args:
             architecture: of any of the families.
             pooling: of a CNN's grid, see ``image_pooling`` in the policy's options.
-            size: (height, width) [pixel] of the images, for the pooling ``grid``.
+            size: (height, width) [pixel] of the images, for the poolings ``grid`` and ``attention``.
 
         Raises:
             CheckpointError: a SigLIP without its pooling head, which gives no vector for the whole image.

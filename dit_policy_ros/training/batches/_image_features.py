@@ -13,11 +13,14 @@ from torch import Tensor
 
 from dit_policy_ros.core.lerobot_keys import camera_names
 from dit_policy_ros.data.dataset import Demonstrations
+from dit_policy_ros.data.memory import available_memory
 from dit_policy_ros.data.video import ImageBatch
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.processing import Normalizer
+from dit_policy_ros.training.errors import TrainingError
 
 _BATCH = 32  # images of a camera at once; more fit less well into the CPU's caches
+_SHARE = 0.8  # of the free memory that features may take
 
 
 @torch.no_grad()
@@ -38,27 +41,46 @@ def encode_frames(
         report: called with the number of encoded images and their total.
 
     Returns:
-        (M, N * F) on the CPU, or (M, N, P, F) if the network reads tokens.
+        (M, N * F) on the CPU, or (M, N, P, F) if the network reads tokens. Those of whole grids
+        (``image_pooling: attention``) are in half precision, because there are many.
+
+    Raises:
+        TrainingError: memory has no room for them.
     """
     was_training, device = policy.training, next(policy.parameters()).device
     policy.eval()
     encoder, keys = policy.observation_encoder, list(policy.config.image_features)
     names = camera_names(keys)
-    done, total, cameras = 0, len(keys) * int(is_wanted.sum()), list[Tensor]()
+    done, total = 0, len(keys) * int(is_wanted.sum())
+    features: Tensor | None = None  # (M, N, P, F)
     for number, key in enumerate(keys):
-        features, scale = torch.empty(0), scales[key].to(device)
+        scale = scales[key].to(device)
         for rows, images in _wanted_images(data, names[key], is_wanted):
             pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
             encoded = encoder.encode_camera(number, scale.normalize(pixels)).cpu()  # (B, P, F)
-            if not len(features):
-                features = torch.zeros(len(is_wanted), *encoded.shape[1:])
-            features[torch.from_numpy(rows)] = encoded
+            if encoder.attention_pooling is not None:
+                encoded = encoded.to(torch.float16)
+            if features is None:
+                features = _room(encoded[0], len(is_wanted), int(is_wanted.sum()), len(keys))
+            features[torch.from_numpy(rows), number] = encoded
             done += len(rows)
             report(done, total)
-        cameras.append(features)
     policy.train(was_training)
-    stacked = torch.stack(cameras, dim=1)  # (M, N, P, F)
-    return stacked if encoder.tokens is not None else stacked.flatten(1)
+    if features is None:
+        raise ValueError("expected frames to encode, got none")
+    return features if encoder.tokens is not None else features.flatten(1)
+
+
+def _room(image: Tensor, frames: int, wanted: int, cameras: int) -> Tensor:
+    """Zeros for the features of all frames, like those of one image (P, F): (M, N, P, F)."""
+    needed, free = image.nbytes * wanted * cameras, int(_SHARE * available_memory())
+    if needed > free:
+        raise TrainingError(
+            f"the features of {wanted * cameras} images take {needed / 1e9:.1f} GB, and memory has room for "
+            f"{free / 1e9:.1f} GB. Give fewer datasets (--dataset), smaller images "
+            f"(--policy image_resize_shape), or fewer features (--policy image_pooling=grid)"
+        )
+    return torch.zeros(frames, cameras, *image.shape, dtype=image.dtype)  # pages come when they are written
 
 
 def _wanted_images(data: Demonstrations, camera: str, is_wanted: NDArray[np.bool_]) -> Iterator[ImageBatch]:

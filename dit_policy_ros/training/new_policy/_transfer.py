@@ -25,6 +25,7 @@ _STATE_LAYERS = ("observation_encoder.tokens.state_proj.",)
 _MODULATION = ".adaLN_modulation.1.weight"
 _MIXER = "observation_encoder.mixer.input_proj.weight"
 _CAMERA_ROWS = "observation_encoder.tokens.camera_embedding"
+_IMAGE_READERS = ("observation_encoder.tokens.image_proj.", "observation_encoder.attention_pooling.")
 _CAMERA_ENCODERS = "observation_encoder.vision_encoders."
 
 
@@ -146,7 +147,7 @@ def _by_part(name: str, target: Tensor, kept: Tensor, policy: DiTPolicy) -> list
         part = "state"
     elif "observation_encoder.text_encoder.text_encoder." in name:
         part = "instruction"
-    elif "vision_encoder" in name or name == _CAMERA_ROWS or ".image_proj." in name:
+    elif "vision_encoder" in name or name == _CAMERA_ROWS or name.startswith(_IMAGE_READERS):
         part = "images"
     else:
         part = "transformer"

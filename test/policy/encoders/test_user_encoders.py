@@ -229,6 +229,10 @@ def test_a_clip_is_no_sentence_encoder(tmp_path: Path) -> None:
             "'mean' unless the vision_encoder_family is 'resnet' or 'efficientnet'",
         ),
         ({"image_pooling": "spatial_softmax", "conditioning": "joint"}, "'mean' with image_tokens 'all'"),
+        (
+            {"image_pooling": "attention", "conditioning": "joint", "image_tokens": "pooled"},
+            "'attention' only with conditioning 'adaln'",
+        ),
         ({"text_encoder_family": "clip"}, "another text_encoder_family"),
         ({"hidden_dim": 30, "conditioning": "joint", "use_rope": False}, "a multiple of 4"),
     ],

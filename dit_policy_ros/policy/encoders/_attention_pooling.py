@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where in an image is what the instruction speaks of: a grid of features to a few places.
+
+A spatial softmax (Levine et al. 2016, arXiv 1504.00702, section 5.2) finds the places of fixed features. Here
+the instruction says what to find: its vector makes the queries of an attention over the cells, and each head
+returns the mean place that it attends to. So "the red cube" and "the blue one" are found by the same weights,
+and few demonstrations suffice: a network that reads all cells side by side learns the scenes by heart instead
+(``bench/study_instructed_places.py``).
+
+Shapes: B batch, I observation steps with images, N cameras, P cells, F features of a cell, H hidden, A heads,
+K entries of a query.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_HEADS = 16  # A
+_QUERY = 16  # K
+
+
+class AttentionPooling(nn.Module):
+    """Places of a grid that heads attend to, with queries from the instruction."""
+
+    centres: Tensor
+
+    def __init__(self, features: int, centres: Tensor, hidden: int) -> None:
+        """Build the module with random weights.
+
+        Args:
+            features: F.
+            centres: (P, 2) column and row of the cells, from -1 (left, top) to 1.
+            hidden: H, of the instruction's vector.
+        """
+        super().__init__()
+        self.query = nn.Linear(hidden, _HEADS * _QUERY)
+        self.key = nn.Parameter(torch.randn(_HEADS, _QUERY, features) / math.sqrt(features))  # (A, K, F)
+        self.register_buffer("centres", centres, persistent=False)
+
+    @property
+    def image_dim(self) -> int:
+        """Entries of an image's vector, 2 A."""
+        return 2 * _HEADS
+
+    def forward(self, grids: Tensor, text: Tensor) -> Tensor:
+        """Column and row of each head's place: (B, I, N * P * F), (B, H) -> (B, I, N * 2 A).
+
+        Scores are computed as cells times (query times key): the same as with a key of each cell, in a
+        sixteenth of the time. Keys have no bias, because it would add the same to all cells.
+        """
+        cells = grids.unflatten(2, (-1, *self.centres.shape[:1], self.key.shape[2]))  # (B, I, N, P, F)
+        cells = functional.layer_norm(cells.to(text.dtype), cells.shape[-1:])
+        query = self.query(text).unflatten(1, (_HEADS, _QUERY)) / math.sqrt(_QUERY)  # (B, A, K)
+        wanted = torch.einsum("bak,akf->bfa", query, self.key)  # (B, F, A)
+        scores = cells.flatten(1, 3) @ wanted  # (B, I N P, A)
+        weight = scores.unflatten(1, cells.shape[1:4]).softmax(dim=3)  # (B, I, N, P, A)
+        places = weight.transpose(3, 4) @ self.centres.to(weight.dtype)  # (B, I, N, A, 2)
+        return places.flatten(2)
