@@ -48,11 +48,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--network", "encoders: pretrained, or small and from scratch", choices=("pretrained", "small"))
     add(
         "--pretext",
-        "what the vision encoder learns from the demonstrations' frames first: joints, to tell the robot's "
-        "joints; coming, to tell how they will move within a second",
-        choices=("none", "joints", "coming"),
+        "what the network learns from the demonstrations' frames before actions: intent, to tell the coming "
+        "motion from images, joints and instruction; or its vision encoder alone: joints, to tell the "
+        "robot's joints; coming, to tell how they will move within a second; auto: intent with pretrained "
+        "encoders and the conditioning adaln, otherwise none",
+        choices=("auto", "none", "joints", "coming", "intent"),
     )
-    add("--pretext-steps", "training steps of that, 48 images each")
+    add("--pretext-steps", "training steps of that")
     add("--pretext-frames", "frames that it uses at most, spread over the demonstrations")
     add("--augmentation", "strength of random colour changes of the images")
     add(

@@ -84,8 +84,8 @@ def pretrained_config(
 ) -> PolicyConfig:
     """As ``demo_config``, with the pretrained encoders that pip installs: they know images and words.
 
-    What a CNN sees is wanted where it is in the image. The middle of the network tells that best: its
-    features in squares of 32 pixels make the vector of an image.
+    What a CNN sees is wanted where it is in the image. The middle of the network tells that best, and the
+    instruction says what to look for: the places that it asks for make the vector of an image.
     """
     base = demo_config(cameras, state_dim, action_dim)
     base = replace(base, text_encoder_family="sentence", text_encoder_name=MINILM)
@@ -96,7 +96,7 @@ def pretrained_config(
         vision_encoder_family="efficientnet",
         vision_encoder_name=EFFICIENTNET_LITE0,
         vision_stride=16,
-        image_pooling="grid",
+        image_pooling="attention",
         image_resize_shape=PRETRAINED_RESIZED,
         image_crop_shape=None,
         observation_layers=2,

@@ -7,6 +7,7 @@ tells how they will move in the next second has to see what they move to.
 Shapes: M frames, K of them that are used, N cameras, B batch, D state entries, G targets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,10 +59,12 @@ def choose_frames(
     return ChosenFrames(images, np.repeat(targets, len(keys), axis=0).astype(np.float32))
 
 
-def coming_states(data: Demonstrations, frames: NDArray[np.int64]) -> NDArray[np.float32]:
-    """How the state will have changed: (K,) -> (K, 3 D)."""
+def coming_states(
+    data: Demonstrations, frames: NDArray[np.int64], ahead: Sequence[float] = _AHEAD
+) -> NDArray[np.float32]:
+    """How the state will have changed at times ``ahead`` [s], at most to the end: (K,) -> (K, times * D)."""
     last = np.searchsorted(data.episode_index, data.episode_index[frames], side="right") - 1  # (K,)
-    steps = [max(1, round(seconds * data.fps)) for seconds in _AHEAD]
+    steps = [max(1, round(seconds * data.fps)) for seconds in ahead]
     changes = [data.state[np.minimum(frames + step, last)] - data.state[frames] for step in steps]
     return np.concatenate(changes, axis=1)
 

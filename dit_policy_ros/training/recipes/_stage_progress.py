@@ -23,3 +23,11 @@ def reported_steps(name: str, steps: int) -> Iterator[Callable[[int, float], Non
     with progress_bar() as bar:
         line = bar.add_task(name, total=steps, note="")
         yield lambda step, loss: bar.update(line, completed=step, note=f"loss {loss:.4f}")
+
+
+@contextmanager
+def reported_count(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, as a function of what is done and how much there is."""
+    with progress_bar() as bar:
+        line = bar.add_task(name, total=None, note="")
+        yield lambda done, total: bar.update(line, completed=done, total=total)

@@ -19,7 +19,12 @@ from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import DataShape, new_policy_config
-from dit_policy_ros.training.recipes import DemonstrationsConfig, _demonstrations, run_demonstrations
+from dit_policy_ros.training.recipes import (
+    DemonstrationsConfig,
+    _demonstrations,
+    _demonstrations_start,
+    run_demonstrations,
+)
 from dit_policy_ros.training.trainer import RunFolder
 
 JOINTS = ("a", "b", "c", "gripper")
@@ -161,15 +166,15 @@ def test_the_statistics_of_the_first_stage_are_those_of_motion_without_pauses(tm
     write_tiny_dataset(tmp_path / "data", episodes=4, length=12, joints=JOINTS)
     options = config(tmp_path)
     seen: list[Any] = []
-    real = _demonstrations.BatchMaker
+    real = _demonstrations_start.BatchMaker
 
     def maker(*arguments: Any, **named: Any) -> Any:
         seen.append(named["options"].drop_idle)
         return real(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_demonstrations, "BatchMaker", maker)
-        _demonstrations.make_initial_checkpoint(options)
+        patch.setattr(_demonstrations_start, "BatchMaker", maker)
+        _demonstrations_start.make_initial_checkpoint(options)
     assert seen == [options.train_config().drop_idle] == [0.1]
     assert read_checkpoint(options.initial_checkpoint).facts.known_tasks == (), "it has learned none"
 
@@ -189,11 +194,44 @@ def test_every_choice_makes_a_valid_network(
     assert (made.conditioning, made.objective, made.trained_delay) == (conditioning, objective, 5)
     assert made.relative_entries == (0, 1, 2) and made.sampling_steps == 10
     assert (made.text_encoder_family == "sentence") is (network == "pretrained")
-    assert (made.image_pooling == "grid") is (network == "pretrained" and conditioning == "adaln")
-    assert (made.vision_stride == 16) is (made.image_pooling == "grid")
+    assert (made.image_pooling == "attention") is (network == "pretrained" and conditioning == "adaln")
+    assert (made.vision_stride == 16) is (made.image_pooling == "attention")
+
+
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        ({"network": "pretrained"}, "intent"),
+        ({"network": "pretrained", "conditioning": "joint"}, "none"),
+        ({"network": "pretrained", "policy": {"observation_layers": 0}}, "none"),
+        ({"network": "pretrained", "pretext": "coming"}, "coming"),
+        ({}, "none"),
+        ({"pretext": "intent"}, "intent"),
+    ],
+    ids=str,
+)
+def test_a_network_that_can_see_learns_the_intent_first(
+    tmp_path: Path, options: dict[str, Any], first: str
+) -> None:
+    chosen = dataclasses.replace(config(tmp_path), **options)
+    assert chosen.taught_first == first
+    assert (chosen.train_config().observation_lr_multiplier < 1.0) is (first == "intent")
+
+
+def test_the_first_stage_teaches_the_intent_and_says_how_well(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "data", episodes=4, length=12, joints=JOINTS)
+    options = config(tmp_path, pretext="intent")
+    _demonstrations_start.make_initial_checkpoint(options)
+    facts = read_checkpoint(options.initial_checkpoint).facts
+    assert facts.training["pretext"] == "intent" and facts.training["pretext_error"] > 0
+    assert facts.known_tasks == ()
 
 
 def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--pretext intent: expected --conditioning adaln"):
+        config(tmp_path, pretext="intent", conditioning="joint")
+    with pytest.raises(TrainingError, match="--augmentation: expected --vision-lr-multiplier above 0"):
+        config(tmp_path, augmentation=0.5, pretext="intent")
     with pytest.raises(TrainingError, match="--augmentation: expected --vision-lr-multiplier above 0"):
         config(tmp_path, augmentation=0.5)
     for name in ("pretext_steps", "pretext_frames"):
