@@ -6,6 +6,8 @@ Cells: 25, 50, 100 and 200 demonstrations of each task; encoders that are pretra
 pretext on the demonstrations' frames; colour changes and a trained encoder; three conditionings; three
 training seeds; combinations of colour and arm that are never demonstrated. Each is told literally, in
 wordings of the training's grammar, and in words that no training has seen; one also with guidance 1.5 and 3.
+The policy gets what the node would give it: the known instruction that is meant. What the node refuses is an
+episode without success.
 
 Demonstrations are recorded through the nodes, or with --lock-step without them. Everything is kept in
 --output: datasets, runs, and a file of episodes for each evaluation. An interrupted study goes on where it
@@ -21,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +33,14 @@ from command_line import make_parser, parse, write_figures
 from rich.console import Console
 from rich.progress import track
 
+from dit_policy_ros.core.policy_interface import Policy, judge_task
 from dit_policy_ros.core.share import share_directory
 from dit_policy_ros.evaluation.episodes import NodeActor, image_size, node_settings
 from dit_policy_ros.evaluation.report import wilson_interval
 from dit_policy_ros.evaluation.session import config_path
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.inference import weights_sha256
+from dit_policy_ros.ros.inference_link import UnfamiliarTaskError, judge_instruction
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.tasks import HandOver, Lift, Push, Task, Touch, run_trial, suite
 from dit_policy_ros.training.wordings import Template, read_wordings
@@ -166,6 +171,15 @@ def said(task: Task, words: str, number: int) -> str:
     return known[int(np.random.default_rng([FIRST_SEED, number]).integers(len(known)))]
 
 
+def given(policy: Policy, wording: str) -> str | None:
+    """What the policy node gives to the policy for a wording; None if it refuses."""
+    ask = partial(judge_task, policy)
+    try:
+        return judge_instruction(wording, policy.known_tasks, "refuse", ask).task
+    except UnfamiliarTaskError:
+        return None
+
+
 def evaluate(folder: Path, how: Evaluation, tasks: Sequence[Task], episodes: int) -> list[dict[str, Any]]:
     """The outcomes; runs the episodes that are not in the file yet."""
     place = folder.parent / f"{how.name.replace(', ', '_').replace(' ', '_')}.jsonl"
@@ -183,18 +197,13 @@ def evaluate(folder: Path, how: Evaluation, tasks: Sequence[Task], episodes: int
         for task, seed in track(missing, f"{folder.parent.name}: {how.name}"):
             sim.reset(seed=seed, arm_jitter=0.05)
             wording = said(task, how.words, seed)
-            actor = NodeActor(policy, wording, settings, LATENCY, seed)
-            outcome = run_trial(sim, task, actor, others=suite(), fps=settings.contract.fps)
-            rows.append(
-                {
-                    "task": task.instruction,
-                    "said": wording,
-                    "seed": seed,
-                    "weights_sha256": weights,
-                    "success": outcome.success,
-                    "wrong": bool(outcome.instead),
-                }
-            )
+            row = {"task": task.instruction, "said": wording, "seed": seed, "weights_sha256": weights}
+            row |= {"given": given(policy, wording), "success": False, "wrong": False}
+            if row["given"] is not None:
+                actor = NodeActor(policy, row["given"], settings, LATENCY, seed)
+                outcome = run_trial(sim, task, actor, others=suite(), fps=settings.contract.fps)
+                row |= {"success": outcome.success, "wrong": bool(outcome.instead)}
+            rows.append(row)
             file.write(json.dumps(rows[-1]) + "\n")
             file.flush()
     return rows
@@ -217,6 +226,7 @@ def summary(cell: Cell, how: Evaluation, rows: Sequence[Mapping[str, Any]]) -> l
             "success_rate": float(np.mean([row["success"] for row in some])),
             "ci95": wilson_interval(sum(row["success"] for row in some), len(some)),
             "wrong_rate": float(np.mean([row["wrong"] for row in some])),
+            "refused_rate": float(np.mean([row["given"] is None for row in some])),
         }
         for name, some in families.items()
         if some
@@ -226,14 +236,14 @@ def summary(cell: Cell, how: Evaluation, rows: Sequence[Mapping[str, Any]]) -> l
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """The figures as a Markdown table."""
     lines = [
-        "| cell | told | tasks | episodes | success | 95% interval | another task |",
-        "|---|---|---|---|---|---|---|",
+        "| cell | told | tasks | episodes | success | 95% interval | another task | refused |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for r in results:
         low, high = r["ci95"]
         lines.append(
             f"| {r['cell']} | {r['told']} | {r['tasks']} | {r['episodes']} | {r['success_rate']:.0%} | "
-            f"{low:.0%} to {high:.0%} | {r['wrong_rate']:.0%} |"
+            f"{low:.0%} to {high:.0%} | {r['wrong_rate']:.0%} | {r['refused_rate']:.0%} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -29,7 +29,7 @@ from dit_policy_ros.policy.processing import TaskTokenizer
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.tasks import Touch, suite
 from dit_policy_ros.training.config import TrainConfig
-from dit_policy_ros.training.new_policy import DataShape, new_policy_config
+from dit_policy_ros.training.new_policy import DataShape, new_policy_config, spread_instructions
 
 FIRST_LEARNED, FIRST_TESTED = 1, 10_000  # seeds of the scenes
 CAMERA, SIZE = "observation.images.top", (240, 320)  # height, width [pixel]
@@ -73,6 +73,7 @@ def new_encoder(pooling: str, seed: int) -> tuple[ObservationEncoder, TaskTokeni
     torch.manual_seed(seed)
     config = new_policy_config(TrainConfig(network="pretrained", policy=options), shape)
     policy, tokenizer = pretrained_policy(config)
+    spread_instructions(policy, tokenizer, [task.instruction for task in TASKS])
     return policy.observation_encoder, tokenizer
 
 
@@ -129,7 +130,7 @@ def main() -> None:
         "--scenes",
         type=int,
         nargs="+",
-        default=[50, 100, 200, 400],
+        default=[50, 200],
         help="to learn from; default: %(default)s",
     )
     parser.add_argument("--tested", type=int, default=200, help="further scenes; default: %(default)s")

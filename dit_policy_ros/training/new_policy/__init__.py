@@ -22,6 +22,7 @@ from dit_policy_ros.training.new_policy._small_policy import (
     demo_config,
     demo_vision_encoder,
 )
+from dit_policy_ros.training.new_policy._spread import spread_instructions
 
 __all__ = [
     "IMAGE_SIDE",
@@ -41,4 +42,5 @@ __all__ = [
     "initial_policy",
     "new_policy_config",
     "relative_entries",
+    "spread_instructions",
 ]

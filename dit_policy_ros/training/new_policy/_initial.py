@@ -20,6 +20,7 @@ from dit_policy_ros.training.new_policy._small_policy import (
     RESIZED,
     build_demo_policy,
 )
+from dit_policy_ros.training.new_policy._spread import spread_instructions
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,10 @@ def initial_policy(
             wordings=checkpoint.wordings,
         )
     options = new_policy_config(config, shape)
-    if config.network != "small":
-        return InitialPolicy(*pretrained_policy(options))
     texts = [text for task in data.tasks for text in wordings.get(task, (task,))]
+    if config.network != "small":
+        policy, tokenizer = pretrained_policy(options)
+        if config.network == "pretrained" and options.text_tokens == "pooled":
+            spread_instructions(policy, tokenizer, texts)
+        return InitialPolicy(policy, tokenizer)
     return InitialPolicy(*build_demo_policy(options, texts))
