@@ -50,8 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--pretext",
         "what the network learns from the demonstrations' frames before actions: intent, to tell the coming "
         "motion from images, joints and instruction; or its vision encoder alone: joints, to tell the "
-        "robot's joints; coming, to tell how they will move within a second; auto: intent with pretrained "
-        "encoders and the conditioning adaln, otherwise none",
+        "robot's joints; coming, to tell how they will move within a second; auto: intent for several "
+        "instructions with pretrained encoders and the conditioning adaln, otherwise none",
         choices=("auto", "none", "joints", "coming", "intent"),
     )
     add("--pretext-steps", "training steps of that")

@@ -22,7 +22,7 @@ from dit_policy_ros.core.problems import Problems
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.recipes._cube_tasks import Train
 from dit_policy_ros.training.recipes._demonstrations_config import DemonstrationsConfig
-from dit_policy_ros.training.recipes._demonstrations_start import make_initial_checkpoint
+from dit_policy_ros.training.recipes._demonstrations_start import make_initial_checkpoint, taught_first
 from dit_policy_ros.training.trainer import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ RECIPE_FILE = "recipe.json"  # in the work folder and in the run's: the options 
 # Options that a stage does not depend on.
 _OF_THE_PLACE = {"output", "work", "device", "threads"}
 _OF_THE_RUN = {"steps", "vision_lr_multiplier"}
+_AFTER_INTENT = 0.1  # learning rate of what has learned the intent, relative to the others
 
 
 def run_demonstrations(config: DemonstrationsConfig, train: Train) -> int:
@@ -52,7 +53,12 @@ def run_demonstrations(config: DemonstrationsConfig, train: Train) -> int:
         _write_options(config, config.work)
     _write_options(config, config.output)
     started = dataclasses.replace(
-        options, init=str(config.initial_checkpoint), network="small", policy={}, relative_actions=False
+        options,
+        init=str(config.initial_checkpoint),
+        network="small",
+        policy={},
+        relative_actions=False,
+        observation_lr_multiplier=_AFTER_INTENT if taught_first(config) == "intent" else 1.0,
     )
     return train(started, folder, False)
 

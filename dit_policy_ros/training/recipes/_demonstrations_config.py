@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The options of the recipe ``demonstrations``."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,6 @@ type Pretext = Literal["auto", "none", "joints", "coming", "intent"]
 OF_THE_VISION_ENCODER = ("joints", "coming")
 """Pretexts that teach the vision encoder alone."""
 
-_AFTER_INTENT = 0.1  # learning rate of what has learned the intent, relative to the others
 _TRAINING: dict[str, Any] = {"batch_size": 64, "learning_rate": 5e-4, "loss": "l1", "drop_idle": 0.1}
 
 
@@ -27,7 +27,7 @@ class DemonstrationsConfig:
     output: Path = Path("out/demonstrations")  # folder of the training run
     work: Path = Path("out/train_demonstrations")  # where the first stage keeps its result
     network: Literal["small", "pretrained"] = "pretrained"
-    pretext: Pretext = "auto"  # intent, where the network has an observation's MLP
+    pretext: Pretext = "auto"  # intent for several instructions, if the network has an observation's MLP
     pretext_steps: int = 4_000
     pretext_frames: int = 4_000
     augmentation: float = 0.0
@@ -80,6 +80,19 @@ class DemonstrationsConfig:
         """The checkpoint after the first stage."""
         return self.work / "start"
 
+    def for_instructions(self, count: int) -> "DemonstrationsConfig":
+        """These options with the defaults for a number of instructions.
+
+        One alone has nothing to ask for: squares of the image side by side tell more than places, and are
+        what was measured for one task (docs/results.md).
+        """
+        if count != 1 or self.network != "pretrained" or self.conditioning != "adaln":
+            return self
+        policy = {"image_pooling": "grid", **self.policy}
+        return dataclasses.replace(
+            self, policy=policy, pretext="none" if self.pretext == "auto" else self.pretext
+        )
+
     def policy_options(self) -> dict[str, Any]:
         """Options of the network, as ``--policy``."""
         options: dict[str, Any] = {"conditioning": self.conditioning, "objective": self.objective}
@@ -105,7 +118,6 @@ class DemonstrationsConfig:
             relative_actions=self.relative_actions,
             augmentation=0.0 if frozen else self.augmentation,
             vision_lr_multiplier=self.vision_lr_multiplier,
-            observation_lr_multiplier=_AFTER_INTENT if self.taught_first == "intent" else 1.0,
             paraphrases=self.paraphrases,
             validation=self.validation,
             steps=self.steps,

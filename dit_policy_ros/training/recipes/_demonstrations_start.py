@@ -7,6 +7,7 @@ It learns what images and instruction together say of the coming motion, or its 
 Shapes: M frames.
 """
 
+import json
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from dit_policy_ros.data.dataset import read_demonstrations
-from dit_policy_ros.policy.checkpoint import CheckpointFacts, write_checkpoint
+from dit_policy_ros.policy.checkpoint import FACTS_FILE, CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.inference import resolve_device
 from dit_policy_ros.training.batches import BatchMaker, BatchOptions, split_frames, task_mask
@@ -38,11 +39,20 @@ _LEARNING_RATES = {"small": 1e-3, "pretrained": 1e-4}  # of that
 _INTENT = {"batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4}
 
 
+def taught_first(config: DemonstrationsConfig) -> str:
+    """The pretext with which the initial checkpoint was made."""
+    file = config.initial_checkpoint / FACTS_FILE
+    made = json.loads(file.read_text())["training"] if file.is_file() else {}
+    return made.get("pretext", config.taught_first)
+
+
 def make_initial_checkpoint(config: DemonstrationsConfig) -> None:
     """Write a checkpoint that has learned nothing but, with ``pretext``, to see."""
     options = config.train_config()
     config.work.mkdir(parents=True, exist_ok=True)
     data = read_demonstrations(options.dataset, size=image_read_size(options, None), stream=True)
+    config = config.for_instructions(len(config.tasks or data.tasks))
+    options = config.train_config()
     if config.pretext in OF_THE_VISION_ENCODER and not data.image_sizes:
         raise TrainingError("--pretext: expected demonstrations with cameras, got none; leave it at none")
     wordings = {}

@@ -215,16 +215,29 @@ def test_a_network_that_can_see_learns_the_intent_first(
 ) -> None:
     chosen = dataclasses.replace(config(tmp_path), **options)
     assert chosen.taught_first == first
-    assert (chosen.train_config().observation_lr_multiplier < 1.0) is (first == "intent")
 
 
-def test_the_first_stage_teaches_the_intent_and_says_how_well(tmp_path: Path) -> None:
+def test_one_instruction_alone_has_nothing_to_ask_for(tmp_path: Path) -> None:
+    chosen = dataclasses.replace(config(tmp_path), network="pretrained")
+    assert chosen.for_instructions(2) == chosen
+    alone = chosen.for_instructions(1)
+    assert (alone.taught_first, alone.policy_options()["image_pooling"]) == ("none", "grid")
+    given = dataclasses.replace(chosen, pretext="intent", policy={"image_pooling": "attention"})
+    assert given.for_instructions(1) == given, "what was asked for is what runs"
+    for options in ({"network": "small"}, {"conditioning": "joint"}):
+        other = dataclasses.replace(chosen, **options)
+        assert other.for_instructions(1) == other
+
+
+@pytest.mark.parametrize("pretext", ["intent", "none"])
+def test_the_first_stage_teaches_the_intent_and_the_run_keeps_it(tmp_path: Path, pretext: Any) -> None:
     write_tiny_dataset(tmp_path / "data", episodes=4, length=12, joints=JOINTS)
-    options = config(tmp_path, pretext="intent")
-    _demonstrations_start.make_initial_checkpoint(options)
+    options, runs = config(tmp_path, pretext=pretext), list[TrainConfig]()
+    run_demonstrations(options, lambda started, folder, resume: runs.append(started) or 0)
     facts = read_checkpoint(options.initial_checkpoint).facts
-    assert facts.training["pretext"] == "intent" and facts.training["pretext_error"] > 0
-    assert facts.known_tasks == ()
+    assert facts.training["pretext"] == pretext and facts.known_tasks == ()
+    assert ("pretext_error" in facts.training) is (pretext == "intent")
+    assert runs[0].observation_lr_multiplier == (0.1 if pretext == "intent" else 1.0)
 
 
 def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
