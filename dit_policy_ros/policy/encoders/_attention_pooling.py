@@ -47,8 +47,8 @@ class AttentionPooling(nn.Module):
     def forward(self, grids: Tensor, text: Tensor) -> Tensor:
         """Column and row of each head's place: (B, I, N * P * F), (B, H) -> (B, I, N * 2 A).
 
-        Scores are computed as cells times (query times key): the same as with a key of each cell, in a
-        sixteenth of the time. Keys have no bias, because it would add the same to all cells.
+        Scores are computed as cells times (query times key): the same as with a key of each cell, with a
+        sixteenth of the multiplications. Keys have no bias, because it would add the same to all cells.
         """
         cells = grids.unflatten(2, (-1, *self.centres.shape[:1], self.key.shape[2]))  # (B, I, N, P, F)
         cells = functional.layer_norm(cells.to(text.dtype), cells.shape[-1:])
