@@ -51,12 +51,17 @@ def choose_frames(
         predicted: ``joints``: the state itself; ``coming``: how it will have changed a quarter of a second,
             half a second and a second later, or at the end of the episode.
     """
-    frames = np.flatnonzero(usable)
-    frames = frames[np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))]
+    frames = evenly(usable, most)
     names = camera_names(keys)
     images = np.stack([np.asarray(data.images[names[key]][frames]) for key in keys], axis=1)
     targets = data.state[frames] if predicted == "joints" else coming_states(data, frames)  # (K, G)
     return ChosenFrames(images, np.repeat(targets, len(keys), axis=0).astype(np.float32))
+
+
+def evenly(usable: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    """At most ``most`` of the usable frames (M,), evenly spread and in their order: (K,)."""
+    frames = np.flatnonzero(usable)
+    return frames[np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))]
 
 
 def coming_states(

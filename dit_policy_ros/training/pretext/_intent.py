@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.training.batches import BatchMaker, FrameSampler
-from dit_policy_ros.training.pretext._frames import coming_states
+from dit_policy_ros.training.pretext._frames import coming_states, evenly
 from dit_policy_ros.training.pretext._regression import (
     HELD_OUT,
     PretextSettings,
@@ -61,10 +61,7 @@ class IntentFrames:
             most: K at most.
             report: called with the number of encoded images and their total.
         """
-        frames = np.flatnonzero(usable)
-        chosen = frames[
-            np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
-        ]
+        chosen = evenly(usable, most)
         if not policy.config.image_features:
             return cls(chosen, None)
         is_read = np.zeros(len(usable), bool)
