@@ -39,7 +39,6 @@ DIFFUSION_STEPS, FLOW_STEPS = (5, 10, 20), (5, 10)
 WARM_STEPS, OF_STEPS = (2, 5), 10
 OF = {"sampling_steps": OF_STEPS}
 LATE = LATENCIES[1:]
-GRIPPER_SHARES = (1.0, 0.5, 0.0)  # of the previous chunk's grippers that a warm start begins with
 LATENCY_OF_STEPS = 0.1  # [s] for comparing numbers of steps
 
 
@@ -62,9 +61,9 @@ def cells(with_flow_matching: bool, with_trained_delay: bool = False) -> Iterato
     """All settings to compare."""
     for latency in LATE:
         late = f"{1000 * latency:.0f} ms"
-        for share in GRIPPER_SHARES:
-            options = {**OF, "warm_start": WARM_STEPS[0], "warm_start_grippers": share}
-            yield Cell(f"warm start, grippers x{share:g}, {late}", policy=options, latency=latency)
+        for steps in WARM_STEPS:
+            options = {**OF, "warm_start": steps}
+            yield Cell(f"warm start, {steps} of {OF_STEPS} steps, {late}", policy=options, latency=latency)
         for is_on in (False, True):
             options = {**OF, "real_time_chunking": is_on}
             name = "guided" if is_on else "independent"
@@ -79,8 +78,6 @@ def cells(with_flow_matching: bool, with_trained_delay: bool = False) -> Iterato
             yield Cell(name, latency=latency, parameters={"ensemble.mode": mode})
     for steps in DIFFUSION_STEPS:
         yield Cell(f"diffusion, {steps} steps", policy={"sampling_steps": steps})
-    for steps in WARM_STEPS:
-        yield Cell(f"warm start, {steps} of {OF_STEPS} steps", policy={**OF, "warm_start": steps})
     for mode in MODES[:2]:
         options = {**OF, "real_time_chunking": True}
         yield Cell(f"real-time chunking, {mode}", policy=options, parameters={"ensemble.mode": mode})

@@ -135,6 +135,9 @@ def train(cell: Cell, options: argparse.Namespace, tasks: Sequence[Task]) -> Pat
     command += ["--output", str(folder / "run"), "--work", str(folder / "start")]
     command += ["--paraphrases", str(paraphrases(options.output, learned))]
     command += ["--steps", str(options.steps), "--threads", str(options.threads), *cell.options]
+    command += ["--example-stride", str(options.example_stride)]
+    command += ["--policy", *options.policy] if options.policy else []
+    command += ["--frame-store", str(options.output / "features")]
     if cell.holds_out:
         command += [argument for task in learned for argument in ("--task", task.instruction)]
     _run(command)
@@ -258,6 +261,12 @@ def read_options() -> argparse.Namespace:
         help="kinds of tasks that are recorded, learned and evaluated; default: all",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, default=20_000, help="of each training; default: %(default)s")
+    parser.add_argument(
+        "--policy", nargs="+", default=[], metavar="NAME=VALUE", help="options of all networks, as of train"
+    )
+    parser.add_argument(
+        "--example-stride", type=int, default=1, help="frames from example to example; default: %(default)s"
+    )
     parser.add_argument(
         "--threads", type=int, default=2, help="CPU threads of training; default: %(default)s"
     )

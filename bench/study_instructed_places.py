@@ -66,12 +66,13 @@ def render(seeds: range, text: str) -> Scenes:
     )
 
 
-def new_encoder(pooling: str, spread: bool) -> tuple[ObservationEncoder, TaskTokenizer]:
+def new_encoder(pooling: str, spread: bool, stride: int) -> tuple[ObservationEncoder, TaskTokenizer]:
     """The encoder of a new policy with one camera, all but its pooling as ``--network pretrained``.
 
-    spread: whether the first weights tell the instructions apart, as a new policy's do.
+    spread: whether the first weights tell the instructions apart, as a new policy's do. stride: of the cells
+    [pixel].
     """
-    options = {"image_pooling": pooling, "n_obs_steps": 1, "hidden_dim": 128}
+    options = {"image_pooling": pooling, "n_obs_steps": 1, "hidden_dim": 128, "vision_stride": stride}
     shape = DataShape(30.0, 14, 14, None, None, {CAMERA: SIZE})
     torch.manual_seed(0)
     config = new_policy_config(TrainConfig(network="pretrained", policy=options), shape)
@@ -104,9 +105,11 @@ def encode(encoder: ObservationEncoder, images: Tensor) -> Tensor:
     )
 
 
-def misses(learned: Scenes, tested: Scenes, pooling: str, steps: int, spread: bool) -> NDArray[np.float64]:
+def misses(
+    learned: Scenes, tested: Scenes, pooling: str, steps: int, spread: bool, stride: int
+) -> NDArray[np.float64]:
     """By how much each tested scene's cube is missed (M,) [m]."""
-    encoder, tokenizer = new_encoder(pooling, spread)
+    encoder, tokenizer = new_encoder(pooling, spread, stride)
     words = encoder.text_encoder.pool(*tokenizer([task.instruction for task in TASKS]))  # (W, E)
     features, unseen = encode(encoder, learned.images), encode(encoder, tested.images)
     teller = Teller(encoder)
@@ -141,6 +144,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000, help="of training; default: %(default)s")
     parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=POOLINGS)
     parser.add_argument(
+        "--vision-stride", type=int, default=16, help="of the cells [pixel]; default: %(default)s"
+    )
+    parser.add_argument(
         "--not-spread", action="store_true", help="leave the first weights of the instruction as drawn"
     )
     options = parse(parser, scenes=[4], tested=3, steps=2)
@@ -153,7 +159,8 @@ def main() -> None:
                 Scenes(every.images[:count], every.tasks[:count], every.places[:count]),
                 time.monotonic(),
             )
-            errors = misses(learned, tested, pooling, options.steps, not options.not_spread)
+            spread, stride = not options.not_spread, options.vision_stride
+            errors = misses(learned, tested, pooling, options.steps, spread, stride)
             figures.append({
                 "image_pooling": pooling,
                 "scenes": count,

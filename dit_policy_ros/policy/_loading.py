@@ -38,7 +38,6 @@ def load_policy(
     backend: str = "auto",
     dtype: str = "float32",
     warm_start: int = 0,
-    warm_start_grippers: float = 1.0,
     real_time_chunking: bool = False,
     block_cache: bool = False,
     guidance_scale: float = GUIDANCE_OFF,
@@ -64,8 +63,6 @@ def load_policy(
             them, and less exact.
         warm_start: number of denoising steps to take from the previous chunk, instead of all steps from
             noise; 0 is off.
-        warm_start_grippers: with ``warm_start``, the share of the grippers' previous actions to start from, 0
-            to 1. At 1 a gripper keeps to what the previous chunk decided; at 0 the observation decides.
         real_time_chunking: sample each chunk to agree with the actions that are being executed. A network
             with ``trained_delay`` continues them itself.
         block_cache: compute some blocks of the network at fewer steps, by the schedule in the checkpoint's
@@ -106,7 +103,7 @@ def load_policy(
         options |= {"real_time_chunking": real_time_chunking, "guidance_scale": scale}
         options |= {"device": target, "unseen_state": unseen_state, "overrides": overrides}
         return _load_from_lerobot(folder, options, assume_fps, assume_joints)
-    reuse = ContinuationOptions(warm_start, real_time_chunking, warm_start_grippers)
+    reuse = ContinuationOptions(warm_start, real_time_chunking)
     read = read_checkpoint(folder, overrides).assuming(assume_fps, assume_joints)
     if read.config.unified_slots:
         names = listing(robot.name for robot in read_robots(folder))

@@ -73,6 +73,13 @@ class TrainConfig:
     tasks: tuple[str, ...] = _option(
         (), "an instruction to train on; repeat for several; default: all", "data", repeated="--task"
     )
+    example_stride: int = _option(
+        1,
+        "begin examples only at every so many frames of an episode: neighbours are nearly alike, and a "
+        "frozen encoder then reads fewer images",
+        "data",
+        low=1,
+    )
     use_flagged: bool = _option(
         False, "also train on frames and episodes that the recorder flagged as bad", "data"
     )
@@ -82,8 +89,8 @@ class TrainConfig:
     )
     frame_store: str = _option(
         "",
-        "folder for decoded images, if they are larger than memory or several processes share them; "
-        "default: keep them in memory",
+        "folder for decoded images, or for their features if the vision encoder is frozen: for what is "
+        "larger than memory, is shared by processes or is used again; default: keep them in memory",
         "data",
         resumable=True,
     )
@@ -153,6 +160,13 @@ class TrainConfig:
     )
     absolute_joints: tuple[str, ...] = _option(
         ("gripper",), "with --relative-actions, parts of the names of joints that stay absolute", "policy"
+    )
+    gripper_scale: float = _option(
+        1.0,
+        "divide the normalised actions of grippers by this, so that the noise of a warm start covers them; "
+        "10 in the literature (docs/inference.md)",
+        "policy",
+        low=1.0,
     )
     statistics: Literal["checkpoint", "dataset"] = _option(
         "checkpoint", "with --init, the statistics to normalise by", "policy"

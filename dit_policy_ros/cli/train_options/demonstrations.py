@@ -43,6 +43,16 @@ def make_parser() -> argparse.ArgumentParser:
         "--task", dest="tasks", action="append", default=[], metavar="TEXT",
         help="an instruction to learn; repeat for several; default: all of the datasets",
     )  # fmt: skip
+    add(
+        "--example-stride",
+        "begin examples only at every so many frames of an episode: fewer images are read, in less time",
+    )
+    add(
+        "--frame-store",
+        "folder for the features of a frozen vision encoder, which later trainings on the same datasets use "
+        "again; without it they are in memory",
+        metavar="FOLDER",
+    )
     add("--output", "folder of the training run", type=Path)
     add("--work", "folder of the first stage's result", type=Path)
     add("--network", "encoders: pretrained, or small and from scratch", choices=("pretrained", "small"))
@@ -65,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--conditioning", "of the network (docs/policy.md)", choices=("adaln", "cross_attention", "joint"))
     add("--objective", "of the policy", choices=("diffusion", "flow_matching"))
     add("--trained-delay", "most steps whose actions are given in training; 0: none")
+    add("--gripper-scale", "what the normalised actions of grippers are divided by, for warm starts")
     parser.add_argument(
         "--policy", nargs="+", type=pair, default=[], metavar="NAME=VALUE",
         help="further options of the network, as in its config.json (docs/policy.md)",

@@ -30,6 +30,7 @@ class Source:
     name: str
     first_frame: int = 0  # row in the demonstrations
     first_episode: int = 0  # episode in the demonstrations
+    content: str = ""  # differs whenever its files do; empty if it was not read from files
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stores decoded images for training: in memory, or in files that are mapped into memory."""
+"""Stores what training reads of images: in memory, or in files that are mapped into memory."""
 
 import contextlib
 import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dit_policy_ros.core.atomic_files import write_atomically
 from dit_policy_ros.core.errors import DatasetError
@@ -28,11 +30,11 @@ logger = logging.getLogger(__name__)
 _STORED = re.compile(r"([0-9a-f]{12}-)?[0-9a-f]{24}\.npy")
 _LEFTOVER = re.compile(r"\.([0-9a-f]{12}-)?[0-9a-f]{24}\.npy\.unfinished-\d+")
 
-Fill = Callable[[NDArray[np.uint8]], None]
+Fill = Callable[[NDArray[Any]], None]
 
 
 class FrameStore:
-    """Arrays of images, each filled once.
+    """Arrays of images or of their features, each filled once.
 
     In a folder, an array is a ``.npy`` file that outlives the run: the next run, and other processes of this
     run, map the file instead of decoding again. Files are written atomically, in space that is allocated
@@ -64,6 +66,23 @@ class FrameStore:
             array = np.zeros(shape, np.uint8)
             fill(array)
             return array
+        return self.array(identity, shape, fill, group)
+
+    def array(
+        self,
+        identity: object,
+        shape: tuple[int, ...],
+        fill: Fill,
+        group: object = None,
+        dtype: DTypeLike = np.uint8,
+    ) -> NDArray[Any]:
+        """As ``images``, of any shape (M, ...) and type, in the folder.
+
+        Raises:
+            ValueError: the store has no folder.
+        """
+        if self.folder is None:
+            raise ValueError("expected a frame store with a folder")
         name = _digest([identity, shape])[:24]
         family = _digest([identity if group is None else group, shape[1:]])[:12]
         path = self.folder / f"{family}-{name}.npy"
@@ -73,7 +92,7 @@ class FrameStore:
             raise DatasetError(f"frame store {self.folder}: cannot make the folder: {error}") from error
         try:
             while (stored := _mapped(path)) is None:  # another process may remove it again before we use it
-                _write(path, shape, fill)
+                _write(path, shape, fill, dtype)
         except OSError as error:
             raise DatasetError(
                 f"frame store {self.folder}: cannot write: {error}. Free some space, or give another folder"
@@ -102,7 +121,7 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _mapped(path: Path) -> NDArray[np.uint8] | None:
+def _mapped(path: Path) -> NDArray[Any] | None:
     """The array in a file, which counts as used until the array is gone; None if there is no such file."""
     try:
         file = os.open(path, os.O_RDONLY)
@@ -121,11 +140,11 @@ def _mapped(path: Path) -> NDArray[np.uint8] | None:
         return array
 
 
-def _write(path: Path, shape: tuple[int, ...], fill: Fill) -> None:
+def _write(path: Path, shape: tuple[int, ...], fill: Fill, dtype: DTypeLike) -> None:
     """Writes an array, unless another process is doing it: then waits for that. Raises OSError."""
 
     def write(partial: Path) -> None:
-        array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        array = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
         with partial.open("r+b") as file:
             # A memory map of a sparse file dies of SIGBUS when the disk becomes full meanwhile.
             os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
@@ -139,7 +158,7 @@ def _write(path: Path, shape: tuple[int, ...], fill: Fill) -> None:
         if not path.exists():
             for leftover in path.parent.glob(f".{path.name}.unfinished-*"):  # of a killed process
                 leftover.unlink()
-            _make_room(path, int(np.prod(shape)))
+            _make_room(path, math.prod(shape) * np.dtype(dtype).itemsize)
             write_atomically(path, write)
     finally:
         lock_path.unlink(missing_ok=True)
@@ -165,8 +184,8 @@ def _make_room(path: Path, needed: int) -> None:
     free = free_disk(folder)
     if needed > free:
         raise DatasetError(
-            f"frame store {folder}: {needed / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free. Free some "
-            "space, give another folder, or make the images smaller (image_resize_shape)"
+            f"frame store {folder}: {needed / 1e9:.1f} GB of images or their features, {free / 1e9:.1f} GB "
+            "free. Free some space, give another folder, or make the images smaller (image_resize_shape)"
         )
 
 

@@ -7,6 +7,8 @@ encoder each frame is needed only once; then images stay in the videos and are d
 fit neither memory nor disk are streamed: decoded anew for each batch (``RandomImages``).
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -133,7 +135,7 @@ def read_demonstrations(
         episode_index=stacked([table["episode_index"] for table in tables], allocate, episodes.tolist()),
         stats=read_statistics(metas, tables, keys, further),
         sources=tuple(
-            Source(f"dataset {meta.root}", int(row), int(episode))
+            Source(f"dataset {meta.root}", int(row), int(episode), _content(meta.root))
             for meta, row, episode in zip(metas, rows, episodes, strict=False)
         ),
         failed=np.concatenate(
@@ -197,6 +199,11 @@ def _decoded(
         images[name] = store.images([keys, identity], video.shape, fill, group)
         done += len(video)
     return images
+
+
+def _content(root: Path) -> str:
+    """What ``Source`` says of a dataset's content."""
+    return hashlib.sha256(json.dumps(_fingerprint(root)).encode()).hexdigest()
 
 
 def _fingerprint(root: Path) -> list[list[object]]:

@@ -58,7 +58,6 @@ class Engine:
             CheckpointError: the block schedule does not work with this network or these settings.
         """
         self.policy, self.settings = policy, settings
-        self._share: Tensor | None = None  # (A,) of the previous actions that a warm start begins with
         self.objective = policy.objective
         self._scales = scales
         self._build()
@@ -90,10 +89,6 @@ class Engine:
             )
         self._loop = None
         self.objective = make_objective(self.objective.config.with_overrides({"sampling_steps": steps}))
-
-    def scale_previous(self, share: Tensor | None) -> None:
-        """From now on a warm start begins with this share (A,) of the previous actions; None: with all."""
-        self._share = share
 
     def capture(self) -> None:
         """With CUDA graphs, capture the vision networks now, for every number of frames that may come."""
@@ -132,7 +127,7 @@ class Engine:
         reuse, config = self.settings.reuse, self.policy.config
         objective, x, first, constrain = self.objective, noise, 0, None
         if reuse.warm_start:
-            x, first = warm_start(objective, known, noise, reuse.warm_start, self._share)
+            x, first = warm_start(objective, known, noise, reuse.warm_start)
         if reuse.real_time_chunking and config.trained_delay:
             is_given = committed_rows(config, known)  # (T,)
             sampled = objective.sample(self._predictor(observation, known, is_given), x, first)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit_policy_ros.core.errors import CheckpointError, StreamError
+from dit_policy_ros.core.errors import StreamError
 from dit_policy_ros.core.lerobot_keys import STATE_KEY, camera_names, vector_name
 from dit_policy_ros.core.motion import Continuation
 from dit_policy_ros.core.policy_interface import Familiarity, StepBudget, VectorInput, check_task, fit_steps
@@ -29,8 +29,6 @@ from dit_policy_ros.policy.processing import (
     refuse_far,
 )
 from dit_policy_ros.policy.sampling import GUIDANCE_OFF, action_prefix
-
-GRIPPER = "gripper"  # part of the names of actions that are either of two values
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +62,6 @@ class DiTRuntime:
         self._without_gradients = torch.no_grad if needs_gradients else torch.inference_mode
         with self._without_gradients():
             self.engine = Engine(self.module, image_scales, settings)
-        if settings.reuse.warm_start and settings.reuse.warm_start_grippers != 1.0:
-            self.engine.scale_previous(self._gripper_share(settings.reuse.warm_start_grippers))
         self._state_labels = self._label_state()
         self._lock = threading.Lock()
         self._unseen = ""
@@ -343,22 +339,6 @@ class DiTRuntime:
         joints = self._config.state_parts[STATE_KEY]
         labels = self.joint_names or tuple(f"state entry {i}" for i in range(joints) if self.vectors)
         return (*labels, *(label for vector in self.vectors for label in vector.labels()))
-
-    def _gripper_share(self, share: float) -> Tensor:
-        """(A,) with ``share`` for grippers and 1 for the others.
-
-        Raises:
-            CheckpointError: the checkpoint names no gripper among its actions.
-        """
-        names = self.action_names or ()
-        grippers = torch.tensor([GRIPPER in name for name in names], dtype=torch.bool, device=self._device)
-        if not bool(grippers.any()):
-            found = ", ".join(names) or "none"
-            raise CheckpointError(
-                f"warm_start_grippers: expected actions with {GRIPPER!r} in their names, got {found}; leave "
-                f"it at 1 for this checkpoint"
-            )
-        return torch.where(grippers, share, 1.0)
 
     def _within_range(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
         """The state (S, D) as the network may see it; StreamError if it is too far from all that it knows."""

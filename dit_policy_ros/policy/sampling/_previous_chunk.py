@@ -26,12 +26,10 @@ class ContinuationOptions:
     Attributes:
         warm_start: sampling steps to take, starting from the previous chunk instead of pure noise; 0 is off.
         real_time_chunking: constrain the sample to agree with the actions that are being executed.
-        warm_start_grippers: with a warm start, what share of the grippers' previous actions it starts from.
     """
 
     warm_start: int = 0
     real_time_chunking: bool = False
-    warm_start_grippers: float = 1.0
 
     @property
     def is_on(self) -> bool:
@@ -49,15 +47,6 @@ class ContinuationOptions:
         if not isinstance(steps, int) or isinstance(steps, bool) or not 0 <= steps <= most:
             raise CheckpointError(
                 f"load_policy: warm_start: expected 0 (off) to the number of steps ({most}), got {steps!r}"
-            )
-        share = self.warm_start_grippers
-        # Written so that NaN is refused.
-        if not isinstance(share, int | float) or isinstance(share, bool) or not 0.0 <= share <= 1.0:
-            raise CheckpointError(f"load_policy: warm_start_grippers: expected 0 to 1, got {share!r}")
-        if share != 1.0 and not steps:
-            raise CheckpointError(
-                f"load_policy: warm_start_grippers: expected warm_start with it, got {share!r} without: only "
-                f"a warm start begins with the previous actions"
             )
         if not isinstance(self.real_time_chunking, bool):
             raise CheckpointError(
@@ -101,7 +90,6 @@ def warm_start(
     prefix: ActionPrefix,
     noise: Tensor,
     steps: int,
-    share: Tensor | None = None,
 ) -> tuple[Tensor, int]:
     """Start from the previous chunk instead of from noise, to save sampling steps.
 
@@ -109,15 +97,13 @@ def warm_start(
     denoise from there. The fewer the steps, the more closely the new chunk follows the previous one.
 
     An action that is either of two values, as a gripper's, then hardly changes: the noise of an intermediate
-    level does not reach from one value to the other. Scaled down, it lies between them, and the observation
-    decides.
+    level does not reach from one value to the other. Trained with ``gripper_scale``, it does.
 
     Args:
         objective: the sampler.
         prefix: the previous chunk.
         noise: (B, T, A).
         steps: sampling steps to take; with all of the sampler's steps sampling starts from ``noise`` alone.
-        share: (A,) what to multiply the previous actions by, in normalised units; None does not.
 
     Returns:
         The actions to start from (B, T, A), and the index of the first step to take.
@@ -126,5 +112,4 @@ def warm_start(
     first_step = max(len(timesteps) - steps, 0)
     if first_step == 0:
         return noise, 0
-    start = prefix.actions if share is None else prefix.actions * share
-    return objective.add_noise_at(start, noise, timesteps[first_step]), first_step
+    return objective.add_noise_at(prefix.actions, noise, timesteps[first_step]), first_step

@@ -94,15 +94,6 @@ INFERENCE_PARAMETERS = (  # docs/inference.md explains them
         high=1000,
     ),
     parameter(
-        "warm_start_grippers",
-        float,
-        1.0,
-        "with warm_start, the share of the grippers' previous actions to start from; 1: they keep to what "
-        "the previous chunk decided, 0: the observation decides",
-        low=0.0,
-        high=1.0,
-    ),
-    parameter(
         "real_time_chunking",
         bool,
         False,
@@ -172,7 +163,6 @@ _POLICY_OPTIONS = (
     "dtype",
     "guidance_scale",
     "warm_start",
-    "warm_start_grippers",
     "real_time_chunking",
     "block_cache",
     "unseen_state",

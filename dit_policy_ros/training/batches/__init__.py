@@ -9,6 +9,8 @@ from dit_policy_ros.training.batches._batch_source import BatchSource
 from dit_policy_ros.training.batches._batches import BatchMaker
 from dit_policy_ros.training.batches._chunk_statistics import chunk_stats
 from dit_policy_ros.training.batches._collator import BatchOptions, Collator
+from dit_policy_ros.training.batches._frame_roles import FrameRoles, observed
+from dit_policy_ros.training.batches._kept_features import KeptFeatures
 from dit_policy_ros.training.batches._raw_batch import RawBatch
 from dit_policy_ros.training.batches._rotation_statistics import with_even_rotations
 from dit_policy_ros.training.batches._sampling import FrameSampler, Shard, intervention_groups
@@ -30,7 +32,9 @@ __all__ = [
     "BatchOptions",
     "BatchSource",
     "Collator",
+    "FrameRoles",
     "FrameSampler",
+    "KeptFeatures",
     "RawBatch",
     "Shard",
     "Split",
@@ -39,6 +43,7 @@ __all__ = [
     "chunk_stats",
     "held_out_mask",
     "intervention_groups",
+    "observed",
     "overruled_mask",
     "split_frames",
     "start_mask",

@@ -16,7 +16,7 @@ from torch import Tensor
 from dit_policy_ros.core.errors import DatasetError
 from dit_policy_ros.core.lerobot_keys import ACTION_KEY, STATE_KEY, camera_names
 from dit_policy_ros.core.problems import listing
-from dit_policy_ros.data.dataset import Demonstrations
+from dit_policy_ros.data.dataset import Demonstrations, FrameStore
 from dit_policy_ros.data.video import RandomImages
 from dit_policy_ros.policy.checkpoint import KnownInstructions
 from dit_policy_ros.policy.config import NormalizationMode, PolicyConfig
@@ -36,11 +36,14 @@ from dit_policy_ros.policy.processing import (
 from dit_policy_ros.training.batches._batch_source import BatchSource
 from dit_policy_ros.training.batches._chunk_statistics import chunk_stats
 from dit_policy_ros.training.batches._collator import DEFAULT_OPTIONS, BatchOptions, Collator
+from dit_policy_ros.training.batches._gripper_statistics import with_small_grippers
 from dit_policy_ros.training.batches._idle_frames import non_idle_mask
 from dit_policy_ros.training.batches._image_features import encode_frames
+from dit_policy_ros.training.batches._kept_features import KeptFeatures
 from dit_policy_ros.training.batches._raw_batch import RawBatch
 from dit_policy_ros.training.batches._rotation_statistics import with_even_rotations
 from dit_policy_ros.training.batches._windows import WindowIndex
+from dit_policy_ros.training.errors import TrainingError
 
 _PART = 4096  # chunks held in memory at once
 _STATES = 1 << 20  # states that are looked through at once
@@ -66,9 +69,10 @@ class BatchMaker(BatchSource):
             policy: its configuration gives the shape of a batch, its frozen text encoder reads the tasks.
             tokenizer: of the instructions.
             stats: statistics to normalise by; those of the demonstrations are computed for what they lack.
-            options: dropped instructions, augmentation and idle frames.
+            options: dropped instructions, augmentation, idle frames and the scale of grippers.
 
         Raises:
+            TrainingError: the scale of grippers does not fit the statistics or the actions.
             DatasetError: the demonstrations lack a camera or have other dimensions than the policy.
         """
         _check_shapes(data, policy.config)
@@ -79,6 +83,11 @@ class BatchMaker(BatchSource):
         self._raw_action = torch.from_numpy(data.action)  # (M, A) [rad or m]
         used = (*self.config.image_features, *self.config.state_parts)  # a checkpoint may name other inputs
         self.stats: Stats = stats or {}
+        if options.gripper_scale != 1 and ACTION_KEY in self.stats:
+            raise TrainingError(
+                f"gripper_scale: expected 1, because actions are normalised by the checkpoint's statistics, "
+                f"got {options.gripper_scale:g}; give --statistics dataset, or begin without --init"
+            )
         if any(key not in self.stats for key in (*used, ACTION_KEY)):
             self.stats = {**self._dataset_stats(), **self.stats}
         inputs = {key: self.config.input_features[key] for key in used}
@@ -103,7 +112,7 @@ class BatchMaker(BatchSource):
         """What the checkpoint stores of the instructions; their tasks are numbered as in the data."""
         return self._collator.known_instructions()
 
-    def read(self, newest: NDArray[np.int64], features: Tensor | None = None) -> RawBatch:
+    def read(self, newest: NDArray[np.int64], features: KeptFeatures | None = None) -> RawBatch:
         """See BatchSource."""
         windows = self.windows(newest)
         commanded = torch.from_numpy(windows.commanded)
@@ -114,7 +123,7 @@ class BatchMaker(BatchSource):
             is_pad=torch.from_numpy(windows.is_pad),
             task=torch.from_numpy(self.data.task_index[newest]),
             images=self._read_images(seen) if features is None and self._image_keys else None,
-            features=None if features is None else features[torch.from_numpy(seen)],
+            features=None if features is None else features.of_frames(seen),
         )
 
     def encode_frames(
@@ -122,20 +131,22 @@ class BatchMaker(BatchSource):
         policy: DiTPolicy,
         is_wanted: NDArray[np.bool_] | None = None,
         report: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Tensor:
+        store: FrameStore | None = None,
+    ) -> KeptFeatures:
         """Image features of the wanted frames, for training with a frozen vision encoder.
 
         Args:
             policy: the network whose encoder reads the images.
-            is_wanted: (M,) which frames to encode; None encodes all. The features of the others are zeros.
+            is_wanted: (M,) which frames to encode; None encodes all.
             report: called with the number of encoded images and their total.
+            store: where features are kept and looked for; without it they are in memory.
 
         Returns:
-            (M, N * F) on the CPU, or (M, N, 1, F) if the network reads tokens.
+            Those of an image (N * F), or (N, 1, F) if the network reads tokens.
         """
         if is_wanted is None:
             is_wanted = np.ones(len(self.data.state), bool)
-        return encode_frames(policy, self.data, self.scales, is_wanted, report)
+        return encode_frames(policy, self.data, self.scales, is_wanted, report, store)
 
     def largest_actions(self) -> NDArray[np.float32]:
         """The largest absolute value (A,) of all demonstrated actions, normalised."""
@@ -159,6 +170,8 @@ class BatchMaker(BatchSource):
         for key, names in ((STATE_KEY, self.data.state_names), (ACTION_KEY, self.data.action_names)):
             if key in stats:
                 stats[key] = with_even_rotations(stats[key], names)
+        if (scale := self.options.gripper_scale) != 1:
+            stats[ACTION_KEY] = with_small_grippers(stats[ACTION_KEY], self.data.action_names, scale)
         return stats
 
     def _known_range(self) -> StateRange | JoinedRange:

@@ -25,6 +25,7 @@ class BatchOptions:
     instruction_dropout: float = 0.0  # share of training examples that get the empty instruction
     augmentation: float = 0.0  # strength of the random colour changes of training images
     drop_idle: float = 0.0  # share of a joint's fast speed below which it is idle
+    gripper_scale: float = 1.0  # by which the grippers' normalised actions are divided
     # By instruction, wordings of which each example gets one at random, the instruction itself first.
     wordings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -13,13 +13,16 @@ from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.training.errors import TrainingError
 
 
-def start_mask(data: Demonstrations, drop_last: int) -> NDArray[np.bool_]:
+def start_mask(data: Demonstrations, drop_last: int, stride: int = 1) -> NDArray[np.bool_]:
     """Frames (M,) that may start an example: all but the last ``drop_last`` of an episode, as in LeRobot.
 
-    Where the instruction changes, the chunk ends as at an episode's end.
+    Where the instruction changes, the chunk ends as at an episode's end. Of an episode's frames only every
+    ``stride``-th one starts an example, the first one included.
     """
     _, last = data.instruction_bounds()
-    return np.arange(len(last)) + drop_last <= last
+    first, _ = data.episode_bounds()
+    frames = np.arange(len(last))
+    return (frames + drop_last <= last) & ((frames - first) % stride == 0)
 
 
 def unflagged_mask(data: Demonstrations, steps: int, image_steps: int) -> NDArray[np.bool_]:

@@ -129,7 +129,8 @@ def new_policy_config(config: TrainConfig, data: DataShape) -> PolicyConfig:
     if config.network == "small":
         base = demo_config(data.image_sizes, state, action)
     elif config.network == "pretrained":
-        base = pretrained_config(data.image_sizes, state, action)
+        pooling = config.policy.get("image_pooling", "attention")
+        base = pretrained_config(data.image_sizes, state, action, pooling)
     else:
         base = PolicyConfig(*robot_features(data))
     base = _with_seconds(base, data.fps)

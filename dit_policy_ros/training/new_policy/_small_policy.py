@@ -80,12 +80,13 @@ def demo_config(cameras: Mapping[str, tuple[int, int]], state_dim: int, action_d
 
 
 def pretrained_config(
-    cameras: Mapping[str, tuple[int, int]], state_dim: int, action_dim: int
+    cameras: Mapping[str, tuple[int, int]], state_dim: int, action_dim: int, image_pooling: str
 ) -> PolicyConfig:
     """As ``demo_config``, with the pretrained encoders that pip installs: they know images and words.
 
-    What a CNN sees is wanted where it is in the image. The middle of the network tells that best, and the
-    instruction says what to look for: the places that it asks for make the vector of an image.
+    What a CNN sees is wanted where it is in the image. The middle of the network tells that best: for the
+    places that the instruction asks for (``attention``), cells of 8 pixels, and of 16 for other vectors of an
+    image (docs/policy.md).
     """
     base = demo_config(cameras, state_dim, action_dim)
     base = replace(base, text_encoder_family="sentence", text_encoder_name=MINILM)
@@ -95,8 +96,8 @@ def pretrained_config(
         base,
         vision_encoder_family="efficientnet",
         vision_encoder_name=EFFICIENTNET_LITE0,
-        vision_stride=16,
-        image_pooling="attention",
+        vision_stride=8 if image_pooling == "attention" else 16,
+        image_pooling=image_pooling,
         image_resize_shape=PRETRAINED_RESIZED,
         image_crop_shape=None,
         observation_layers=2,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.training.batches import BatchMaker, FrameSampler
+from dit_policy_ros.training.batches import BatchMaker, FrameSampler, KeptFeatures, observed
 from dit_policy_ros.training.pretext._frames import coming_states, evenly
 from dit_policy_ros.training.pretext._regression import (
     HELD_OUT,
@@ -37,11 +37,11 @@ _AHEAD = (0.25, 0.5, 1.0, 2.0)  # [s] at which the coming motion is told
 class IntentFrames:
     """The frames to learn from, in their order (K,), and the features of all frames that they need.
 
-    features: (M, ...) from ``BatchMaker.encode_frames``; None without cameras.
+    features: from ``BatchMaker.encode_frames``; None without cameras.
     """
 
     frames: NDArray[np.int64]
-    features: Tensor | None
+    features: KeptFeatures | None
 
     @classmethod
     def choose(
@@ -51,6 +51,7 @@ class IntentFrames:
         usable: NDArray[np.bool_],
         most: int,
         report: Callable[[int, int], None] = lambda done, total: None,
+        encoded: KeptFeatures | None = None,
     ) -> "IntentFrames":
         """Choose frames evenly and encode their images.
 
@@ -60,13 +61,12 @@ class IntentFrames:
             usable: bool (M,) the frames that may be used.
             most: K at most.
             report: called with the number of encoded images and their total.
+            encoded: features of all that the usable frames observe, if they are there already.
         """
         chosen = evenly(usable, most)
-        if not policy.config.image_features:
-            return cls(chosen, None)
-        is_read = np.zeros(len(usable), bool)
-        is_read[batches.windows(chosen).observed[:, -policy.config.read_image_steps :]] = True
-        return cls(chosen, batches.encode_frames(policy, is_read, report))
+        if encoded is not None or not policy.config.image_features:
+            return cls(chosen, encoded)
+        return cls(chosen, batches.encode_frames(policy, observed(batches, chosen, policy.config), report))
 
 
 def pretrain_intent(

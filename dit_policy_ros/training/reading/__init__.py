@@ -5,6 +5,7 @@ from dit_policy_ros.training.reading._image_plan import (
     ImagePlace,
     ImagePlan,
     can_cache_features,
+    frame_store,
     plan_images,
     processes_here,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Sources",
     "TrainObserver",
     "can_cache_features",
+    "frame_store",
     "plan_images",
     "processes_here",
 ]

@@ -66,16 +66,17 @@ def plan_images(
     amount = f"{count} images, {needed / 1e9:.1f} GB decoded"
     if config.stream:
         return ImagePlan(ImagePlace.VIDEOS, f"{amount}: streamed from the dataset's files, as --stream says")
+    if keeps_features:
+        reason = f"{amount}: read once by the frozen vision encoder, and not kept"
+        if config.frame_store:
+            reason += f"; their features are, in the frame store {frame_store(config).folder}"
+        return ImagePlan(ImagePlace.FEATURES, reason)
     if config.frame_store:
-        store = FrameStore(Path(config.frame_store))
+        store = frame_store(config)
         free = store.room()
         if needed <= free:
             return ImagePlan(ImagePlace.FILES, f"{amount}: kept in the frame store {store.folder}")
         why = f"the frame store's disk has room for {free / 1e9:.1f} GB"
-    elif keeps_features:
-        return ImagePlan(
-            ImagePlace.FEATURES, f"{amount}: read once by the frozen vision encoder, and not kept"
-        )
     else:
         free = int(_SHARE * available_memory())
         if needed * processes <= free:
@@ -92,6 +93,11 @@ def plan_images(
         f"{amount}: streamed from the dataset's files, because {why}. --frame-store FOLDER on a larger disk, "
         f"or smaller images (--policy image_resize_shape), train faster",
     )
+
+
+def frame_store(config: TrainConfig) -> FrameStore:
+    """Where a run keeps decoded images, or their features: in a folder or in memory."""
+    return FrameStore(Path(config.frame_store) if config.frame_store else None)
 
 
 def agree(accelerator: Accelerator, plan: ImagePlan) -> ImagePlan:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from dit_policy_ros.data.dataset import Demonstrations, FrameStore, read_demonstrations, record_notices
+from dit_policy_ros.data.dataset import Demonstrations, read_demonstrations, record_notices
 from dit_policy_ros.data.description import DatasetDescription, describe_dataset
 from dit_policy_ros.policy.checkpoint import Checkpoint
 from dit_policy_ros.training.config import TrainConfig
@@ -23,6 +23,7 @@ from dit_policy_ros.training.reading._image_plan import (
     ImagePlan,
     agree,
     can_cache_features,
+    frame_store,
     plan_images,
     processes_here,
 )
@@ -128,7 +129,6 @@ class Sources:
         images: ImagePlan,
         vectors: Sequence[str],
     ) -> Demonstrations:
-        store = self.config.frame_store
         data = together(
             self.accelerator,
             lambda: read_demonstrations(
@@ -136,7 +136,7 @@ class Sources:
                 None if cameras is None else tuple(cameras),
                 image_read_size(self.config, self.checkpoint),
                 self.observer.on_read,
-                FrameStore(Path(store) if store else None),
+                frame_store(self.config),
                 keep_images=images.place != ImagePlace.FEATURES,
                 stream=images.place == ImagePlace.VIDEOS,
                 scratch=self.output if images.place == ImagePlace.VIDEOS else None,

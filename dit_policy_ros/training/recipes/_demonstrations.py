@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 RECIPE_FILE = "recipe.json"  # in the work folder and in the run's: the options that it was made with
 # Options that a stage does not depend on.
-_OF_THE_PLACE = {"output", "work", "device", "threads"}
-_OF_THE_RUN = {"steps", "vision_lr_multiplier"}
+_OF_THE_PLACE = {"output", "work", "device", "threads", "frame_store"}
+_OF_THE_RUN = {"steps", "vision_lr_multiplier", "example_stride"}
 _AFTER_INTENT = 0.1  # learning rate of what has learned the intent, relative to the others
 
 
@@ -44,7 +44,10 @@ def run_demonstrations(config: DemonstrationsConfig, train: Train) -> int:
     if folder.has_run:
         # An option that is not given has its default value, and the run keeps its own.
         _check_made_with(config, config.output, {*_OF_THE_PLACE, "steps"}, unless_default=True)
-        return train(folder.resumed_config({"steps": config.steps, "device": config.device}), folder, True)
+        now = {"steps": config.steps, "device": config.device}
+        if config.frame_store:
+            now["frame_store"] = config.frame_store
+        return train(folder.resumed_config(now), folder, True)
     torch.set_num_threads(config.threads)
     if config.initial_checkpoint.is_dir():
         _check_made_with(config, config.work, {*_OF_THE_PLACE, *_OF_THE_RUN})
@@ -58,6 +61,7 @@ def run_demonstrations(config: DemonstrationsConfig, train: Train) -> int:
         network="small",
         policy={},
         relative_actions=False,
+        gripper_scale=1.0,  # the initial checkpoint's statistics have it
         observation_lr_multiplier=_AFTER_INTENT if taught_first(config) == "intent" else 1.0,
     )
     return train(started, folder, False)
@@ -97,8 +101,9 @@ def _check_made_with(
     before = before if isinstance(before, Mapping) else {}
     for name in now:
         is_free = name in free or (unless_default and now[name] == defaults[name] and name != "dataset")
-        if before.get(name) != now[name] and not is_free:
-            problems.add(f"--{name.replace('_', '-')}", f"{before.get(name)!r}", f"{now[name]!r}")
+        made = before.get(name, defaults[name])  # an earlier version had no such option
+        if made != now[name] and not is_free:
+            problems.add(f"--{name.replace('_', '-')}", f"{made!r}", f"{now[name]!r}")
     problems.raise_if_any(
         TrainingError,
         f"{folder} was made with other options, which would stay. Give those again, or another folder "

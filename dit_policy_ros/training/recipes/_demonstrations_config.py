@@ -24,6 +24,8 @@ class DemonstrationsConfig:
 
     dataset: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()  # instructions to learn; empty: all of the datasets
+    example_stride: int = 1
+    frame_store: str = ""  # folder for the features of a frozen encoder; empty: in memory
     output: Path = Path("out/demonstrations")  # folder of the training run
     work: Path = Path("out/train_demonstrations")  # where the first stage keeps its result
     network: Literal["small", "pretrained"] = "pretrained"
@@ -35,6 +37,7 @@ class DemonstrationsConfig:
     conditioning: Literal["adaln", "cross_attention", "joint"] = "adaln"
     objective: Literal["diffusion", "flow_matching"] = "diffusion"
     trained_delay: int = 0
+    gripper_scale: float = 1.0
     policy: Mapping[str, Any] = field(default_factory=dict)  # further options of the network
     relative_actions: bool = True
     paraphrases: str = ""
@@ -47,7 +50,7 @@ class DemonstrationsConfig:
     def __post_init__(self) -> None:
         if not self.dataset:
             raise TrainingError("--recipe demonstrations: expected --dataset FOLDER, got none")
-        for name in ("pretext_steps", "pretext_frames"):
+        for name in ("pretext_steps", "pretext_frames", "example_stride"):
             if getattr(self, name) < 1:
                 option = name.replace("_", "-")
                 raise TrainingError(f"--{option}: expected at least 1, got {getattr(self, name)}")
@@ -80,15 +83,15 @@ class DemonstrationsConfig:
         """The checkpoint after the first stage."""
         return self.work / "start"
 
-    def for_instructions(self, count: int) -> "DemonstrationsConfig":
-        """These options with the defaults for a number of instructions.
+    def for_instructions(self, count: int, has_cameras: bool = True) -> "DemonstrationsConfig":
+        """These options with the defaults for a number of instructions, of a robot with cameras or without.
 
         One alone has nothing to ask for: squares of the image side by side tell more than places, and are
         what was measured for one task (docs/results.md).
         """
         if count != 1 or self.network != "pretrained" or self.conditioning != "adaln":
             return self
-        policy = {"image_pooling": "grid", **self.policy}
+        policy = {"image_pooling": "grid", **self.policy} if has_cameras else self.policy
         return dataclasses.replace(
             self, policy=policy, pretext="none" if self.pretext == "auto" else self.pretext
         )
@@ -113,9 +116,12 @@ class DemonstrationsConfig:
         return TrainConfig(
             dataset=self.dataset,
             tasks=self.tasks,
+            example_stride=self.example_stride,
+            frame_store=self.frame_store,
             network=self.network,
             policy=self.policy_options(),
             relative_actions=self.relative_actions,
+            gripper_scale=self.gripper_scale,
             augmentation=0.0 if frozen else self.augmentation,
             vision_lr_multiplier=self.vision_lr_multiplier,
             paraphrases=self.paraphrases,

@@ -3,8 +3,6 @@
 
 It learns what images and instruction together say of the coming motion, or its vision encoder learns to see
 (``pretext``), from the demonstrations' own frames. Weights and batches are seeded.
-
-Shapes: M frames.
 """
 
 import json
@@ -12,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dit_policy_ros.data.dataset import read_demonstrations
 from dit_policy_ros.policy.checkpoint import FACTS_FILE, CheckpointFacts, write_checkpoint
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.inference import resolve_device
-from dit_policy_ros.training.batches import BatchMaker, BatchOptions, split_frames, task_mask
+from dit_policy_ros.training.batches import BatchMaker, FrameRoles
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import image_read_size, initial_policy
 from dit_policy_ros.training.pretext import (
@@ -30,8 +27,10 @@ from dit_policy_ros.training.pretext import (
     pretrain_intent,
     pretrain_vision,
 )
+from dit_policy_ros.training.reading import can_cache_features, frame_store
 from dit_policy_ros.training.recipes._demonstrations_config import OF_THE_VISION_ENCODER, DemonstrationsConfig
 from dit_policy_ros.training.recipes._stage_progress import reported_count, reported_steps
+from dit_policy_ros.training.trainer import batch_options
 from dit_policy_ros.training.wordings import read_wordings
 
 _BATCH = 48  # images of a step of a vision encoder's pretext
@@ -51,7 +50,7 @@ def make_initial_checkpoint(config: DemonstrationsConfig) -> None:
     options = config.train_config()
     config.work.mkdir(parents=True, exist_ok=True)
     data = read_demonstrations(options.dataset, size=image_read_size(options, None), stream=True)
-    config = config.for_instructions(len(config.tasks or data.tasks))
+    config = config.for_instructions(len(config.tasks or data.tasks), bool(data.image_sizes))
     options = config.train_config()
     if config.pretext in OF_THE_VISION_ENCODER and not data.image_sizes:
         raise TrainingError("--pretext: expected demonstrations with cameras, got none; leave it at none")
@@ -62,8 +61,7 @@ def make_initial_checkpoint(config: DemonstrationsConfig) -> None:
     initial = initial_policy(options, data, None, wordings)
     policy, device = initial.policy, resolve_device(config.device)
     # Without pauses, as the run reads them: relative actions are larger then.
-    varied = BatchOptions(options.instruction_dropout, drop_idle=options.drop_idle, wordings=wordings)
-    batches = BatchMaker(data, policy, initial.tokenizer, options=varied)
+    batches = BatchMaker(data, policy, initial.tokenizer, options=batch_options(options, wordings))
     training: dict[str, Any] = {"recipe": "demonstrations", "pretext": config.taught_first}
     if config.taught_first != "none":
         learn = _learn_intent if config.taught_first == "intent" else _learn_from_frames
@@ -78,17 +76,12 @@ def make_initial_checkpoint(config: DemonstrationsConfig) -> None:
     write_checkpoint(config.initial_checkpoint, policy, batches.stats, facts, initial.tokenizer)
 
 
-def _usable(config: DemonstrationsConfig, batches: BatchMaker) -> NDArray[np.bool_]:
-    """The frames (M,) of the demonstrations that a pretext may use."""
-    policy, data = batches.config, batches.data
-    image_steps = policy.read_image_steps
-    split = split_frames(
-        data, config.validation, config.seed, steps=policy.n_obs_steps, image_steps=image_steps
-    )
-    usable = split.usable & task_mask(data, config.tasks)
-    if not usable.any():
+def _roles(config: DemonstrationsConfig, batches: BatchMaker) -> FrameRoles:
+    """What the run will use each frame for; a pretext uses those that are trained on."""
+    roles = FrameRoles.of(batches, config.train_config(), batches.config)
+    if not roles.trained_on.any():
         raise TrainingError("--pretext: no frame of the demonstrations is left to learn from")
-    return usable
+    return roles
 
 
 def _learn_intent(
@@ -96,8 +89,14 @@ def _learn_intent(
 ) -> float:
     """Teach the network the coming motion; returns its mean error in frames that it has not seen [rad, m]."""
     policy.to(device)
+    roles, options, encoded = _roles(config, batches), config.train_config(), None
     with reported_count("images: intent") as report:
-        chosen = IntentFrames.choose(batches, policy, _usable(config, batches), config.pretext_frames, report)
+        if config.frame_store and can_cache_features(options, policy.config):  # the run needs them all
+            wanted, store = roles.with_images(batches, policy.config), frame_store(options)
+            encoded = batches.encode_frames(policy, wanted, report, store)
+        chosen = IntentFrames.choose(
+            batches, policy, roles.trained_on, config.pretext_frames, report, encoded
+        )
     settings = PretextSettings(config.pretext_steps, seed=config.seed, **_INTENT)
     with reported_steps("instruction: intent", config.pretext_steps) as report:
         errors = pretrain_intent(policy, batches, chosen, settings, report=report)
@@ -115,7 +114,7 @@ def _learn_from_frames(
     keys, predicted = list(batches.config.image_features), config.taught_first
     if predicted not in OF_THE_VISION_ENCODER:
         raise ValueError(f"{predicted!r} teaches no vision encoder")
-    chosen = choose_frames(data, keys, _usable(config, batches), config.pretext_frames, predicted)
+    chosen = choose_frames(data, keys, _roles(config, batches).trained_on, config.pretext_frames, predicted)
     images = FrameImages(chosen, [batches.scales[key] for key in keys], encoder, config.augmentation, device)
     encoder.to(device).train()
     settings = PretextSettings(

@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dit_policy_ros.core.errors import DitPolicyError
 from dit_policy_ros.data.disk import free_disk
-from dit_policy_ros.training.batches import BatchMaker, RawBatch
+from dit_policy_ros.training.batches import BatchMaker, KeptFeatures, RawBatch
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.unified import UnifiedBatchMaker
 
@@ -33,7 +32,9 @@ type LoadedBatch = tuple[NDArray[np.int64], RawBatch]  # frames (B,) and what wa
 
 
 def read_ahead(
-    batches: BatchMaker | UnifiedBatchMaker, frames: Iterator[NDArray[np.int64]], features: Tensor | None
+    batches: BatchMaker | UnifiedBatchMaker,
+    frames: Iterator[NDArray[np.int64]],
+    features: KeptFeatures | None,
 ) -> Generator[LoadedBatch]:
     """Batches of images or features in memory; a thread reads the next one during each step.
 

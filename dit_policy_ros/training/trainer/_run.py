@@ -193,6 +193,13 @@ class Run:
         return {**config.to_mapping(), **names, "init": Path(config.init).name}
 
 
+def batch_options(config: TrainConfig, wordings: Mapping[str, tuple[str, ...]]) -> BatchOptions:
+    """How a run's batches are made; ``wordings`` as in ``BatchOptions``."""
+    return BatchOptions(
+        config.instruction_dropout, config.augmentation, config.drop_idle, config.gripper_scale, wordings
+    )
+
+
 def make_trainer(
     config: TrainConfig,
     data: Demonstrations,
@@ -207,7 +214,7 @@ def make_trainer(
         TrainingError: options, data and policy do not fit together.
         DatasetError: the data lack a camera or have other dimensions than the policy.
     """
-    options = BatchOptions(config.instruction_dropout, config.augmentation, config.drop_idle, wordings)
+    options = batch_options(config, wordings)
     batches = BatchMaker(data, initial.policy, initial.tokenizer, initial.stats, options)
     check_reachable(batches, data.action_names or ())
     return Trainer(initial.policy, batches, config, accelerator, report_encoded)
@@ -222,7 +229,7 @@ def make_unified_trainer(
     wordings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Trainer:
     """The trainer of a run for several robots; as ``make_trainer``."""
-    options = BatchOptions(config.instruction_dropout, config.augmentation, config.drop_idle, wordings)
+    options = batch_options(config, wordings)
     batches = UnifiedBatchMaker(robots, initial.policy, initial.tokenizer, options)
     for robot, maker in zip(robots, batches.makers, strict=True):
         check_reachable(maker, robot.data.action_names or ())

@@ -30,17 +30,16 @@ from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
 from dit_policy_ros.policy.sampling import ELEMENTWISE_LOSSES
 from dit_policy_ros.training.batches import (
     BatchMaker,
+    FrameRoles,
     FrameSampler,
+    KeptFeatures,
     Shard,
     intervention_groups,
-    split_frames,
-    start_mask,
-    task_mask,
     task_number,
 )
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.reading import LeftOut, can_cache_features, processes_here
+from dit_policy_ros.training.reading import LeftOut, can_cache_features, frame_store, processes_here
 from dit_policy_ros.training.sharding import Sharding, whole
 from dit_policy_ros.training.together import together
 from dit_policy_ros.training.trainer._accelerator import make_accelerator
@@ -109,28 +108,17 @@ class Trainer:
                 f"intervention_weight is {config.intervention_weight:g}, but no dataset has a frame in which "
                 "a person corrected a policy (feature 'intervention'); leave it at 1, or add such a dataset"
             )
-        split = split_frames(
-            data,
-            config.validation,
-            config.seed,
-            steps=policy.config.n_obs_steps,
-            image_steps=policy.config.read_image_steps,
-            use_failures=config.use_failures,
-            use_flagged=config.use_flagged,
-            use_overruled=config.use_overruled,
-        )
+        roles = FrameRoles.of(batches, config, policy.config)
+        split = roles.split
         self.left_out = LeftOut(int((~split.good).sum()), int(split.failed.sum()), int(split.overruled.sum()))
-        is_task = task_mask(data, config.tasks)  # (M,)
-        self.held_out = split.held_out & is_task  # (M,)
-        drop_last = policy.config.to_mapping()["drop_n_last_frames"]
-        self._is_trained_on = split.usable & batches.non_idle & start_mask(data, drop_last) & is_task  # (M,)
+        self.held_out, self._is_trained_on = roles.held_out, roles.trained_on  # (M,) each
         self._task_weights = {task_number(data, task): w for task, w in config.task_weights.items()}
         self._check_tasks()
         if not config.shard:  # a network that is to be sharded may be larger than a device
             policy.to(self.accelerator.device)
         self._sampler()  # raises now if nothing can be drawn, before images are encoded
         self._is_vision_frozen = config.vision_lr_multiplier == 0 and bool(policy.config.image_features)
-        self.features: Tensor | None = None  # (M, N * F) of the frozen vision encoder
+        self.features: KeptFeatures | None = None  # of the frozen vision encoder
         self.is_streaming = batches.is_streaming
         self._workers = 0
         if self.is_streaming:
@@ -138,7 +126,8 @@ class Trainer:
             self._workers = choose_workers(config.workers, processes_here(self.accelerator), size)
         elif can_cache_features(config, policy.config):
             policy.observation_encoder.to(self.accelerator.device)
-            self.features = batches.encode_frames(policy, self._is_image_read(), report_encoded)
+            wanted, store = roles.with_images(batches, policy.config), frame_store(config)
+            self.features = batches.encode_frames(policy, wanted, report_encoded, store)
         self._parallelize()
 
     def _parallelize(self) -> None:
@@ -298,13 +287,6 @@ class Trainer:
             "frames": len(self.batches.data.state),
             "frames trained on": int(self._is_trained_on.sum()),
         }
-
-    def _is_image_read(self) -> NDArray[np.bool_]:
-        """Frames (M,) whose images training or validation reads."""
-        is_read = np.zeros(len(self._is_trained_on), bool)
-        windows = self.batches.windows(np.flatnonzero(self._is_trained_on | self.held_out))
-        is_read[windows.observed[:, -self.policy.config.read_image_steps :]] = True
-        return is_read
 
     def _sampler(self) -> FrameSampler:
         frames, data = np.flatnonzero(self._is_trained_on), self.batches.data

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.training.batches import BatchMaker
+from dit_policy_ros.training.batches import BatchMaker, KeptFeatures
 from dit_policy_ros.training.unified import UnifiedBatchMaker
 
 _FRAMES_PER_TASK = 64
@@ -50,7 +49,7 @@ def score_policy(
     policy: DiTPolicy,
     batches: BatchMaker | UnifiedBatchMaker,
     held_out: NDArray[np.bool_],
-    features: Tensor | None = None,
+    features: KeptFeatures | None = None,
 ) -> Scores:
     """Score a policy. Its mode and the global random generators do not change.
 
@@ -60,7 +59,7 @@ def score_policy(
         policy: on any device.
         batches: makes batches of the demonstrations.
         held_out: (M,) the frames to score; at most 64 of each task are used, evenly spread.
-        features: (M, N * F) of a frozen vision encoder; None reads the images.
+        features: of a frozen vision encoder; None reads the images.
     """
     device = next(policy.parameters()).device
     was_training = policy.training
@@ -82,7 +81,7 @@ def _errors(
     policy: DiTPolicy,
     batches: BatchMaker | UnifiedBatchMaker,
     frames: NDArray[np.int64],
-    features: Tensor | None,
+    features: KeptFeatures | None,
 ) -> tuple[float, float]:
     """Mean loss and mean action error [rad or m] at ``frames``."""
     device = next(policy.parameters()).device

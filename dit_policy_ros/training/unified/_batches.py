@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit_policy_ros.core.lerobot_keys import IMAGE_PREFIX
+from dit_policy_ros.data.dataset import FrameStore
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.policy.processing import Stats, TaskTokenizer
 from dit_policy_ros.policy.unified import export_policy
@@ -21,6 +22,7 @@ from dit_policy_ros.training.batches import (
     BatchOptions,
     BatchSource,
     Collator,
+    KeptFeatures,
     RawBatch,
     WindowIndex,
 )
@@ -76,7 +78,7 @@ class UnifiedBatchMaker(BatchSource):
         """Whether images are decoded anew for each batch."""
         return any(maker.is_streaming for maker in self.makers)
 
-    def read(self, newest: NDArray[np.int64], features: Tensor | None = None) -> RawBatch:
+    def read(self, newest: NDArray[np.int64], features: KeptFeatures | None = None) -> RawBatch:
         """See BatchSource."""
         batch, slots = len(newest), len(self.config.unified_slots)
         state = torch.zeros(batch, self.config.n_obs_steps, 2 * slots)
@@ -88,7 +90,7 @@ class UnifiedBatchMaker(BatchSource):
         for number, rows, local in self._by_robot(newest):
             layout = self.robots[number].layout
             begin, end = self._first[number : number + 2]
-            raw = self.makers[number].read(local, None if features is None else features[begin:end])
+            raw = self.makers[number].read(local, None if features is None else features.between(begin, end))
             at = torch.from_numpy(rows)
             own = torch.zeros(len(rows), self.config.n_obs_steps, 2 * slots)
             own[..., list(layout.state)] = raw.state
@@ -107,14 +109,15 @@ class UnifiedBatchMaker(BatchSource):
         policy: DiTPolicy,
         is_wanted: NDArray[np.bool_] | None = None,
         report: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Tensor:
+        store: FrameStore | None = None,
+    ) -> KeptFeatures:
         """As ``BatchMaker.encode_frames``; the report counts each robot's images anew."""
         if is_wanted is None:
             is_wanted = np.ones(len(self.data.state), bool)
         parts = np.split(is_wanted, self._first[1:-1])
-        return torch.cat(
+        return KeptFeatures.joined(
             [
-                maker.encode_frames(policy, part, report)
+                maker.encode_frames(policy, part, report, store)
                 for maker, part in zip(self.makers, parts, strict=True)
             ]
         )

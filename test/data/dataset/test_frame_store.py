@@ -56,7 +56,7 @@ def test_missing_space_is_reported_before_anything_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=0, f_frsize=4096))
-    with pytest.raises(DatasetError, match=r"of images, 0.0 GB free"):
+    with pytest.raises(DatasetError, match=r"of images or their features, 0.0 GB free"):
         FrameStore(tmp_path).images("a", SHAPE, never)
     with pytest.raises(DatasetError, match=r"GB of memory are free; keep them in files .*--frame-store"):
         FrameStore().images("a", (10**9, 480, 640, 3), never)

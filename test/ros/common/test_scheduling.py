@@ -5,12 +5,15 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import rclpy
 from control_msgs.action import ParallelGripperCommand
 from rclpy.action import ActionClient
+from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.task import Future
 from ros_testing import spinning
 from std_msgs.msg import Int32
 from waiting import wait_for
@@ -28,16 +31,31 @@ def frequent_thread_switches() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-def spinning_thread(executor: PatientExecutor, failures: list[BaseException]) -> threading.Thread:
+@contextmanager
+def running(node: Node, failures: list[BaseException]) -> Iterator[threading.Thread]:
+    """A thread that runs the node's callbacks, ended as ``run_node`` ends it; yields that thread.
+
+    An executor that is shut down while it spins may submit a callback to threads that have ended.
+    """
+    executor, stop_spinning = PatientExecutor(num_threads=2), Future()
+    executor.add_node(node)
+
     def spin() -> None:
         try:
-            executor.spin()
+            executor.spin_until_future_complete(stop_spinning)
         except BaseException as error:  # noqa: BLE001 - the test checks what ended the executor
             failures.append(error)
 
     thread = threading.Thread(target=spin, daemon=True)
     thread.start()
-    return thread
+    try:
+        yield thread
+    finally:
+        stop_spinning.set_result(None)
+        thread.join(10.0)
+        executor.shutdown()
+        node.destroy_node()
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, AttributeError])  # the executor tries again after the latter
@@ -45,13 +63,11 @@ def test_an_exception_in_a_callback_ends_spin(ros_domain, kind: type[Exception])
     def broken() -> None:
         raise kind("broken callback")
 
-    node, executor = rclpy.create_node("broken"), PatientExecutor(num_threads=2)
-    executor.add_node(node)
+    node = rclpy.create_node("broken")
     node.create_timer(0.001, broken)
     failures: list[BaseException] = []
-    spinning_thread(executor, failures).join(10.0)
-    executor.shutdown()
-    node.destroy_node()
+    with running(node, failures) as thread:
+        thread.join(10.0)
     assert [str(failure) for failure in failures] == ["broken callback"]
 
 
@@ -59,13 +75,10 @@ def test_the_executor_survives_subscriptions_destroyed_while_it_builds_its_wait_
     ros_domain, frequent_thread_switches
 ) -> None:
     node = rclpy.create_node("restless")
-    executor = PatientExecutor(num_threads=2)
-    executor.add_node(node)
     ticks: list[int] = []
     node.create_timer(0.001, lambda: ticks.append(0))
     failures: list[BaseException] = []
-    thread = spinning_thread(executor, failures)
-    try:
+    with running(node, failures):
         for number in range(400):
             subscriptions = [
                 node.create_subscription(Int32, f"topic_{number}_{i}", lambda _: None, QoSProfile(depth=1))
@@ -75,10 +88,6 @@ def test_the_executor_survives_subscriptions_destroyed_while_it_builds_its_wait_
                 node.destroy_subscription(subscription)
         ticks_before = len(ticks)
         wait_for(lambda: failures or len(ticks) > ticks_before + 10, 10.0, "the timer keeps running")
-    finally:
-        executor.shutdown()
-        thread.join(10.0)
-        node.destroy_node()
     assert not failures
 
 
@@ -87,13 +96,10 @@ def test_the_executor_survives_action_clients_made_and_destroyed_while_it_builds
 ) -> None:
     """As those of grippers are, when the policy node is configured and cleaned up."""
     node = rclpy.create_node("restless")
-    executor = PatientExecutor(num_threads=2)
-    executor.add_node(node)
     ticks: list[int] = []
     node.create_timer(0.0005, lambda: ticks.append(0))
     failures: list[BaseException] = []
-    thread = spinning_thread(executor, failures)
-    try:
+    with running(node, failures):
         for number in range(100):
             client = ActionClient(node, ParallelGripperCommand, f"gripper_{number}")
             seen = len(ticks)
@@ -101,10 +107,6 @@ def test_the_executor_survives_action_clients_made_and_destroyed_while_it_builds
             client.destroy()
         ticks_before = len(ticks)
         wait_for(lambda: failures or len(ticks) > ticks_before + 10, 10.0, "the timer keeps running")
-    finally:
-        executor.shutdown()
-        thread.join(10.0)
-        node.destroy_node()
     assert not failures
 
 

@@ -42,6 +42,8 @@ def test_the_last_frames_start_no_example() -> None:
     data = tiny_demonstrations(episodes=2, length=5)
     assert start_mask(data, 2).tolist() == [True, True, True, False, False] * 2
     assert start_mask(data, 0).all()
+    assert start_mask(data, 0, 3).tolist() == [True, False, False, True, False] * 2
+    assert start_mask(data, 2, 2).tolist() == [True, False, True, False, False] * 2
 
 
 def test_no_history_has_a_flagged_frame() -> None:

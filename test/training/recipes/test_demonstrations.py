@@ -16,6 +16,7 @@ from dit_policy_ros.cli.train_options.demonstrations import read_options
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import read_checkpoint
 from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.training.batches import _image_features
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import DataShape, new_policy_config
@@ -135,6 +136,13 @@ def test_a_first_stage_of_other_options_is_not_taken_for_this_one(
             TrainingError, match=rf"(?s)work was made with other options.*--{name.replace('_', '-')}"
         ):
             run_demonstrations(changed, lambda options, folder, resume: 0)
+    made = json.loads((tmp_path / "work" / "recipe.json").read_text())
+    del made["gripper_scale"]
+    (tmp_path / "work" / "recipe.json").write_text(json.dumps(made))
+    again = dataclasses.replace(first, output=tmp_path / "older")
+    assert run_demonstrations(again, lambda *_: 0) == 0, "an earlier version had no such option"
+    with pytest.raises(TrainingError, match=r"--gripper-scale: expected 1\.0, got 10\.0"):
+        run_demonstrations(dataclasses.replace(again, gripper_scale=10.0), lambda *_: 0)
     (tmp_path / "work" / "recipe.json").write_text("{")
     with pytest.raises(TrainingError, match="work was made with options that are not known"):
         run_demonstrations(dataclasses.replace(first, output=tmp_path / "third"), lambda *_: 0)
@@ -144,18 +152,23 @@ def test_a_first_stage_of_other_options_is_not_taken_for_this_one(
 
 
 def test_a_resumed_run_refuses_other_options_and_keeps_those_that_are_not_given(tmp_path: Path) -> None:
-    first, resumed = config(tmp_path, trained_delay=4, paraphrases="words.yaml"), list[bool]()
+    first = config(tmp_path, trained_delay=4, paraphrases="words.yaml", frame_store="one")
+    resumed = list[tuple[bool, str]]()
     folder = RunFolder(first.output)
     _demonstrations._write_options(first, first.output)
-    folder.begin(TrainConfig(dataset=first.dataset, steps=1, device="cpu"))
+    folder.begin(TrainConfig(dataset=first.dataset, steps=1, device="cpu", frame_store="one"))
 
     def train(options: TrainConfig, folder: RunFolder, resume: bool) -> int:
-        resumed.append(resume)
+        resumed.append((resume, options.frame_store))
         return 0
 
     again = config(tmp_path)
-    assert run_demonstrations(dataclasses.replace(again, steps=9), train) == 0 and resumed == [True]
-    for name, value in (("trained_delay", 7), ("seed", 3), ("dataset", ("elsewhere",))):
+    assert run_demonstrations(dataclasses.replace(again, steps=9), train) == 0 and resumed == [(True, "one")]
+    assert run_demonstrations(dataclasses.replace(again, frame_store="other"), train) == 0
+    assert resumed[-1] == (True, "other"), "a folder of this machine"
+    for name, value in (
+        ("trained_delay", 7), ("seed", 3), ("dataset", ("elsewhere",)), ("example_stride", 2),
+    ):  # fmt: skip
         with pytest.raises(
             TrainingError, match=rf"(?s)run was made with other options.*--{name.replace('_', '-')}"
         ):
@@ -195,7 +208,7 @@ def test_every_choice_makes_a_valid_network(
     assert made.relative_entries == (0, 1, 2) and made.sampling_steps == 10
     assert (made.text_encoder_family == "sentence") is (network == "pretrained")
     assert (made.image_pooling == "attention") is (network == "pretrained" and conditioning == "adaln")
-    assert (made.vision_stride == 16) is (made.image_pooling == "attention")
+    assert (made.vision_stride == 8) is (made.image_pooling == "attention")
 
 
 @pytest.mark.parametrize(
@@ -222,6 +235,15 @@ def test_one_instruction_alone_has_nothing_to_ask_for(tmp_path: Path) -> None:
     assert chosen.for_instructions(2) == chosen
     alone = chosen.for_instructions(1)
     assert (alone.taught_first, alone.policy_options()["image_pooling"]) == ("none", "grid")
+    cameras = {"observation.images.cam0": (480, 640)}
+    for each, seen, vector, cells in (
+        (chosen, cameras, "attention", 8),
+        (alone, cameras, "grid", 16),
+        (dataclasses.replace(chosen, policy={"vision_stride": 4}).for_instructions(1), cameras, "grid", 4),
+        (chosen.for_instructions(1, has_cameras=False), {}, "mean", 0),
+    ):
+        made = new_policy_config(each.train_config(), DataShape(30.0, 4, 4, JOINTS, JOINTS, seen))
+        assert (made.image_pooling, made.vision_stride) == (vector, cells)
     given = dataclasses.replace(chosen, pretext="intent", policy={"image_pooling": "attention"})
     assert given.for_instructions(1) == given, "what was asked for is what runs"
     for options in ({"network": "small"}, {"conditioning": "joint"}):
@@ -264,3 +286,25 @@ def test_the_command_line_has_the_options_of_the_recipe(tmp_path: Path) -> None:
     )
     assert options.train_config().policy.items() >= policy.items()
     assert TASKS
+
+
+@pytest.mark.slow
+def test_both_stages_and_another_run_use_the_same_kept_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled, fill = list[int](), _image_features._Encoding.fill
+
+    def counted(self: Any, features: Any, report: Any) -> None:
+        filled.append(len(features))
+        fill(self, features, report)
+
+    monkeypatch.setattr(_image_features._Encoding, "fill", counted)
+    write_tiny_dataset(tmp_path / "data", episodes=4, length=12, joints=JOINTS)
+    arguments = ["--recipe", "demonstrations", "--dataset", str(tmp_path / "data"), "--network", "small"]
+    arguments += ["--pretext", "intent", "--pretext-steps", "2", "--pretext-frames", "12", "--steps", "1"]
+    arguments += ["--frame-store", str(tmp_path / "store"), "--example-stride", "3", "--device", "cpu"]
+    for name in ("one", "other"):
+        place = ["--output", str(tmp_path / name / "run"), "--work", str(tmp_path / name / "work")]
+        assert cli.main([*arguments, *place]) == 0
+        assert load_policy(tmp_path / name / "run").checkpoint.facts.training["step"] == 1
+    assert filled == [4 * 7], "of each episode: four newest frames, and the ones before three of them"

@@ -195,6 +195,8 @@ def test_what_fits_is_kept_and_what_does_not_is_streamed(
         place(needed // 2, stream=False)
     store = {"frame_store": str(tmp_path / "frames")}
     assert place(0, **store)[0] == ImagePlace.FILES
+    where, why = place(0, features=True, **store)
+    assert where == ImagePlace.FEATURES and f"in the frame store {tmp_path / 'frames'}" in why
     monkeypatch.setattr(plan_module.FrameStore, "room", lambda self: needed - 1)
     where, why = place(10 * needed, **store)
     assert where == ImagePlace.VIDEOS and "the frame store's disk has room for" in why

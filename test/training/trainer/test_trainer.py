@@ -157,7 +157,7 @@ def test_only_images_that_are_read_are_encoded() -> None:
     config = TrainConfig(steps=2, batch_size=4, vision_lr_multiplier=0.0)
     training = Trainer(policy, BatchMaker(data, policy, tiny_tokenizer()), config)
     assert training.features is not None
-    encoded = training.features.any(dim=1).numpy()
+    encoded = training.features.rows >= 0
     assert encoded.any() and not (encoded & flagged).any()
     run(training)
 
