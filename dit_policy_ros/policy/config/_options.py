@@ -103,6 +103,8 @@ class PolicyOptions:
     ] = "clip"
     vision_stride: int = 0  # [pixel] of a CNN's cells; its layers after these are left out; 0: all layers
     image_pooling: Literal["mean", "spatial_softmax", "grid", "attention"] = "mean"  # of a CNN's grid
+    image_blur: float = 0.0  # [pixel] standard deviation by which resized images are smoothed; 0: not
+    attended_features: int = 0  # that a head of image_pooling 'attention' returns beside its place
     text_encoder_family: Literal["clip", "sentence"] = "clip"
     text_tokens: Literal["pooled", "all"] = "pooled"
     relative_entries: tuple[int, ...] = ()  # action entries relative to the same entry of the newest state
@@ -194,6 +196,8 @@ EXTENSIONS = (
     "vision_encoder_family",
     "vision_stride",
     "image_pooling",
+    "attended_features",
+    "image_blur",
     "text_encoder_family",
     "text_tokens",
     "trained_delay",

@@ -115,6 +115,13 @@ def rules(config: PolicyOptions) -> list[tuple[str, bool, str]]:
             0 <= config.trained_delay <= config.horizon - config.n_obs_steps,
             f"0 (off) to horizon - n_obs_steps ({config.horizon - config.n_obs_steps})",
         ),
+        (
+            "attended_features",
+            config.attended_features == 0
+            or (config.attended_features > 0 and config.image_pooling == "attention"),
+            "0 unless image_pooling is 'attention'",
+        ),
+        ("image_blur", 0.0 <= config.image_blur <= 8.0, "0 (off) to 8"),
         ("state_differences", config.state_differences >= 0.0, "0 (off) or more"),
         (
             "image_steps",

@@ -13,6 +13,7 @@ from dit_policy_ros.policy.encoders._packaged import (
     MINILM,
     PACKAGED,
     packaged_folder,
+    packaged_image_statistics,
     packaged_place,
     packaged_weights,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "conditioning_parts",
     "image_size_error",
     "packaged_folder",
+    "packaged_image_statistics",
     "packaged_place",
     "packaged_weights",
     "places",

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.encoders._attention_pooling import AttentionPooling
+from dit_policy_ros.policy.encoders._blur import blurred
 from dit_policy_ros.policy.encoders._cnn import (
     CnnConfig,
     cell_centres,
@@ -45,7 +46,9 @@ class ObservationEncoder(nn.Module):
         self.attention_pooling = None
         if cameras and isinstance(vision, CnnConfig) and config.image_pooling == "attention":
             centres = cell_centres(grid_shape(vision, config.encoded_size))
-            self.attention_pooling = AttentionPooling(grid_features(vision), centres, config.hidden_dim)
+            self.attention_pooling = AttentionPooling(
+                grid_features(vision), centres, config.hidden_dim, config.attended_features
+            )
             self.image_dim = self.attention_pooling.image_dim
         image_dim = config.read_image_steps * cameras * self.image_dim
         self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + image_dim
@@ -157,7 +160,7 @@ class ObservationEncoder(nn.Module):
         return self.preprocess_and_encode(encoder, images)
 
     def preprocess_and_encode(self, encoder: nn.Module, images: Tensor) -> Tensor:
-        """Resize, crop and encode normalised images: (M, 3, H, W) -> (M, P, F)."""
+        """Resize, blur, crop and encode normalised images: (M, 3, H, W) -> (M, P, F)."""
         return self.encode_preprocessed(encoder, self.resize_and_crop(images))
 
     def encode_preprocessed(self, encoder: nn.Module, images: Tensor) -> Tensor:
@@ -169,12 +172,14 @@ class ObservationEncoder(nn.Module):
         return features if self.uses_patch_tokens else features.unsqueeze(1)
 
     def resize_and_crop(self, images: Tensor) -> Tensor:
-        """Resize, then crop, at random in training, else centrally: (M, 3, H, W) -> (M, 3, h, w)."""
+        """Resize, blur and crop, at random in training, else centrally: (M, 3, H, W) -> (M, 3, h, w)."""
         size = self.config.image_resize_shape
         if size is not None and tuple(images.shape[-2:]) != size:
             images = functional.interpolate(
                 images, size, mode="bilinear", align_corners=False, antialias=True
             )
+        if self.config.image_blur:
+            images = blurred(images, self.config.image_blur)
         crop = self.config.crop_shape
         if crop is None:
             return images

@@ -51,6 +51,8 @@ PACKAGED: Mapping[str, PackagedEncoder] = {
 }
 """By the name on PyPI."""
 
+_LITE0_PIXELS = {"mean": 127 / 255, "std": 128 / 255, "min": 0.0, "max": 1.0}  # of its training
+
 _LITE0 = {
     "width_coefficient": 1.0,
     "depth_coefficient": 1.0,
@@ -103,6 +105,16 @@ def packaged_folder(name: str) -> Path | None:
                 f"damaged, or of another version. Install the version in constraints/python3.12.txt"
             )
     return folder
+
+
+def packaged_image_statistics(name: str) -> dict[str, Tensor] | None:
+    """The statistics by which a packaged encoder's training normalised images, (3, 1, 1) each.
+
+    Those of a dataset would show it contrasts that it has not learned. None for other names.
+    """
+    if name != EFFICIENTNET_LITE0:
+        return None
+    return {each: torch.full((3, 1, 1), value) for each, value in _LITE0_PIXELS.items()}
 
 
 def packaged_place(name: str) -> str:

@@ -129,7 +129,7 @@ class _Encoding:
             ["features", _VERSION],
             [[source.name, source.content] for source in self.data.sources],
             [self.keys, self._read_shapes(), config.image_resize_shape, config.image_crop_shape],
-            [config.vision_encoder_name, config.vision_stride, config.image_pooling],
+            [config.vision_encoder_name, config.vision_stride, config.image_pooling, config.image_blur],
             [config.conditioning, config.image_tokens],
             _digest({name: weight for name, weight in weights.items() if name.startswith("vision_encoder")}),
             [[s.mode, s.eps, s.mean_or_low.tolist(), s.std_or_high.tolist()] for s in scales],

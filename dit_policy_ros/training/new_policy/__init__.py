@@ -6,7 +6,12 @@ checkpoint with new layers for joints and cameras.
 """
 
 from dit_policy_ros.training.new_policy._adapt import Adaptation, adapted_config
-from dit_policy_ros.training.new_policy._initial import InitialPolicy, image_read_size, initial_policy
+from dit_policy_ros.training.new_policy._initial import (
+    InitialPolicy,
+    encoder_image_statistics,
+    image_read_size,
+    initial_policy,
+)
 from dit_policy_ros.training.new_policy._new_policy import (
     DataShape,
     check_new_policy,
@@ -38,6 +43,7 @@ __all__ = [
     "check_same_robot",
     "demo_config",
     "demo_vision_encoder",
+    "encoder_image_statistics",
     "image_read_size",
     "initial_policy",
     "new_policy_config",

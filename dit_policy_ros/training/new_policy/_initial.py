@@ -8,8 +8,9 @@ from types import MappingProxyType
 from dit_policy_ros.core.wordings import WordingModel
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.checkpoint import Checkpoint, KnownInstructions, pretrained_policy
-from dit_policy_ros.policy.config import decode
+from dit_policy_ros.policy.config import PolicyConfig, decode
 from dit_policy_ros.policy.dit_policy import DiTPolicy
+from dit_policy_ros.policy.encoders import packaged_image_statistics
 from dit_policy_ros.policy.processing import Stats, TaskTokenizer, read_stats
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.new_policy._adapt import Adaptation, adapt
@@ -90,5 +91,11 @@ def initial_policy(
         policy, tokenizer = pretrained_policy(options)
         if config.network == "pretrained" and options.text_tokens == "pooled":
             spread_instructions(policy, tokenizer, texts)
-        return InitialPolicy(policy, tokenizer)
+        return InitialPolicy(policy, tokenizer, encoder_image_statistics(options) or None)
     return InitialPolicy(*build_demo_policy(options, texts))
+
+
+def encoder_image_statistics(config: PolicyConfig) -> Stats:
+    """Those that the vision encoder was trained with, by camera; none if they are not known."""
+    known = packaged_image_statistics(config.vision_encoder_name)
+    return {key: dict(known) for key in config.image_features} if known else {}

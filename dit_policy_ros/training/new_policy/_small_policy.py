@@ -27,6 +27,7 @@ from dit_policy_ros.training.new_policy._tiny_clip import (
 IMAGE_SIDE, PATCH_SIDE = 144, 18  # [pixel] of the vision encoder
 RESIZED = (144, 192)  # (height, width) [pixel] of a 4:3 image; the encoder reads its central square
 MAX_TOKENS = 24
+_BLUR = 1.5  # [pixel]
 PRETRAINED_RESIZED = (192, 256)  # (height, width) [pixel] of a 4:3 image, in strides of a CNN
 
 
@@ -98,6 +99,7 @@ def pretrained_config(
         vision_encoder_name=EFFICIENTNET_LITE0,
         vision_stride=8 if image_pooling == "attention" else 16,
         image_pooling=image_pooling,
+        image_blur=_BLUR if image_pooling == "attention" else 0.0,
         image_resize_shape=PRETRAINED_RESIZED,
         image_crop_shape=None,
         observation_layers=2,

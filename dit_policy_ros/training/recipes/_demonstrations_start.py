@@ -61,7 +61,7 @@ def make_initial_checkpoint(config: DemonstrationsConfig) -> None:
     initial = initial_policy(options, data, None, wordings)
     policy, device = initial.policy, resolve_device(config.device)
     # Without pauses, as the run reads them: relative actions are larger then.
-    batches = BatchMaker(data, policy, initial.tokenizer, options=batch_options(options, wordings))
+    batches = BatchMaker(data, policy, initial.tokenizer, initial.stats, batch_options(options, wordings))
     training: dict[str, Any] = {"recipe": "demonstrations", "pretext": config.taught_first}
     if config.taught_first != "none":
         learn = _learn_intent if config.taught_first == "intent" else _learn_from_frames

@@ -26,6 +26,7 @@ from dit_policy_ros.training.batches import (
     RawBatch,
     WindowIndex,
 )
+from dit_policy_ros.training.new_policy import encoder_image_statistics
 from dit_policy_ros.training.unified._data import RobotData, all_demonstrations
 
 
@@ -45,7 +46,7 @@ class UnifiedBatchMaker(BatchSource):
         """
         self.robots, self.config, self.options = tuple(robots), policy.config, options
         self.data = all_demonstrations(robots)
-        self.stats: Stats = shared_image_stats(robots)
+        self.stats: Stats = {**shared_image_stats(robots), **encoder_image_statistics(policy.config)}
         self.makers = tuple(
             BatchMaker(
                 robot.data,

@@ -36,9 +36,9 @@ ROWS, COLUMNS, WIDTH = 3, 5, 8  # of a grid, and the entries of an instruction's
 CELLS = ROWS * COLUMNS
 
 
-def pooling(features: int = FEATURES, seed: int = 0) -> AttentionPooling:
+def pooling(features: int = FEATURES, seed: int = 0, attended: int = 0) -> AttentionPooling:
     torch.manual_seed(seed)
-    return AttentionPooling(features, cell_centres((ROWS, COLUMNS)), WIDTH)
+    return AttentionPooling(features, cell_centres((ROWS, COLUMNS)), WIDTH, attended)
 
 
 def test_centres_lie_between_the_edges_row_after_row() -> None:
@@ -47,12 +47,13 @@ def test_centres_lie_between_the_edges_row_after_row() -> None:
     assert centres == pytest.approx(np.array(rows))
 
 
-def test_it_is_a_softmax_over_cells_of_queries_and_keys() -> None:
-    module = pooling()
+@pytest.mark.parametrize("attended", [0, 3])
+def test_it_is_a_softmax_over_cells_of_queries_and_keys(attended: int) -> None:
+    module = pooling(attended=attended)
     torch.manual_seed(1)
     grids, text = torch.randn(2, 3, 4 * CELLS * FEATURES), torch.randn(2, WIDTH)  # 3 steps, 4 cameras
     with torch.no_grad():
-        found = module(grids, text).reshape(2, 3, 4, -1, 2)
+        found = module(grids, text).reshape(2, 3, 4, -1, 2 + attended)
     heads, entries = module.key.shape[:2]
     queries = module.query(text).reshape(2, heads, entries)
     cells = grids.reshape(2, 3, 4, CELLS, FEATURES)
@@ -63,7 +64,12 @@ def test_it_is_a_softmax_over_cells_of_queries_and_keys() -> None:
         centres = [(column, row) for row in range(ROWS) for column in range(COLUMNS)]
         place = sum(w * torch.tensor([(2 * c + 1) / COLUMNS - 1, (2 * r + 1) / ROWS - 1])
                     for w, (c, r) in zip(weight, centres, strict=True))  # fmt: skip
-        torch.testing.assert_close(found[b, i, n, head], place, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found[b, i, n, head, :2], place, rtol=1e-4, atol=1e-5)
+        if module.value is not None:
+            cell = sum(w * each for w, each in zip(weight, normal, strict=True))  # (F,)
+            torch.testing.assert_close(
+                found[b, i, n, head, 2:], cell @ module.value[head], rtol=1e-4, atol=1e-5
+            )
 
 
 class Finder(nn.Module):
@@ -115,7 +121,10 @@ def test_few_scenes_teach_to_find_what_the_instruction_names_in_other_scenes() -
 @pytest.mark.parametrize(
     ("family", "options"),
     [
-        ("efficientnet_lite", {"observation_layers": 1, "image_steps": 1}),
+        (
+            "efficientnet_lite",
+            {"observation_layers": 1, "image_steps": 1, "attended_features": 3, "image_blur": 0.8},
+        ),
         ("resnet", {"cameras": 2, "use_separate_rgb_encoder_per_camera": True}),
     ],
     ids=str,

@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 import torch
 from tiny_demonstrations import tiny_demonstrations
+from tiny_encoders import encoder_config, encoder_policy, word_tokenizer
 from tiny_policy import TASKS, random_policy, save_tiny, tiny_config, tiny_tokenizer
 
 from dit_policy_ros.core.errors import CheckpointError
 from dit_policy_ros.data.description import DatasetDescription, describe_info
 from dit_policy_ros.policy.checkpoint import read_checkpoint, write_encoder_files
 from dit_policy_ros.policy.config import PolicyConfig
+from dit_policy_ros.policy.encoders import EFFICIENTNET_LITE0
 from dit_policy_ros.training.batches import BatchMaker
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
 from dit_policy_ros.training.new_policy import (
     check_new_policy,
     check_reachable,
+    encoder_image_statistics,
     image_read_size,
     initial_policy,
 )
@@ -159,3 +162,22 @@ def test_actions_that_sampling_would_clip_are_refused(options: dict[str, Any], i
     else:
         check_reachable(batches, data.action_names)
     check_reachable(BatchMaker(data, policy, tiny_tokenizer()), data.action_names)
+
+
+def test_images_are_normalised_as_in_the_encoders_own_training() -> None:
+    """The demonstrations' statistics stay for everything else, and for encoders that we know nothing of."""
+    config = encoder_config("efficientnet_lite", cameras=2)
+    packaged = dataclasses.replace(config, vision_encoder_name=EFFICIENTNET_LITE0)
+    assert encoder_image_statistics(config) == {}
+    known = encoder_image_statistics(packaged)
+    data, policy = tiny_demonstrations(cameras=2), encoder_policy(config, "efficientnet_lite")
+    maker = BatchMaker(data, policy, word_tokenizer(), known)
+    assert list(known) == list(config.image_features) and len(known) == 2
+    for key in known:
+        pixels = torch.tensor([0.0, 127.0, 255.0]).view(3, 1, 1).expand(3, 4, 4) / 255
+        normal = maker.scales[key].normalize(pixels[None])[0, :, 0, 0].tolist()
+        assert normal == pytest.approx([-127 / 128, 0.0, 1.0], abs=1e-5)
+    own = BatchMaker(data, policy, word_tokenizer()).stats
+    assert set(maker.stats) == set(own)
+    for key in set(own) - set(known):
+        assert all(torch.equal(maker.stats[key][name], values) for name, values in own[key].items())

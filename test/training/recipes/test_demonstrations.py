@@ -181,9 +181,9 @@ def test_the_statistics_of_the_first_stage_are_those_of_motion_without_pauses(tm
     seen: list[Any] = []
     real = _demonstrations_start.BatchMaker
 
-    def maker(*arguments: Any, **named: Any) -> Any:
-        seen.append(named["options"].drop_idle)
-        return real(*arguments, **named)
+    def maker(*arguments: Any) -> Any:
+        seen.append(arguments[-1].drop_idle)
+        return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_demonstrations_start, "BatchMaker", maker)
@@ -208,7 +208,7 @@ def test_every_choice_makes_a_valid_network(
     assert made.relative_entries == (0, 1, 2) and made.sampling_steps == 10
     assert (made.text_encoder_family == "sentence") is (network == "pretrained")
     assert (made.image_pooling == "attention") is (network == "pretrained" and conditioning == "adaln")
-    assert (made.vision_stride == 8) is (made.image_pooling == "attention")
+    assert (made.vision_stride == 8) is (made.image_blur == 1.5) is (made.image_pooling == "attention")
 
 
 @pytest.mark.parametrize(
