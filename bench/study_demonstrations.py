@@ -129,11 +129,14 @@ def train(cell: Cell, options: argparse.Namespace, tasks: Sequence[Task]) -> Pat
     if mark.is_file():
         return folder / "run"
     needed = [part for part in range(len(PARTS)) if sum(PARTS[:part]) < cell.demonstrations]
-    datasets = [str(record(options.output, part, tasks, options.lock_step)) for part in needed]
+    datasets = options.datasets or [
+        str(record(options.output, part, tasks, options.lock_step)) for part in needed
+    ]
     command = ["train", "--recipe", "demonstrations", "--dataset", *datasets]
     learned = [task for task in tasks if not (cell.holds_out and task in HELD_OUT)]
     command += ["--output", str(folder / "run"), "--work", str(folder / "start")]
-    command += ["--paraphrases", str(paraphrases(options.output, learned))]
+    if not options.literal:
+        command += ["--paraphrases", str(paraphrases(options.output, learned))]
     command += ["--steps", str(options.steps), "--threads", str(options.threads), *cell.options]
     command += ["--example-stride", str(options.example_stride)]
     command += ["--policy", *options.policy] if options.policy else []
@@ -266,6 +269,12 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--example-stride", type=int, default=1, help="frames from example to example; default: %(default)s"
+    )
+    parser.add_argument(
+        "--datasets", nargs="+", metavar="FOLDER", help="learn from these instead of recording"
+    )
+    parser.add_argument(
+        "--literal", action="store_true", help="train with the instructions alone, no wordings"
     )
     parser.add_argument(
         "--threads", type=int, default=2, help="CPU threads of training; default: %(default)s"
