@@ -5,14 +5,14 @@
 The node's own planning drives the simulated robot with a simulated latency, so a seed determines the outcome.
 Each cell (one setting) is a file of episodes in --output: an interrupted study continues, and more --episodes
 extend it. --flow-matching adds cells for a second checkpoint, --delay-trained those for one that was trained
-with trained_delay.
+with trained_delay, --small-grippers those for one that was trained with a gripper_scale.
 
     python bench/study_defaults.py --episodes 10
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ DIFFUSION_STEPS, FLOW_STEPS = (5, 10, 20), (5, 10)
 WARM_STEPS, OF_STEPS = (2, 5), 10
 OF = {"sampling_steps": OF_STEPS}
 LATE = LATENCIES[1:]
+PLAIN, FLOW, DELAYED, SMALL = "checkpoint", "flow_matching", "delay_trained", "small_grippers"
 LATENCY_OF_STEPS = 0.1  # [s] for comparing numbers of steps
 
 
@@ -46,32 +47,34 @@ LATENCY_OF_STEPS = 0.1  # [s] for comparing numbers of steps
 class Cell:
     """One setting: name, options of ``load_policy``, latency [s], node parameters.
 
-    trained: with the checkpoint of delay-conditioned training.
+    checkpoint: whose; PLAIN is the one of --checkpoint.
     """
 
     name: str
-    flow_matching: bool = False
-    trained: bool = False
+    checkpoint: str = PLAIN
     policy: Mapping[str, Any] = field(default_factory=dict)
     latency: float = LATENCY_OF_STEPS
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def cells(with_flow_matching: bool, with_trained_delay: bool = False) -> Iterator[Cell]:
-    """All settings to compare."""
+def cells(given: Collection[str]) -> Iterator[Cell]:
+    """All settings to compare with the checkpoints that are given."""
     for latency in LATE:
         late = f"{1000 * latency:.0f} ms"
         for steps in WARM_STEPS:
             options = {**OF, "warm_start": steps}
-            yield Cell(f"warm start, {steps} of {OF_STEPS} steps, {late}", policy=options, latency=latency)
+            name = f"warm start, {steps} of {OF_STEPS} steps, {late}"
+            yield Cell(name, policy=options, latency=latency)
+            if SMALL in given:
+                yield Cell(f"small grippers, {name}", SMALL, policy=options, latency=latency)
         for is_on in (False, True):
             options = {**OF, "real_time_chunking": is_on}
             name = "guided" if is_on else "independent"
             yield Cell(f"{name} chunks, {late}", policy=options, latency=latency)
-            if with_trained_delay:
+            if DELAYED in given:
                 kind = "continued" if is_on else "independent"
                 name = f"delay-trained, {kind} chunks, {late}"
-                yield Cell(name, trained=True, policy=options, latency=latency)
+                yield Cell(name, DELAYED, policy=options, latency=latency)
     for mode in MODES:
         for latency in LATENCIES:
             name = f"{mode}, {1000 * latency:.0f} ms"
@@ -81,8 +84,8 @@ def cells(with_flow_matching: bool, with_trained_delay: bool = False) -> Iterato
     for mode in MODES[:2]:
         options = {**OF, "real_time_chunking": True}
         yield Cell(f"real-time chunking, {mode}", policy=options, parameters={"ensemble.mode": mode})
-    for steps in FLOW_STEPS if with_flow_matching else ():
-        yield Cell(f"flow matching, {steps} steps", flow_matching=True, policy={"sampling_steps": steps})
+    for steps in FLOW_STEPS if FLOW in given else ():
+        yield Cell(f"flow matching, {steps} steps", FLOW, policy={"sampling_steps": steps})
 
 
 def run_cell(
@@ -180,6 +183,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--flow-matching", type=Path, help="checkpoint of a flow-matching policy")
     parser.add_argument("--delay-trained", type=Path, help="checkpoint of a policy with trained_delay")
+    parser.add_argument("--small-grippers", type=Path, help="checkpoint of a policy with a gripper_scale")
     parser.add_argument(
         "--episodes", type=int, default=5, help="episodes per task and cell; default: %(default)s"
     )
@@ -195,12 +199,11 @@ def main() -> None:
     options = read_options()
     options.output.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
-    for cell in cells(options.flow_matching is not None, options.delay_trained is not None):
+    folders = {name: getattr(options, name) for name in (PLAIN, FLOW, DELAYED, SMALL)}
+    for cell in cells([name for name, folder in folders.items() if folder is not None]):
         if options.only and cell.name not in options.only:
             continue
-        folder = options.flow_matching if cell.flow_matching else options.checkpoint
-        folder = options.delay_trained if cell.trained else folder
-        policy = load_policy(folder, "cpu", **cell.policy)
+        policy = load_policy(folders[cell.checkpoint], "cpu", **cell.policy)
         tasks = [
             task
             for task in suite()
@@ -208,7 +211,8 @@ def main() -> None:
             and task.instruction in policy.known_tasks
         ][: options.task_count]
         path = options.output / f"{cell.name.replace(', ', '_').replace(' ', '_')}.jsonl"
-        rows = run_cell(cell, policy, weights_sha256(folder), tasks, options.episodes, path)
+        weights = weights_sha256(policy.checkpoint.folder)  # type: ignore[attr-defined]  # of our own kind
+        rows = run_cell(cell, policy, weights, tasks, options.episodes, path)
         results.append(summary(cell, rows))
     write_figures(options.output / "summary.json", results)
     (options.output / "table.md").write_text(markdown(results))
