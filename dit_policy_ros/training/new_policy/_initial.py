@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import torch
+
 from dit_policy_ros.core.wordings import WordingModel
 from dit_policy_ros.data.dataset import Demonstrations
 from dit_policy_ros.policy.checkpoint import Checkpoint, KnownInstructions, pretrained_policy
@@ -70,11 +72,15 @@ def initial_policy(
     shape = DataShape.of(data)
     if checkpoint is not None and config.adapt:
         policy, adaptation = adapt(config, shape, checkpoint)
-        stats = adaptation.kept_statistics(read_stats(checkpoint.folder), config)
+        stats = adaptation.kept_statistics(read_stats(checkpoint.folder), config) or {}
+        stats = {**stats, **_encoders_own_statistics(checkpoint, policy.config)} or None
         return InitialPolicy(policy, checkpoint.encoder_files.tokenizer, stats, (), adaptation)
     if checkpoint is not None:
         check_same_robot(shape, checkpoint)
-        stats = read_stats(checkpoint.folder) if config.statistics == "checkpoint" else None
+        if config.statistics == "checkpoint":
+            stats = read_stats(checkpoint.folder)
+        else:
+            stats = _encoders_own_statistics(checkpoint, checkpoint.config) or None
         known = checkpoint.facts.known_tasks
         tokenizer = checkpoint.encoder_files.tokenizer
         return InitialPolicy(
@@ -93,6 +99,18 @@ def initial_policy(
             spread_instructions(policy, tokenizer, texts)
         return InitialPolicy(policy, tokenizer, encoder_image_statistics(options) or None)
     return InitialPolicy(*build_demo_policy(options, texts))
+
+
+def _encoders_own_statistics(checkpoint: Checkpoint, config: PolicyConfig) -> Stats:
+    """The image statistics of the encoder's own training, if the checkpoint was trained with them.
+
+    They are for the cameras of ``config``. Those of other demonstrations would change what the encoder sees.
+    """
+    stats = read_stats(checkpoint.folder)
+    for key, own in encoder_image_statistics(checkpoint.config).items():
+        if any(not torch.allclose(stats[key][name], own[name]) for name in ("mean", "std")):
+            return {}
+    return encoder_image_statistics(config)
 
 
 def encoder_image_statistics(config: PolicyConfig) -> Stats:

@@ -19,7 +19,7 @@ from dit_policy_ros.policy.encoders import places, vector_parts
 from dit_policy_ros.policy.processing import read_stats
 from dit_policy_ros.training.config import TrainConfig
 from dit_policy_ros.training.errors import TrainingError
-from dit_policy_ros.training.new_policy import DataShape, adapted_config, initial_policy
+from dit_policy_ros.training.new_policy import DataShape, _initial, adapted_config, initial_policy
 from dit_policy_ros.training.new_policy._adapt import Adaptation, adapt
 
 CAM0, CAM1, SIDE = (f"observation.images.{name}" for name in ("cam0", "cam1", "side"))
@@ -216,3 +216,31 @@ def test_statistics_are_kept_where_weights_are(tmp_path: Path) -> None:
     assert initial.known_tasks == (), "what it did with the other robot"
     renewed = initial_policy(dataclasses.replace(ADAPT, statistics="dataset"), data, checkpoint)
     assert renewed.stats is None
+
+
+def test_the_image_statistics_of_the_encoders_own_training_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With statistics of other demonstrations, and for new cameras, the encoder sees as before."""
+    checkpoint = read_checkpoint(save_tiny(tmp_path / "c", tiny_config(cameras=2)))
+    known = read_stats(checkpoint.folder)
+    assert not torch.allclose(known[CAM0]["mean"], known[CAM1]["mean"])
+    data, renewed = tiny_demonstrations(cameras=2), dataclasses.replace(ADAPT, statistics="dataset")
+    tuned = dataclasses.replace(renewed, adapt=False)
+
+    def with_own(stats: Any) -> None:
+        monkeypatch.setattr(_initial, "packaged_image_statistics", lambda name: stats)
+
+    with_own(known[CAM0])
+    assert all(initial_policy(each, data, checkpoint).stats is None for each in (renewed, tuned)), (
+        "its second camera has other statistics"
+    )
+    one = read_checkpoint(save_tiny(tmp_path / "one"))
+    with_own(read_stats(one.folder)[CAM0])
+    other = dataclasses.replace(data, action_names=tuple("wxyz"))
+    found = initial_policy(renewed, other, one).stats
+    assert found is not None and set(found) == {CAM0, CAM1}, "the second camera is new"
+    tuned_stats = initial_policy(tuned, tiny_demonstrations(), one).stats
+    assert tuned_stats is not None and set(tuned_stats) == {CAM0}
+    for stats in (*found.values(), *tuned_stats.values()):
+        assert torch.equal(stats["mean"], read_stats(one.folder)[CAM0]["mean"])
