@@ -108,8 +108,10 @@ def _encoders_own_statistics(checkpoint: Checkpoint, config: PolicyConfig) -> St
     """
     stats = read_stats(checkpoint.folder)
     for key, own in encoder_image_statistics(checkpoint.config).items():
-        if any(not torch.allclose(stats[key][name], own[name]) for name in ("mean", "std")):
-            return {}
+        for name in ("mean", "std"):
+            found = stats.get(key, {}).get(name)
+            if found is None or found.shape != own[name].shape or not torch.allclose(found, own[name]):
+                return {}
     return encoder_image_statistics(config)
 
 

@@ -235,6 +235,10 @@ def test_the_image_statistics_of_the_encoders_own_training_stay(
     assert all(initial_policy(each, data, checkpoint).stats is None for each in (renewed, tuned)), (
         "its second camera has other statistics"
     )
+    for others in ({}, {CAM0: {"std": known[CAM0]["std"]}}, {CAM0: {"mean": torch.zeros(1)}}):
+        with monkeypatch.context() as patch:
+            patch.setattr(_initial, "read_stats", lambda folder, others=others: others)
+            assert initial_policy(tuned, data, checkpoint).stats is None, "it has none, or others"
     one = read_checkpoint(save_tiny(tmp_path / "one"))
     with_own(read_stats(one.folder)[CAM0])
     other = dataclasses.replace(data, action_names=tuple("wxyz"))
