@@ -88,6 +88,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="how often a knock displaces the arms by centimetres [1/s]; default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
+        "--aim-error", type=float, default=0.0,
+        help="standard deviation of where a hand first comes to above an object, before it corrects [m]; "
+        "default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
         "--start-anywhere", action="store_true",
         help="with --lock-step, often begin with the arm over the mat, or over its cube as after a missed "
         "grasp",
@@ -122,6 +127,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--disturbance: expected 0 to 0.1 rad, got {options.disturbance}")
     if not 0.0 <= options.knocks <= 5.0:
         parser.error(f"--knocks: expected 0 to 5 per second, got {options.knocks}")
+    if not 0.0 <= options.aim_error <= 0.05:
+        parser.error(f"--aim-error: expected 0 to 0.05 m, got {options.aim_error}")
     if options.start_anywhere and not options.lock_step:
         parser.error("--start-anywhere: only with --lock-step; sim_node's scenes begin with the arms at home")
     if options.domain is not None and options.lock_step:
@@ -175,6 +182,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         speed=options.speed,
         disturbance=options.disturbance,
         knocks=options.knocks,
+        aim_error=options.aim_error,
         start_anywhere=options.start_anywhere,
         picture_every=options.picture_every,
         variation=read_variation(options),

@@ -106,6 +106,15 @@ def test_the_study_of_instructed_places_writes_its_figures(start_process, tmp_pa
     assert all(each["scenes"] == 4 and each["p90_mm"] >= each["median_mm"] > 0 for each in figures)
 
 
+@pytest.mark.slow  # renders, with MuJoCo and torch
+def test_the_study_of_aim_writes_its_figures(start_process, tmp_path):
+    output = tmp_path / "new" / "figures.json"
+    run_miniature(start_process, "study_aim", output)
+    figures = json.loads(output.read_text())
+    assert [each["beside_mm"] for each in figures] == [0.0, 30.0]
+    assert all(each["p90_mm"] >= each["median_mm"] > 0 for each in figures)
+
+
 @pytest.mark.slow  # a process that imports everything
 def test_the_study_of_demonstrations_lists_its_cells(start_process, tmp_path):
     run_miniature(start_process, "study_demonstrations", tmp_path / "study")

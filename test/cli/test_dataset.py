@@ -22,6 +22,7 @@ TASKS = ("touch the red cube with the left arm", "touch the blue cube with the r
         (["--cameras", "wrist"], "invalid choice: 'wrist'"),
         (["--speed", "0"], "--speed: expected 0.1 to 100 times real time, got 0"),
         (["--knocks", "-1"], "--knocks: expected 0 to 5 per second, got -1"),
+        (["--aim-error", "0.06"], "--aim-error: expected 0 to 0.05 m, got 0.06"),
         (["--start-anywhere"], "--start-anywhere: only with --lock-step"),
         (["--camera-jitter", "0.2"], "expected 0 to 0.1 m, got 0.2"),
         (["--lighting", "2"], "expected 0 to 1 of the light, got 2"),

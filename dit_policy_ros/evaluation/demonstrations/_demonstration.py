@@ -26,6 +26,7 @@ class DemonstrationSettings:
         speed: highest speed of the simulation, in multiples of real time; over ROS only.
         disturbance: standard deviation of the error added to the arms' targets [rad].
         knocks: how often a knock displaces the arms by centimetres [1/s].
+        aim_error: standard deviation of where a hand first comes to above an object, before it corrects [m].
         start_anywhere: often begin with the arm away from home; in lock-step only.
         picture_every: render every so many frames and repeat the image in between; in lock-step only.
         variation: how much the look of scenes varies.
@@ -40,6 +41,7 @@ class DemonstrationSettings:
     speed: float = 2.0
     disturbance: float = 0.006
     knocks: float = 0.0
+    aim_error: float = 0.0
     start_anywhere: bool = False
     picture_every: int = 1
     variation: Variation = field(default_factory=Variation)

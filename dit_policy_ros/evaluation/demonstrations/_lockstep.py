@@ -54,7 +54,7 @@ class _LockstepRecording:
     def __init__(self, settings: DemonstrationSettings, sim: BimanualSim, writer: DatasetWriter) -> None:
         self._settings, self._sim, self._writer = settings, sim, writer
         self._rng = np.random.default_rng(settings.seed)
-        self._operator = Operator(self._rng)
+        self._operator = Operator(self._rng, settings.aim_error)
         self._starts = StartPoses(self._rng) if settings.start_anywhere else None
 
     def attempt(self, task: Task, seed: int, discarded: int) -> Demonstration | str:

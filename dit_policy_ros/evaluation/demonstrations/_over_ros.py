@@ -71,6 +71,7 @@ def _commands(settings: DemonstrationSettings) -> dict[str, NodeCommand]:
         "seed": str(settings.seed),
         "disturbance": str(float(settings.disturbance)),
         "knocks": str(float(settings.knocks)),
+        "aim_error": str(float(settings.aim_error)),
         "use_sim_time": "true",
     }
     sim = {

@@ -139,6 +139,11 @@ TELEOP_PARAMETERS = (
         fixed=True,
     ),
     Parameter(
+        "aim_error", float, 0.0,
+        "standard deviation of where a hand first comes to above an object. It then corrects by sight, so "
+        "the data teach a policy to look", "m", 0.0, 0.05, fixed=True,
+    ),
+    Parameter(
         "leader_only", bool, False,
         "publish leader/joint_states only: another program moves the arms after the leader", fixed=True,
     ),

@@ -74,7 +74,7 @@ class TeleopNode(Node):
         self._mirror = BimanualSim()
         self._rng = np.random.default_rng(settings["seed"])
         self._disturbance_std, self._knock_rate = settings["disturbance"], settings["knocks"]
-        self._operator = Operator(self._rng)
+        self._operator = Operator(self._rng, settings["aim_error"])
         self._disturbance = Disturbance(self._rng, 0.0)  # none while the arms are held
         self._target: np.ndarray | None = None  # (14,) [rad], [m], last commanded
         self._parts: tuple[int, dict[str, float]] = (0, {})  # stamp [ns], values by the robot's name

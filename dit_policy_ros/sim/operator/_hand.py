@@ -34,8 +34,9 @@ Moves = Iterator[None]
 class Hand:
     """Moves one gripper along straight lines, with the speed profile and variation of a person."""
 
-    def __init__(self, side: str, rng: np.random.Generator) -> None:
-        self.side, self._rng = side, rng
+    def __init__(self, side: str, rng: np.random.Generator, aim_error: float = 0.0) -> None:
+        """aim_error: see ``aimed`` [m]."""
+        self.side, self._rng, self._aim_error = side, rng, aim_error
         self._kinematics = ArmKinematics(side)
         self._slice = arm_slice(side)
         self._tracker = Tracker()
@@ -62,6 +63,16 @@ class Hand:
         """The rest pose of the gripper."""
         joints = HOME[self._slice]
         return Pose(self._kinematics.forward(joints), self._kinematics.orientation(joints))
+
+    def aimed(self, pose: Pose, share: float = 1.0) -> Pose:
+        """A pose on the way to an object as a person first comes to it: beside, by ``share`` of the error.
+
+        The error is random, level, and normal with the standard deviation ``aim_error`` along x and y.
+        """
+        if not self._aim_error:
+            return pose
+        beside = self._rng.normal(0.0, share * self._aim_error, size=2)  # (2,) [m]
+        return pose.shifted(*beside, 0.0)
 
     def advance(self) -> None:
         """Advance one period: follow the plan within the limits."""

@@ -14,10 +14,17 @@ from dit_policy_ros.sim.tasks import HandOver, Lift, Push, Task, Touch, first_ar
 class Operator:
     """Reads the physics state and moves as a person with leader arms would. Motions vary with rng."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, aim_error: float = 0.0) -> None:
+        """Prepare both hands.
+
+        Args:
+            rng: all that varies.
+            aim_error: standard deviation [m] of where a hand first comes to above an object, along x and y.
+                It then corrects. Touching has an error of its own.
+        """
         self._rng = rng
         self._expert = Expert(rng)
-        self._hands = {side: Hand(side, rng) for side in SIDES}
+        self._hands = {side: Hand(side, rng, aim_error) for side in SIDES}
         self._moves: Moves | None = None
         self._is_touch = False
         self._ready = False

@@ -12,6 +12,7 @@ _HOVER = 0.06  # [m] above the grasp
 _CARRY = 0.14  # [m] height of the tool point with a lifted cube
 _CROWDED = 0.1  # [m] a nearer neighbour blocks an open finger
 _HANDOVER = np.array([0.0, 0.0, 0.22])  # [m] where the cube is handed over
+_CLOSER = 0.5  # share of the aim error that is left at the second pose before an object
 _TIPS_APART = 0.006  # [m] gap between both hands' fingertips on one cube
 _SHALLOW = 0.004  # [m] above the cube's middle, to leave room for the other hand
 _PUSHING = 0.012  # [m] of each finger: two fingers keep a cube straight
@@ -50,7 +51,7 @@ def hand_over(sim: BimanualSim, giver: Hand, taker: Hand, colour: str) -> Moves:
         middle = sim.cube_position(colour)  # (3,)
         place = np.array([middle[0], tips[1], middle[2]])
         yield from _turn_level(taker, _HANDOVER + 0.12 * outwards)
-        yield from taker.move(Pose(place + 0.09 * outwards, level), speed=0.8)
+        yield from taker.move(taker.aimed(Pose(place + 0.09 * outwards, level), _CLOSER), speed=0.8)
         yield from taker.move(Pose(place, level), speed=0.5)
         yield from taker.wait(0.2)
         yield from taker.grip(CLOSED)
@@ -110,13 +111,14 @@ def push(sim: BimanualSim, hand: Hand, colour: str, zone: str) -> Moves:
 
 
 def _travel(hand: Hand, goal: Pose) -> Moves:
-    """Travel above the cubes; a low hand first moves up."""
+    """Travel above the cubes; a low hand first moves up. With an aim error it comes closer in two steps."""
     clear = 0.12  # [m]
     if hand.pose.point[2] < clear - 0.02:
         yield from hand.move(hand.pose.shifted(0.0, 0.0, clear - float(hand.pose.point[2])))
     if goal.point[2] < clear:
-        yield from hand.move(Pose(np.append(goal.point[:2], clear), goal.orientation))
-    yield from hand.move(goal, speed=0.9)
+        above = Pose(np.append(goal.point[:2], clear), goal.orientation)
+        yield from hand.move(hand.aimed(above))
+    yield from hand.move(hand.aimed(goal, _CLOSER), speed=0.9)
 
 
 def grasp_pose(sim: BimanualSim, side: str, colour: str, shallow: float = 0.0) -> Pose:
