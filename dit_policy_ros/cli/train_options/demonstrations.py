@@ -44,6 +44,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="an instruction to learn; repeat for several; default: all of the datasets",
     )  # fmt: skip
     add(
+        "--balance-tasks",
+        "draw every task equally often, however many frames it has",
+        action=argparse.BooleanOptionalAction,
+    )
+    add(
         "--example-stride",
         "begin examples only at every so many frames of an episode: fewer images are read, in less time",
     )

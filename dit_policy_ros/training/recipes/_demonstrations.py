@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 RECIPE_FILE = "recipe.json"  # in the work folder and in the run's: the options that it was made with
 # Options that a stage does not depend on.
 _OF_THE_PLACE = {"output", "work", "device", "threads", "frame_store"}
-_OF_THE_RUN = {"steps", "vision_lr_multiplier", "example_stride"}
+_OF_THE_RUN = {"steps", "vision_lr_multiplier", "example_stride", "balance_tasks"}
 _AFTER_INTENT = 0.1  # learning rate of what has learned the intent, relative to the others
 
 

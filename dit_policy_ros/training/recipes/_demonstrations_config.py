@@ -24,6 +24,7 @@ class DemonstrationsConfig:
 
     dataset: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()  # instructions to learn; empty: all of the datasets
+    balance_tasks: bool = True  # draw every task equally often, however many frames it has
     example_stride: int = 1
     frame_store: str = ""  # folder for the features of a frozen encoder; empty: in memory
     output: Path = Path("out/demonstrations")  # folder of the training run
@@ -116,6 +117,7 @@ class DemonstrationsConfig:
         return TrainConfig(
             dataset=self.dataset,
             tasks=self.tasks,
+            balance_tasks=self.balance_tasks,
             example_stride=self.example_stride,
             frame_store=self.frame_store,
             network=self.network,

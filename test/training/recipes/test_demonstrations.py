@@ -106,9 +106,9 @@ def test_the_first_stage_is_skipped_if_its_result_is_there(
         return 0
 
     monkeypatch.setattr(_demonstrations, "make_initial_checkpoint", make)
-    for _ in range(2):
-        assert run_demonstrations(config(tmp_path), train) == 0
-    assert len(made) == 1 and len(runs) == 2
+    for balanced in (True, False):  # the first stage does not depend on it
+        assert run_demonstrations(dataclasses.replace(config(tmp_path), balance_tasks=balanced), train) == 0
+    assert len(made) == 1 and [run.balance_tasks for run in runs] == [True, False]
     assert runs[0].init == str(tmp_path / "work" / "start") and not runs[0].policy
     assert runs[0].vision_lr_multiplier == 0.0 and runs[0].drop_idle == 0.1
 
@@ -278,11 +278,23 @@ def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
 
 def test_the_command_line_has_the_options_of_the_recipe(tmp_path: Path) -> None:
     write_tiny_dataset(tmp_path / "data", episodes=1, length=4)
-    given = ["--no-relative-actions", "--seed", "3", "--policy", "vision_stride=8", "horizon=20"]
+    given = [
+        "--no-relative-actions",
+        "--no-balance-tasks",
+        "--seed",
+        "3",
+        "--policy",
+        "vision_stride=8",
+        "horizon=20",
+    ]
     options = read_options(["--dataset", str(tmp_path / "data"), *given])
     policy = {"vision_stride": 8, "horizon": 20}
     assert options == DemonstrationsConfig(
-        dataset=(str(tmp_path / "data"),), relative_actions=False, seed=3, policy=policy
+        dataset=(str(tmp_path / "data"),),
+        relative_actions=False,
+        balance_tasks=False,
+        seed=3,
+        policy=policy,
     )
     assert options.train_config().policy.items() >= policy.items()
     assert TASKS
