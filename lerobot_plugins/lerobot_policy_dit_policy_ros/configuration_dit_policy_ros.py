@@ -54,6 +54,7 @@ class DitPolicyRosConfig(MultiTaskDiTConfig):
     image_pooling: str = "mean"  # or "spatial_softmax", "grid" or "attention", of a CNN
     image_blur: float = 0.0  # standard deviation by which resized images are smoothed [pixel]; 0: not
     attended_features: int = 0  # that a head of image_pooling "attention" returns beside its place
+    image_skip: bool = False  # the images' vectors go past the fusion MLP to the denoising layers, too
     text_encoder_family: str = "clip"  # or "sentence"
     text_tokens: str = "pooled"  # or "all"
     trained_delay: int = 0  # most steps whose actions are given in training

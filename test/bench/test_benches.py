@@ -115,6 +115,15 @@ def test_the_study_of_aim_writes_its_figures(start_process, tmp_path):
     assert all(each["p90_mm"] >= each["median_mm"] > 0 for each in figures)
 
 
+@pytest.mark.slow  # renders, with MuJoCo and torch
+def test_the_study_of_kept_places_writes_its_figures(start_process, tmp_path):
+    output = tmp_path / "new" / "figures.json"
+    run_miniature(start_process, "study_kept_places", output)
+    figures = json.loads(output.read_text())
+    assert [each["vector"] for each in figures] == ["fused", "fused"], "the shipped policy has no heads"
+    assert all(each["p90_mm"] >= each["median_mm"] > 0 for each in figures)
+
+
 @pytest.mark.slow  # a process that imports everything
 def test_the_study_of_demonstrations_lists_its_cells(start_process, tmp_path):
     run_miniature(start_process, "study_demonstrations", tmp_path / "study")

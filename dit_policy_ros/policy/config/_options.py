@@ -105,6 +105,7 @@ class PolicyOptions:
     image_pooling: Literal["mean", "spatial_softmax", "grid", "attention"] = "mean"  # of a CNN's grid
     image_blur: float = 0.0  # [pixel] standard deviation by which resized images are smoothed; 0: not
     attended_features: int = 0  # that a head of image_pooling 'attention' returns beside its place
+    image_skip: bool = False  # the images' vectors go past the fusion MLP to the denoising layers, too
     text_encoder_family: Literal["clip", "sentence"] = "clip"
     text_tokens: Literal["pooled", "all"] = "pooled"
     relative_entries: tuple[int, ...] = ()  # action entries relative to the same entry of the newest state
@@ -198,6 +199,7 @@ EXTENSIONS = (
     "image_pooling",
     "attended_features",
     "image_blur",
+    "image_skip",
     "text_encoder_family",
     "text_tokens",
     "trained_delay",

@@ -121,6 +121,11 @@ def rules(config: PolicyOptions) -> list[tuple[str, bool, str]]:
             or (config.attended_features > 0 and config.image_pooling == "attention"),
             "0 unless image_pooling is 'attention'",
         ),
+        (
+            "image_skip",
+            not config.image_skip or (config.observation_layers > 0 and bool(config.image_features)),
+            "false without observation_layers or cameras",
+        ),
         ("image_blur", 0.0 <= config.image_blur <= 8.0, "0 (off) to 8"),
         ("state_differences", config.state_differences >= 0.0, "0 (off) or more"),
         (

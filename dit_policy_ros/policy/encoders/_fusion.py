@@ -28,9 +28,9 @@ class FusionMLP(nn.Module):
         )
         self.norm = nn.LayerNorm(hidden)
 
-    def forward(self, vector: Tensor, state: Tensor, text: Tensor) -> Tensor:
-        """State, text and fused features side by side: (B, C), (B, S, D), (B, H) -> (B, S * D + 2 H)."""
-        return torch.cat((state.flatten(1), text, self.fuse(vector)), dim=-1)
+    def forward(self, vector: Tensor, *beside: Tensor) -> Tensor:
+        """What goes past it and the fused features, side by side: (B, C), (B, ...) each -> (B, ... + H)."""
+        return torch.cat((*(each.flatten(1) for each in beside), self.fuse(vector)), dim=-1)
 
     def fuse(self, vector: Tensor) -> Tensor:
         """The fused features: (B, C) -> (B, H)."""

@@ -56,6 +56,7 @@ class ObservationEncoder(nn.Module):
         if config.observation_layers:
             self.mixer = FusionMLP(self.output_dim, config.hidden_dim, config.observation_layers)
             self.output_dim = config.n_obs_steps * config.state_dim + 2 * config.hidden_dim
+            self.output_dim += image_dim if config.image_skip else 0
         self.tokens = None
         if config.conditioning != "adaln":
             self.tokens = ObservationTokens(config, self.image_dim)
@@ -85,7 +86,8 @@ class ObservationEncoder(nn.Module):
 
         Returns:
             The vector (B, C) for ``adaln``, C = S * (D + H) + I * N * F, or S * D + 2 H with
-            ``observation_layers``; for the other conditionings tokens (B, K, H).
+            ``observation_layers``, and I * N * F more with ``image_skip``; for the other conditionings tokens
+            (B, K, H).
         """
         return self.combine(None if images is None else self.encode_images(images), state, pooled_text)
 
@@ -106,7 +108,11 @@ class ObservationEncoder(nn.Module):
         if self.attention_pooling is not None and image_features is not None:
             image_features = self.attention_pooling(image_features, text)
         vector = self.concatenate(image_features, state, text)
-        return vector if self.mixer is None else self.mixer(vector, state, text)
+        if self.mixer is None:
+            return vector
+        if self.config.image_skip and image_features is not None:
+            return self.mixer(vector, state, text, image_features)
+        return self.mixer(vector, state, text)
 
     def state_features(self, state: Tensor) -> Tensor:
         """With ``state_differences``, replace older states by scaled differences: (B, S, D) -> (B, S, D).

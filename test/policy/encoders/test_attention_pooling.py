@@ -125,6 +125,7 @@ def test_few_scenes_teach_to_find_what_the_instruction_names_in_other_scenes() -
             "efficientnet_lite",
             {"observation_layers": 1, "image_steps": 1, "attended_features": 3, "image_blur": 0.8},
         ),
+        ("efficientnet_lite", {"observation_layers": 2, "image_skip": True, "cameras": 2}),
         ("resnet", {"cameras": 2, "use_separate_rgb_encoder_per_camera": True}),
     ],
     ids=str,

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from dit_policy_ros.policy.config import PolicyConfig
 from dit_policy_ros.policy.dit_policy import Batch, DiTPolicy
-from dit_policy_ros.policy.encoders import FusionMLP
+from dit_policy_ros.policy.encoders import FusionMLP, conditioning_parts, places
+from dit_policy_ros.policy.encoders._columns import IMAGE
 from dit_policy_ros.policy.network import DiffusionTransformer
 
 TOKEN_COUNT = 7
@@ -251,6 +252,34 @@ def test_only_the_newest_images_are_used(options: dict) -> None:
         expected = expected[:, columns]
     torch.testing.assert_close(found, expected)
     policy.train()(dataclasses.replace(batch, images=newest)).backward()
+
+
+@pytest.mark.parametrize("image_steps", [0, 1])
+def test_images_go_past_the_fusion_mlp_to_where_the_columns_say(image_steps: int) -> None:
+    options = {"n_obs_steps": 2, "cameras": 2, "observation_layers": 1, "image_steps": image_steps}
+    config = variant_config(image_skip=True, **options)
+    policy, without = shaken_policy(config), shaken_policy(variant_config(**options))
+    encoder, other = policy.observation_encoder, without.observation_encoder
+    other.load_state_dict(encoder.state_dict())  # no weight of the encoder is another one
+    batch = random_batch(config, 2)
+    assert batch.images is not None
+    seen = batch.images[:, 2 - config.read_image_steps :]
+    with torch.no_grad():
+        found = encoder(seen, batch.state, batch.pooled_text)
+        images = encoder.encode_images(seen)
+        rest = other(seen, batch.state, batch.pooled_text)
+    where = places(conditioning_parts(config, encoder.image_dim))
+    begin = config.timestep_embed_dim  # the time comes first
+    ranges = {part: range(place.start - begin, place.stop - begin) for part, place in where.items()}
+    ranges = {part: columns for part, columns in ranges.items() if part.kind == IMAGE}
+    assert [part.camera for part in ranges] == config.read_image_steps * list(config.image_features)
+    beside = torch.tensor([column for columns in ranges.values() for column in columns])
+    assert found.shape[1] == encoder.output_dim == rest.shape[1] + len(beside)
+    torch.testing.assert_close(found[:, beside], images.flatten(1))
+    kept = torch.ones(found.shape[1], dtype=torch.bool)
+    kept[beside] = False
+    torch.testing.assert_close(found[:, kept], rest)
+    policy.train()(dataclasses.replace(batch, images=seen)).backward()
 
 
 @pytest.mark.slow

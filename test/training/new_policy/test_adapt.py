@@ -30,6 +30,7 @@ ADAPT = TrainConfig(init="c", adapt=True)
 NETWORKS: dict[str, dict[str, Any]] = {
     "lerobots": {},
     "fusion": {"observation_layers": 1, "state_differences": 30.0, "image_steps": 1},
+    "skip": {"observation_layers": 1, "image_skip": True},
     "cross_attention": {"conditioning": "cross_attention"},
     "in_context": {"conditioning": "in_context", "use_rope": False, "use_positional_encoding": True},
     "joint": {"conditioning": "joint", "image_tokens": "pooled"},
