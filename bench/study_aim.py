@@ -4,9 +4,8 @@
 
 The hand of a lifting task is put above its cube, beside it by some centimetres, as after a policy's own
 error. The policy drives the simulator in lock-step until the fingers are as low as the cube, and the level
-distance between hand and cube is measured: with --beside 30 it is 30 mm of a policy that corrects nothing,
-and 5 mm of one that looks. Demonstrations in which the hand always comes straight to the object teach the
-first.
+distance between hand and cube is measured: with --beside 30 it is 30 mm of a policy that corrects nothing.
+Demonstrations in which the hand always comes straight to the object can teach that.
 
     python bench/study_aim.py out/demonstrations
     python bench/study_aim.py out/demonstrations --beside 0 20 40 --scenes 60
