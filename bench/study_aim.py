@@ -73,6 +73,8 @@ def main() -> None:
     options = parse(parser, scenes=1)
     policy, settings = load_policy(options.checkpoint, "cpu"), node_settings(config_path(), {})
     tasks = [task for task in suite() if isinstance(task, Lift) and task.instruction in policy.known_tasks]
+    if not tasks:
+        raise SystemExit(f"{options.checkpoint}: expected a policy that knows a lifting task, got none")
     height, width = image_size(policy)
     figures: list[dict[str, Any]] = []
     with BimanualSim(FIRST_SEED, width=width, height=height) as sim:

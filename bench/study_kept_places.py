@@ -26,7 +26,7 @@ from dit_policy_ros.core.lerobot_keys import STATE_KEY
 from dit_policy_ros.core.share import default_checkpoint
 from dit_policy_ros.policy.checkpoint import find_checkpoint, read_checkpoint
 from dit_policy_ros.policy.dit_policy import DiTPolicy
-from dit_policy_ros.policy.processing import Stats, make_normalizer, read_stats
+from dit_policy_ros.policy.processing import DEFAULT_EPS, Stats, make_normalizer, read_stats
 from dit_policy_ros.sim.operator import StartPoses
 from dit_policy_ros.sim.robot import BimanualSim
 from dit_policy_ros.sim.tasks import Lift, suite
@@ -35,14 +35,14 @@ FIRST_SEED = 700_000
 ARM_JITTER = 0.05  # [rad]
 TESTED = 0.25  # share of the scenes, the last ones
 PENALTIES = (0.1, 1.0, 10.0, 100.0)  # of the regression; the best one counts, for each vector alike
-EPS = 1e-6
+EPS = 1e-6  # of the regression's inputs, against entries that never change
 
 
 def normalizer(policy: DiTPolicy, stats: Stats, key: str) -> Any:
     """The policy's normaliser of a feature."""
     feature = policy.config.input_features[key]
     mode = policy.config.normalization_mapping[feature.type.value]
-    return make_normalizer(key, feature, mode, stats[key], EPS, "statistics")
+    return make_normalizer(key, feature, mode, stats[key], DEFAULT_EPS, "statistics")
 
 
 @torch.no_grad()
@@ -100,6 +100,8 @@ def main() -> None:
     if not policy.config.observation_layers or not policy.config.image_features:
         raise SystemExit(f"{folder}: expected a policy with cameras and observation_layers, got one without")
     tasks = [task for task in suite() if isinstance(task, Lift) and task.instruction in known]
+    if not tasks:
+        raise SystemExit(f"{options.checkpoint}: expected a policy that knows a lifting task, got none")
     encoder, tokenizer = policy.observation_encoder, checkpoint.encoder_files.tokenizer
     texts = [encoder.text_encoder.pool(*tokenizer([task.instruction])) for task in tasks]
     names = {key: key.rpartition(".")[2] for key in policy.config.image_features}

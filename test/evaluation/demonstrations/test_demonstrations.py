@@ -17,11 +17,13 @@ from dit_policy_ros.evaluation.demonstrations import (
     Demonstration,
     DemonstrationSettings,
     _lockstep,
+    _over_ros,
     demonstration_table,
     lockstep_demonstrations,
     repeat_until_kept,
 )
 from dit_policy_ros.evaluation.session import config_path
+from dit_policy_ros.sim.operator import Operator
 from dit_policy_ros.sim.robot import Variation
 from dit_policy_ros.sim.tasks import Lift, Touch, suite
 
@@ -54,6 +56,23 @@ def test_the_same_seed_gives_the_same_dataset(tmp_path: Path) -> None:
     all_new, repeated = (data.images["top"][:25].astype(int) for data in (one, rare))
     assert np.abs(all_new[::5] - repeated[::5]).mean() < 2.0
     assert np.abs(repeated[5:10] - repeated[5]).mean() < 1.0
+
+
+def test_the_aim_error_that_was_asked_for_reaches_the_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got: list[float] = []
+
+    class Asked(Operator):
+        def __init__(self, rng: np.random.Generator, aim_error: float = 0.0) -> None:
+            got.append(aim_error)
+            super().__init__(rng, aim_error)
+
+    monkeypatch.setattr(_lockstep, "Operator", Asked)
+    settings = settings_for(tmp_path / "d", aim_error=0.03, logs=tmp_path)
+    record(settings)
+    assert got == [0.03]
+    assert _over_ros._commands(settings)["teleop"].parameters["aim_error"] == "0.03"
 
 
 @pytest.mark.slow
