@@ -5,6 +5,7 @@ import math
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class SourceFacts:
     chunk: float
 
 
-class ChunkSource(GuardedLifecycleNode):
+class ChunkSource(GuardedLifecycleNode, ABC):
     """Answers a policy node's requests with what ``actions`` returns.
 
     Attributes:
@@ -91,9 +92,9 @@ class ChunkSource(GuardedLifecycleNode):
 
     # --- what a source decides -----------------------------------------------------------------------------
 
+    @abstractmethod
     def actions(self, times_ns: np.ndarray) -> np.ndarray:
         """Where the joints should be at ``times_ns`` (K,) -> (K, A) [rad or m]."""
-        raise NotImplementedError
 
     def has_actions(self) -> bool:
         """Whether there is anything to answer with now; without, the policy node holds in the end."""

@@ -3,6 +3,7 @@
 # (mujoco has no stubs for its compiled part)
 """A MuJoCo model with models of ros2_control's controllers: what every simulated robot has."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
@@ -15,7 +16,7 @@ from dit_policy_ros.sim.robot._renderer import Model, Renderer
 from dit_policy_ros.sim.servos import CommandDelay
 
 
-class SimulatedRobot:
+class SimulatedRobot(ABC):
     """Physics, cameras and controllers of a robot with A joints.
 
     Time is simulated: time_ns = epoch_ns + steps * step_ns, where epoch_ns [ns] may be any clock's time.
@@ -113,9 +114,9 @@ class SimulatedRobot:
 
     # -- motion -------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def reset(self, seed: int | None = None) -> None:
         """A new scene. seed: restarts the random numbers; None continues them. Time continues."""
-        raise NotImplementedError
 
     def place(self, pose: np.ndarray) -> None:
         """Teleports the joints to pose (A,) at rest and resets the controllers."""
