@@ -64,7 +64,7 @@ def vectors(
     now = normalizer(policy, stats, STATE_KEY).normalize(torch.tensor(state, dtype=torch.float32))
     states = now[None, None].expand(-1, config.n_obs_steps, -1)
     combined = encoder.combine(features, states, text)  # (1, C)
-    found = {"fused": combined[0, -config.hidden_dim :]}
+    found = {"fused": combined[0, -config.fused_dim :]}
     if encoder.attention_pooling is not None:
         found = {"images": encoder.attention_pooling(features, encoder.text_encoder(text)).flatten(), **found}
     return {name: vector.numpy() for name, vector in found.items()}

@@ -49,11 +49,13 @@ class DitPolicyRosConfig(MultiTaskDiTConfig):
     conditioning: str = "adaln"  # or "cross_attention", "in_context", "joint"
     image_tokens: str = "all"  # or "pooled"
     observation_layers: int = 0
+    observation_width: int = 0  # of the MLP with that many layers; 0: hidden_dim
     vision_encoder_family: str = "clip"
     vision_stride: int = 0  # of a CNN, the cells after which its layers are left out [pixel]; 0: none
     image_pooling: str = "mean"  # or "spatial_softmax", "grid" or "attention", of a CNN
     image_blur: float = 0.0  # standard deviation by which resized images are smoothed [pixel]; 0: not
     attended_features: int = 0  # that a head of image_pooling "attention" returns beside its place
+    heads_per_camera: bool = False  # image_pooling "attention" has other heads for each camera
     image_skip: bool = False  # the images' vectors go past the fusion MLP to the denoising layers, too
     text_encoder_family: str = "clip"  # or "sentence"
     text_tokens: str = "pooled"  # or "all"

@@ -70,7 +70,11 @@ def make_parser() -> argparse.ArgumentParser:
         choices=("auto", "none", "joints", "coming", "intent"),
     )
     add("--pretext-steps", "training steps of that")
-    add("--pretext-frames", "frames that it uses at most, spread over the demonstrations")
+    add(
+        "--pretext-frames",
+        "frames that it uses at most, spread over the demonstrations; 0: of the intent all if there is a "
+        "--frame-store, otherwise 12000; of the others 4000",
+    )
     add("--augmentation", "strength of random colour changes of the images")
     add(
         "--vision-lr-multiplier",

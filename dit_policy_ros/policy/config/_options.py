@@ -98,6 +98,7 @@ class PolicyOptions:
     conditioning: Literal["adaln", "cross_attention", "in_context", "joint"] = "adaln"
     image_tokens: Literal["all", "pooled"] = "all"
     observation_layers: int = 0  # of the fusion MLP; 0: the observation is only concatenated
+    observation_width: int = 0  # of the fusion MLP; 0: hidden_dim
     vision_encoder_family: Literal[
         "clip", "dinov2", "dinov2_with_registers", "dinov3", "siglip", "resnet", "efficientnet"
     ] = "clip"
@@ -105,6 +106,7 @@ class PolicyOptions:
     image_pooling: Literal["mean", "spatial_softmax", "grid", "attention"] = "mean"  # of a CNN's grid
     image_blur: float = 0.0  # [pixel] standard deviation by which resized images are smoothed; 0: not
     attended_features: int = 0  # that a head of image_pooling 'attention' returns beside its place
+    heads_per_camera: bool = False  # image_pooling 'attention' has other heads for each camera
     image_skip: bool = False  # the images' vectors go past the fusion MLP to the denoising layers, too
     text_encoder_family: Literal["clip", "sentence"] = "clip"
     text_tokens: Literal["pooled", "all"] = "pooled"
@@ -119,6 +121,11 @@ class PolicyOptions:
     def image_features(self) -> dict[str, Feature]:
         """The cameras, keyed ``observation.images.<name>``, in the network's order."""
         return {key: value for key, value in self.input_features.items() if value.type is FeatureType.VISUAL}
+
+    @property
+    def fused_dim(self) -> int:
+        """Entries of the fusion MLP's output."""
+        return self.observation_width or self.hidden_dim
 
     @property
     def read_image_steps(self) -> int:
@@ -194,10 +201,12 @@ EXTENSIONS = (
     "conditioning",
     "image_tokens",
     "observation_layers",
+    "observation_width",
     "vision_encoder_family",
     "vision_stride",
     "image_pooling",
     "attended_features",
+    "heads_per_camera",
     "image_blur",
     "image_skip",
     "text_encoder_family",

@@ -122,6 +122,16 @@ def rules(config: PolicyOptions) -> list[tuple[str, bool, str]]:
             "0 unless image_pooling is 'attention'",
         ),
         (
+            "heads_per_camera",
+            not config.heads_per_camera or config.image_pooling == "attention",
+            "false unless image_pooling is 'attention'",
+        ),
+        (
+            "observation_width",
+            config.observation_width == 0 or (config.observation_width > 0 and config.observation_layers > 0),
+            "0 (hidden_dim), or more with observation_layers",
+        ),
+        (
             "image_skip",
             not config.image_skip or (config.observation_layers > 0 and bool(config.image_features)),
             "false without observation_layers or cameras",

@@ -68,3 +68,24 @@ class AttentionPooling(nn.Module):
             features = torch.einsum("binaf,afv->binav", weight @ cells, self.value)
             seen = torch.cat((seen, features), dim=-1)
         return seen.flatten(2)
+
+
+class CameraAttentionPooling(nn.Module):
+    """An ``AttentionPooling`` for each camera: what a wrist camera sees from 10 cm looks different."""
+
+    def __init__(self, cameras: int, features: int, centres: Tensor, hidden: int, attended: int = 0) -> None:
+        """Build the module with random weights for N cameras; the others as of ``AttentionPooling``."""
+        super().__init__()
+        self.cameras = nn.ModuleList(
+            AttentionPooling(features, centres, hidden, attended) for _ in range(cameras)
+        )
+
+    @property
+    def image_dim(self) -> int:
+        """Entries of an image's vector, A (2 + V)."""
+        return self.cameras[0].image_dim  # type: ignore[return-value]  # a ModuleList does not say what it holds
+
+    def forward(self, grids: Tensor, text: Tensor) -> Tensor:
+        """As of ``AttentionPooling``: (B, I, N * P * F), (B, H) -> (B, I, N * A (2 + V))."""
+        parts = grids.chunk(len(self.cameras), dim=2)  # N of (B, I, P * F)
+        return torch.cat([pool(part, text) for pool, part in zip(self.cameras, parts, strict=True)], dim=2)

@@ -50,7 +50,7 @@ def conditioning_parts(config: PolicyConfig, image_dim: int) -> tuple[Part, ...]
     if not config.observation_layers:
         return (time, *vector_parts(config, image_dim))
     states = tuple(Part(STATE, config.state_dim, step) for step in range(config.n_obs_steps))
-    text, fused = Part(TEXT, config.hidden_dim), Part(FUSED, config.hidden_dim)
+    text, fused = Part(TEXT, config.hidden_dim), Part(FUSED, config.fused_dim)
     if not config.image_skip:
         return (time, *states, text, fused)
     images = [part for part in vector_parts(config, image_dim) if part.kind == IMAGE]

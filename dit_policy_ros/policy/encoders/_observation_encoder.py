@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_policy_ros.policy.config import PolicyConfig
-from dit_policy_ros.policy.encoders._attention_pooling import AttentionPooling
+from dit_policy_ros.policy.encoders._attention_pooling import AttentionPooling, CameraAttentionPooling
 from dit_policy_ros.policy.encoders._blur import blurred
 from dit_policy_ros.policy.encoders._cnn import (
     CnnConfig,
@@ -43,19 +43,21 @@ class ObservationEncoder(nn.Module):
             self.vision_encoder = VisionEncoder(vision, *pooling)
         self.text_encoder = TextEncoder(text, config.hidden_dim, config.text_tokens == "all")
         self.image_dim = image_features(vision, *pooling)  # F
-        self.attention_pooling = None
+        self.attention_pooling: AttentionPooling | CameraAttentionPooling | None = None
         if cameras and isinstance(vision, CnnConfig) and config.image_pooling == "attention":
             centres = cell_centres(grid_shape(vision, config.encoded_size))
-            self.attention_pooling = AttentionPooling(
-                grid_features(vision), centres, config.hidden_dim, config.attended_features
-            )
+            sizes = grid_features(vision), centres, config.hidden_dim, config.attended_features
+            if config.heads_per_camera:
+                self.attention_pooling = CameraAttentionPooling(cameras, *sizes)
+            else:
+                self.attention_pooling = AttentionPooling(*sizes)
             self.image_dim = self.attention_pooling.image_dim
         image_dim = config.read_image_steps * cameras * self.image_dim
         self.output_dim = config.n_obs_steps * (config.state_dim + config.hidden_dim) + image_dim
         self.mixer = None  # the fusion MLP; its name is part of the parameter names in checkpoints
         if config.observation_layers:
-            self.mixer = FusionMLP(self.output_dim, config.hidden_dim, config.observation_layers)
-            self.output_dim = config.n_obs_steps * config.state_dim + 2 * config.hidden_dim
+            self.mixer = FusionMLP(self.output_dim, config.fused_dim, config.observation_layers)
+            self.output_dim = config.n_obs_steps * config.state_dim + config.hidden_dim + config.fused_dim
             self.output_dim += image_dim if config.image_skip else 0
         self.tokens = None
         if config.conditioning != "adaln":
@@ -85,9 +87,9 @@ class ObservationEncoder(nn.Module):
             pooled_text: from ``TextEncoder.pool``: (B, E), or (B, 1 + L, E) with ``text_tokens: all``.
 
         Returns:
-            The vector (B, C) for ``adaln``, C = S * (D + H) + I * N * F, or S * D + 2 H with
-            ``observation_layers``, and I * N * F more with ``image_skip``; for the other conditionings tokens
-            (B, K, H).
+            The vector (B, C) for ``adaln``, C = S * (D + H) + I * N * F, or S * D + H + W with
+            ``observation_layers`` (W wide), and I * N * F more with ``image_skip``; for the other
+            conditionings tokens (B, K, H).
         """
         return self.combine(None if images is None else self.encode_images(images), state, pooled_text)
 

@@ -10,6 +10,7 @@ from dit_policy_ros.training.batches._batches import BatchMaker
 from dit_policy_ros.training.batches._chunk_statistics import chunk_stats
 from dit_policy_ros.training.batches._collator import BatchOptions, Collator
 from dit_policy_ros.training.batches._frame_roles import FrameRoles, observed
+from dit_policy_ros.training.batches._gripper_statistics import GRIPPER
 from dit_policy_ros.training.batches._kept_features import KeptFeatures
 from dit_policy_ros.training.batches._raw_batch import RawBatch
 from dit_policy_ros.training.batches._rotation_statistics import with_even_rotations
@@ -27,6 +28,7 @@ from dit_policy_ros.training.batches._splits import (
 from dit_policy_ros.training.batches._windows import WindowIndex, Windows
 
 __all__ = [
+    "GRIPPER",
     "Augmentation",
     "BatchMaker",
     "BatchOptions",

@@ -26,7 +26,10 @@ _MODULATION = ".adaLN_modulation.1.weight"
 _MIXER = "observation_encoder.mixer.input_proj.weight"
 _CAMERA_ROWS = "observation_encoder.tokens.camera_embedding"
 _IMAGE_READERS = ("observation_encoder.tokens.image_proj.", "observation_encoder.attention_pooling.")
-_CAMERA_ENCODERS = "observation_encoder.vision_encoders."
+_CAMERA_MODULES = (
+    "observation_encoder.vision_encoders.",
+    "observation_encoder.attention_pooling.cameras.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ def _keep(
         for row, key in enumerate(new.config.image_features):
             if key in same.cameras:
                 target[row], kept[row] = source[name][before_keys.index(key)], True
-    elif name.startswith(_CAMERA_ENCODERS):
-        target.copy_(source[_encoder_of_camera(name, old, new, same)])
+    elif name.startswith(_CAMERA_MODULES):
+        target.copy_(source[_of_camera(name, old, new, same)])
         kept[...] = True
     elif name == _ROWS and same.action:
         entries = min(target.shape[1], source[name].shape[1])
@@ -111,11 +114,12 @@ def _keep(
     return kept
 
 
-def _encoder_of_camera(name: str, old: DiTPolicy, new: DiTPolicy, same: Same) -> str:
-    """The old network's name of a weight of one camera's encoder; a new camera gets the first one's."""
-    number, _, rest = name.removeprefix(_CAMERA_ENCODERS).partition(".")
+def _of_camera(name: str, old: DiTPolicy, new: DiTPolicy, same: Same) -> str:
+    """The old network's name of a weight of one camera's modules; a new camera gets the first one's."""
+    prefix = next(each for each in _CAMERA_MODULES if name.startswith(each))
+    number, _, rest = name.removeprefix(prefix).partition(".")
     key, keys = list(new.config.image_features)[int(number)], list(old.config.image_features)
-    return f"{_CAMERA_ENCODERS}{keys.index(key) if key in same.cameras else 0}.{rest}"
+    return f"{prefix}{keys.index(key) if key in same.cameras else 0}.{rest}"
 
 
 def _columns(name: str, policy: DiTPolicy) -> Sequence[Part] | None:

@@ -21,6 +21,7 @@ from torch.nn import functional
 from dit_policy_ros.policy.dit_policy import DiTPolicy
 from dit_policy_ros.training.batches import BatchMaker, FrameSampler, KeptFeatures, observed
 from dit_policy_ros.training.pretext._frames import coming_states, evenly
+from dit_policy_ros.training.pretext._goals import next_goals
 from dit_policy_ros.training.pretext._regression import (
     HELD_OUT,
     PretextSettings,
@@ -97,7 +98,9 @@ def pretrain_intent(
         raise ValueError("expected a policy with observation_layers of 1 or more")
     torch.manual_seed(settings.seed)
     device, width = mixer.norm.weight.device, mixer.norm.normalized_shape[0]
-    targets = Targets(coming_states(batches.data, chosen.frames, _AHEAD).astype(np.float32))  # (K, G)
+    coming = coming_states(batches.data, chosen.frames, _AHEAD)  # (K, 4 D)
+    goals = next_goals(batches.data, chosen.frames)  # (K, D)
+    targets = Targets(np.concatenate((coming, goals), axis=1).astype(np.float32))  # (K, G)
     loss_of = RegressionLoss(targets, device)
     head = nn.Linear(width, targets.values.shape[-1]).to(device)
     trained = [*policy.fusion_parameters(), *head.parameters()]

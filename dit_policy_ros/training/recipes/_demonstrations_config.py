@@ -2,6 +2,7 @@
 """The options of the recipe ``demonstrations``."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ type Pretext = Literal["auto", "none", "joints", "coming", "intent"]
 OF_THE_VISION_ENCODER = ("joints", "coming")
 """Pretexts that teach the vision encoder alone."""
 
+_FEW_FRAMES, _MANY_FRAMES = 4_000, 12_000
+_PLACES: dict[str, Any] = {"heads_per_camera": True, "observation_width": 384}
 _TRAINING: dict[str, Any] = {"batch_size": 64, "learning_rate": 5e-4, "loss": "l1", "drop_idle": 0.1}
 
 
@@ -32,7 +35,7 @@ class DemonstrationsConfig:
     network: Literal["small", "pretrained"] = "pretrained"
     pretext: Pretext = "auto"  # intent for several instructions, if the network has an observation's MLP
     pretext_steps: int = 4_000
-    pretext_frames: int = 4_000
+    pretext_frames: int = 0  # at most; 0: see most_pretext_frames
     augmentation: float = 0.0
     vision_lr_multiplier: float = 0.0  # 0: frozen, and the features of all images are computed once
     conditioning: Literal["adaln", "cross_attention", "joint"] = "adaln"
@@ -51,10 +54,10 @@ class DemonstrationsConfig:
     def __post_init__(self) -> None:
         if not self.dataset:
             raise TrainingError("--recipe demonstrations: expected --dataset FOLDER, got none")
-        for name in ("pretext_steps", "pretext_frames", "example_stride"):
-            if getattr(self, name) < 1:
+        for name, least in (("pretext_steps", 1), ("pretext_frames", 0), ("example_stride", 1)):
+            if getattr(self, name) < least:
                 option = name.replace("_", "-")
-                raise TrainingError(f"--{option}: expected at least 1, got {getattr(self, name)}")
+                raise TrainingError(f"--{option}: expected at least {least}, got {getattr(self, name)}")
         if self.augmentation and not self.vision_lr_multiplier and self.pretext not in OF_THE_VISION_ENCODER:
             raise TrainingError(
                 "--augmentation: expected --vision-lr-multiplier above 0, or --pretext joints or coming, got "
@@ -80,6 +83,19 @@ class DemonstrationsConfig:
         return "intent" if self.network == "pretrained" and self.has_observation_layers else "none"
 
     @property
+    def most_pretext_frames(self) -> int:
+        """The most frames that the pretext uses.
+
+        Where features are kept in files all are there anyway. Otherwise those of the intent are encoded again
+        for the run, and the vision encoder's pretexts have their images in memory.
+        """
+        if self.pretext_frames:
+            return self.pretext_frames
+        if self.taught_first != "intent":
+            return _FEW_FRAMES
+        return sys.maxsize if self.frame_store else _MANY_FRAMES
+
+    @property
     def initial_checkpoint(self) -> Path:
         """The checkpoint after the first stage."""
         return self.work / "start"
@@ -88,14 +104,19 @@ class DemonstrationsConfig:
         """These options with the defaults for a number of instructions, of a robot with cameras or without.
 
         One alone has nothing to ask for: squares of the image side by side tell more than places, and are
-        what was measured for one task (docs/results.md).
+        what was measured for one task (docs/results.md). For several, each camera has heads of its own, and
+        the MLP that reads them is wider than the rest of the network.
         """
-        if count != 1 or self.network != "pretrained" or self.conditioning != "adaln":
+        if self.network != "pretrained" or self.conditioning != "adaln":
             return self
-        policy = {"image_pooling": "grid", **self.policy} if has_cameras else self.policy
-        return dataclasses.replace(
-            self, policy=policy, pretext="none" if self.pretext == "auto" else self.pretext
-        )
+        if count == 1:
+            policy = {"image_pooling": "grid", **self.policy} if has_cameras else self.policy
+            pretext: Pretext = "none" if self.pretext == "auto" else self.pretext
+            return dataclasses.replace(self, policy=policy, pretext=pretext)
+        pooling = self.policy.get("image_pooling", "attention")
+        if not has_cameras or pooling != "attention" or not self.has_observation_layers:
+            return self
+        return dataclasses.replace(self, policy=_PLACES | dict(self.policy))
 
     def policy_options(self) -> dict[str, Any]:
         """Options of the network, as ``--policy``."""

@@ -95,7 +95,7 @@ def _learn_intent(
             wanted, store = roles.with_images(batches, policy.config), frame_store(options)
             encoded = batches.encode_frames(policy, wanted, report, store)
         chosen = IntentFrames.choose(
-            batches, policy, roles.trained_on, config.pretext_frames, report, encoded
+            batches, policy, roles.trained_on, config.most_pretext_frames, report, encoded
         )
     settings = PretextSettings(config.pretext_steps, seed=config.seed, **_INTENT)
     with reported_steps("instruction: intent", config.pretext_steps) as report:
@@ -114,7 +114,9 @@ def _learn_from_frames(
     keys, predicted = list(batches.config.image_features), config.taught_first
     if predicted not in OF_THE_VISION_ENCODER:
         raise ValueError(f"{predicted!r} teaches no vision encoder")
-    chosen = choose_frames(data, keys, _roles(config, batches).trained_on, config.pretext_frames, predicted)
+    chosen = choose_frames(
+        data, keys, _roles(config, batches).trained_on, config.most_pretext_frames, predicted
+    )
     images = FrameImages(chosen, [batches.scales[key] for key in keys], encoder, config.augmentation, device)
     encoder.to(device).train()
     settings = PretextSettings(

@@ -130,6 +130,11 @@ def test_the_writer_says_what_lerobot_needs_and_relocate_refuses(
         ({"observation_layers": 2}, "observation_layers: expected 0 unless conditioning is 'adaln'"),
         ({"state_differences": -1.0}, "state_differences: expected 0 (off) or more, got -1"),
         ({"attended_features": 8}, "attended_features: expected 0 unless image_pooling is 'attention'"),
+        ({"heads_per_camera": True}, "heads_per_camera: expected false unless image_pooling is 'attention'"),
+        (
+            {"observation_width": 64},
+            "observation_width: expected 0 (hidden_dim), or more with observation_layers",
+        ),
         ({"image_skip": True}, "image_skip: expected false without observation_layers or cameras, got True"),
         ({"image_blur": -0.5}, "image_blur: expected 0 (off) to 8, got -0.5"),
         ({"image_steps": 3}, "image_steps: expected 0 (all) to n_obs_steps (2), got 3"),
@@ -137,10 +142,10 @@ def test_the_writer_says_what_lerobot_needs_and_relocate_refuses(
         ({"vision_encoder_lr_multiplier": -0.1}, "vision_encoder_lr_multiplier: expected 0 (frozen) or more"),
         (
             {"type": POLICY_TYPE},
-            "'attended_features', 'conditioning', 'image_blur', 'image_pooling', 'image_skip', "
-            "'image_steps', 'image_tokens', 'observation_layers', 'relative_entries', 'state_differences', "
-            "'state_features', 'text_encoder_family', 'text_tokens', 'trained_delay', 'unified_slots', "
-            "'vision_encoder_family', 'vision_stride': LeRobot's 'multi_task_dit' has",
+            "'attended_features', 'conditioning', 'heads_per_camera', 'image_blur', 'image_pooling', "
+            "'image_skip', 'image_steps', 'image_tokens', 'observation_layers', 'observation_width', "
+            "'relative_entries', 'state_differences', 'state_features', 'text_encoder_family', "
+            "'text_tokens', 'trained_delay', 'unified_slots', 'vision_encoder_family', 'vision_stride': LeRobot's 'multi_task_dit' has",
         ),
     ],
 )

@@ -24,7 +24,7 @@ from torch.nn import functional
 from dit_policy_ros.policy import load_policy
 from dit_policy_ros.policy.checkpoint import CheckpointFacts, read_checkpoint, write_checkpoint
 from dit_policy_ros.policy.encoders import VisionEncoder
-from dit_policy_ros.policy.encoders._attention_pooling import AttentionPooling
+from dit_policy_ros.policy.encoders._attention_pooling import AttentionPooling, CameraAttentionPooling
 from dit_policy_ros.policy.encoders._cnn import cell_centres
 from dit_policy_ros.training.batches import BatchMaker, _image_features
 from dit_policy_ros.training.config import TrainConfig
@@ -126,6 +126,10 @@ def test_few_scenes_teach_to_find_what_the_instruction_names_in_other_scenes() -
             {"observation_layers": 1, "image_steps": 1, "attended_features": 3, "image_blur": 0.8},
         ),
         ("efficientnet_lite", {"observation_layers": 2, "image_skip": True, "cameras": 2}),
+        (
+            "efficientnet_lite",
+            {"observation_layers": 1, "observation_width": 48, "heads_per_camera": True, "cameras": 2},
+        ),
         ("resnet", {"cameras": 2, "use_separate_rgb_encoder_per_camera": True}),
     ],
     ids=str,
@@ -194,6 +198,32 @@ def test_features_that_memory_has_no_room_for_are_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(_image_features, "available_memory", lambda: 1000)
     with pytest.raises(TrainingError, match=r"features of 96 images take .* GB.*image_pooling=grid"):
         maker.encode_frames(policy)
+
+
+def test_heads_of_a_camera_see_its_image_alone_and_follow_it_to_another_robot(tmp_path: Path) -> None:
+    config = encoder_config(image_pooling="attention", cameras=2, heads_per_camera=True)
+    policy = encoder_policy(config)
+    pooling = policy.observation_encoder.attention_pooling
+    assert isinstance(pooling, CameraAttentionPooling)
+    first, second = pooling.cameras
+    assert isinstance(first, AttentionPooling) and isinstance(second, AttentionPooling)
+    text = torch.randn(1, config.hidden_dim)
+    grids = torch.randn(1, config.read_image_steps, 2 * first.centres.shape[0] * FEATURES)
+    with torch.no_grad():
+        seen = pooling(grids, text).chunk(2, dim=2)
+        for pool, grid, part in zip((first, second), grids.chunk(2, dim=2), seen, strict=True):
+            torch.testing.assert_close(pool(grid, text), part)
+    assert not torch.equal(first.key, second.key)
+    facts = CheckpointFacts(fps=30.0, known_tasks=TASKS)
+    folder = write_checkpoint(tmp_path / "c", policy, random_stats(config), facts, word_tokenizer())
+    keys = ("observation.images.side", list(config.image_features)[1])  # a new camera, and the second one
+    other = DataShape(30.0, 3, 2, ("x", "y", "z"), ("x", "y"), dict.fromkeys(sorted(keys), (60, 80)))
+    adapted, _ = adapt(TrainConfig(init="c", adapt=True), other, read_checkpoint(folder))
+    now = adapted.observation_encoder.attention_pooling
+    assert isinstance(now, CameraAttentionPooling)
+    for key, pool in zip(adapted.config.image_features, now.cameras, strict=True):
+        expected = second if key == keys[1] else first
+        assert torch.equal(pool.key, expected.key), key  # type: ignore[arg-type]  # modules of a ModuleList
 
 
 def test_another_robot_keeps_what_the_heads_look_for(tmp_path: Path) -> None:

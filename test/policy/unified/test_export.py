@@ -49,6 +49,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "runge_kutta": {"objective": "flow_matching", "integration_method": "rk4"},
     "fusion": DDIM | {"observation_layers": 2, "state_differences": 30.0, "image_steps": 1},
     "skip": DDIM | {"observation_layers": 1, "image_skip": True},
+    "wide": DDIM | {"observation_layers": 1, "observation_width": 48},
     "state_differences": DDIM | {"state_differences": 30.0},
     "cross_attention": DDIM | {"conditioning": "cross_attention", "state_differences": 30.0},
     "in_context": DDIM | {"conditioning": "in_context"},

@@ -31,6 +31,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "lerobots": {},
     "fusion": {"observation_layers": 1, "state_differences": 30.0, "image_steps": 1},
     "skip": {"observation_layers": 1, "image_skip": True},
+    "wide": {"observation_layers": 1, "observation_width": 48},
     "cross_attention": {"conditioning": "cross_attention"},
     "in_context": {"conditioning": "in_context", "use_rope": False, "use_positional_encoding": True},
     "joint": {"conditioning": "joint", "image_tokens": "pooled"},

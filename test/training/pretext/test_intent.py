@@ -50,7 +50,7 @@ def test_it_learns_the_motion_that_is_meant_and_nothing_else_of_the_network_chan
     before = {name: t.clone() for name, t in policy.state_dict().items()}
     errors = pretrain_intent(policy, batches, chosen, SETTINGS, report=lambda step, loss: losses.append(loss))
     assert len(losses) == SETTINGS.steps and np.mean(losses[-20:]) < 0.3 * np.mean(losses[:20])
-    assert errors.shape == (round(0.05 * len(data.state)), 4 * STATE_DIM)
+    assert errors.shape == (round(0.05 * len(data.state)), 5 * STATE_DIM)
     taught = {id(each) for each in policy.fusion_parameters()}
     for name, parameter in policy.named_parameters():
         assert torch.equal(parameter, before[name]) is (id(parameter) not in taught), name

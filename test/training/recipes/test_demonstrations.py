@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +233,6 @@ def test_a_network_that_can_see_learns_the_intent_first(
 
 def test_one_instruction_alone_has_nothing_to_ask_for(tmp_path: Path) -> None:
     chosen = dataclasses.replace(config(tmp_path), network="pretrained")
-    assert chosen.for_instructions(2) == chosen
     alone = chosen.for_instructions(1)
     assert (alone.taught_first, alone.policy_options()["image_pooling"]) == ("none", "grid")
     cameras = {"observation.images.cam0": (480, 640)}
@@ -249,6 +249,45 @@ def test_one_instruction_alone_has_nothing_to_ask_for(tmp_path: Path) -> None:
     for options in ({"network": "small"}, {"conditioning": "joint"}):
         other = dataclasses.replace(chosen, **options)
         assert other.for_instructions(1) == other
+
+
+def test_for_several_instructions_cameras_have_heads_of_their_own_and_a_wide_mlp_reads_them(
+    tmp_path: Path,
+) -> None:
+    chosen = dataclasses.replace(config(tmp_path), network="pretrained")
+    cameras = {"observation.images.cam0": (480, 640)}
+    shape = DataShape(30.0, 4, 4, JOINTS, JOINTS, cameras)
+    made = new_policy_config(chosen.for_instructions(2).train_config(), shape)
+    assert made.heads_per_camera and made.fused_dim == made.observation_width == 384
+    asked = dataclasses.replace(chosen, policy={"observation_width": 0, "heads_per_camera": False})
+    made = new_policy_config(asked.for_instructions(2).train_config(), shape)
+    assert not made.heads_per_camera and made.fused_dim == made.hidden_dim, "what was asked for is what runs"
+    for options in (
+        {"network": "small"},
+        {"conditioning": "joint"},
+        {"policy": {"image_pooling": "grid"}},
+        {"policy": {"observation_layers": 0}},
+    ):
+        other = dataclasses.replace(chosen, **options)
+        assert other.for_instructions(2) == other, options
+    assert chosen.for_instructions(2, has_cameras=False) == chosen
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({"pretext": "intent", "frame_store": "features"}, sys.maxsize),
+        ({"pretext": "intent"}, 12_000),
+        ({"pretext": "joints", "frame_store": "features"}, 4_000),
+        ({"pretext": "intent", "pretext_frames": 7}, 7),
+    ],
+    ids=str,
+)
+def test_the_intent_learns_from_all_frames_where_their_features_are_kept(
+    tmp_path: Path, options: dict[str, Any], most: int
+) -> None:
+    chosen = dataclasses.replace(config(tmp_path), **({"pretext_frames": 0} | options))
+    assert chosen.most_pretext_frames == most
 
 
 @pytest.mark.parametrize("pretext", ["intent", "none"])
@@ -269,9 +308,10 @@ def test_options_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
         config(tmp_path, augmentation=0.5, pretext="intent")
     with pytest.raises(TrainingError, match="--augmentation: expected --vision-lr-multiplier above 0"):
         config(tmp_path, augmentation=0.5)
-    for name in ("pretext_steps", "pretext_frames"):
-        with pytest.raises(TrainingError, match=f"--{name.replace('_', '-')}: expected at least 1, got 0"):
-            dataclasses.replace(config(tmp_path), **{name: 0})
+    for name, least in (("pretext_steps", 1), ("pretext_frames", 0)):
+        expected = f"--{name.replace('_', '-')}: expected at least {least}, got {least - 1}"
+        with pytest.raises(TrainingError, match=expected):
+            dataclasses.replace(config(tmp_path), **{name: least - 1})
     with pytest.raises(TrainingError, match="expected --dataset FOLDER, got none"):
         DemonstrationsConfig()
 
