@@ -145,7 +145,8 @@ def test_the_writer_says_what_lerobot_needs_and_relocate_refuses(
             "'attended_features', 'conditioning', 'heads_per_camera', 'image_blur', 'image_pooling', "
             "'image_skip', 'image_steps', 'image_tokens', 'observation_layers', 'observation_width', "
             "'relative_entries', 'state_differences', 'state_features', 'text_encoder_family', "
-            "'text_tokens', 'trained_delay', 'unified_slots', 'vision_encoder_family', 'vision_stride': LeRobot's 'multi_task_dit' has",
+            "'text_tokens', 'trained_delay', 'unified_slots', 'vision_encoder_family', "
+            "'vision_stride': LeRobot's 'multi_task_dit' has",
         ),
     ],
 )
